@@ -1,0 +1,51 @@
+"""The message: one published record, immutable from the moment it is made."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from app.domain.channel import Channel
+from app.domain.json_value import JsonValue, decode_json
+
+__all__ = ["Draft", "Message"]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A message that was accepted and has no place in its channel's order yet."""
+
+    channel: Channel
+    id: str
+    client_id: str
+    username: str | None
+    data_json: bytes
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True)
+class Message:
+    """One published record.
+
+    `data_json` is the compact JSON text of `data`: it goes from Postgres to the wire
+    without being decoded, and is decoded at most once, when a filter looks into it.
+    """
+
+    channel: Channel
+    sequence: int | None
+    """The place in the channel's order, from 1; None: not stored."""
+    id: str
+    """UUID version 7, canonical text; the resume cursor."""
+    client_id: str
+    created: int
+    """Milliseconds since the Unix epoch; never runs backwards within a channel."""
+    username: str | None
+    data_json: bytes
+
+    @property
+    def persistent(self) -> bool:
+        """Whether it is stored."""
+        return self.sequence is not None
+
+    @cached_property
+    def data(self) -> JsonValue:
+        """The decoded `data_json`."""
+        return decode_json(self.data_json)

@@ -1,0 +1,54 @@
+"""The viewer: who is asking, and what they may do. One place decides."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from app.domain.channel import Channel
+from app.errors import Forbidden, Unauthenticated
+
+__all__ = ["DEFAULT_PERMISSIONS", "Permission", "Viewer"]
+
+
+class Permission(StrEnum):
+    """What a token may grant."""
+
+    PUBLISH = "publish"
+    SUBSCRIBE = "subscribe"
+    SEARCH = "search"
+    ADMIN = "admin"
+
+
+DEFAULT_PERMISSIONS: Final = frozenset(
+    {Permission.PUBLISH, Permission.SUBSCRIBE, Permission.SEARCH}
+)
+"""What a token without `permissions` grants."""
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """A verified identity or an anonymous one."""
+
+    username: str | None
+    permissions: frozenset[Permission]
+    projects: frozenset[str] | None = None
+    """The projects that may be touched; None: all."""
+    subject: str | None = None
+    """The token's `sub`; None for an anonymous viewer and for tokens without one."""
+    expires_at: float | None = None
+    """Seconds since the Unix epoch after which the rights are gone; None: never."""
+    anonymous: bool = False
+
+    def require(self, permission: Permission, channel: Channel) -> None:
+        """Return if the viewer may do this in that channel.
+
+        Raises:
+            Unauthenticated: nobody without a token may.
+            Forbidden: the token does not grant it.
+        """
+        if permission not in self.permissions:
+            if self.anonymous:
+                raise Unauthenticated(f"a token with the permission {permission.value!r} is needed")
+            raise Forbidden(f"the token does not grant the permission {permission.value!r}")
+        if self.projects is not None and channel.project_id not in self.projects:
+            raise Forbidden(f"the token does not grant the project {channel.project_id!r}")

@@ -1,0 +1,142 @@
+"""What Widgetwire can refuse, and the one code each refusal carries.
+
+    WidgetwireError
+    ├── BadUserInput          BAD_USER_INPUT          the caller must change the request
+    ├── Unauthenticated       UNAUTHENTICATED         a token is missing or bad
+    │   └── TokenExpired      UNAUTHENTICATED         ... was good; fetch a new one
+    ├── Forbidden             FORBIDDEN               the token does not grant this
+    ├── PayloadTooLarge       PAYLOAD_TOO_LARGE       send less
+    ├── RateLimited           RATE_LIMITED            send slower
+    ├── UnknownCursor         UNKNOWN_CURSOR          resume from elsewhere
+    ├── Unavailable           UNAVAILABLE             retry later, nothing is wrong with the request
+    │   └── ShuttingDown      UNAVAILABLE             ... with another process
+    └── SubscriberTooSlow     UNAVAILABLE             read faster, then resume
+    ConfigurationError                                the operator must change a setting
+
+Reply errors live here. The codes that close a socket are another catalogue:
+`app.transports.close_codes`.
+"""
+
+from enum import StrEnum
+
+__all__ = [
+    "BadUserInput",
+    "ConfigurationError",
+    "ErrorCode",
+    "Forbidden",
+    "PayloadTooLarge",
+    "RateLimited",
+    "ShuttingDown",
+    "SubscriberTooSlow",
+    "TokenExpired",
+    "Unauthenticated",
+    "Unavailable",
+    "UnknownCursor",
+    "WidgetwireError",
+    "shown",
+]
+
+
+class ErrorCode(StrEnum):
+    """The values of `extensions.code`, the same on every transport."""
+
+    BAD_USER_INPUT = "BAD_USER_INPUT"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    FORBIDDEN = "FORBIDDEN"
+    PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
+    RATE_LIMITED = "RATE_LIMITED"
+    UNKNOWN_CURSOR = "UNKNOWN_CURSOR"
+    UNAVAILABLE = "UNAVAILABLE"
+    INTERNAL_SERVER_ERROR = "INTERNAL_SERVER_ERROR"
+    GRAPHQL_PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
+    GRAPHQL_VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
+
+
+class WidgetwireError(Exception):
+    """A refusal that a client may read: its text holds no internals."""
+
+    code: ErrorCode = ErrorCode.INTERNAL_SERVER_ERROR
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class BadUserInput(WidgetwireError):
+    """The request is wrong, and would be wrong again."""
+
+    code = ErrorCode.BAD_USER_INPUT
+
+
+class Unauthenticated(WidgetwireError):
+    """A token is needed, or the one that came is not valid."""
+
+    code = ErrorCode.UNAUTHENTICATED
+
+
+class TokenExpired(Unauthenticated):
+    """The token was valid once: the client should fetch a new one."""
+
+
+class Forbidden(WidgetwireError):
+    """The viewer is known and lacks the right."""
+
+    code = ErrorCode.FORBIDDEN
+
+
+class PayloadTooLarge(WidgetwireError):
+    """Something exceeds its bound in bytes."""
+
+    code = ErrorCode.PAYLOAD_TOO_LARGE
+
+
+class RateLimited(WidgetwireError):
+    """Too many requests at once or in a while."""
+
+    code = ErrorCode.RATE_LIMITED
+
+
+class UnknownCursor(WidgetwireError):
+    """`after` names no stored message of the channel."""
+
+    code = ErrorCode.UNKNOWN_CURSOR
+
+
+class Unavailable(WidgetwireError):
+    """The service cannot answer now: retry later."""
+
+    code = ErrorCode.UNAVAILABLE
+
+
+class ShuttingDown(Unavailable):
+    """This process is going away: retry with another."""
+
+    def __init__(self) -> None:
+        super().__init__("the server is restarting; reconnect")
+
+
+class SubscriberTooSlow(WidgetwireError):
+    """A subscriber fell behind its bound and was let go; it can resume with `after`."""
+
+    code = ErrorCode.UNAVAILABLE
+
+    def __init__(self, what: str, came: int, allowed: int) -> None:
+        super().__init__(
+            f"reading too slowly: {came} {what} are waiting, at most {allowed} may; "
+            "resume after the last message received"
+        )
+
+
+class ConfigurationError(Exception):
+    """A setting or the surroundings keep the service from starting."""
+
+
+def shown(value: object, most: int = 60) -> str:
+    """Return `value` as an error text may show it: short, and on one line.
+
+    Args:
+        value: what came from the client.
+        most: the longest result, in characters; a longer one ends in an ellipsis.
+    """
+    text = repr(value[: most + 1] if isinstance(value, str | bytes) else value)
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -1,0 +1,73 @@
+"""The tables, as SQLModel classes: what queries are built from and migrations are held to.
+
+The channel leads every key, so that the tables can be partitioned or distributed by it.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Column, DateTime, Index, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import UUID as PGUUID
+from sqlmodel import Field, SQLModel
+
+__all__ = ["ChannelRow", "MessageRow", "PresenceRow", "ProcessRow"]
+
+
+class ChannelRow(SQLModel, table=True):
+    """One row a channel: the counter that orders its messages, and the lock on it."""
+
+    __tablename__ = "channels"
+
+    channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    head: int = Field(sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    """The sequence of the newest message; 0: none yet."""
+    last_created: int = Field(
+        sa_column=Column(BigInteger, nullable=False, server_default=text("0"))
+    )
+    """The newest message's `created`: no later one is older."""
+
+
+class MessageRow(SQLModel, table=True):
+    """One row a stored message."""
+
+    __tablename__ = "messages"
+    __table_args__ = (
+        Index("messages_id", "channel", "id", unique=True),
+        Index(
+            "messages_idempotency",
+            "channel",
+            "client_id",
+            "idempotency_key",
+            unique=True,
+            postgresql_where=text("idempotency_key IS NOT NULL"),
+        ),
+    )
+
+    channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    sequence: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    id: UUID = Field(sa_column=Column(PGUUID(as_uuid=False), nullable=False))
+    client_id: str = Field(sa_column=Column(Text(collation="C"), nullable=False))
+    created: int = Field(sa_column=Column(BigInteger, nullable=False))
+    username: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
+    data: Any = Field(sa_column=Column(JSONB, nullable=False))
+    idempotency_key: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
+
+
+class ProcessRow(SQLModel, table=True):
+    """One row a running process: its lease, kept alive by a heartbeat."""
+
+    __tablename__ = "processes"
+
+    process_id: UUID = Field(sa_column=Column(PGUUID(as_uuid=False), primary_key=True))
+    expires_at: Any = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+
+
+class PresenceRow(SQLModel, table=True):
+    """How many connections of a channel one process holds; counted while its lease lives."""
+
+    __tablename__ = "presence"
+
+    channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    process_id: UUID = Field(sa_column=Column(PGUUID(as_uuid=False), primary_key=True))
+    connections: int = Field(sa_column=Column(BigInteger, nullable=False))
