@@ -1,0 +1,390 @@
+"""The settings: environment variables `WIDGETWIRE_*`, validated once, then frozen.
+
+Owns names, bounds, defaults and meanings; `widgetwire config` prints them from here. Only
+`app.cli` and `app.asgi` read a `Settings`: every other part is given plain values.
+"""
+
+import difflib
+import os
+import re
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, Union, get_args, get_origin
+from urllib.parse import urlsplit
+
+from platformdirs import user_data_dir
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.errors import ConfigurationError, shown
+
+__all__ = ["PREFIX", "SettingDescription", "Settings", "broadcast_scheme", "unknown_variables"]
+
+PREFIX: Final = "WIDGETWIRE_"
+
+_BROADCAST_SCHEMES: Final = ("postgres", "memory")
+_DATABASE_SCHEMES: Final = ("postgresql", "postgres")
+_MIN_SECRET_BYTES: Final = 32
+_MIB: Final = 1024 * 1024
+_SECRETS: Final = frozenset({"jwt_secret", "jwt_public_key", "database_url", "broadcast_url"})
+
+
+def _number(default: float, least: float, most: float, meaning: str) -> Any:
+    return Field(default, ge=least, le=most, description=meaning)
+
+
+def _data_dir() -> Path:
+    return Path(user_data_dir("widgetwire", appauthor=False))
+
+
+def broadcast_scheme(url: str) -> str:
+    """Return the kind of bus that `url` names: `postgres` or `memory`.
+
+    Raises:
+        ValueError: this version has no such bus.
+    """
+    scheme = url.partition("://")[0].lower()
+    if scheme not in _BROADCAST_SCHEMES or url.lower() not in {scheme, f"{scheme}://"}:
+        raise ValueError("'postgres' (the database carries it) or 'memory://' (one process)")
+    return scheme
+
+
+@dataclass(frozen=True, slots=True)
+class SettingDescription:
+    """One setting as an operator sees it; secrets are masked."""
+
+    variable: str
+    value: str | int | float | bool | None
+    default: str | int | float | bool | None
+    meaning: str
+
+
+class Settings(BaseSettings):
+    """Every setting. Keyword arguments take precedence over the environment.
+
+    Raises:
+        ConfigurationError: one line per wrong variable: expected what, got what.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, env_ignore_empty=True, extra="forbid"
+    )
+
+    # Serving
+    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 or :: for all")
+    port: int = _number(8000, 0, 65535, "TCP port; 0 lets the system choose one")
+    workers: int = _number(1, 1, 64, "server processes; one per core is enough")
+    backlog: int = _number(2048, 16, 65535, "connections the kernel queues before accept")
+    keep_alive_seconds: int = _number(15, 1, 3600, "an idle HTTP connection is closed after this")
+    header_timeout_seconds: float = _number(
+        10, 0.1, 300, "a request's head must arrive within this, or the connection is closed"
+    )
+    max_header_bytes: int = _number(
+        65536, 1024, _MIB, "largest request head; a larger one is answered 431"
+    )
+    shutdown_grace_seconds: float = _number(
+        8, 0.1, 9, "after SIGTERM, acknowledged work gets this long; the process ends within 10 s"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least severe log record that is written"
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="text for a person, json for one JSON object a line"
+    )
+    access_log: bool = Field(False, description="log one line per HTTP request (costs throughput)")
+
+    # Storage and delivery
+    database_url: str | None = Field(
+        None, repr=False, description="postgresql://… of PostgreSQL 15 or newer; unset: embedded"
+    )
+    database_pool_size: int = _number(
+        8, 2, 200, "database connections per process; one more listens for notifications"
+    )
+    statement_timeout_seconds: float = _number(
+        10, 0.1, 300, "a statement that runs longer is cancelled: UNAVAILABLE"
+    )
+    broadcast_url: str = Field(
+        "postgres",
+        repr=False,
+        description="bus between processes: postgres (the database) or memory:// (one process)",
+    )
+    data_dir: Path = Field(
+        default_factory=_data_dir, description="directory of the embedded database"
+    )
+
+    # Who may do what
+    jwt_secret: SecretStr | None = Field(
+        None, description="tokens are signed with this secret, HS256; at least 32 bytes"
+    )
+    jwt_public_key: str | None = Field(
+        None,
+        repr=False,
+        description="tokens are verified with this key: PEM text or the path of a PEM file; "
+        "RSA: RS256, EC P-256: ES256, Ed25519: EdDSA",
+    )
+    anonymous: Literal["allow", "read", "deny"] = Field(
+        "allow",
+        description="without a token: allow everything but admin, read (subscribe and search), "
+        "or deny",
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="origins of pages that may connect besides this host's own: "
+        "https://example.com,https://… or *",
+    )
+    max_token_bytes: int = _number(8192, 256, 65536, "longest token; a longer one is refused")
+    graphiql: bool = Field(True, description="serve GraphiQL and the demonstration page")
+
+    # Bounds of requests
+    max_data_bytes: int = _number(65536, 16, _MIB, "largest data of a message as JSON")
+    max_request_bytes: int = _number(_MIB, 1024, 64 * _MIB, "largest HTTP body: 413 above")
+    max_frame_bytes: int = _number(
+        _MIB, 1024, 64 * _MIB, "largest WebSocket message from a client: close 1009 above"
+    )
+    max_query_depth: int = _number(20, 2, 100, "deepest selection of a GraphQL operation")
+    max_query_tokens: int = _number(2000, 50, 100_000, "most tokens of a GraphQL document")
+    max_query_aliases: int = _number(
+        50, 1, 1000, "most root fields and aliases of a GraphQL operation"
+    )
+    document_cache_size: int = _number(
+        1000, 1, 100_000, "parsed and validated GraphQL documents kept; least recent goes first"
+    )
+
+    # Bounds of connections
+    max_connections: int = _number(
+        50_000, 1, 1_000_000, "open connections per process; the next is answered 503"
+    )
+    max_subscriptions_per_connection: int = _number(
+        100, 1, 10_000, "subscriptions on one socket: error RATE_LIMITED above"
+    )
+    max_operations_in_flight: int = _number(
+        100, 1, 10_000, "unanswered operations per socket; reading pauses until one is answered"
+    )
+    max_outbound_bytes: int = _number(
+        _MIB, 4096, 1024 * _MIB, "bytes waiting for one subscriber: close 1013 above"
+    )
+    handshake_timeout_seconds: float = _number(
+        10, 0.1, 300, "a socket's connection_init or open must come within this: close 4408"
+    )
+    ping_interval_seconds: float = _number(20, 0.1, 3600, "a quiet socket is pinged this often")
+    ping_timeout_seconds: float = _number(
+        20, 0.1, 3600, "a socket that does not answer a ping for this long is closed"
+    )
+
+    # Publishing, replay, live queries, counts
+    publish_timeout_seconds: float = _number(
+        5, 0.1, 60, "a publish that is not committed by then fails: UNAVAILABLE"
+    )
+    publish_batch_max: int = _number(500, 1, 10_000, "messages written by one statement")
+    publish_queue_max: int = _number(
+        10_000, 1, 1_000_000, "publishes waiting per process: UNAVAILABLE above"
+    )
+    history_page_size: int = _number(500, 1, 10_000, "messages read by one statement of a replay")
+    replay_max_messages: int = _number(1000, 1, 100_000, "most messages `last` may ask for")
+    live_query_interval_seconds: float = _number(
+        0.25, 0.01, 60, "a live query reports changes at most this often"
+    )
+    count_interval_seconds: float = _number(
+        0.25, 0.01, 60, "a connection count reports changes at most this often"
+    )
+    presence_heartbeat_seconds: float = _number(
+        2, 0.1, 60, "each process renews its connection counts this often"
+    )
+    presence_lease_seconds: float = _number(
+        8, 0.3, 300, "counts of a process not renewed for this long are dropped"
+    )
+
+    _ORIGIN: ClassVar = re.compile(
+        r"https?://(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?", re.ASCII
+    )
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            # `from None`: pydantic's text holds the input, secrets included.
+            lines = [_problem(type(self), details) for details in error.errors()]
+            raise ConfigurationError("\n".join(lines)) from None
+        if os.environ.get(f"{PREFIX}JWKS_URL"):
+            raise ConfigurationError(
+                f"{PREFIX}JWKS_URL: expected to be unset, got a value: this version has no JWKS "
+                f"yet; set {PREFIX}JWT_PUBLIC_KEY to the key itself"
+            )
+
+    @field_validator("host")
+    @classmethod
+    def _check_host(cls, host: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9_.:%-]{1,255}", host):
+            raise ValueError("a host name or an IP address")
+        return host
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database_url(cls, url: str | None) -> str | None:
+        if url is not None and url.partition("://")[0] not in _DATABASE_SCHEMES:
+            raise ValueError("postgresql://user:password@host:port/database")
+        return url
+
+    @field_validator("broadcast_url")
+    @classmethod
+    def _check_broadcast_url(cls, url: str) -> str:
+        broadcast_scheme(url)
+        return url
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def _check_secret(cls, secret: SecretStr | None) -> SecretStr | None:
+        # RFC 7518, 3.2: "A key of the same size as the hash output (for instance, 256 bits
+        # for "HS256") or larger MUST be used with this algorithm."
+        if secret is not None and len(secret.get_secret_value().encode()) < _MIN_SECRET_BYTES:
+            raise ValueError(f"at least {_MIN_SECRET_BYTES} bytes")
+        return secret
+
+    @field_validator("jwt_public_key")
+    @classmethod
+    def _read_public_key(cls, key: str | None) -> str | None:
+        """Return the PEM text, read from the file if `key` is a path."""
+        if key is None:
+            return None
+        if "-----BEGIN" not in key:
+            try:
+                key = Path(key).expanduser().read_text(encoding="ascii")
+            except (OSError, ValueError):
+                raise ValueError("PEM text or the path of a readable PEM file") from None
+        # Env files and YAML often carry the line ends as the two characters \n.
+        key = key.replace("\\n", "\n")
+        if "PRIVATE KEY-----" in key:
+            raise ValueError("a public key: a private one does not belong on this server")
+        return key
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        lowered = tuple(origin.lower() for origin in origins)
+        for origin in lowered:
+            if origin != "*" and not cls._ORIGIN.fullmatch(origin):
+                raise ValueError("* or a comma-separated list such as https://example.com")
+        return lowered
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute_data_dir(cls, path: Path) -> Path:
+        return path.expanduser().absolute()
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        for wrong, text in (
+            (
+                self.jwt_secret is not None and self.jwt_public_key is not None,
+                f"{PREFIX}JWT_SECRET: expected to be unset when {PREFIX}JWT_PUBLIC_KEY is set, "
+                "got both",
+            ),
+            (
+                self.workers > 1 and broadcast_scheme(self.broadcast_url) == "memory",
+                f"{PREFIX}BROADCAST_URL: expected a bus that joins processes when "
+                f"{PREFIX}WORKERS is above 1, got memory://",
+            ),
+            (
+                self.presence_lease_seconds < 3 * self.presence_heartbeat_seconds,
+                f"{PREFIX}PRESENCE_LEASE_SECONDS: expected at least three times "
+                f"{PREFIX}PRESENCE_HEARTBEAT_SECONDS ({self.presence_heartbeat_seconds:g}), "
+                f"got {self.presence_lease_seconds:g}",
+            ),
+            (
+                self.max_data_bytes > min(self.max_request_bytes, self.max_frame_bytes),
+                f"{PREFIX}MAX_DATA_BYTES: expected no more than {PREFIX}MAX_REQUEST_BYTES and "
+                f"{PREFIX}MAX_FRAME_BYTES, got {self.max_data_bytes}",
+            ),
+        ):
+            if wrong:
+                raise ConfigurationError(text)
+        return self
+
+    def describe(self) -> list[SettingDescription]:
+        """Return each setting in the order of this file, secrets masked."""
+        return [
+            SettingDescription(
+                variable=PREFIX + name.upper(),
+                value=_printable(name, getattr(self, name)),
+                default=_printable(name, field.get_default(call_default_factory=True)),
+                meaning=field.description or "",
+            )
+            for name, field in type(self).model_fields.items()
+        ]
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """Return a warning for each `WIDGETWIRE_*` variable that is no setting: most are typos.
+
+    Not errors: Kubernetes sets such variables by itself for a service named `widgetwire`.
+    """
+    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    warnings = []
+    for variable in sorted(environ):
+        if variable.startswith(PREFIX) and variable not in {*known, f"{PREFIX}JWKS_URL"}:
+            close = difflib.get_close_matches(variable, known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            warnings.append(f"{variable} is not a setting and has no effect{hint}")
+    return warnings
+
+
+def _printable(name: str, value: object) -> str | int | float | bool | None:
+    if value is None:
+        return None
+    if name in {"database_url", "broadcast_url"}:
+        return _without_password(str(value))
+    if name in _SECRETS:
+        return "(set)"
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return value if isinstance(value, int | float) else str(value)
+
+
+def _without_password(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "(set)"
+    # Query parameters may hold a password too.
+    host = parts.netloc.rpartition("@")[2]
+    user = f"{parts.username}:***@" if parts.username else ""
+    hidden = "?***" if parts.query else ""
+    return f"{parts.scheme}://{user}{host}{parts.path}{hidden}" if parts.netloc else url
+
+
+def _problem(settings: type[Settings], details: ErrorDetails) -> str:
+    name = str(details["loc"][0]) if details["loc"] else ""
+    field = settings.model_fields.get(name)
+    if field is None:
+        return f"{name}: expected the name of a setting"
+    raised = details.get("ctx", {}).get("error")
+    expected = str(raised) if isinstance(raised, ValueError) else _expected(field)
+    came = details["input"]
+    got = "a value that is not shown" if name in _SECRETS else shown(came)
+    return f"{PREFIX}{name.upper()}: expected {expected}, got {got}"
+
+
+def _expected(field: FieldInfo) -> str:
+    kind: Any = field.annotation
+    if get_origin(kind) in {Union, types.UnionType}:
+        kind = next(part for part in get_args(kind) if part is not type(None))
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(get_args(kind))
+    if kind is bool:
+        return "true or false"
+    if kind in {int, float}:
+        bounds = {type(part).__name__: part for part in field.metadata}
+        text = "a whole number" if kind is int else "a number"
+        return f"{text} from {bounds['Ge'].ge} to {bounds['Le'].le}"
+    return "a path" if kind is Path else "text"

@@ -1,0 +1,291 @@
+"""From a token to a `Viewer`: the one place that decides who is asking.
+
+Every transport passes it. A bad token is an error, never an anonymous viewer.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from app.domain.viewer import DEFAULT_PERMISSIONS, Permission, Viewer
+from app.errors import ConfigurationError, TokenExpired, Unauthenticated, shown
+
+__all__ = [
+    "Authenticator",
+    "VerificationKey",
+    "bearer_token",
+    "connection_init_token",
+]
+
+AnonymousPolicy = Literal["allow", "read", "deny"]
+
+_LEEWAY_SECONDS: Final = 5
+"""Clocks of issuer and server may differ by this much."""
+_MIN_RSA_BITS: Final = 2048
+_MAX_NAME: Final = 256
+"""Longest `sub` or user name, in characters: the name is stored with every message."""
+_MAX_PROJECTS: Final = 1000
+_FAR: Final = 1e12
+"""Seconds since 1970 past which a claim is no time; also what keeps `float` from overflowing."""
+_CACHED_VIEWERS: Final = 4096
+_REGISTERED: Final = ("exp", "nbf", "iat", "aud", "iss", "sub", "jti")
+_PERMISSIONS: Final = ", ".join(Permission)
+
+_ANONYMOUS: Final[Mapping[AnonymousPolicy, frozenset[Permission]]] = {
+    "allow": DEFAULT_PERMISSIONS,
+    "read": frozenset({Permission.SUBSCRIBE, Permission.SEARCH}),
+    "deny": frozenset(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationKey:
+    """A key and the one algorithm that tokens must be signed with.
+
+    The algorithm comes from the key, never from the token: a token that names another one
+    (`none`, or HS256 with the public key as the secret) is refused (RFC 8725, 3.1).
+    """
+
+    key: str | RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
+    algorithm: Literal["HS256", "RS256", "ES256", "EdDSA"]
+
+    def __repr__(self) -> str:
+        return f"VerificationKey({self.algorithm})"
+
+    @classmethod
+    def from_secret(cls, secret: str) -> "VerificationKey":
+        """Return the HS256 key of a shared secret."""
+        return cls(secret, "HS256")
+
+    @classmethod
+    def from_pem(cls, pem: str) -> "VerificationKey":
+        """Return the key of a PEM text, its algorithm fixed by its type.
+
+        Raises:
+            ConfigurationError: it is no RSA (2048 bits or more), EC P-256 or Ed25519 public key.
+        """
+        try:
+            key = load_pem_public_key(pem.encode())
+        except (ValueError, UnsupportedAlgorithm):
+            raise _unusable("text that is no PEM public key") from None
+        match key:
+            case RSAPublicKey() if key.key_size < _MIN_RSA_BITS:
+                raise _unusable(f"an RSA key of {key.key_size} bits")
+            case RSAPublicKey():
+                return cls(key, "RS256")
+            case EllipticCurvePublicKey() if isinstance(key.curve, SECP256R1):
+                return cls(key, "ES256")
+            case EllipticCurvePublicKey():
+                raise _unusable(f"an EC key on the curve {key.curve.name}")
+            case Ed25519PublicKey():
+                return cls(key, "EdDSA")
+            case _:
+                raise _unusable("a key of another type")
+
+
+class Authenticator:
+    """Turns tokens into viewers.
+
+    Args:
+        key: what tokens are verified with; None: no token is accepted.
+        anonymous: what a viewer without a token may do.
+        max_token_bytes: longest token looked at; a longer one is refused unread.
+    """
+
+    def __init__(
+        self,
+        key: VerificationKey | None = None,
+        *,
+        anonymous: AnonymousPolicy = "allow",
+        max_token_bytes: int = 8192,
+    ) -> None:
+        self._key = key
+        self._max_token_bytes = max_token_bytes
+        self._denied = anonymous == "deny"
+        self._anonymous = Viewer(None, _ANONYMOUS[anonymous], anonymous=True)
+        # PyJWT verifies the signature; the claims are looked at here, so that an error names
+        # the one that is wrong. `aud` and `iss` mean nothing to this service.
+        self._jwt = jwt.PyJWT(
+            {f"verify_{claim}": False for claim in _REGISTERED}  # type: ignore[arg-type]
+        )
+        # HTTP clients send one token again and again; verifying costs 20 to 150 µs, a look-up
+        # 0.2. Oldest goes first.
+        self._verified: dict[str, Viewer] = {}
+
+    def viewer(self, token: str | None) -> Viewer:
+        """Return who holds `token`; without one, the anonymous viewer if there may be one.
+
+        Raises:
+            TokenExpired: the token was good once; the client should fetch a new one.
+            Unauthenticated: the token is bad, or is needed and missing.
+        """
+        if token is None:
+            if self._denied:
+                raise Unauthenticated("a token is needed and none came")
+            return self._anonymous
+        known = self._verified.get(token)
+        if known is None:
+            known = _viewer(self._claims(token), time.time())
+            if len(self._verified) >= _CACHED_VIEWERS:
+                del self._verified[next(iter(self._verified))]
+            self._verified[token] = known
+        elif _expired(known):
+            self._verified.pop(token, None)
+            raise TokenExpired("the token has expired")
+        return known
+
+    def _claims(self, token: str) -> dict[str, Any]:
+        # Characters are at least one byte each, so this bounds the bytes as well; what is not
+        # ASCII is no token.
+        if len(token) > self._max_token_bytes:
+            raise Unauthenticated(
+                f"the token has {len(token)} bytes; allowed are {self._max_token_bytes}"
+            )
+        if not token or not token.isascii():
+            raise Unauthenticated("the token is not a JSON Web Token")
+        if self._key is None:
+            raise Unauthenticated(
+                "a token came, but this server has no key to verify it with; connect without one"
+            )
+        try:
+            return self._jwt.decode(token, self._key.key, algorithms=[self._key.algorithm])
+        except jwt.InvalidAlgorithmError:
+            raise Unauthenticated(
+                f"the token is signed with another algorithm; allowed is {self._key.algorithm}"
+            ) from None
+        except jwt.InvalidSignatureError:
+            raise Unauthenticated("the token's signature does not match") from None
+        # Its parser meets arbitrary text: JSON nested too deep, a header of another type.
+        except (jwt.PyJWTError, ValueError, TypeError, AttributeError, RecursionError):
+            raise Unauthenticated("the token is not a valid JSON Web Token") from None
+
+
+def bearer_token(header: str | None) -> str | None:
+    """Return the token of an `Authorization` header; None without a header.
+
+    Raises:
+        Unauthenticated: the header is of another scheme or malformed: not anonymous.
+    """
+    if header is None:
+        return None
+    scheme, _, token = header.strip().partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token or " " in token:
+        raise Unauthenticated("the Authorization header is not of the form 'Bearer TOKEN'")
+    return token
+
+
+def connection_init_token(payload: object) -> str | None:
+    """Return the token of a `connection_init` payload; None if it carries none.
+
+    Args:
+        payload: as decoded; `{"authToken": TOKEN}` or `{"Authorization": "Bearer TOKEN"}`, keys
+            in any case. Null values are as good as absent, other keys are not looked at.
+
+    Raises:
+        Unauthenticated: a token is there in the wrong form, or two that differ.
+    """
+    if not isinstance(payload, Mapping):
+        return None
+    tokens: set[str] = set()
+    for key, value in payload.items():
+        name = key.lower() if isinstance(key, str) else ""
+        if value is None or name not in {"authtoken", "authorization"}:
+            continue
+        if not isinstance(value, str):
+            raise Unauthenticated(f"{key} in connection_init is {shown(value)}; allowed is text")
+        token = bearer_token(value) if name == "authorization" else value
+        if token is not None:
+            tokens.add(token)
+    if len(tokens) > 1:
+        raise Unauthenticated("connection_init carries two different tokens; allowed is one")
+    return next(iter(tokens), None)
+
+
+def _expired(viewer: Viewer) -> bool:
+    return viewer.expires_at is not None and viewer.expires_at + _LEEWAY_SECONDS <= time.time()
+
+
+def _viewer(claims: Mapping[str, object], now: float) -> Viewer:
+    expires_at, not_before = _time(claims, "exp"), _time(claims, "nbf")
+    if expires_at is not None and expires_at + _LEEWAY_SECONDS <= now:
+        raise TokenExpired("the token has expired")
+    if not_before is not None and not_before - _LEEWAY_SECONDS > now:
+        raise Unauthenticated("the token is not valid yet (nbf)")
+    subject = _name(claims, "sub")
+    username = next(
+        (
+            name
+            for claim in ("username", "preferred_username", "referenceName")
+            if (name := _name(claims, claim)) is not None
+        ),
+        subject,
+    )
+    projects = _texts(claims, "projects")
+    if projects is not None and len(projects) > _MAX_PROJECTS:
+        raise _wrong_claim("projects", f"a list of at most {_MAX_PROJECTS}")
+    permissions = _texts(claims, "permissions")
+    if permissions is not None and not permissions <= set(Permission):
+        raise _wrong_claim("permissions", f"a list of {_PERMISSIONS}")
+    return Viewer(
+        username=username,
+        permissions=(
+            DEFAULT_PERMISSIONS
+            if permissions is None
+            else frozenset(Permission(text) for text in permissions)
+        ),
+        projects=projects,
+        subject=subject,
+        expires_at=expires_at,
+    )
+
+
+def _name(claims: Mapping[str, object], claim: str) -> str | None:
+    value = claims.get(claim)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise _wrong_claim(claim, "text")
+    if not (1 <= len(value) <= _MAX_NAME and value.isprintable()):
+        raise _wrong_claim(claim, f"1 to {_MAX_NAME} printable characters")
+    return value
+
+
+def _time(claims: Mapping[str, object], claim: str) -> float | None:
+    value = claims.get(claim)
+    if claim not in claims:
+        return None
+    # RFC 7519, 2: "A JSON numeric value representing the number of seconds from
+    # 1970-01-01T00:00:00Z UTC": no text, no boolean; Python's parser knows Infinity and NaN.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _FAR:
+        raise _wrong_claim(claim, "a number of seconds since 1970")
+    return float(value)
+
+
+def _texts(claims: Mapping[str, object], claim: str) -> frozenset[str] | None:
+    value = claims.get(claim)
+    if claim not in claims:
+        return None
+    # A null or a bare string is a mistake of the issuer; to read it as "all" would grant more.
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise _wrong_claim(claim, "a list of texts")
+    return frozenset(value)
+
+
+def _wrong_claim(claim: str, allowed: str) -> Unauthenticated:
+    return Unauthenticated(f"the token's claim {claim!r} is wrong; allowed is {allowed}")
+
+
+def _unusable(came: str) -> ConfigurationError:
+    return ConfigurationError(
+        "WIDGETWIRE_JWT_PUBLIC_KEY: expected an RSA (2048 bits or more), EC P-256 or Ed25519 "
+        f"public key, got {came}"
+    )
