@@ -1,0 +1,246 @@
+"""What a legacy client says: one JSON object a text frame, checked field by field.
+
+A frame that cannot be told apart from noise is `Unreadable`; one that is known but wrong
+is `Refused`, with its `ref`, so that the client learns which of its calls failed.
+The frames that the server sends are in `replies`; `docs/PROTOCOL.md` describes both.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final, TypeAlias
+
+import msgspec
+
+from app.domain.json_value import JsonValue, decode_json
+from app.errors import BadUserInput
+
+__all__ = [
+    "MAX_REF_BYTES",
+    "ClientFrame",
+    "Open",
+    "Publish",
+    "Ref",
+    "Refused",
+    "Search",
+    "Unreadable",
+    "parse_frame",
+]
+
+MAX_REF_BYTES: Final = 256
+"""The longest `ref`, in bytes of its JSON text."""
+
+Ref: TypeAlias = bytes
+"""The JSON text of a `ref`, as it came: echoed byte for byte."""
+
+
+class Open(msgspec.Struct, frozen=True):
+    """The first frame: who speaks, and from where to listen."""
+
+    client_id: str | None
+    persistent: bool
+    token: str | None
+    after: str | None
+    """A cursor; the empty one is before the first message. None: live messages only."""
+
+
+class Publish(msgspec.Struct, frozen=True):
+    """Publish one message."""
+
+    ref: Ref | None
+    data: JsonValue
+    id: str | None
+    """The idempotency key."""
+
+
+class Search(msgspec.Struct, frozen=True):
+    """Search the channel's stored messages."""
+
+    ref: Ref
+    query: Mapping[str, JsonValue]
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A known frame with a bad field. The socket lives on, unless it was an `open`."""
+
+    type: str
+    ref: Ref | None
+    error: BadUserInput
+
+
+class Unreadable(msgspec.Struct, frozen=True):
+    """Not a frame of this protocol: nobody knows what it was meant to do."""
+
+    reason: str
+
+
+ClientFrame: TypeAlias = Open | Publish | Search | Refused | Unreadable
+
+_NOTHING: Final = msgspec.Raw(b"")
+
+
+class _Envelope(msgspec.Struct):
+    """The fields of all frames, still as JSON text: one pass, and a bad one names its frame."""
+
+    type: msgspec.Raw = _NOTHING
+    ref: msgspec.Raw = _NOTHING
+    client_id: msgspec.Raw = _NOTHING
+    persistent: msgspec.Raw = _NOTHING
+    token: msgspec.Raw = _NOTHING
+    after: msgspec.Raw = _NOTHING
+    data: msgspec.Raw = _NOTHING
+    id: msgspec.Raw = _NOTHING
+    query: msgspec.Raw = _NOTHING
+
+
+_envelopes: Final = msgspec.json.Decoder(_Envelope)
+_TYPES: Final = ("open", "publish", "search")
+
+
+def parse_frame(text: str | bytes) -> ClientFrame:
+    """Return the frame that `text` is. Never raises.
+
+    Args:
+        text: one whole text message; bounded in size by the socket.
+    """
+    try:
+        envelope = _envelopes.decode(text)
+    except msgspec.ValidationError:
+        return Unreadable("a frame must be a JSON object")
+    except RecursionError:
+        return _damaged(_without_nested(text), "the frame is nested too deeply")
+    except (msgspec.DecodeError, UnicodeError):
+        return _damaged(
+            _without_lone_surrogates(text), "the frame has a string with a lone surrogate"
+        )
+    return _typed(envelope)
+
+
+def _typed(envelope: _Envelope) -> ClientFrame:
+    kind = _decoded(envelope.type) if bytes(envelope.type).startswith(b'"') else None
+    if not isinstance(kind, str) or kind not in _TYPES:
+        came = _shown(envelope.type) if envelope.type != _NOTHING else "missing"
+        return Unreadable(f"type is {came}; allowed are {', '.join(_TYPES)}")
+    ref: Ref | None = None
+    try:
+        ref = _ref(kind, envelope.ref)
+        if kind == "publish":
+            return Publish(ref, _data(envelope.data), _text("publish.id", envelope.id))
+        if kind == "search":
+            return _search(ref, envelope.query)
+        return Open(
+            _text("open.client_id", envelope.client_id),
+            _boolean("open.persistent", envelope.persistent),
+            _text("open.token", envelope.token),
+            _text("open.after", envelope.after),
+        )
+    except BadUserInput as error:
+        return Refused(kind, ref, error)
+
+
+def _search(ref: Ref | None, raw: msgspec.Raw) -> Search:
+    if ref is None:  # Without it no result could find its way back.
+        raise BadUserInput("search.ref is missing; allowed are strings and numbers")
+    query = _decoded(raw)
+    if query is None:
+        query = {}
+    if not isinstance(query, Mapping):
+        raise BadUserInput(f"search.query is {_shown(raw)}; allowed is an object")
+    return Search(ref, query)
+
+
+def _decoded(raw: msgspec.Raw) -> JsonValue:
+    """Return the value of a field; a missing one is as good as null."""
+    return decode_json(bytes(raw)) if raw != _NOTHING else None
+
+
+def _shown(raw: msgspec.Raw, most: int = 60) -> str:
+    """Return a field's JSON text as an error may show it; never decoded, so that it may be deep."""
+    text = bytes(memoryview(raw)[: 4 * most]).decode(errors="ignore")
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _ref(kind: str, raw: msgspec.Raw) -> Ref | None:
+    text = bytes(raw)
+    if not text or text == b"null":
+        return None
+    if len(text) > MAX_REF_BYTES:
+        raise BadUserInput(f"{kind}.ref has {len(text)} bytes, at most {MAX_REF_BYTES} are allowed")
+    if text[:1] not in b'"-0123456789':
+        raise BadUserInput(f"{kind}.ref is {_shown(raw)}; allowed are strings and numbers")
+    return text
+
+
+def _data(raw: msgspec.Raw) -> JsonValue:
+    if raw == _NOTHING:
+        raise BadUserInput("publish.data is missing; allowed is any JSON value")
+    return _decoded(raw)
+
+
+def _text(field: str, raw: msgspec.Raw) -> str | None:
+    value = _decoded(raw)
+    if value is None or isinstance(value, str):
+        return value
+    raise BadUserInput(f"{field} is {_shown(raw)}; allowed is a string")
+
+
+def _boolean(field: str, raw: msgspec.Raw) -> bool:
+    value = _decoded(raw)
+    if value is None:
+        return False
+    if isinstance(value, bool):
+        return value
+    raise BadUserInput(f"{field} is {_shown(raw)}; allowed are true and false")
+
+
+# RFC 8259 allows both of the following in a document, and no message may hold them: a
+# widget that cuts an emoji in half must learn that its publish failed, and keep its socket.
+
+_TOKENS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]|[^"\[\]{}]++|"', re.DOTALL)
+_SURROGATES: Final = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair: kept
+    r"|\\u[dD](?P<lone>[89a-fA-F])[0-9a-fA-F]{2}|\\."
+)
+
+
+def _damaged(repaired: str | None, reason: str) -> ClientFrame:
+    """Refuse a frame that was readable only once it was repaired, by its type and `ref`."""
+    if repaired is None:
+        return Unreadable("a frame must be JSON")
+    try:
+        envelope = _envelopes.decode(repaired)
+    except (msgspec.DecodeError, UnicodeError):
+        return Unreadable("a frame must be a JSON object")
+    frame = _typed(envelope)
+    match frame:
+        case Open():
+            return Refused("open", None, BadUserInput(reason))
+        case Publish(ref=ref):
+            return Refused("publish", ref, BadUserInput(reason))
+        case Search(ref=ref):
+            return Refused("search", ref, BadUserInput(reason))
+    return frame
+
+
+def _without_nested(text: str | bytes) -> str | None:
+    """Return the text with null for all that lies deeper than the frame's own fields."""
+    kept: list[str] = []
+    depth = 0
+    for token in _TOKENS.findall(text if isinstance(text, str) else text.decode(errors="replace")):
+        if token in ("[", "{"):
+            kept.append(token if depth == 0 else "")
+            depth += 1
+        elif token in ("]", "}"):
+            depth -= 1
+            kept.append({0: token, 1: "null"}.get(depth, ""))
+        elif depth < 2:
+            kept.append(token)
+    return "".join(kept) if depth == 0 else None
+
+
+def _without_lone_surrogates(text: str | bytes) -> str | None:
+    """Return the text with U+FFFD for each lone surrogate, or None if it has none."""
+    repaired, count = _SURROGATES.subn(
+        lambda found: "\\ufffd" if found["lone"] else found[0],
+        text if isinstance(text, str) else text.decode(errors="replace"),
+    )
+    return repaired if count else None

@@ -1,0 +1,141 @@
+"""What the server says to a legacy client: each frame as UTF-8 JSON text.
+
+A record is encoded once, however many sockets of the channel it goes to.
+`docs/PROTOCOL.md` describes the frames.
+"""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+
+from app.domain.message import Message
+from app.errors import ErrorCode
+from app.transports.compat.frames import Ref
+
+__all__ = [
+    "ack_frame",
+    "active_connections_frame",
+    "error_frame",
+    "groups_frame",
+    "message_frame",
+    "open_frame",
+    "record_json",
+    "result_frame",
+]
+
+_CACHED_RECORDS: Final = 256
+"""Sockets of a channel get a message within a moment of one another; of 64 KiB each, 16 MiB."""
+
+_encoder: Final = msgspec.json.Encoder()
+_encode: Final = _encoder.encode
+
+
+def record_json(message: Message) -> bytes:
+    """Return the record of a message: `{"id","client_id","created","data","username"}`."""
+    return _encode(
+        {
+            "id": message.id,
+            "client_id": message.client_id,
+            "created": message.created,
+            "data": msgspec.Raw(message.data_json),
+            "username": message.username,
+        }
+    )
+
+
+class _ById:
+    """A cache key that compares by the message's id alone: hashing all of it would cost more."""
+
+    __slots__ = ("message",)
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
+
+    def __hash__(self) -> int:
+        return hash(self.message.id)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ById) and self.message.id == other.message.id
+
+
+@lru_cache(maxsize=_CACHED_RECORDS)
+def _message_frame(key: _ById) -> bytes:
+    record = record_json(key.message)
+    # What is not stored is no cursor: the client must know, or its resume would fail.
+    mark = b"" if key.message.persistent else b',"persistent":false'
+    return b'{"type":"message","message":' + record + mark + b"}"
+
+
+def message_frame(message: Message) -> bytes:
+    """Return the frame that brings a message to every socket of its channel; pure, cached."""
+    return _message_frame(_ById(message))
+
+
+def open_frame(client_id: str, username: str | None, connections: int, after: str) -> bytes:
+    """Return the reply to `open`.
+
+    Args:
+        client_id: the client's, or the one made up for it.
+        username: from the token; None: anonymous.
+        connections: the channel's count, this socket included.
+        after: the cursor of where this socket starts; empty: before the first message.
+    """
+    return _encode(
+        {
+            "type": "open",
+            "client_id": client_id,
+            "username": username,
+            "connections": connections,
+            "after": after,
+        }
+    )
+
+
+def ack_frame(ref: Ref | None, message: Message) -> bytes:
+    """Return the frame that says a publish is done, with the record it became."""
+    return b'{"type":"ack","ref":' + (ref or b"null") + b',"message":' + record_json(message) + b"}"
+
+
+def active_connections_frame(count: int) -> bytes:
+    """Return the frame of a new count of connections."""
+    return b'{"type":"activeConnections","data":%d}' % count
+
+
+def result_frame(ref: Ref, total: int, messages: Iterable[Message]) -> bytes:
+    """Return the frame of a search's result; `total` counts all that match, not the page."""
+    return _result(ref, total, map(record_json, messages))
+
+
+def groups_frame(ref: Ref, total: int, groups: Iterable[tuple[bytes, int]]) -> bytes:
+    """Return the frame of a grouped search's result.
+
+    Args:
+        ref: the search's.
+        total: the number of groups, not of this page.
+        groups: each group's key as JSON text, and how many messages it has.
+    """
+    return _result(ref, total, (b'{"key":%b,"count":%d}' % group for group in groups))
+
+
+def _result(ref: Ref, total: int, rows: Iterable[bytes]) -> bytes:
+    return b'{"type":"result","ref":%b,"totalRecords":%d,"resultSet":[%b]}' % (
+        ref,
+        total,
+        b",".join(rows),
+    )
+
+
+def error_frame(code: ErrorCode, message: str, ref: Ref | None = None) -> bytes:
+    """Return the frame of a refusal.
+
+    Args:
+        code: the same as in GraphQL.
+        message: what was wrong, what came, what is allowed.
+        ref: of the call that failed; None: it had none, or the connection as a whole fails.
+    """
+    fields: dict[str, object] = {"type": "error", "code": str(code), "message": message}
+    if ref is not None:
+        fields["ref"] = msgspec.Raw(ref)
+    return _encode(fields)
