@@ -1,0 +1,49 @@
+/**
+ * GraphiQL on this service: operations by POST, subscriptions by graphql-transport-ws, both at
+ * the address that the page itself came from.
+ *
+ * Each running subscription has a socket of its own, so each tab is counted as a connection and
+ * speaks with its own headers: they travel in `connection_init`, where the service reads
+ * `Authorization`.
+ */
+import { createGraphiQLFetcher } from "@graphiql/toolkit";
+import { GraphiQL } from "graphiql";
+import { createRoot } from "react-dom/client";
+
+import "graphiql/style.css";
+import "./page.css";
+
+import { examples } from "./examples.js";
+
+globalThis.MonacoEnvironment = {
+  getWorker(_workerId, label) {
+    const file = WORKERS[label] ?? WORKERS.editor;
+    return new Worker(new URL(file, import.meta.url), { type: "module", name: label });
+  },
+};
+
+const endpoint = new URL(location.pathname, location.href);
+const socket = new URL(endpoint);
+socket.protocol = endpoint.protocol === "https:" ? "wss:" : "ws:";
+
+const fetcher = createGraphiQLFetcher({
+  url: endpoint.href,
+  subscriptionUrl: socket.href,
+  // The service answers in one piece; asking for parts would only widen Accept.
+  enableIncrementalDelivery: false,
+});
+
+createRoot(document.getElementById("graphiql")).render(
+  <GraphiQL
+    fetcher={fetcher}
+    defaultTabs={examples}
+    defaultQuery={examples[0].query}
+    defaultEditorToolsVisibility="variables"
+  >
+    <GraphiQL.Logo>
+      <a className="brand" href="./">
+        Widgetwire
+      </a>
+    </GraphiQL.Logo>
+  </GraphiQL>,
+);
