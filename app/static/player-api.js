@@ -1,0 +1,352 @@
+// Widgetwire's c8PlayerApi. Guide: docs/MIGRATING.md; wire: docs/PROTOCOL.md.
+(() => {
+  "use strict";
+
+  const FINAL = new Set([1009, 4400, 4401, 4409, 4429]); // close codes: do not come back
+  const CALM = new Set([1000, 1001, 1005, 1012]); // ... that are no error
+  const OPEN_TIMEOUT_MS = 10_000;
+  const STABLE_MS = 5_000; // older connections start the backoff anew
+  const BACKOFF_MS = 500;
+  const MAX_BACKOFF_MS = 30_000;
+  const MAX_CALLS = 1_000; // waiting for the connection or for their answer
+  const MAX_CALL_CHARS = 4 << 20;
+  const MAX_FRAME_BYTES = 1 << 20; // the server closes for good above
+  const MAX_SEEN = 500;
+
+  const SHARED = Symbol.for("widgetwire.c8PlayerApi");
+  const script =
+    document.currentScript ?? document.querySelector('script[src*="/c8/player-api.js"]');
+  const api = (window.c8PlayerApi ??= {});
+  if (api[SHARED]) {
+    // One more widget in this page: what comes next takes this script's attributes.
+    api[SHARED].script = script;
+    return;
+  }
+  const shared = { script };
+  Object.defineProperty(api, SHARED, { value: shared });
+
+  const report = (error) =>
+    typeof reportError === "function" ? reportError(error) : console.error(error);
+
+  // A widget's mistake must not break the socket, nor go unseen.
+  const call = (handler, self, ...args) => {
+    if (typeof handler !== "function") return;
+    try {
+      handler.apply(self, args);
+    } catch (error) {
+      report(error);
+    }
+  };
+
+  const failure = (message, code) => Object.assign(new Error(message), { code });
+
+  // crypto.randomUUID exists in secure contexts only.
+  const randomId = () =>
+    [...crypto.getRandomValues(new Uint8Array(16))]
+      .map((byte) => byte.toString(16).padStart(2, "0"))
+      .join("");
+
+  const sockets = new Set(); // not closed by the page
+  let reopen, retry;
+
+  class webSocket {
+    onOpen = null;
+    onMessage = null;
+    onActiveConnectionsChange = null;
+    onClose = null;
+    onError = null;
+    client_id;
+    username = null;
+
+    #script = shared.script;
+    #persistent;
+    #token;
+    #url;
+    #socket = null;
+    #ready = false; // the server has answered `open`
+    #closed = false;
+    #down = false; // onClose was told of this outage
+    #since = 0;
+    #attempts = 0;
+    #timer = 0;
+    #connecting = 0; // an outdated attempt gives up
+    #failure = null; // what the server said before it closes
+    #after; // cursor: where to go on; undefined: live only
+    #seen = new Set();
+    #calls = new Map();
+    #chars = 0;
+    #refs = 0;
+
+    static {
+      reopen = (socket) => socket.#reopen();
+      retry = (socket) => socket.#retry();
+    }
+
+    constructor(options = {}) {
+      const data = this.#script?.dataset ?? {};
+      const path = [];
+      for (const name of ["project", "widget"]) {
+        const id = options[name] ?? data[name];
+        if (!/^[\w.-]{1,64}$/.test(id ?? "")) {
+          throw new TypeError(
+            `${name} is ${JSON.stringify(id)}; set data-${name} on the script or pass ` +
+              `{ ${name} }: 1 to 64 characters of A-Z a-z 0-9 _ . -`,
+          );
+        }
+        path.push(id);
+      }
+      this.#url = new URL(path.join("/"), new URL("./", this.#script?.src || location.href));
+      this.#url.protocol = this.#url.protocol === "https:" ? "wss:" : "ws:";
+      this.#persistent = Boolean(options.persistent);
+      this.#token = options.token;
+      this.client_id = options.client_id ?? randomId();
+      sockets.add(this);
+      this.#connect();
+    }
+
+    publish(data) {
+      let text;
+      try {
+        text = JSON.stringify(data);
+        if (text === undefined) throw new TypeError(`publish: ${typeof data} is not JSON`);
+      } catch (error) {
+        return Promise.reject(error);
+      }
+      // The id makes a second sending harmless; only what is stored can be recognised.
+      return this.#call(`"type":"publish","id":"${randomId()}","data":${text}`, this.#persistent);
+    }
+
+    search({ query = {}, success, error } = {}) {
+      let result;
+      try {
+        result = this.#call(`"type":"search","query":${JSON.stringify(query)}`, true);
+      } catch (problem) {
+        result = Promise.reject(problem);
+      }
+      if (success || error) {
+        result.then(
+          (found) => call(success, this, found),
+          (problem) => (error ? call(error, this, problem) : report(problem)),
+        );
+      }
+      return result;
+    }
+
+    close() {
+      if (this.#closed) return;
+      this.#end(failure("the socket was closed", "CLOSED"), true);
+      this.#socket?.close(1000);
+      this.#socket = null;
+      if (!this.#down) queueMicrotask(() => this.#tellClosed(1000, "", true));
+    }
+
+    async #connect() {
+      const turn = ++this.#connecting;
+      clearTimeout(this.#timer);
+      let token = this.#token ?? this.#script?.dataset.authToken;
+      try {
+        if (typeof token === "function") token = await token();
+      } catch (error) {
+        report(error);
+        if (turn === this.#connecting) this.#lost(null, 4403, "no token to be had");
+        return;
+      }
+      if (turn !== this.#connecting || this.#closed) return;
+      const socket = (this.#socket = new WebSocket(this.#url));
+      this.#timer = setTimeout(() => {
+        this.#lost(socket, 1006, "no answer");
+        socket.close();
+      }, OPEN_TIMEOUT_MS);
+      socket.onopen = () =>
+        socket.send(
+          JSON.stringify({
+            type: "open",
+            client_id: this.client_id,
+            persistent: this.#persistent,
+            token: token || undefined,
+            after: this.#after,
+          }),
+        );
+      socket.onmessage = ({ data }) => socket === this.#socket && this.#receive(JSON.parse(data));
+      socket.onclose = ({ code, reason }) => this.#lost(socket, code, reason);
+    }
+
+    #lost(socket, code, reason) {
+      if (socket !== this.#socket || this.#closed) return;
+      const wasReady = this.#ready;
+      this.#socket = null;
+      this.#ready = false;
+      clearTimeout(this.#timer);
+      const said = this.#failure;
+      this.#failure = null;
+      const what = `${wasReady ? "lost the" : "no"} connection to ${this.#url}: ${reason || code}`;
+      const error = Object.assign(said ?? failure(what, "UNAVAILABLE"), { closeCode: code });
+      let comesBack = !FINAL.has(code);
+      if (error.code === "UNKNOWN_CURSOR") {
+        // Not the store that we knew: go on live, and let the widget know.
+        this.#after = undefined;
+        comesBack = true;
+      }
+      if (comesBack) {
+        for (const [ref, { sent, again, reject }] of this.#calls) {
+          if (sent && !again) {
+            this.#forget(ref);
+            reject(failure("the connection was lost before the answer", "UNAVAILABLE"));
+          }
+        }
+        if (wasReady && Date.now() - this.#since > STABLE_MS) this.#attempts = 0;
+        const most = Math.min(MAX_BACKOFF_MS, BACKOFF_MS * 2 ** this.#attempts++);
+        this.#timer = setTimeout(() => this.#connect(), most * (0.5 + Math.random() / 2));
+      } else {
+        this.#end(error);
+      }
+      // An outage is told once, however many attempts it takes.
+      if (this.#down && comesBack) return;
+      if (said || !CALM.has(code)) call(this.onError, this, error);
+      this.#tellClosed(code, reason, !comesBack);
+    }
+
+    #tellClosed(code, reason, final) {
+      this.#down = true;
+      call(this.onClose, this, { code, reason, willReconnect: !final });
+    }
+
+    #end(error, expected = false) {
+      this.#closed = true;
+      this.#ready = false;
+      this.#connecting++;
+      clearTimeout(this.#timer);
+      sockets.delete(this);
+      for (const [ref, { promise, reject }] of this.#calls) {
+        this.#forget(ref);
+        if (expected) promise.catch(() => {}); // closing is the page's own wish: no alarm
+        reject(error);
+      }
+    }
+
+    #reopen() {
+      if (!this.#closed) return;
+      this.#closed = false;
+      sockets.add(this);
+      this.#connect();
+    }
+
+    #retry() {
+      if (!this.#socket && !this.#closed) this.#connect();
+    }
+
+    #receive(frame) {
+      switch (frame.type) {
+        case "open":
+          clearTimeout(this.#timer);
+          this.#ready = true;
+          this.#down = false;
+          this.#since = Date.now();
+          this.client_id = frame.client_id;
+          this.username = frame.username;
+          this.#after ??= frame.after;
+          for (const waiting of this.#calls.values()) this.#send(waiting);
+          call(this.onOpen, this);
+          break;
+        case "message":
+          this.#message(frame);
+          break;
+        case "activeConnections":
+          call(this.onActiveConnectionsChange, this, { data: frame.data });
+          break;
+        case "ack":
+          this.#forget(frame.ref)?.resolve(frame.message);
+          break;
+        case "result": {
+          const { totalRecords, resultSet } = frame;
+          this.#forget(frame.ref)?.resolve({ totalRecords, resultSet });
+          break;
+        }
+        case "error": {
+          const error = failure(frame.message, frame.code);
+          if (frame.ref === undefined) this.#failure = error;
+          else this.#forget(frame.ref)?.reject(error);
+        }
+      }
+    }
+
+    #message({ message, persistent = true }) {
+      if (this.#seen.has(message.id)) return;
+      this.#seen.add(message.id);
+      if (this.#seen.size > MAX_SEEN) this.#seen.delete(this.#seen.values().next().value);
+      if (persistent) this.#after = message.id;
+      call(this.onMessage, this, message);
+    }
+
+    #call(fields, again) {
+      const ref = ++this.#refs;
+      const text = `{"ref":${ref},${fields}}`;
+      const refuse = (why, code) => Promise.reject(failure(why, code));
+      if (this.#closed) return refuse("the socket is closed", "CLOSED");
+      if (new Blob([text]).size > MAX_FRAME_BYTES) return refuse("too large", "PAYLOAD_TOO_LARGE");
+      if (this.#calls.size >= MAX_CALLS || this.#chars + text.length > MAX_CALL_CHARS) {
+        return refuse("too many calls are waiting", "RATE_LIMITED");
+      }
+      const waiting = { text, again };
+      waiting.promise = new Promise((resolve, reject) => {
+        Object.assign(waiting, { resolve, reject });
+      });
+      this.#calls.set(ref, waiting);
+      this.#chars += text.length;
+      if (this.#ready) this.#send(waiting);
+      return waiting.promise;
+    }
+
+    #send(waiting) {
+      waiting.sent = true;
+      this.#socket.send(waiting.text);
+    }
+
+    #forget(ref) {
+      const waiting = this.#calls.get(ref);
+      if (waiting && this.#calls.delete(ref)) this.#chars -= waiting.text.length;
+      return waiting;
+    }
+  }
+
+  // Events of the page: ours, and those of the player that was here before.
+
+  const handlers = new Map();
+  const destroyed = new Set(); // told once, even when the player and the page both end
+  const theirs = typeof api.on === "function" ? api.on.bind(api) : null;
+
+  const emit = (event, ...args) => {
+    for (const handler of [...(handlers.get(event) ?? [])]) {
+      if (event === "widgetDestroy") {
+        if (destroyed.has(handler)) continue;
+        destroyed.add(handler);
+      }
+      call(handler, api, ...args);
+    }
+    if (event === "widgetDestroy") for (const socket of [...sockets]) socket.close();
+  };
+
+  api.webSocket = webSocket;
+  api.emit ??= emit;
+  api.on = (event, handler) => {
+    if (theirs && event !== "widgetDestroy") return theirs(event, handler);
+    if (!handlers.has(event)) handlers.set(event, new Set());
+    handlers.get(event).add(handler);
+  };
+  theirs?.("widgetDestroy", (...args) => emit("widgetDestroy", ...args));
+
+  let hidden = [];
+  addEventListener("pagehide", () => {
+    hidden = [...sockets];
+    emit("widgetDestroy");
+  });
+  addEventListener("pageshow", ({ persisted }) => {
+    // Back from the back/forward cache: the page goes on where it was left.
+    if (persisted) {
+      destroyed.clear();
+      hidden.forEach(reopen);
+    }
+    hidden = [];
+  });
+  addEventListener("online", () => sockets.forEach(retry));
+})();
