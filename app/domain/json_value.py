@@ -11,13 +11,19 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from app.errors import BadUserInput, PayloadTooLarge
+from app.errors import BadUserInput, PayloadTooLarge, shown
 
-__all__ = ["MAX_DEPTH", "JsonValue", "checked_data", "decode_json", "encode_json"]
+__all__ = [
+    "MAX_DEPTH",
+    "JsonValue",
+    "checked_data",
+    "decode_json",
+    "encode_json",
+    "json_shown",
+]
 
-# Recursive aliases make mypy and Strawberry slow; the checker below is the real type.
 JsonValue: TypeAlias = (
-    "None | bool | int | Decimal | float | str | Sequence[JsonValue] | Mapping[str, JsonValue]"
+    "bool | int | Decimal | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
 )
 
 MAX_DEPTH: Final = 64
@@ -70,68 +76,98 @@ def encode_json(value: object) -> bytes:
     return _encoder.encode(value)
 
 
-def checked_data(value: object, max_bytes: int) -> bytes:
+def json_shown(value: object) -> str:
+    """Return a value of decoded JSON as an error text may show it: short, and as JSON has it.
+
+    Arrays and objects are named, not shown, so that depth and size cannot matter.
+    """
+    match value:
+        case str():
+            text = shown(value)
+        case None | bool():
+            text = {None: "null", True: "true", False: "false"}[value]
+        case int() if value.bit_length() > 256:
+            # Python itself refuses to write out an integer of thousands of digits.
+            text = "a very large number"
+        case int() | float() | Decimal():
+            text = str(value)
+        case Mapping():
+            text = "an object"
+        case list() | tuple():
+            text = f"a list of {len(value)}"
+        case _:
+            text = "not a JSON value"
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def checked_data(value: object, max_bytes: int, name: str = "data") -> bytes:
     """Return the compact JSON text of a message's `data`, or refuse it.
 
     Args:
         value: what a client sent, decoded.
         max_bytes: the bound of the text, in bytes.
+        name: what to call the value in an error.
 
     Raises:
         BadUserInput: deeper than 64, a NUL or lone surrogate in a string, a number that is
             not finite, outside a double's range or of more than 400 digits.
         PayloadTooLarge: the text is longer than `max_bytes`.
     """
-    _check(value, MAX_DEPTH)
+    _check(value, MAX_DEPTH, name)
     text = encode_json(value)
     if len(text) > max_bytes:
-        raise PayloadTooLarge(f"data has {len(text)} bytes, at most {max_bytes} are allowed")
+        raise PayloadTooLarge(f"{name} has {len(text)} bytes, at most {max_bytes} are allowed")
     return text
 
 
-def _check(value: object, depth_left: int) -> None:
+def _check(value: object, depth_left: int, name: str) -> None:
     # The order is that of frequency: this runs for every publish.
     if isinstance(value, str):
-        _check_string(value)
+        _check_string(value, name)
     elif isinstance(value, bool) or value is None:
         return
     elif isinstance(value, int | float | Decimal):
-        _check_number(value)
-    elif isinstance(value, Mapping):
+        _check_number(value, name)
+    elif isinstance(value, dict):
         if not depth_left:
-            raise BadUserInput(f"data is nested too deeply, at most {MAX_DEPTH} levels are allowed")
+            raise _too_deep(name)
         for key, item in value.items():
             if not isinstance(key, str):
-                raise BadUserInput("data has an object key that is not a string")
-            _check_string(key)
-            _check(item, depth_left - 1)
-    elif isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
+                raise BadUserInput(f"{name} has an object key that is not a string")
+            _check_string(key, name)
+            _check(item, depth_left - 1, name)
+    elif isinstance(value, list | tuple):
         if not depth_left:
-            raise BadUserInput(f"data is nested too deeply, at most {MAX_DEPTH} levels are allowed")
+            raise _too_deep(name)
         for item in value:
-            _check(item, depth_left - 1)
+            _check(item, depth_left - 1, name)
     else:
-        raise BadUserInput("data must be a JSON value")
+        raise BadUserInput(f"{name} must be a JSON value")
 
 
-def _check_string(text: str) -> None:
+def _too_deep(name: str) -> BadUserInput:
+    return BadUserInput(f"{name} is nested too deeply, at most {MAX_DEPTH} levels are allowed")
+
+
+def _check_string(text: str, name: str) -> None:
     # jsonb cannot hold either: https://www.postgresql.org/docs/current/datatype-json.html
     if "\0" in text:
-        raise BadUserInput("data has a string with the character U+0000, which is not allowed")
+        raise BadUserInput(f"{name} has a string with the character U+0000, which is not allowed")
     if not text.isascii():
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise BadUserInput("data has a string with a lone surrogate, not allowed") from None
+            raise BadUserInput(f"{name} has a string with a lone surrogate, not allowed") from None
 
 
-def _check_number(number: int | float | Decimal) -> None:
+def _check_number(number: int | float | Decimal, name: str) -> None:
     if isinstance(number, int):
         if -(2**63) <= number < 2**63:
             return
         too_long = abs(number) > _LARGEST
     else:
-        exact = number if isinstance(number, Decimal) else Decimal(number)
+        # A float is the shortest decimal that reads back as it, as it is written in JSON.
+        exact = number if isinstance(number, Decimal) else Decimal(repr(number))
         if not exact.is_finite():
             too_long = True
         else:
@@ -142,10 +178,10 @@ def _check_number(number: int | float | Decimal) -> None:
                 digits > _MAX_DIGITS
                 or -exponent > _MAX_DIGITS
                 or exact.adjusted() > 308
-                or abs(exact) > _LARGEST
+                or exact.copy_abs() > _LARGEST
             )
     if too_long:
         raise BadUserInput(
-            f"data has a number out of bounds: allowed are at most {_MAX_DIGITS} digits "
+            f"{name} has a number out of bounds: allowed are at most {_MAX_DIGITS} digits "
             "and the range of a 64-bit float"
         )

@@ -1,0 +1,31 @@
+"""The query language: one meaning for queries, subscriptions, live queries and legacy search.
+
+`parse_query` and `parse_filters` read a request, `compile_filter` and `matches` decide in
+memory, and `app.storage.search` asks Postgres the same questions.
+"""
+
+from app.domain.query.fields import FieldPath, parse_field
+from app.domain.query.filter_parser import parse_filter, parse_filters
+from app.domain.query.filters import And, Comparison, Filter, Not, Or
+from app.domain.query.matching import compile_filter, matches
+from app.domain.query.message_query import MessageQuery, parse_limit, parse_query
+from app.domain.query.operators import Operator, SortOrder
+
+__all__ = [
+    "And",
+    "Comparison",
+    "FieldPath",
+    "Filter",
+    "MessageQuery",
+    "Not",
+    "Operator",
+    "Or",
+    "SortOrder",
+    "compile_filter",
+    "matches",
+    "parse_field",
+    "parse_filter",
+    "parse_filters",
+    "parse_limit",
+    "parse_query",
+]
