@@ -27,11 +27,11 @@ try:
     from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 except ImportError:  # run by hand, outside a build
 
-    class BuildHookInterface:  # type: ignore[no-redef]
+    class BuildHookInterface:
         """Stand where hatchling's class would."""
 
 
-__all__ = ["GraphiQLBuildHook", "GraphiQLBuildError", "build", "is_current", "npm_command"]
+__all__ = ["GraphiQLBuildError", "GraphiQLBuildHook", "build", "is_current", "npm_command"]
 
 ROOT = Path(__file__).resolve().parent
 SOURCES = ROOT / "graphiql"
@@ -147,7 +147,7 @@ def _wanted() -> bool:
     return os.environ.get("WIDGETWIRE_BUILD_GRAPHIQL", "true").lower() not in {"false", "0", "no"}
 
 
-class GraphiQLBuildHook(BuildHookInterface):  # type: ignore[type-arg]
+class GraphiQLBuildHook(BuildHookInterface):
     """Builds the bundle before hatchling collects the wheel's files, editable wheels included."""
 
     PLUGIN_NAME = "custom"
