@@ -14,11 +14,13 @@ import asyncpg
 
 from app.errors import Unavailable
 
-__all__ = ["Connection", "Database", "DatabaseLost", "open_connection"]
+__all__ = ["Connection", "Database", "DatabaseLost"]
 
 logger = logging.getLogger(__name__)
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"  # noqa: E501
+Connection: TypeAlias = (
+    "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"  # noqa: E501
+)
 
 _CONNECT_TIMEOUT_SECONDS: Final = 5.0
 
@@ -52,27 +54,6 @@ async def _prepare(connection: Connection) -> None:
         encoder=lambda text: _JSONB_VERSION + text,
         decoder=lambda wire: wire[1:],
     )
-
-
-async def open_connection(url: str, application_name: str) -> "asyncpg.Connection[asyncpg.Record]":
-    """Open a connection outside any pool, for LISTEN and the like.
-
-    Args:
-        url: postgresql://…
-        application_name: how it shows in pg_stat_activity.
-
-    Raises:
-        DatabaseLost: it cannot be opened now.
-    """
-    try:
-        connection = await asyncpg.connect(
-            url,
-            timeout=_CONNECT_TIMEOUT_SECONDS,
-            server_settings={"application_name": application_name},
-        )
-    except (*_LOST, TimeoutError) as error:
-        raise DatabaseLost from error
-    return connection
 
 
 class Database:
@@ -147,6 +128,8 @@ class Database:
         try:
             async with self._pool.acquire(timeout=self._timeout) as connection:
                 yield connection
+        except asyncpg.DataError:
+            raise  # an InterfaceError by its class, and a bug of ours by its nature
         except asyncpg.QueryCanceledError as error:
             raise Unavailable(
                 f"the database took longer than {self._timeout:g} s; narrow the query or retry"

@@ -1,0 +1,151 @@
+"""The bus: events from one process to all, over broadcaster and a backend of ours.
+
+Channels are spread over a fixed number of topics; a process subscribes to a topic while it
+has a feed open on one of the topic's channels. So what a process receives is bounded by
+what its own subscribers need, and broadcaster is never subscribed per socket.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+from zlib import crc32
+
+import msgspec
+from broadcaster import Broadcast
+
+from app.delivery.events import Event, decode_event, encode_event
+from app.domain.channel import Channel
+
+__all__ = ["TOPICS", "Bus", "topic_of"]
+
+logger = logging.getLogger(__name__)
+
+TOPICS: Final = 64
+_OUTBOX_MAX: Final = 10_000
+_SENT_TOGETHER_MAX: Final = 200
+
+
+def topic_of(channel: Channel) -> str:
+    """Return the topic that carries a channel's events, the same in every process."""
+    return f"widgetwire_{crc32(channel.key.encode()) % TOPICS}"
+
+
+class Bus:
+    """Sends events and hands over those that arrive."""
+
+    def __init__(self, broadcast: Broadcast, origin: str) -> None:
+        """Take a `Broadcast` that is not connected yet.
+
+        Args:
+            broadcast: over a backend that reconnects by itself.
+            origin: this process; its own events are not handed over again.
+        """
+        self.origin = origin
+        self._broadcast = broadcast
+        self._on_event: Callable[[Event], None] = lambda _event: None
+        self._users: dict[str, int] = {}
+        self._readers: dict[str, asyncio.Task[None]] = {}
+        # broadcaster loses a subscriber when two first ones of a topic come at once.
+        self._subscribing = asyncio.Lock()
+        self._outbox: asyncio.Queue[tuple[str, str]] = asyncio.Queue(_OUTBOX_MAX)
+        self._sender: asyncio.Task[None] | None = None
+
+    async def start(self, on_event: Callable[[Event], None]) -> None:
+        """Connect. `on_event` is called on the loop for each event of another process."""
+        self._on_event = on_event
+        await self._broadcast.connect()
+        self._sender = asyncio.create_task(self._send_forever(), name="bus sender")
+
+    async def stop(self) -> None:
+        """Disconnect; what waits to be sent is sent first, for at most a second."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._outbox.join(), 1.0)
+        tasks = [*self._readers.values(), *([self._sender] if self._sender else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with suppress(asyncio.CancelledError):
+            await self._broadcast.disconnect()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the tasks that carry events are running."""
+        listener = getattr(self._broadcast, "_listener_task", None)
+        return bool(
+            self._sender is not None
+            and not self._sender.done()
+            and listener is not None
+            and not listener.done()
+        )
+
+    def post(self, channel: Channel, event: Event) -> bool:
+        """Send an event soon, in order; return False where too many wait already.
+
+        A stored message that is not posted is found by the readers' poll of the table.
+        """
+        try:
+            self._outbox.put_nowait((topic_of(channel), encode_event(event)))
+        except asyncio.QueueFull:
+            logger.warning("bus outbox is full (%d); an event was dropped", _OUTBOX_MAX)
+            return False
+        return True
+
+    async def open(self, channel: Channel) -> None:
+        """Receive a channel's events from now on; each `open` wants one `close`.
+
+        A backend that is cut off now subscribes when it is back, and says that something
+        may have been missed.
+        """
+        topic = topic_of(channel)
+        async with self._subscribing:
+            self._users[topic] = self._users.get(topic, 0) + 1
+            if topic not in self._readers:
+                ready = asyncio.get_running_loop().create_future()
+                task = asyncio.create_task(self._read(topic, ready), name=f"bus reader {topic}")
+                self._readers[topic] = task
+                await ready
+
+    async def close(self, channel: Channel) -> None:
+        """Undo one `open`."""
+        topic = topic_of(channel)
+        async with self._subscribing:
+            self._users[topic] -= 1
+            if not self._users[topic]:
+                del self._users[topic]
+                reader = self._readers.pop(topic)
+                reader.cancel()
+                await asyncio.gather(reader, return_exceptions=True)
+
+    async def _read(self, topic: str, ready: "asyncio.Future[None]") -> None:
+        async with self._broadcast.subscribe(topic) as subscriber:
+            ready.set_result(None)
+            # broadcaster's queue has no bound; it stays short, for nothing here waits.
+            while True:
+                self._receive((await subscriber.get()).message)
+
+    def _receive(self, text: str) -> None:
+        try:
+            event = decode_event(text)
+        except msgspec.DecodeError:
+            logger.warning("an event of %d characters is not ours; ignored", len(text))
+            return
+        if event.origin != self.origin:
+            self._on_event(event)
+
+    async def _send_forever(self) -> None:
+        while True:
+            batch = [await self._outbox.get()]
+            while len(batch) < _SENT_TOGETHER_MAX and not self._outbox.empty():
+                batch.append(self._outbox.get_nowait())
+            # Started in order; the backend keeps that order and may send them as one.
+            sent = await asyncio.gather(
+                *(self._broadcast.publish(topic, text) for topic, text in batch),
+                return_exceptions=True,
+            )
+            for failure in filter(None, sent):
+                # Stored messages are found by the readers' poll; one loss must not be many.
+                logger.warning("an event could not be sent: %r", failure)
+            for _ in batch:
+                self._outbox.task_done()

@@ -1,0 +1,132 @@
+"""What processes tell each other over the bus.
+
+Text, so that every backend carries it (NOTIFY payloads are text). The table is the truth
+about stored messages: an event may go missing, come twice or be too large to carry its
+messages, and nothing is lost.
+"""
+
+from typing import Final, TypeAlias
+
+import msgspec
+
+from app.domain.channel import Channel
+from app.domain.message import Message
+
+__all__ = [
+    "Event",
+    "PresenceChanged",
+    "Stored",
+    "Transient",
+    "decode_event",
+    "encode_event",
+    "messages_of",
+    "stored_event",
+    "transient_event",
+]
+
+_MAX_INLINE_BYTES: Final = 6_000
+"""More than this and an event names the range only: readers take it from the table."""
+
+
+class _Record(msgspec.Struct, frozen=True, array_like=True):
+    sequence: int | None
+    id: str
+    client_id: str
+    created: int
+    username: str | None
+    data: msgspec.Raw
+
+
+class Stored(msgspec.Struct, frozen=True, array_like=True, tag="s"):
+    """Messages `first` to `last` of a channel are committed."""
+
+    origin: str
+    channel: str
+    first: int
+    last: int
+    records: tuple[_Record, ...] = ()
+    """All of them in order, or none when they are too large to carry."""
+
+
+class Transient(msgspec.Struct, frozen=True, array_like=True, tag="t"):
+    """A message that is not stored: this event is all there is of it."""
+
+    origin: str
+    channel: str
+    record: _Record
+
+
+class PresenceChanged(msgspec.Struct, frozen=True, array_like=True, tag="p"):
+    """The connections of a channel changed: whoever watches the count reads it again."""
+
+    origin: str
+    channel: str
+
+
+Event: TypeAlias = Stored | Transient | PresenceChanged
+
+_decoder: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
+_encoder: Final = msgspec.json.Encoder()
+
+
+def encode_event(event: Event) -> str:
+    """Return the event's text."""
+    return _encoder.encode(event).decode()
+
+
+def decode_event(text: str) -> Event:
+    """Return the event of a text.
+
+    Raises:
+        msgspec.DecodeError, msgspec.ValidationError: another version or program wrote it.
+    """
+    return _decoder.decode(text)
+
+
+def stored_event(origin: str, messages: list[Message]) -> Stored:
+    """Return the event of consecutive stored messages of one channel.
+
+    Args:
+        origin: the publishing process.
+        messages: at least one, in order of their sequences, without a gap.
+    """
+    first, last = messages[0].sequence, messages[-1].sequence
+    assert first is not None
+    assert last is not None
+    small = sum(len(message.data_json) + 200 for message in messages) <= _MAX_INLINE_BYTES
+    records = tuple(map(_record, messages)) if small else ()
+    return Stored(origin, messages[0].channel.key, first, last, records)
+
+
+def transient_event(origin: str, message: Message) -> Transient:
+    """Return the event that carries a message which is not stored."""
+    return Transient(origin, message.channel.key, _record(message))
+
+
+def messages_of(event: Stored | Transient) -> list[Message]:
+    """Return the messages an event carries; empty for a range that was too large."""
+    channel = Channel.from_key(event.channel)
+    records = event.records if isinstance(event, Stored) else (event.record,)
+    return [
+        Message(
+            channel=channel,
+            sequence=record.sequence,
+            id=record.id,
+            client_id=record.client_id,
+            created=record.created,
+            username=record.username,
+            data_json=bytes(record.data),
+        )
+        for record in records
+    ]
+
+
+def _record(message: Message) -> _Record:
+    return _Record(
+        message.sequence,
+        message.id,
+        message.client_id,
+        message.created,
+        message.username,
+        msgspec.Raw(message.data_json),
+    )

@@ -1,0 +1,200 @@
+"""The hub: the feeds of this process, and the way between them and the bus."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import groupby
+from typing import Any, Final
+
+from app.delivery.bus import Bus
+from app.delivery.events import (
+    Event,
+    PresenceChanged,
+    Stored,
+    messages_of,
+    stored_event,
+    transient_event,
+)
+from app.delivery.feed import Feed, History, Subscriber
+from app.domain.channel import Channel
+from app.domain.message import Message
+from app.errors import Unavailable
+
+__all__ = ["Hub"]
+
+logger = logging.getLogger(__name__)
+
+_LINGER_SECONDS: Final = 10.0
+"""A feed without subscribers stays this long: widgets come back after a reload."""
+_POLL_SECONDS: Final = 5.0
+"""How often the table's heads are compared with the feeds: the most a lost event costs."""
+
+
+class Hub:
+    """Joins subscribers to channels and dispatches to them."""
+
+    def __init__(self, bus: Bus, history: History) -> None:
+        self._bus = bus
+        self._history = history
+        self._feeds: dict[Channel, Feed] = {}
+        self._opening: dict[Channel, asyncio.Task[Feed]] = {}
+        self._closing: dict[Channel, asyncio.TimerHandle] = {}
+        self._closed_later: set[asyncio.Task[None]] = set()
+        self._poll_now = asyncio.Event()
+        self._poller: asyncio.Task[None] | None = None
+        self.on_presence: Callable[[Channel], None] = lambda _channel: None
+        """Told of another process's presence changes."""
+
+    async def start(self) -> None:
+        """Connect to the bus and begin to compare."""
+        await self._bus.start(self._receive)
+        self._poller = asyncio.create_task(self._poll_forever(), name="head poll")
+
+    async def stop(self) -> None:
+        """Close all feeds and disconnect."""
+        for handle in self._closing.values():
+            handle.cancel()
+        tasks: list[asyncio.Task[Any]] = [*self._opening.values(), *self._closed_later]
+        if self._poller is not None:
+            tasks.append(self._poller)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for feed in self._feeds.values():
+            feed.close()
+        self._feeds.clear()
+        await self._bus.stop()
+
+    @property
+    def alive(self) -> bool:
+        """Whether events flow, as far as this process can tell."""
+        return self._bus.alive and self._poller is not None and not self._poller.done()
+
+    def missed(self) -> None:
+        """Take note that events may have been lost: compare with the table now."""
+        self._poll_now.set()
+
+    async def join(self, channel: Channel, subscriber: Subscriber) -> int:
+        """Deliver to a subscriber what is published from now on; each wants one `leave`.
+
+        Returns:
+            The sequence after which everything stored will be delivered.
+
+        Raises:
+            Unavailable: the channel's head cannot be read now.
+        """
+        opening = self._opening.get(channel)
+        feed = self._feeds.get(channel)
+        if feed is None and opening is None:
+            opening = asyncio.create_task(self._open(channel), name=f"open {channel.key}")
+            self._opening[channel] = opening
+        if opening is not None:
+            # Between the opening and here the feed cannot have closed: it lingers.
+            feed = await asyncio.shield(opening)
+        assert feed is not None
+        feed.subscribers[subscriber] = None
+        if (handle := self._closing.pop(channel, None)) is not None:
+            handle.cancel()
+        assert feed.position is not None
+        return feed.position
+
+    def leave(self, channel: Channel, subscriber: Subscriber) -> None:
+        """Deliver no more. Idempotent."""
+        feed = self._feeds.get(channel)
+        if feed is None:
+            return
+        feed.subscribers.pop(subscriber, None)
+        if not feed.subscribers:
+            self._linger(channel)
+
+    def last_created(self, channel: Channel) -> int:
+        """Return the newest `created` seen of a channel; 0 where none was."""
+        feed = self._feeds.get(channel)
+        return feed.last_created if feed is not None else 0
+
+    def publish_stored(self, messages: Sequence[Message]) -> None:
+        """Dispatch what this process has just committed, and tell the others."""
+        in_order = sorted(messages, key=lambda m: (m.channel.key, m.sequence))
+        for channel, group in groupby(in_order, key=lambda m: m.channel):
+            own = list(group)
+            if (feed := self._feeds.get(channel)) is not None:
+                feed.stored(own)
+            self._bus.post(channel, stored_event(self._bus.origin, own))
+
+    def publish_transient(self, message: Message) -> None:
+        """Dispatch a message that is not stored, and tell the others.
+
+        Raises:
+            Unavailable: the bus has too much to send.
+        """
+        if not self._bus.post(message.channel, transient_event(self._bus.origin, message)):
+            raise Unavailable("too many messages wait to be sent to other processes; retry later")
+        if (feed := self._feeds.get(message.channel)) is not None:
+            feed.transient(message)
+
+    def publish_presence(self, channel: Channel) -> None:
+        """Tell the others that a channel's connections changed."""
+        self._bus.post(channel, PresenceChanged(self._bus.origin, channel.key))
+
+    async def _open(self, channel: Channel) -> Feed:
+        feed = Feed(channel, self._history)
+        try:
+            # First the events, then the head: what is committed in between comes twice
+            # rather than never.
+            await self._bus.open(channel)
+            self._feeds[channel] = feed
+            try:
+                heads = await self._history.heads([channel])
+            except BaseException:
+                del self._feeds[channel]
+                await self._bus.close(channel)
+                raise
+            feed.open_at(heads[channel])
+            self._linger(channel)
+            return feed
+        finally:
+            del self._opening[channel]
+
+    def _linger(self, channel: Channel) -> None:
+        if channel not in self._closing:
+            loop = asyncio.get_running_loop()
+            self._closing[channel] = loop.call_later(_LINGER_SECONDS, self._close, channel)
+
+    def _close(self, channel: Channel) -> None:
+        del self._closing[channel]
+        self._feeds.pop(channel).close()
+        task = asyncio.create_task(self._bus.close(channel), name=f"close {channel.key}")
+        self._closed_later.add(task)
+        task.add_done_callback(self._closed_later.discard)
+
+    def _receive(self, event: Event) -> None:
+        channel = Channel.from_key(event.channel)
+        if isinstance(event, PresenceChanged):
+            self.on_presence(channel)
+            return
+        feed = self._feeds.get(channel)
+        if feed is None:
+            return
+        messages = messages_of(event)
+        if not isinstance(event, Stored):
+            feed.transient(messages[0])
+        elif messages:
+            feed.stored(messages)
+        else:
+            feed.reach(event.last)
+
+    async def _poll_forever(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._poll_now.wait(), _POLL_SECONDS)
+            self._poll_now.clear()
+            if not self._feeds:
+                continue
+            try:
+                heads = await self._history.heads(list(self._feeds))
+            except Unavailable:
+                continue  # the next round asks again
+            for channel, head in heads.items():
+                if (feed := self._feeds.get(channel)) is not None:
+                    feed.reach(head)

@@ -1,0 +1,224 @@
+"""Publishing, searching and subscribing: the rights and checks, then the work."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+from uuid import NAMESPACE_OID, uuid4, uuid5
+
+from uuid_utils import uuid7
+
+from app.delivery.hub import Hub
+from app.domain.channel import Channel, checked_client_id
+from app.domain.json_value import checked_data
+from app.domain.message import Draft, Message
+from app.domain.query import Filter, compile_filter
+from app.domain.viewer import Permission, Viewer
+from app.errors import BadUserInput, Unavailable, UnknownCursor, shown
+from app.services.message_stream import MessageStream
+from app.storage.history import MessageHistory
+from app.storage.search import MessageSearch
+from app.storage.writer import MessageWriter
+
+__all__ = ["MessageService"]
+
+
+class MessageService:
+    """Everything that can be done with messages, whatever transport asks."""
+
+    def __init__(
+        self,
+        *,
+        hub: Hub,
+        writer: MessageWriter,
+        history: MessageHistory,
+        search: MessageSearch,
+        max_data_bytes: int = 65_536,
+        replay_max_messages: int = 1_000,
+    ) -> None:
+        """Take the parts.
+
+        Args:
+            hub: delivers.
+            writer: stores.
+            history: reads by sequence.
+            search: reads by query.
+            max_data_bytes: bound of a message's data as compact JSON.
+            replay_max_messages: the most that `last` may ask for.
+        """
+        self._hub = hub
+        self._writer = writer
+        self._history = history
+        self._search = search
+        self._max_data_bytes = max_data_bytes
+        self._replay_max = replay_max_messages
+        self._recent_transients = _RecentTransients()
+
+    async def publish(
+        self,
+        viewer: Viewer,
+        channel: Channel,
+        data: object,
+        *,
+        client_id: str | None = None,
+        persistent: bool = True,
+        idempotency_key: str | None = None,
+    ) -> Message:
+        """Publish one message; return it when it is committed, or handed to the bus.
+
+        Args:
+            viewer: who publishes; its username is stamped on the message.
+            channel: where.
+            data: decoded JSON, Decimal for fractions; at most 64 levels deep.
+            client_id: the widget instance, 1 to 128 printable characters; None: made up.
+            persistent: False: delivered to whoever is connected, never stored.
+            idempotency_key: 1 to 128 printable characters; the same key sent again in
+                this channel with the same client id returns the first message and
+                publishes nothing. Without a client id the made-up one follows from the
+                key, so that a retry finds the first.
+
+        Raises:
+            Forbidden, Unauthenticated: the viewer may not.
+            BadUserInput, PayloadTooLarge: an argument is out of bounds; nothing was stored.
+            Unavailable: the database or the bus is away or overloaded; retry later, with
+                the same key.
+        """
+        viewer.require(Permission.PUBLISH, channel)
+        if idempotency_key is not None:
+            checked_client_id("id", idempotency_key)
+        if client_id is None:
+            client_id = _made_up_client_id(viewer, idempotency_key)
+        else:
+            checked_client_id("clientId", client_id)
+        draft = Draft(
+            channel=channel,
+            id=str(uuid7()),
+            client_id=client_id,
+            username=viewer.username,
+            data_json=checked_data(data, self._max_data_bytes),
+            idempotency_key=idempotency_key,
+        )
+        if not persistent:
+            return self._publish_transient(draft)
+        written = await self._writer.write(draft)
+        if written.message is not None:
+            return written.message
+        first = await self._history.by_id(channel, written.first_id)
+        if first is None:
+            raise Unavailable("the message was published before and has been deleted meanwhile")
+        return first
+
+    def search(self, viewer: Viewer, channel: Channel) -> MessageSearch:
+        """Return the search of stored messages, if the viewer may search this channel.
+
+        Raises:
+            Forbidden, Unauthenticated: the viewer may not.
+        """
+        viewer.require(Permission.SEARCH, channel)
+        return self._search
+
+    async def subscribe(
+        self,
+        viewer: Viewer,
+        channel: Channel,
+        filters: Sequence[Filter] = (),
+        *,
+        after: str | None = None,
+        last: int | None = None,
+        on_closed: Callable[[], None] = lambda: None,
+    ) -> MessageStream:
+        """Join a channel; when this returns nothing published later is missed.
+
+        Args:
+            viewer: who listens.
+            channel: to what.
+            filters: all must hold for a message to be delivered.
+            after: the id of a stored message: all stored after it come first.
+            last: the newest n stored messages come first; 0 to the configured bound.
+                With `after`, only the newest n of those after it.
+            on_closed: called once when the stream ends.
+
+        Raises:
+            Forbidden, Unauthenticated: the viewer may not.
+            BadUserInput: `last` is out of bounds.
+            UnknownCursor: the channel has no stored message `after`.
+            Unavailable: the database is away.
+        """
+        viewer.require(Permission.SUBSCRIBE, channel)
+        if last is not None and not 0 <= last <= self._replay_max:
+            raise BadUserInput(f"last is {last}; allowed are 0 to {self._replay_max}")
+        tests = [compile_filter(one) for one in filters]
+        accepts = None if not tests else (lambda message: all(test(message) for test in tests))
+        stream = MessageStream(self._hub, self._history, channel, accepts, on_closed)
+        try:
+            joined_at = await stream.start()
+            start = None if after is None else await self._sequence_of(channel, after)
+            if last is not None:
+                start = max(start or 0, joined_at - last)
+            stream.replay_after(start)
+        except BaseException:
+            await stream.aclose()
+            raise
+        return stream
+
+    async def newest_id(self, viewer: Viewer, channel: Channel) -> str | None:
+        """Return the id of the newest stored message: the cursor of the present."""
+        viewer.require(Permission.SUBSCRIBE, channel)
+        head = (await self._history.heads([channel]))[channel]
+        newest = await self._history.between(channel, head - 1, head, 1)
+        return newest[0].id if newest else None
+
+    async def _sequence_of(self, channel: Channel, message_id: str) -> int:
+        message = await self._history.by_id(channel, message_id)
+        if message is None or message.sequence is None:
+            raise UnknownCursor(
+                f"after is {shown(message_id)}; "
+                "expected the id of a stored message of this channel"
+            )
+        return message.sequence
+
+    def _publish_transient(self, draft: Draft) -> Message:
+        first = self._recent_transients.first(draft)
+        if first is not None:
+            return first
+        message = Message(
+            channel=draft.channel,
+            sequence=None,
+            id=draft.id,
+            client_id=draft.client_id,
+            created=max(int(time.time() * 1000), self._hub.last_created(draft.channel)),
+            username=draft.username,
+            data_json=draft.data_json,
+        )
+        self._hub.publish_transient(message)
+        self._recent_transients.add(draft, message)
+        return message
+
+
+class _RecentTransients:
+    """The idempotency keys of the last messages that are not stored: this process's memory.
+
+    Bounded; the oldest is forgotten first, and a retry after that is published again.
+    """
+
+    _MAX: Final = 10_000
+
+    def __init__(self) -> None:
+        self._messages: dict[tuple[Channel, str, str], Message] = {}
+
+    def first(self, draft: Draft) -> Message | None:
+        if draft.idempotency_key is None:
+            return None
+        return self._messages.get((draft.channel, draft.client_id, draft.idempotency_key))
+
+    def add(self, draft: Draft, message: Message) -> None:
+        if draft.idempotency_key is None:
+            return
+        if len(self._messages) >= self._MAX:
+            del self._messages[next(iter(self._messages))]
+        self._messages[draft.channel, draft.client_id, draft.idempotency_key] = message
+
+
+def _made_up_client_id(viewer: Viewer, idempotency_key: str | None) -> str:
+    if idempotency_key is None:
+        return str(uuid4())
+    return str(uuid5(NAMESPACE_OID, f"{viewer.subject or ''}\0{idempotency_key}"))
