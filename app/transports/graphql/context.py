@@ -1,0 +1,22 @@
+"""What the transports need of the schema's context, whichever schema it is."""
+
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+from app.domain.viewer import Viewer
+
+__all__ = ["ContextFactory", "OperationContext", "ViewerOf"]
+
+
+class OperationContext(Protocol):
+    """What resolvers get as `info.context`: one a request, or one a connection."""
+
+    def close(self) -> None:
+        """Let go of what the context holds, its place in the presence counts above all."""
+
+
+ContextFactory: TypeAlias = Callable[[Viewer, bool], OperationContext]
+"""Makes a context for a viewer; the flag says whether it lives as long as a connection."""
+
+ViewerOf: TypeAlias = Callable[[str | None], Viewer]
+"""Turns a token into a viewer or raises `Unauthenticated`: `Authenticator.viewer`."""

@@ -1,0 +1,187 @@
+"""Documents: text in, operations ready to execute out, the costly steps done once.
+
+A client sends the same few documents again and again, so parsed and validated ones are
+kept by their text. Runs on the event loop only; nothing here awaits.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import strawberry
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    GraphQLInputType,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    InlineFragmentNode,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionSetNode,
+    parse,
+    specified_rules,
+    type_from_ast,
+)
+from strawberry.schema.schema import validate_document
+
+from app.errors import ErrorCode, shown
+from app.transports.graphql.errors import RequestRefused, response_errors
+from app.transports.graphql.limits import DocumentLimits, check_limits
+
+__all__ = ["Documents", "Operation"]
+
+_MAX_KEPT_DOCUMENTS: Final = 1_000
+_MAX_KEPT_CHARACTERS: Final = 512 * 1024
+"""Of all kept texts together: a parsed document takes about a hundred times its text."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Operation:
+    """One operation of one validated document, prepared once for all its executions."""
+
+    document: DocumentNode
+    definition: OperationDefinitionNode
+    name: str | None
+    kind: OperationType
+    root_field: str | None
+    """The name of the first field; a subscription has no other."""
+    variable_types: Mapping[str, GraphQLInputType] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    operations: dict[str | None, Operation]
+    characters: int
+
+
+class Documents:
+    """A bounded cache of parsed and validated documents; the least recently used one goes.
+
+    Args:
+        schema: what the documents are validated against.
+        limits: what a document may hold.
+    """
+
+    def __init__(self, schema: strawberry.Schema, limits: DocumentLimits | None = None) -> None:
+        self._schema: GraphQLSchema = schema._schema
+        self._limits = limits or DocumentLimits()
+        self._kept: OrderedDict[str, _Document] = OrderedDict()
+        self._kept_characters = 0
+
+    def prepare(self, query: str, operation_name: str | None = None) -> Operation:
+        """Return the operation that a request asks for.
+
+        Args:
+            query: the document's text.
+            operation_name: needed when the document has several operations; the empty
+                string counts as none.
+
+        Raises:
+            RequestRefused: the document does not parse, is not valid or not within its
+                bounds, or has no such operation.
+        """
+        document = self._kept.get(query)
+        if document is None:
+            document = self._read(query)
+            self._keep(query, document)
+        else:
+            self._kept.move_to_end(query)
+        operations = document.operations
+        if operation_name:
+            if operation_name not in operations:
+                raise RequestRefused.of(
+                    f"operationName: the document has no operation {shown(operation_name)}",
+                    ErrorCode.BAD_USER_INPUT,
+                )
+            return operations[operation_name]
+        if len(operations) > 1:
+            raise RequestRefused.of(
+                f"operationName: the document has {len(operations)} operations, name one",
+                ErrorCode.BAD_USER_INPUT,
+            )
+        return next(iter(operations.values()))
+
+    def _keep(self, query: str, document: _Document) -> None:
+        self._kept[query] = document
+        self._kept_characters += document.characters
+        while len(self._kept) > _MAX_KEPT_DOCUMENTS or self._kept_characters > _MAX_KEPT_CHARACTERS:
+            _, dropped = self._kept.popitem(last=False)
+            self._kept_characters -= dropped.characters
+
+    def _read(self, query: str) -> _Document:
+        limits = self._limits
+        try:
+            document = parse(
+                query,
+                max_lexical_tokens=limits.tokens,
+                max_comments=limits.comments,
+                max_source_length=limits.characters,
+            )
+        except GraphQLSyntaxError as error:
+            raise RequestRefused(
+                response_errors([error], ErrorCode.GRAPHQL_PARSE_FAILED)
+            ) from error
+        except RecursionError as error:
+            raise RequestRefused.of(
+                "the document is nested too deeply", ErrorCode.GRAPHQL_PARSE_FAILED
+            ) from error
+        errors: list[GraphQLError]
+        try:
+            check_limits(document, limits)
+            errors = validate_document(self._schema, document, tuple(specified_rules))
+        except GraphQLError as error:
+            errors = [error]
+        except RecursionError as error:
+            raise RequestRefused.of(
+                "the document is nested too deeply", ErrorCode.GRAPHQL_VALIDATION_FAILED
+            ) from error
+        if errors:
+            raise RequestRefused(response_errors(errors, ErrorCode.GRAPHQL_VALIDATION_FAILED))
+        operations = {
+            operation.name: operation
+            for operation in (
+                self._operation(document, definition)
+                for definition in document.definitions
+                if isinstance(definition, OperationDefinitionNode)
+            )
+        }
+        if not operations:
+            raise RequestRefused.of(
+                "the document has no operation", ErrorCode.GRAPHQL_VALIDATION_FAILED
+            )
+        return _Document(operations, len(query))
+
+    def _operation(self, document: DocumentNode, definition: OperationDefinitionNode) -> Operation:
+        types: dict[str, GraphQLInputType] = {}
+        for variable in definition.variable_definitions or ():
+            # Validation has proven that it is the name of an input type.
+            types[variable.variable.name.value] = type_from_ast(self._schema, variable.type)  # type: ignore[assignment]
+        return Operation(
+            document=document,
+            definition=definition,
+            name=definition.name.value if definition.name else None,
+            kind=definition.operation,
+            root_field=_first_field(definition.selection_set, document),
+            variable_types=types,
+        )
+
+
+def _first_field(selection_set: SelectionSetNode, document: DocumentNode) -> str | None:
+    for selection in selection_set.selections:
+        if isinstance(selection, FieldNode):
+            return selection.name.value
+        if isinstance(selection, InlineFragmentNode):
+            return _first_field(selection.selection_set, document)
+        if isinstance(selection, FragmentSpreadNode):
+            for node in document.definitions:
+                if (
+                    isinstance(node, FragmentDefinitionNode)
+                    and node.name.value == selection.name.value
+                ):
+                    return _first_field(node.selection_set, document)
+    return None

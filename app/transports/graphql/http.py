@@ -1,0 +1,288 @@
+"""GraphQL over HTTP: POST and GET, one response or a stream.
+
+https://graphql.github.io/graphql-over-http/draft/. Only `application/json` bodies are read
+and a GET only queries, so that no page of another origin can mutate without a preflight.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from graphql import OperationType
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.domain.json_value import encode_json
+from app.domain.viewer import Viewer
+from app.errors import ErrorCode, ShuttingDown, WidgetwireError, shown
+from app.transports.auth import bearer_token
+from app.transports.graphql.context import ContextFactory, ViewerOf
+from app.transports.graphql.documents import Operation
+from app.transports.graphql.errors import RequestRefused, ResponseError, response_error
+from app.transports.graphql.execution import Executor
+from app.transports.graphql.negotiation import MediaType, Preferences
+from app.transports.graphql.parameters import Parameters, read_body
+from app.transports.graphql.streams import EventStreamFraming, SubscriptionStream, framing_for
+
+__all__ = ["GraphQLHttp", "HttpLimits", "Landing"]
+
+Landing: TypeAlias = Callable[[Request], Awaitable[Response]]
+"""The page for a browser that opens the endpoint."""
+
+_STATUS: Final = {
+    ErrorCode.BAD_USER_INPUT: 400,
+    ErrorCode.UNAUTHENTICATED: 401,
+    ErrorCode.FORBIDDEN: 403,
+    ErrorCode.PAYLOAD_TOO_LARGE: 413,
+    ErrorCode.RATE_LIMITED: 429,
+    ErrorCode.UNAVAILABLE: 503,
+}
+_RETRY_AFTER_SECONDS: Final = "1"
+_MAX_TIMER_SECONDS: Final = 86_400.0
+"""A stream of a token that lasts for years is renewed daily; timers have an upper bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """The bounds of the endpoint."""
+
+    max_body_bytes: int = 1024 * 1024
+    """A longer body is answered with 413."""
+    heartbeat_seconds: float = 12.0
+    """Silence of a stream after which a heartbeat is sent."""
+    max_streams: int = 20_000
+    """Subscriptions over HTTP at once; more are refused with 503."""
+
+
+class GraphQLHttp:
+    """The ASGI application at `/graphql` for HTTP requests.
+
+    Args:
+        executor: of the schema.
+        viewer_of: turns the token of the Authorization header into a viewer.
+        context_factory: makes a context a request, closed at its end.
+        landing: answers a browser's GET without a query; None: refused like any such GET.
+        limits: the bounds.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        viewer_of: ViewerOf,
+        context_factory: ContextFactory,
+        *,
+        landing: Landing | None = None,
+        limits: HttpLimits | None = None,
+    ) -> None:
+        self._executor = executor
+        self._viewer_of = viewer_of
+        self._context_factory = context_factory
+        self._landing = landing
+        self._limits = limits or HttpLimits()
+        self._streams: set[SubscriptionStream] = set()
+        self._shutting_down = False
+
+    def shutdown(self) -> None:
+        """End every stream so that its client comes back, and begin no more. Idempotent."""
+        self._shutting_down = True
+        for stream in tuple(self._streams):
+            stream.interrupt()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, as ASGI calls it."""
+        request = Request(scope, receive)
+        try:
+            response = await self._respond(request)
+        except ClientDisconnect:
+            return
+        await response(scope, receive, send)
+
+    async def _respond(self, request: Request) -> ASGIApp:
+        preferences = Preferences.of(_accept(request.headers))
+        if (
+            self._landing is not None
+            and request.method in {"GET", "HEAD"}
+            and preferences.html()
+            and "query" not in request.query_params
+        ):
+            return await self._landing(request)
+        if request.method not in {"GET", "POST"}:
+            return _refusal(
+                405,
+                f"the method is {shown(request.method)}; allowed are GET and POST",
+                allow="GET, POST",
+            )
+        try:
+            if request.method == "GET":
+                viewer = self._viewer(request)
+                parameters = Parameters.of_query_string(request.scope["query_string"])
+            else:
+                unsupported = _unsupported_content(request.headers)
+                if unsupported:
+                    return _refusal(415, unsupported)
+                viewer = self._viewer(request)
+                body = await read_body(request.stream(), self._limits.max_body_bytes)
+                parameters = Parameters.of_body(body)
+        except WidgetwireError as error:
+            return _error_response(error)
+        return await self._operate(request.method, preferences, viewer, parameters)
+
+    def _viewer(self, request: Request) -> Viewer:
+        return self._viewer_of(bearer_token(request.headers.get("authorization")))
+
+    async def _operate(
+        self, method: str, preferences: Preferences, viewer: Viewer, parameters: Parameters
+    ) -> ASGIApp:
+        media_type = preferences.one_response()
+        if media_type is None and preferences.stream() is None:
+            return _refusal(
+                406, f"the Accept header allows nothing we have: {', '.join(MediaType)}"
+            )
+        try:
+            operation = self._executor.prepare(parameters.query, parameters.operation_name)
+            if operation.kind is OperationType.SUBSCRIPTION:
+                return await self._subscribe(operation, preferences, viewer, parameters)
+            if method == "GET" and operation.kind is OperationType.MUTATION:
+                return _refusal(405, "a mutation came with GET; send it with POST", allow="POST")
+            if media_type is None:
+                return _refusal(406, "multipart/mixed is for subscriptions; accept JSON as well")
+            context = self._context_factory(viewer, False)
+            try:
+                payload = await self._executor.execute(operation, parameters.variables, context)
+            finally:
+                context.close()
+        except RequestRefused as refused:
+            payload = encode_json({"errors": refused.errors})
+            # Before there was `application/graphql-response+json`, every well-formed request
+            # was answered with 200; clients that ask for `application/json` expect it.
+            status = 400 if media_type is MediaType.GRAPHQL_JSON else 200
+            return _one_response(payload, media_type or MediaType.JSON, status)
+        return _one_response(payload, media_type, 200)
+
+    async def _subscribe(
+        self,
+        operation: Operation,
+        preferences: Preferences,
+        viewer: Viewer,
+        parameters: Parameters,
+    ) -> ASGIApp:
+        media_type = preferences.stream()
+        if media_type is None:
+            return _refusal(
+                406,
+                "a subscription is answered as text/event-stream or multipart/mixed; "
+                "accept one of them, or use a WebSocket",
+            )
+        if self._shutting_down:
+            return _error_response(ShuttingDown())
+        if len(self._streams) >= self._limits.max_streams:
+            return _refusal(503, "too many subscriptions over HTTP are open; retry later")
+        context = self._context_factory(viewer, True)
+        try:
+            payloads = await self._executor.subscribe(operation, parameters.variables, context)
+        except BaseException:
+            context.close()
+            raise
+
+        def on_end(ended: SubscriptionStream) -> None:
+            self._streams.discard(ended)
+            if expiry is not None:
+                expiry.cancel()
+            context.close()
+
+        stream = SubscriptionStream(
+            payloads,
+            framing_for(media_type),
+            heartbeat_seconds=self._limits.heartbeat_seconds,
+            on_end=on_end,
+        )
+        expiry = _at_expiry(viewer, stream)
+        self._begin(stream)
+        return stream
+
+    def _begin(self, stream: SubscriptionStream) -> None:
+        self._streams.add(stream)
+        if self._shutting_down:
+            # Since the subscription was asked for.
+            stream.interrupt()
+
+
+def _at_expiry(viewer: Viewer, stream: SubscriptionStream) -> asyncio.TimerHandle | None:
+    if viewer.expires_at is None:
+        return None
+    # The client comes back with a new token, or learns that its old one is no longer good.
+    left = max(0.0, viewer.expires_at - time.time())
+    return asyncio.get_running_loop().call_later(min(left, _MAX_TIMER_SECONDS), stream.interrupt)
+
+
+def _accept(headers: Headers) -> str | None:
+    # RFC 9110, 5.3: several fields of one name are one list.
+    values = headers.getlist("accept")
+    return ", ".join(values) if values else None
+
+
+def _unsupported_content(headers: Headers) -> str | None:
+    """Return why the body's type is not read; None: it is."""
+    content_type = headers.get("content-type")
+    if content_type is None:
+        return "the Content-Type header is missing; allowed is application/json"
+    media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))
+    if media_type != "application/json":
+        return f"the Content-Type is {shown(content_type)}; allowed is application/json"
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "charset" and value.strip(' "') not in {"utf-8", "utf8"}:
+            return f"the Content-Type is {shown(content_type)}; the only charset allowed is utf-8"
+    encoding = headers.get("content-encoding", "identity")
+    if encoding.lower() != "identity":
+        return f"the Content-Encoding is {shown(encoding)}; send the body uncompressed"
+    return None
+
+
+def _one_response(payload: bytes, media_type: MediaType, status: int) -> Response:
+    if media_type is MediaType.EVENT_STREAM:
+        framing = EventStreamFraming()
+        return Response(
+            framing.payload(payload) + framing.completed,
+            headers={"content-type": framing.content_type, "cache-control": "no-cache"},
+        )
+    return Response(
+        payload,
+        status,
+        headers={"content-type": f"{media_type.value}; charset=utf-8", "vary": "Accept"},
+    )
+
+
+def _error_response(error: WidgetwireError) -> Response:
+    told = response_error(error)
+    status = _STATUS.get(error.code, 500)
+    headers = {}
+    if status == 401:
+        headers["www-authenticate"] = "Bearer"
+    if status == 503:
+        headers["retry-after"] = _RETRY_AFTER_SECONDS
+    if status == 413:
+        # The rest of the body is not read, so that the connection cannot be used again.
+        headers["connection"] = "close"
+    return _errors([told], status, headers)
+
+
+def _refusal(status: int, message: str, *, allow: str | None = None) -> Response:
+    code = ErrorCode.UNAVAILABLE if status == 503 else ErrorCode.BAD_USER_INPUT
+    headers = {"allow": allow} if allow else {}
+    if status == 503:
+        headers["retry-after"] = _RETRY_AFTER_SECONDS
+    return _errors([{"message": message, "extensions": {"code": code.value}}], status, headers)
+
+
+def _errors(errors: list[ResponseError], status: int, headers: dict[str, str]) -> Response:
+    # As `application/json`: what is wrong may be the Accept header itself.
+    return Response(
+        encode_json({"errors": errors}),
+        status,
+        headers={"content-type": "application/json; charset=utf-8", **headers},
+    )

@@ -1,0 +1,237 @@
+"""A small schema with everything a transport must carry: what the service's own does not matter."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, NewType
+
+import msgspec
+import strawberry
+from strawberry.schema.config import StrawberryConfig
+
+from app.domain.json_value import checked_data
+from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
+from app.errors import Forbidden, SubscriberTooSlow, TokenExpired, Unauthenticated
+from app.transports.graphql.execution import Executor
+
+JSON = NewType("JSON", object)
+
+
+def _parse_json(value: object) -> object:
+    checked_data(value, 65_536)
+    return value
+
+
+@dataclass
+class Feed:
+    """Live subscribers of the sample, each with a queue; `joined` counts all that ever were."""
+
+    queues: list[asyncio.Queue[object]] = field(default_factory=list)
+    joined: int = 0
+    left: int = 0
+    join_gate: asyncio.Event | None = None
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def publish(self, item: object) -> int:
+        for queue in self.queues:
+            queue.put_nowait(item)
+        return len(self.queues)
+
+    async def until(self, attribute: str, value: int) -> None:
+        async with self.changed:
+            await self.changed.wait_for(lambda: getattr(self, attribute) >= value)
+
+    async def _note(self) -> None:
+        async with self.changed:
+            self.changed.notify_all()
+
+
+class Stream:
+    """A source that is joined when made, and says when it was closed."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self._queue: asyncio.Queue[object] = asyncio.Queue()
+        feed.queues.append(self._queue)
+        feed.joined += 1
+        self._closed = False
+
+    def __aiter__(self) -> "Stream":
+        return self
+
+    async def __anext__(self) -> Any:
+        item = await self._queue.get()
+        if item is None:
+            raise StopAsyncIteration
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+    async def aclose(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._feed.queues.remove(self._queue)
+            self._feed.left += 1
+            await self._feed._note()
+
+
+@dataclass
+class Context:
+    """What resolvers of the sample get."""
+
+    viewer: Viewer
+    feed: Feed
+    connection: bool
+    closed: int = 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+Info = strawberry.Info[Context, None]
+
+
+@strawberry.input
+class Point:
+    x: float
+    steps: list[int] = strawberry.field(default_factory=list)
+    data: JSON | None = None
+
+
+@strawberry.type
+class Node:
+    number: int
+
+    @strawberry.field
+    def node(self) -> "Node":
+        return Node(number=self.number + 1)
+
+
+@strawberry.type
+class Query:
+    @strawberry.field
+    def hello(self, name: str = "world") -> str:
+        return f"hello {name}"
+
+    @strawberry.field
+    def node(self) -> Node:
+        return Node(number=1)
+
+    @strawberry.field
+    def echo(self, data: JSON) -> JSON:
+        return data
+
+    @strawberry.field
+    def point(self, point: Point) -> str:
+        return f"{point.x!r} {point.steps!r} {point.data!r}"
+
+    @strawberry.field
+    def count(self, number: int, id: strawberry.ID | None = None) -> int:  # noqa: A002
+        return number
+
+    @strawberry.field
+    def raw(self) -> JSON:
+        return JSON(msgspec.Raw(b'{"exactly":1.0}'))
+
+    @strawberry.field
+    def forbidden(self) -> str | None:
+        raise Forbidden("the token does not grant this")
+
+    @strawberry.field
+    def broken(self) -> str | None:
+        raise RuntimeError("SELECT secret FROM passwords")
+
+    @strawberry.field
+    def wrong(self) -> int | None:
+        return "not a number"  # type: ignore[return-value]
+
+    @strawberry.field
+    async def whoami(self, info: Info) -> str | None:
+        await asyncio.sleep(0)
+        return info.context.viewer.username
+
+    @strawberry.field
+    async def slow(self, info: Info) -> str:
+        assert info.context.feed.join_gate is not None
+        await info.context.feed.join_gate.wait()
+        return "done"
+
+
+@strawberry.type
+class Mutation:
+    @strawberry.mutation
+    async def publish(self, info: Info, data: JSON) -> int:
+        await asyncio.sleep(0)
+        return await info.context.feed.publish(data)
+
+    @strawberry.mutation
+    async def slow_publish(self, info: Info, data: JSON) -> int:
+        assert info.context.feed.join_gate is not None
+        await info.context.feed.join_gate.wait()
+        return await info.context.feed.publish(data)
+
+
+async def _join(info: Info) -> Stream:
+    feed = info.context.feed
+    if feed.join_gate is not None:
+        await feed.join_gate.wait()
+    stream = Stream(feed)
+    await feed._note()
+    return stream
+
+
+@strawberry.type
+class Subscription:
+    @strawberry.subscription
+    async def items(self, info: Info, refuse: bool = False) -> AsyncIterator[JSON]:
+        if refuse:
+            raise Forbidden("the token does not grant the permission 'subscribe'")
+        return await _join(info)  # type: ignore[return-value]
+
+    @strawberry.subscription
+    async def live_messages(self, info: Info) -> AsyncIterator[JSON]:
+        return await _join(info)  # type: ignore[return-value]
+
+
+def build_schema() -> strawberry.Schema:
+    return strawberry.Schema(
+        Query,
+        Mutation,
+        Subscription,
+        config=StrawberryConfig(
+            scalar_map={
+                JSON: strawberry.scalar(
+                    name="JSON", serialize=lambda value: value, parse_value=_parse_json
+                )
+            }
+        ),
+    )
+
+
+SCHEMA = build_schema()
+
+
+def viewer_of(token: str | None) -> Viewer:
+    """Tokens of the sample: a name, `expired`, or `bad`."""
+    if token == "bad":
+        raise Unauthenticated("the token is not valid")
+    if token == "expired":
+        raise TokenExpired("the token has expired")
+    return Viewer(token, DEFAULT_PERMISSIONS, anonymous=token is None)
+
+
+TOO_SLOW = SubscriberTooSlow("messages", 1001, 1000)
+
+
+@dataclass
+class Sample:
+    """The sample's parts, and every context that was made."""
+
+    feed: Feed = field(default_factory=Feed)
+    contexts: list[Context] = field(default_factory=list)
+    executor: Executor = field(default_factory=lambda: Executor.of(SCHEMA))
+
+    def context(self, viewer: Viewer, connection: bool) -> Context:
+        made = Context(viewer, self.feed, connection)
+        self.contexts.append(made)
+        return made
