@@ -1,0 +1,8 @@
+"""Our WebSocket protocol class: `uvicorn.Config(ws=WebSocketProtocol)`.
+
+Why our own, and what was measured: `docs/decisions` on the WebSocket class.
+"""
+
+from app.transports.websocket.protocol import WebSocketProtocol
+
+__all__ = ["WebSocketProtocol"]

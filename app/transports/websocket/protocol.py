@@ -1,0 +1,397 @@
+"""The WebSocket protocol class for `uvicorn.Config(ws=WebSocketProtocol)`.
+
+To the application a connection is an ordinary ASGI WebSocket. The extension `DIRECT`
+in its scope lets it attach a `Session` instead: the ASGI call returns, and from then on
+the connection itself drives the session, without a task and without a queue.
+
+    CONNECTING ──accept, attach──► OPEN ──close frame──► CLOSING ──► CLOSED
+         └────────────denied, refused, lost──────────────────────────▲
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Any, Final, cast
+from weakref import WeakKeyDictionary
+
+import uvicorn
+from starlette.types import Scope
+from uvicorn.protocols.utils import ClientDisconnected
+from uvicorn.server import ServerState
+
+from app.transports.asgi_socket import CLOSE_TIMEOUT_SECONDS, DIRECT
+from app.transports.close_codes import CloseCode
+from app.transports.socket import Session
+from app.transports.websocket.asgi import AsgiCall
+from app.transports.websocket.frames import PING, Opcode, close_frame
+from app.transports.websocket.handshake import Handshake
+from app.transports.websocket.inbound import FrameError, FrameReader
+from app.transports.websocket.keepalive import Keepalive, Pinged
+from app.transports.websocket.outbound import FrameWriter, Turn
+from app.transports.websocket.scope import websocket_scope
+
+__all__ = ["WebSocketProtocol"]
+
+_EVENTS_PER_TURN: Final = 128
+"""Messages and control frames of one connection taken in one turn of the loop."""
+
+_SHUTDOWN_SECONDS: Final = 4.0
+"""How long a session may take to say its last after `shutdown`."""
+
+_NO_CODE: Final = 1005
+_ABNORMAL: Final = 1006
+# RFC 6455, 7.1.5: what "_The WebSocket Connection Close Code_ is considered to be" when
+# the close frame had none, and when no close frame came.
+
+_logger: Final = logging.getLogger("uvicorn.error")
+
+
+class _Phase(Enum):
+    CONNECTING = auto()
+    OPEN = auto()
+    CLOSING = auto()
+    CLOSED = auto()
+
+
+class _Server:
+    """What the connections of one server share."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.turn = Turn(self.loop)
+        self.keepalive = Keepalive(self.loop, config.ws_ping_interval, config.ws_ping_timeout)
+
+
+_servers: Final[WeakKeyDictionary[ServerState, _Server]] = WeakKeyDictionary()
+
+
+class WebSocketProtocol(FrameWriter):
+    """One connection, constructed by uvicorn when an upgrade is asked for.
+
+    Of uvicorn's settings, `ws_max_size` bounds a message, `ws_ping_interval` and
+    `ws_ping_timeout` (seconds) find dead peers; `ws_per_message_deflate` and
+    `ws_max_queue` have no meaning here.
+
+    Args:
+        config: of the server.
+        server_state: of the server.
+        app_state: the lifespan's state, for the scope.
+    """
+
+    __slots__ = (
+        "_after_last",
+        "_app_state",
+        "_call",
+        "_config",
+        "_more_to_read",
+        "_paused",
+        "_phase",
+        "_reader",
+        "_server",
+        "_server_state",
+        "_session",
+        "_silent_visits",
+        "_timer",
+        "_visits",
+    )
+
+    def __init__(
+        self, config: uvicorn.Config, server_state: ServerState, app_state: dict[str, Any]
+    ) -> None:
+        server = _servers.get(server_state)
+        if server is None:
+            server = _servers[server_state] = _Server(config)
+        super().__init__(server.turn)
+        self._server = server
+        self._config = config
+        self._server_state = server_state
+        self._app_state = app_state
+        self._phase = _Phase.CONNECTING
+        # None once the peer broke the protocol: what it sends is no longer understood.
+        self._reader: FrameReader | None = FrameReader(config.ws_max_size)
+        # One of the two drives an open connection.
+        self._session: Session | None = None
+        self._call: AsgiCall | None = None
+        self._visits: set[Pinged] | None = None
+        self._silent_visits = 0
+        self._timer: asyncio.TimerHandle | None = None
+        # Reading stops for the session's sake, or until the next turn.
+        self._paused = False
+        self._more_to_read = False
+        # What to do once the last frame is written.
+        self._after_last: Callable[[], None] | None = None
+
+    # Called by uvicorn and the transport.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._server_state.connections.add(cast(Any, self))
+
+    def data_received(self, data: bytes) -> None:
+        self._silent_visits = 0
+        if self._phase is _Phase.CONNECTING:
+            if self._call is None:
+                self._begin(data)
+                return
+            # The client speaks before it is answered; there is room for one read.
+            self._transport.pause_reading()
+        if self._reader is not None:
+            self._reader.feed(data)
+            self._take_events()
+
+    def eof_received(self) -> None:
+        """Let the transport close."""
+
+    def resume_writing(self) -> None:
+        # The peer reads: it is alive even if its pong waits behind what it reads.
+        self._silent_visits = 0
+        super().resume_writing()
+        self._hang_up_when_written()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
+        self._phase = _Phase.CLOSED
+        self._stop_visits()
+        self._stop_timer()
+        self._server_state.connections.discard(cast(Any, self))
+        self.end_writing()
+        self._reader = self._after_last = None
+        self._ended(_ABNORMAL, "")
+
+    def shutdown(self) -> None:
+        """The server is going away: close with 1012, a session when it has said its last."""
+        if self._phase is _Phase.CONNECTING:
+            if self._call is not None:
+                self._call.going_away()
+        elif self._phase is _Phase.OPEN:
+            if self._session is None:
+                self.close(CloseCode.SERVICE_RESTART, "restarting")
+                return
+            self._start_timer(
+                _SHUTDOWN_SECONDS,
+                lambda: self.close(CloseCode.SERVICE_RESTART, "restarting"),
+            )
+            self._session.shutdown()
+
+    # The ASGI call.
+
+    def _begin(self, head: bytes) -> None:
+        handshake = Handshake(head)
+        if handshake.request is None or handshake.refusal is not None:
+            self.refuse(handshake.refusal or b"")
+            return
+        scope = websocket_scope(
+            handshake.request,
+            handshake.subprotocols,
+            self._transport,
+            self._config,
+            self._app_state,
+        )
+        scope["extensions"][DIRECT] = self
+        self._call = AsgiCall(self, handshake, self._server_state.default_headers)
+        task = self._server.loop.create_task(self._run(scope, self._call))
+        self._server_state.tasks.add(task)
+        task.add_done_callback(self._server_state.tasks.discard)
+
+    async def _run(self, scope: Scope, call: AsgiCall) -> None:
+        failed = True
+        try:
+            await self._config.loaded_app(scope, cast(Any, call.receive), cast(Any, call.send))
+            failed = False
+        except ClientDisconnected:
+            pass
+        except Exception:
+            _logger.exception("Exception in ASGI application\n")
+        finally:
+            call.finished(failed=failed)
+
+    def attach(self, session: Session, *, subprotocol: str | None, max_outbound_bytes: int) -> None:
+        """See `Direct.attach`.
+
+        Raises:
+            RuntimeError: the handshake has been answered already.
+        """
+        if self._call is None or not self._call.attached(subprotocol, max_outbound_bytes):
+            return
+        self._call = None
+        self._session = session
+        session.opened(self)
+
+    def open(self, response: bytes, max_outbound_bytes: int) -> bool:
+        """Answer the handshake; False if the peer is gone."""
+        if self._phase is not _Phase.CONNECTING or self._transport.is_closing():
+            return False
+        self._phase = _Phase.OPEN
+        self._transport.write(response)
+        self.write_through(self._transport, max_outbound_bytes)
+        self._visits = self._server.keepalive.add(self)
+        # What the peer said before it was answered is taken in the next turn.
+        self._read_on()
+        return True
+
+    def refuse(self, response: bytes) -> None:
+        """Answer the handshake with an HTTP response and hang up."""
+        if self._phase is _Phase.CONNECTING and not self._transport.is_closing():
+            self._transport.write(response)
+            self._start_timer(CLOSE_TIMEOUT_SECONDS, self._transport.abort)
+            self._transport.close()
+
+    # The Outlet, whose `send` is the FrameWriter's.
+
+    def close(self, code: int, reason: str) -> None:
+        """See `Outlet.close`."""
+        self._say_goodbye(code, reason)
+
+    def pause_reading(self) -> None:
+        """See `Outlet.pause_reading`."""
+        if self._phase is _Phase.OPEN and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """See `Outlet.resume_reading`."""
+        if self._paused:
+            self._paused = False
+            self._read_on()
+
+    # Reading.
+
+    def _take_events(self) -> None:
+        """Take what the reader has, at most one turn's share."""
+        if self._more_to_read:
+            return
+        for _ in range(_EVENTS_PER_TURN):
+            if self._paused or self._reader is None or self._phase is _Phase.CONNECTING:
+                return
+            try:
+                event = self._reader.next()
+            except FrameError as error:
+                self._fail(error)
+                return
+            if event is None:
+                return
+            opcode, payload = event
+            if opcode is Opcode.CLOSE:
+                self._peer_said_goodbye(payload)
+                return
+            if self._phase is not _Phase.OPEN:
+                continue  # After our close frame only the peer's matters.
+            if opcode is Opcode.PING:
+                self.send_pong(payload)
+            elif opcode is not Opcode.PONG:
+                self._message(opcode, payload)
+        self._transport.pause_reading()
+        self._read_on()
+
+    def _message(self, opcode: Opcode, payload: bytes) -> None:
+        if self._session is not None:
+            if opcode is Opcode.TEXT:
+                self._session.received(payload)
+            else:
+                self._session.received_binary()
+        elif self._call is not None:
+            self._call.message(opcode, payload)
+
+    def _read_on(self) -> None:
+        """Go on with what the reader still has, in the next turn; never within a call."""
+        if not self._more_to_read:
+            self._more_to_read = True
+            self._server.loop.call_soon(self._take_more)
+
+    def _take_more(self) -> None:
+        self._more_to_read = False
+        if self._phase is _Phase.CLOSED:
+            return
+        self._take_events()
+        if not (self._paused or self._more_to_read or self._transport.is_closing()):
+            self._transport.resume_reading()
+
+    # Keeping alive.
+
+    def visit(self, silent_visits_allowed: int) -> None:
+        """See `Pinged.visit`."""
+        if self._paused:
+            # Its pong may be here, unread for our own sake.
+            self._silent_visits = 0
+        if self._silent_visits >= silent_visits_allowed:
+            # 1001 and not 1011, as many servers have it: clients are to come back.
+            self._say_goodbye(CloseCode.GOING_AWAY, "keepalive timeout")
+            return
+        self._silent_visits += 1
+        if not self._blocked:
+            self.send_framed(PING)
+
+    def _stop_visits(self) -> None:
+        if self._visits is not None:
+            self._visits.discard(self)
+            self._visits = None
+
+    # Closing.
+
+    def fell_behind(self) -> None:
+        self._say_goodbye(CloseCode.TRY_AGAIN_LATER, "reading too slowly", instead=True)
+
+    def _fail(self, error: FrameError) -> None:
+        self._reader = None
+        self._say_goodbye(error.code, error.reason)
+        # Half closed: the peer sees the end at once, and what it still sends is read and
+        # dropped, since closing with unread data would reset the connection and could
+        # take our close frame with it.
+        if self._transport.can_write_eof():
+            self._after_last = self._transport.write_eof
+        else:
+            self._after_last = self._transport.close
+        self._hang_up_when_written()
+
+    def _say_goodbye(self, code: int, reason: str, *, instead: bool = False) -> None:
+        """Send a close frame and give the peer a while to answer it."""
+        if self._phase is not _Phase.OPEN:
+            return
+        self._phase = _Phase.CLOSING
+        self._stop_visits()
+        self._start_timer(CLOSE_TIMEOUT_SECONDS, self._transport.abort)
+        self.send_last(close_frame(code, reason), instead=instead)
+        # Not within the session's own call, which may be one of a fan-out.
+        self._server.loop.call_soon(self._ended, code, reason)
+        if self._paused:
+            self._paused = False
+            self._read_on()
+
+    def _peer_said_goodbye(self, payload: bytes) -> None:
+        # RFC 6455, 5.5.1: "When sending a Close frame in response, the endpoint typically
+        # echos the status code it received."
+        code = int.from_bytes(payload[:2], "big") if payload else None
+        self._reader = None
+        if self._phase is _Phase.OPEN:
+            self._phase = _Phase.CLOSING
+            self._stop_visits()
+            self._start_timer(CLOSE_TIMEOUT_SECONDS, self._transport.abort)
+            self.send_last(close_frame(code, ""))
+            self._ended(code or _NO_CODE, payload[2:].decode())
+        # 7.1.1: the server closes the TCP connection first.
+        self._after_last = self._transport.close
+        self._hang_up_when_written()
+
+    def _hang_up_when_written(self) -> None:
+        if self._after_last is not None and not self._blocked:
+            hang_up, self._after_last = self._after_last, None
+            if not self._transport.is_closing():
+                hang_up()
+
+    def _ended(self, code: int, reason: str) -> None:
+        """Tell the session or the call, once."""
+        session, self._session = self._session, None
+        call, self._call = self._call, None
+        if session is not None:
+            session.lost()
+        elif call is not None:
+            call.disconnected(code, reason)
+
+    def _start_timer(self, seconds: float, then: Callable[[], None]) -> None:
+        self._stop_timer()
+        self._timer = self._server.loop.call_later(seconds, then)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
