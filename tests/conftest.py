@@ -1,0 +1,100 @@
+"""The real parts that tests stand on: a Postgres, a database for each test, a served process.
+
+One embedded server a session, one migrated template database in it, and a clone of that for
+each test that asks: https://www.postgresql.org/docs/current/manage-ag-templatedbs.html
+"""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from app.storage.database import Database
+from app.storage.embedded import EmbeddedPostgres
+from app.storage.migrations import migrate
+
+_TEMPLATE = "widgetwire_template"
+_names = (f"widgetwire_test_{number}" for number in count(1))
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """The event loop under tests marked `anyio`."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """The session's server; tests may `restart` it, and must leave it running."""
+    # Not pytest's directory: Postgres' socket path must be short.
+    directory = Path(tempfile.mkdtemp(prefix="widgetwire-tests-"))
+    directory.chmod(0o711)
+    # A crash of the machine is not what tests are about; crashes of the server are.
+    server = EmbeddedPostgres(directory, {"fsync": "off", "max_connections": "300"})
+    try:
+        with server:
+            yield server
+    finally:
+        shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def template_database(postgres: EmbeddedPostgres) -> str:
+    """The name of a migrated database that nobody is connected to."""
+    _execute(postgres.url, f"CREATE DATABASE {_TEMPLATE}")
+    _run(migrate(_of(postgres.url, _TEMPLATE)))
+    return _TEMPLATE
+
+
+@pytest.fixture
+def empty_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """The address of a database without any table."""
+    yield from _database(postgres, "template1")
+
+
+@pytest.fixture
+def database_url(postgres: EmbeddedPostgres, template_database: str) -> Iterator[str]:
+    """The address of a migrated database that is this test's own."""
+    yield from _database(postgres, template_database)
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """The pool of this test's own database."""
+    opened = await Database.connect(database_url)
+    yield opened
+    await opened.close()
+
+
+def _database(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
+    name = next(_names)
+    _execute(postgres.url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield _of(postgres.url, name)
+    _execute(postgres.url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _of(url: str, database: str) -> str:
+    return url.replace("/postgres?", f"/{database}?")
+
+
+def _execute(url: str, sql: str) -> None:
+    async def execute() -> None:
+        connection = await asyncpg.connect(url, timeout=10)
+        try:
+            await connection.execute(sql)
+        finally:
+            await connection.close()
+
+    _run(execute())
+
+
+def _run(coroutine: Coroutine[None, None, None]) -> None:
+    # In a thread: the test's own loop may be set in this one.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, coroutine).result()
