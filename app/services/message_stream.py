@@ -68,6 +68,8 @@ class MessageStream(AsyncIterator[Message]):
         self._seen = 0
         """The newest sequence known to be committed."""
         self._replaying = True
+        self._live_after: int | None = None
+        """The sequence of the last message of the replay; None: it is not over."""
         self._wake = asyncio.Event()
         self._failure: Exception | None = None
         self._closed = False
@@ -83,6 +85,17 @@ class MessageStream(AsyncIterator[Message]):
         """Set the starting point; None: the present. Call it right after `start`."""
         self._replayed = self._joined_at if sequence is None else sequence
         self._catch_up()
+
+    @property
+    def position(self) -> int:
+        """The head of the channel when the stream joined it."""
+        return self._joined_at
+
+    def is_replay(self, message: Message) -> bool:
+        """Return whether a message it yielded was read from the past: no reader is late for it."""
+        return message.sequence is not None and (
+            self._live_after is None or message.sequence <= self._live_after
+        )
 
     def deliver(self, messages: Sequence[Message]) -> None:
         """Take messages from the feed."""
@@ -162,9 +175,13 @@ class MessageStream(AsyncIterator[Message]):
         except Unavailable as error:
             self._failure = error
             return
+        last = page[-1].sequence if len(page) == _PAGE else up_to
         for message in page:
             self._queue(message)
-        last = page[-1].sequence if len(page) == _PAGE else up_to
+            if self._pending_bytes > _PENDING_BYTES_MAX // 2:
+                # Large ones: the rest is read once these are taken.
+                last = message.sequence
+                break
         assert last is not None
         self._replayed = last
         self._catch_up()
@@ -196,3 +213,4 @@ class MessageStream(AsyncIterator[Message]):
             self._replayed = message.sequence
             self._queue(message)
         self._recent.clear()
+        self._live_after = self._replayed

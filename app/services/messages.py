@@ -123,6 +123,7 @@ class MessageService:
         filters: Sequence[Filter] = (),
         *,
         after: str | None = None,
+        after_sequence: int | None = None,
         last: int | None = None,
         on_closed: Callable[[], None] = lambda: None,
     ) -> MessageStream:
@@ -133,6 +134,7 @@ class MessageService:
             channel: to what.
             filters: all must hold for a message to be delivered.
             after: the id of a stored message: all stored after it come first.
+            after_sequence: the same by place in the channel's order; 0: before the first.
             last: the newest n stored messages come first; 0 to the configured bound.
                 With `after`, only the newest n of those after it.
             on_closed: called once when the stream ends.
@@ -151,7 +153,12 @@ class MessageService:
         stream = MessageStream(self._hub, self._history, channel, accepts, on_closed)
         try:
             joined_at = await stream.start()
-            start = None if after is None else await self._sequence_of(channel, after)
+            start = after_sequence if after is None else await self._sequence_of(channel, after)
+            if start is not None and start > joined_at:
+                # This process may be a moment behind the one that named the place.
+                head = (await self._history.heads([channel]))[channel]
+                if start > head:
+                    raise UnknownCursor(f"after is the place {start}; the channel ends at {head}")
             if last is not None:
                 start = max(start or 0, joined_at - last)
             stream.replay_after(start)

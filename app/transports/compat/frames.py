@@ -50,6 +50,8 @@ class Publish(msgspec.Struct, frozen=True):
     data: JsonValue
     id: str | None
     """The idempotency key."""
+    size: int = 0
+    """Of `data`, in bytes as it came."""
 
 
 class Search(msgspec.Struct, frozen=True):
@@ -124,7 +126,9 @@ def _typed(envelope: _Envelope) -> ClientFrame:
     try:
         ref = _ref(kind, envelope.ref)
         if kind == "publish":
-            return Publish(ref, _data(envelope.data), _text("publish.id", envelope.id))
+            data = _data(envelope.data)
+            size = len(memoryview(envelope.data))
+            return Publish(ref, data, _text("publish.id", envelope.id), size)
         if kind == "search":
             return _search(ref, envelope.query)
         return Open(

@@ -67,7 +67,8 @@ Decision: TypeAlias = Open | Publish | Search | Refused | Close
 class Protocol:
     """One conversation's state."""
 
-    def __init__(self) -> None:
+    def __init__(self, open_timeout_seconds: float = OPEN_TIMEOUT_SECONDS) -> None:
+        self._open_timeout = open_timeout_seconds
         self._state = State.AWAITING_OPEN
 
     @property
@@ -111,7 +112,7 @@ class Protocol:
         return Close(
             CloseCode.INITIALISATION_TIMEOUT,
             ErrorCode.BAD_USER_INPUT,
-            f"no open came within {OPEN_TIMEOUT_SECONDS:g} s",
+            f"no open came within {self._open_timeout:g} s",
         )
 
     def failed(self, error: WidgetwireError) -> Close | None:

@@ -36,9 +36,8 @@ def test_numbers_in_data_keep_their_exact_value() -> None:
 
 @pytest.mark.parametrize("data", ["null", "0", '"x"', "[]", "{}", "false"])
 def test_any_json_value_is_data(data: str) -> None:
-    assert parse_frame(f'{{"type":"publish","data":{data}}}') == Publish(
-        None, json.loads(data), None
-    )
+    frame = parse_frame(f'{{"type":"publish","data":{data}}}')
+    assert frame == Publish(None, json.loads(data), None, len(data))
 
 
 @pytest.mark.parametrize("ref", ['"a"', '""', "0", "-7", "1.50", "1E+5", '"\\ud83d\\ude00"', '"é"'])

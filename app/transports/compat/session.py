@@ -1,0 +1,378 @@
+"""One legacy widget's conversation, carried out: the protocol decides, the services do.
+
+What the connection as a whole needs (its subscription, its place in the count, the end of
+its token) lives in one task, which ends with it. Publishes and searches have a lane each.
+"""
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, cast
+from uuid import uuid4
+
+from app.domain.channel import Channel, checked_client_id
+from app.domain.query import MessageQuery, parse_query
+from app.domain.viewer import Viewer
+from app.errors import (
+    ErrorCode,
+    PayloadTooLarge,
+    RateLimited,
+    ShuttingDown,
+    SubscriberTooSlow,
+    TokenExpired,
+    WidgetwireError,
+)
+from app.services.message_stream import MessageStream
+from app.services.messages import MessageService
+from app.services.presence import PresenceService
+from app.storage.search import MessageSearch
+from app.transports.auth import Authenticator
+from app.transports.close_codes import CloseCode
+from app.transports.compat import replies
+from app.transports.compat.frames import Open, Publish, Ref, Refused, Search
+from app.transports.compat.lane import Lane
+from app.transports.compat.operators import query_wire
+from app.transports.compat.protocol import OPEN_TIMEOUT_SECONDS, Close, Protocol, State
+from app.transports.socket import Outlet
+
+__all__ = ["CompatLimits", "CompatServices", "CompatSession"]
+
+logger = logging.getLogger(__name__)
+
+_POSITION: Final = re.compile(r"@(\d{1,18})", re.ASCII)
+"""A cursor that is a place in the channel's order: what `open` is answered with."""
+_REPLAY_WRITE_BYTES: Final = 1 << 16
+"""A replay waits for its reader after this much."""
+_REPLAY_STALL_SECONDS: Final = 30.0
+"""How long it waits before the reader counts as too slow."""
+_LONGEST_TIMER_SECONDS: Final = 24 * 3600.0
+"""Event loops refuse timers of decades; a token may live that long."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompatLimits:
+    """The bounds of one socket."""
+
+    open_timeout_seconds: float = OPEN_TIMEOUT_SECONDS
+    publishes_in_flight: int = 100
+    """More, and reading pauses until one is acknowledged."""
+    publish_bytes_in_flight: int = 256 * 1024
+    """The same for their frames: acks and messages of all of them may come at once."""
+    publishes_waiting: int = 10_000
+    """What may come in while reading is being paused; more are refused: RATE_LIMITED."""
+    searches_in_flight: int = 8
+    searches_waiting: int = 100
+    """More are refused: RATE_LIMITED."""
+    result_bytes: int = 512 * 1024
+    """The largest result sent; half of what may wait for a reader, by default."""
+    shutdown_seconds: float = 5.0
+    """How long a shutdown waits for publishes to be acknowledged."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompatServices:
+    """What a conversation calls."""
+
+    messages: MessageService
+    presence: PresenceService
+    authenticator: Authenticator
+
+
+class CompatSession:
+    """A `Session` of the legacy protocol on one channel."""
+
+    def __init__(
+        self, channel: Channel, services: CompatServices, limits: CompatLimits | None = None
+    ) -> None:
+        self._channel = channel
+        self._services = services
+        self._limits = limits or CompatLimits()
+        self._protocol = Protocol(self._limits.open_timeout_seconds)
+        self._publishes = Lane(
+            self._limits.publishes_in_flight,
+            self._limits.publishes_waiting,
+            weight_max=self._limits.publish_bytes_in_flight,
+            on_change=self._regulate,
+        )
+        self._searches = Lane(self._limits.searches_in_flight, self._limits.searches_waiting)
+        self._results = asyncio.Lock()
+        self._early: list[Publish | Search] = []
+        self._connection: asyncio.Task[None] | None = None
+        self._open_timer: asyncio.TimerHandle | None = None
+        self._stopping: asyncio.Task[None] | None = None
+        self._outlet: Outlet
+        self._viewer: Viewer
+        self._client_id: str
+        self._persistent = False
+
+    # The Session.
+
+    def opened(self, outlet: Outlet) -> None:
+        self._outlet = outlet
+        loop = asyncio.get_running_loop()
+        self._open_timer = loop.call_later(self._limits.open_timeout_seconds, self._late)
+
+    def received(self, text: str | bytes) -> None:
+        if self._stopping is not None:
+            return  # Not answered: the client sends it again to the next process.
+        frame = self._protocol.receive(text)
+        match frame:
+            case Close():
+                self._end(frame)
+            case Refused(ref=ref, error=error):
+                self._outlet.send(replies.error_frame(error.code, error.message, ref))
+            case Open():
+                self._connection = asyncio.create_task(self._connect(frame))
+                self._regulate()
+            case Publish() | Search():
+                self._submit(frame)
+
+    def received_binary(self) -> None:
+        if (close := self._protocol.receive_binary()) is not None:
+            self._end(close)
+
+    def lost(self) -> None:
+        self._protocol.closed()
+        self._stop()
+        # What was published stays so: the lane ends by itself, its acks go nowhere.
+        if self._stopping is not None:
+            self._stopping.cancel()
+
+    def shutdown(self) -> None:
+        if self._stopping is None and self._protocol.state is not State.CLOSED:
+            self._outlet.pause_reading()
+            self._stopping = asyncio.create_task(self._acknowledge_and_close())
+
+    # Deciding.
+
+    def _late(self) -> None:
+        if (close := self._protocol.timed_out()) is not None:
+            self._end(close)
+
+    def _fail(self, error: WidgetwireError) -> None:
+        if isinstance(error, ShuttingDown):
+            self.shutdown()
+        elif (close := self._protocol.failed(error)) is not None:
+            self._end(close)
+
+    def _end(self, close: Close) -> None:
+        """Say why, close, and stop everything but what is being published."""
+        self._outlet.send(replies.error_frame(close.error, close.reason))
+        self._outlet.close(close.code, close.reason)
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._open_timer is not None:
+            self._open_timer.cancel()
+        self._early.clear()
+        self._searches.cancel()
+        if self._connection is not None and self._connection is not asyncio.current_task():
+            self._connection.cancel()
+
+    def _regulate(self) -> None:
+        if self._stopping is not None:
+            return
+        if self._protocol.state is State.OPENING or self._publishes.full:
+            self._outlet.pause_reading()
+        else:
+            self._outlet.resume_reading()
+
+    async def _acknowledge_and_close(self) -> None:
+        try:
+            async with asyncio.timeout(self._limits.shutdown_seconds):
+                await self._publishes.finished()
+        except TimeoutError:
+            logger.warning("publishes on %s were not acknowledged in time", self._channel.key)
+        self._protocol.closed()
+        self._outlet.close(CloseCode.SERVICE_RESTART, "restarting")
+        self._stop()
+
+    # The connection.
+
+    async def _connect(self, frame: Open) -> None:
+        try:
+            await self._serve(frame)
+        except* WidgetwireError as group:
+            self._fail(_first(group))
+        except* Exception:
+            logger.exception("a legacy socket on %s broke", self._channel.key)
+            self._fail(WidgetwireError(_INTERNAL))
+
+    async def _serve(self, frame: Open) -> None:
+        """Join the channel, answer the `open`, and deliver until the end."""
+        async with AsyncExitStack() as resources:
+            self._viewer = self._services.authenticator.viewer(frame.token)
+            self._persistent = frame.persistent
+            self._client_id = (
+                str(uuid4())
+                if frame.client_id is None
+                else checked_client_id("open.client_id", frame.client_id)
+            )
+            stream = await self._subscribe(frame.after)
+            resources.push_async_callback(stream.aclose)
+            presence = self._services.presence
+            presence.join(self._channel)
+            resources.callback(presence.leave, self._channel)
+            counts = await presence.watch(self._viewer, self._channel)
+            count = await anext(counts)
+            after = frame.after or f"@{stream.position}"
+            self._outlet.send(
+                replies.open_frame(self._client_id, self._viewer.username, count, after)
+            )
+            self._outlet.send(replies.active_connections_frame(count))
+            resources.callback(self._expire_in_time().cancel)
+            self._begin()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._tell_counts(counts))
+                await self._deliver(stream)
+
+    async def _subscribe(self, after: str | None) -> MessageStream:
+        position = None if after is None else _POSITION.fullmatch(after)
+        return await self._services.messages.subscribe(
+            self._viewer,
+            self._channel,
+            after=None if position else after,
+            after_sequence=int(position[1]) if position else None,
+        )
+
+    def _begin(self) -> None:
+        """Carry out what came before `open` was answered, and read on."""
+        self._protocol.ready()
+        early, self._early = self._early, []
+        for frame in early:
+            self._submit(frame)
+        self._regulate()
+
+    def _expire_in_time(self) -> asyncio.TimerHandle:
+        expires_at = self._viewer.expires_at
+        left = _LONGEST_TIMER_SECONDS if expires_at is None else expires_at - time.time()
+        loop = asyncio.get_running_loop()
+        return loop.call_later(min(max(0, left), _LONGEST_TIMER_SECONDS), self._expire)
+
+    def _expire(self) -> None:
+        expires_at = self._viewer.expires_at
+        if expires_at is None or expires_at > time.time():
+            self._expire_in_time()
+            return
+        self._fail(TokenExpired("the token has expired"))
+
+    async def _tell_counts(self, counts: AsyncIterator[int]) -> None:
+        async with aclosing(cast(AsyncGenerator[int, None], counts)):
+            async for count in counts:
+                self._outlet.send(replies.active_connections_frame(count))
+
+    async def _deliver(self, stream: MessageStream) -> None:
+        written = 0
+        async for message in stream:
+            frame = replies.message_frame(message)
+            self._outlet.send(frame)
+            if not stream.is_replay(message):
+                continue  # The outlet lets go of a reader that falls behind.
+            written += len(frame)
+            if written >= _REPLAY_WRITE_BYTES:
+                written = 0
+                await self._drained()
+
+    async def _drained(self) -> None:
+        """Wait for the reader, so that a long replay does not count as its slowness.
+
+        Raises:
+            SubscriberTooSlow: it does not read at all.
+        """
+        try:
+            async with asyncio.timeout(_REPLAY_STALL_SECONDS):
+                await self._outlet.drained()
+        except TimeoutError:
+            raise SubscriberTooSlow("bytes", _REPLAY_WRITE_BYTES, 0) from None
+
+    # Calls.
+
+    def _submit(self, frame: Publish | Search) -> None:
+        if self._protocol.state is State.OPENING:
+            if len(self._early) < self._limits.publishes_waiting:
+                self._early.append(frame)
+            else:
+                self._refuse(frame, "calls", self._limits.publishes_waiting)
+        elif isinstance(frame, Search):
+            if not self._searches.submit(partial(self._search, frame)):
+                self._refuse(frame, "searches", self._limits.searches_waiting)
+        elif not self._publishes.submit(partial(self._publish, frame), frame.size):
+            self._refuse(frame, "publishes", self._limits.publishes_waiting)
+        self._regulate()
+
+    def _refuse(self, frame: Publish | Search, what: str, allowed: int) -> None:
+        error = RateLimited(
+            f"more than {allowed} {what} are waiting on this socket; wait for answers, then retry"
+        )
+        self._outlet.send(replies.error_frame(error.code, error.message, frame.ref))
+
+    async def _publish(self, frame: Publish) -> None:
+        try:
+            message = await self._services.messages.publish(
+                self._viewer,
+                self._channel,
+                frame.data,
+                client_id=self._client_id,
+                persistent=self._persistent,
+                idempotency_key=frame.id,
+            )
+        except ShuttingDown:
+            # Not refused but not done: without an answer the client sends it again.
+            self.shutdown()
+        except Exception as error:
+            self._outlet.send(_error(error, frame.ref))
+        else:
+            self._outlet.send(replies.ack_frame(frame.ref, message))
+
+    async def _search(self, frame: Search) -> None:
+        try:
+            result = await self._found(frame)
+            if len(result) > self._limits.result_bytes:
+                raise PayloadTooLarge(
+                    f"the result has {len(result)} bytes, at most {self._limits.result_bytes} are "
+                    "sent; ask for a smaller limit"
+                )
+            # One large result at a time: what waits for a reader is bounded.
+            async with self._results:
+                await self._drained()
+                self._outlet.send(result)
+        except Exception as error:
+            self._outlet.send(_error(error, frame.ref))
+
+    async def _found(self, frame: Search) -> bytes:
+        search = self._services.messages.search(self._viewer, self._channel)
+        query = parse_query(query_wire(frame.query), "query")
+        if query.group_by is not None:
+            groups = await search.groups(self._channel, query)
+            total = await self._total(search, query, len(groups))
+            return replies.groups_frame(
+                frame.ref, total, ((group.key_json, group.count) for group in groups)
+            )
+        messages = await search.messages(self._channel, query)
+        total = await self._total(search, query, len(messages))
+        return replies.result_frame(frame.ref, total, messages)
+
+    async def _total(self, search: MessageSearch, query: MessageQuery, found: int) -> int:
+        if found < query.limit and (found or not query.offset):
+            return query.offset + found  # The page ends where all ends.
+        return await search.total_count(self._channel, query)
+
+
+_INTERNAL: Final = "internal error"
+
+
+def _error(error: Exception, ref: Ref | None) -> bytes:
+    if isinstance(error, WidgetwireError):
+        return replies.error_frame(error.code, error.message, ref)
+    logger.error("a legacy call broke", exc_info=error)
+    return replies.error_frame(ErrorCode.INTERNAL_SERVER_ERROR, _INTERNAL, ref)
+
+
+def _first(group: BaseExceptionGroup[WidgetwireError]) -> WidgetwireError:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
