@@ -80,6 +80,9 @@ class Settings(BaseSettings):
     workers: int = _number(1, 1, 64, "server processes; one per core is enough")
     backlog: int = _number(2048, 16, 65535, "connections the kernel queues before accept")
     keep_alive_seconds: int = _number(15, 1, 3600, "an idle HTTP connection is closed after this")
+    body_timeout_seconds: float = _number(
+        30, 0.1, 600, "a request's body must arrive within this after its head"
+    )
     header_timeout_seconds: float = _number(
         10, 0.1, 300, "a request's head must arrive within this, or the connection is closed"
     )

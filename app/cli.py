@@ -1,0 +1,290 @@
+"""The command `widgetwire`.
+
+Exit codes: 0 done, or ended as asked; 1 the service could not start (the log says why);
+2 a setting, an option or the surroundings must be changed first (said in one line each).
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType
+from typing import Annotated, Final, NoReturn
+
+import jwt
+import typer
+
+from app import __version__
+from app.config import PREFIX, Settings, unknown_variables
+from app.domain.viewer import Permission
+from app.errors import ConfigurationError, WidgetwireError
+from app.server import StartupError, raise_file_limit, run_server
+from app.serving import Supervisor, bind
+from app.storage.embedded import EmbeddedPostgres
+from app.storage.migrations import check_schema
+from app.storage.migrations import migrate as migrate_schema
+from app.telemetry import configure_logging
+from app.transports.auth import Authenticator, VerificationKey
+from app.worker import server_options
+
+__all__ = ["main"]
+
+FACTORY: Final = "app.asgi:create_app"
+
+_END_WITHIN_SECONDS: Final = 9.5
+"""From SIGTERM to the end of the process, so that a supervisor waiting 10 s need not kill."""
+
+_cli = typer.Typer(
+    name="widgetwire",
+    help="The realtime backend for interactive-video widgets.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    try:
+        _cli()
+    except ConfigurationError as error:
+        for line in str(error).splitlines():
+            sys.stderr.write(f"widgetwire: {line}\n")
+        sys.exit(2)
+    except StartupError:
+        sys.exit(1)
+    sys.exit(0)
+
+
+@_cli.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="TCP port; 0: any free one.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Server processes.")] = None,
+    migrate: Annotated[
+        bool, typer.Option("--migrate", help="Bring an external database's schema up to date.")
+    ] = False,
+) -> None:
+    """Serve until SIGTERM or Ctrl+C. Without a database URL, on an embedded Postgres."""
+    for name, value in (("HOST", host), ("PORT", port), ("WORKERS", workers)):
+        if value is not None:
+            # Workers read the same environment.
+            os.environ[PREFIX + name] = str(value)
+    settings = _settings()
+    configure_logging(settings.log_level, settings.log_format)
+    _verification_key(settings)
+    raise_file_limit()
+    with _ended_by_sigterm():
+        sockets = bind(settings.host, settings.port, settings.workers)
+        port = sockets[0][0].getsockname()[1]
+        with _Database(settings) as database:
+            settings = database.prepare(migrate=migrate)
+
+            def ready() -> None:
+                _announce(settings, port)
+
+            if settings.workers == 1:
+                from app.asgi import create_app  # noqa: PLC0415 (other commands need none of it)
+
+                asked = run_server(
+                    create_app(settings), sockets[0], server_options(settings), on_ready=ready
+                )
+            else:
+                supervisor = Supervisor(
+                    FACTORY,
+                    sockets,
+                    grace_seconds=settings.shutdown_grace_seconds,
+                    on_ready=ready,
+                )
+                asked = asyncio.run(supervisor.run())
+            database.end_by = asked + _END_WITHIN_SECONDS
+
+
+@_cli.command()
+def migrate() -> None:
+    """Bring the database's schema to this version's."""
+    settings = _settings()
+    configure_logging(settings.log_level, settings.log_format)
+    with _Database(settings) as database:
+        database.prepare(migrate=True)
+    typer.echo("the schema is up to date")
+
+
+@_cli.command()
+def config(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
+) -> None:
+    """Print each setting: value, default and meaning. Secrets are masked."""
+    settings = _settings()
+    _verification_key(settings)
+    descriptions = settings.describe()
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(one) for one in descriptions], indent=2))
+        return
+    for one in descriptions:
+        typer.echo(f"{one.variable}={_shown(one.value)}")
+        default = (
+            "" if one.value == one.default else f" (default: {_shown(one.default) or 'unset'})"
+        )
+        typer.echo(f"    {one.meaning}{default}")
+
+
+@_cli.command()
+def token(
+    sub: Annotated[str, typer.Option(help="Whom the token is for.")] = "developer",
+    username: Annotated[
+        str | None, typer.Option(help="The name on that user's messages; unset: the subject.")
+    ] = None,
+    project: Annotated[
+        list[str] | None, typer.Option(help="A project it is good for; repeat it; unset: all.")
+    ] = None,
+    permission: Annotated[
+        list[Permission] | None,
+        typer.Option(help="What it grants; repeat it; unset: publish, subscribe, search."),
+    ] = None,
+    expires_in: Annotated[int, typer.Option(min=1, help="Seconds it is good for.")] = 3600,
+) -> None:
+    """Sign a token with WIDGETWIRE_JWT_SECRET, for trying out."""
+    settings = _settings()
+    if settings.jwt_secret is None:
+        if settings.jwt_public_key is not None:
+            raise ConfigurationError(
+                f"{PREFIX}JWT_PUBLIC_KEY verifies tokens and cannot sign them: sign with the "
+                "private key where your users log in"
+            )
+        raise ConfigurationError(
+            f"{PREFIX}JWT_SECRET: expected at least 32 bytes to sign with, got nothing"
+        )
+    secret = settings.jwt_secret.get_secret_value()
+    now = int(time.time())
+    claims: dict[str, object] = {"sub": sub, "iat": now, "exp": now + expires_in}
+    if username is not None:
+        claims["username"] = username
+    if project:
+        claims["projects"] = project
+    if permission:
+        claims["permissions"] = [str(one) for one in permission]
+    signed = jwt.encode(claims, secret, algorithm="HS256")
+    try:
+        Authenticator(
+            VerificationKey.from_secret(secret), max_token_bytes=settings.max_token_bytes
+        ).viewer(signed)
+    except WidgetwireError as error:
+        raise ConfigurationError(str(error)) from None
+    typer.echo(signed)
+
+
+@_cli.command()
+def schema() -> None:
+    """Print the GraphQL schema (SDL)."""
+    from app.schema import build_schema  # noqa: PLC0415 (other commands need none of it)
+
+    typer.echo(build_schema().as_str())
+
+
+@_cli.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+class _Database:
+    """The database of a command: an external one, or the embedded one held meanwhile."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._embedded = (
+            EmbeddedPostgres(settings.data_dir) if settings.database_url is None else None
+        )
+        self.end_by: float | None = None
+        """When this process must be gone, as `time.monotonic` tells it; None: no hurry."""
+
+    def __enter__(self) -> "_Database":
+        if self._embedded is not None:
+            self._embedded.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._embedded is None:
+            return
+        if self.end_by is None:
+            self._embedded.stop()
+            return
+        # Another SIGTERM must not cut this short. A database that takes longer than there is
+        # time for was told to stop, and does so without us.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        stopping = threading.Thread(target=self._embedded.stop, daemon=True)
+        stopping.start()
+        stopping.join(max(0.5, self.end_by - time.monotonic()))
+
+    def prepare(self, *, migrate: bool) -> Settings:
+        """Return settings that name the database, its schema known to fit."""
+        if self._embedded is not None:
+            os.environ[f"{PREFIX}DATABASE_URL"] = self._embedded.url
+        settings = Settings()
+        assert settings.database_url is not None
+        if migrate or self._embedded is not None:
+            asyncio.run(migrate_schema(settings.database_url))
+        else:
+            asyncio.run(check_schema(settings.database_url))
+        return settings
+
+
+def _settings() -> Settings:
+    settings = Settings()
+    for warning in unknown_variables(os.environ):
+        typer.echo(f"widgetwire: {warning}", err=True)
+    return settings
+
+
+def _verification_key(settings: Settings) -> VerificationKey | None:
+    """Return what tokens are verified with, which also proves that it can be."""
+    if settings.jwt_public_key is not None:
+        return VerificationKey.from_pem(settings.jwt_public_key)
+    if settings.jwt_secret is not None:
+        return VerificationKey.from_secret(settings.jwt_secret.get_secret_value())
+    return None
+
+
+def _announce(settings: Settings, port: int) -> None:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    url = f"http://{host}:{port}"
+    lines = [f"widgetwire is ready on {url}"]
+    if sys.stdout.isatty():
+        if settings.graphiql:
+            lines += [f"  try it      {url}/", f"  GraphiQL    {url}/graphql"]
+        lines += [f"  data        {settings.data_dir}", "  stop        Ctrl+C"]
+    typer.echo("\n".join(lines))
+    sys.stdout.flush()
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Make SIGTERM before the server is up an end in order, like Ctrl+C: exit 0."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()
