@@ -85,6 +85,8 @@ class _AsgiSocket:
         self._frames: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._something_to_write = asyncio.Event()
+        self._all_written = asyncio.Event()
+        self._all_written.set()
         self._may_read = asyncio.Event()
         self._may_read.set()
         self._close: tuple[int, str] | None = None
@@ -105,6 +107,7 @@ class _AsgiSocket:
             return
         self._frames.append(frame)
         self._something_to_write.set()
+        self._all_written.clear()
 
     def close(self, code: int, reason: str) -> None:
         if self._close is not None:
@@ -121,6 +124,9 @@ class _AsgiSocket:
 
     def resume_reading(self) -> None:
         self._may_read.set()
+
+    async def drained(self) -> None:
+        await self._all_written.wait()
 
     # What drives the session.
 
@@ -146,6 +152,7 @@ class _AsgiSocket:
         finally:
             self._close = self._close or (CloseCode.NORMAL, "")
             self._frames.clear()
+            self._all_written.set()
             if writer is not None:
                 writer.cancel()
             self._session.lost()
@@ -173,6 +180,7 @@ class _AsgiSocket:
                     # Counted until the server took it, so that the bound covers it too;
                     # an overflow meanwhile has given up the count.
                     self._waiting_bytes = max(0, self._waiting_bytes - len(frame))
+                self._all_written.set()
                 if self._close is not None:
                     code, reason = self._close
                     await self._websocket.close(code, reason)

@@ -36,6 +36,12 @@ class Outlet(Protocol):
     def resume_reading(self) -> None:
         """Read again. Idempotent."""
 
+    async def drained(self) -> None:
+        """Wait until the peer has been sent what waits for it, or the socket is dead.
+
+        For replays and large results: whoever waits here is not closed as a slow reader.
+        """
+
 
 class Session(Protocol):
     """One conversation on one socket. Called on the event loop only; never raises."""
