@@ -186,11 +186,11 @@ class Subscription:
     async def items(self, info: Info, refuse: bool = False) -> AsyncIterator[JSON]:
         if refuse:
             raise Forbidden("the token does not grant the permission 'subscribe'")
-        return await _join(info)  # type: ignore[return-value]
+        return await _join(info)
 
     @strawberry.subscription
     async def live_messages(self, info: Info) -> AsyncIterator[JSON]:
-        return await _join(info)  # type: ignore[return-value]
+        return await _join(info)
 
 
 def build_schema() -> strawberry.Schema:

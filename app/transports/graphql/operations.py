@@ -1,0 +1,260 @@
+"""The operations of one socket: begun in the order sent, run side by side, ended in any order.
+
+A subscription has begun when its resolver has returned its stream: it is joined and misses
+nothing. What was sent after it waits until then, so that a publish after a subscribe
+reaches that subscription. Queries and mutations begin without waiting for one another.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from graphql import OperationType
+
+from app.errors import ErrorCode, ShuttingDown, SubscriberTooSlow
+from app.transports.graphql.context import OperationContext
+from app.transports.graphql.documents import Operation
+from app.transports.graphql.errors import RequestRefused, ResponseError, response_error
+from app.transports.graphql.execution import Executor, Payloads
+from app.transports.graphql.parameters import Parameters
+
+__all__ = ["OperationLimits", "Operations", "Replies"]
+
+
+@dataclass(frozen=True, slots=True)
+class OperationLimits:
+    """The bounds of one socket."""
+
+    max_in_flight: int = 128
+    """Queries, mutations and subscriptions not yet joined; then the socket is not read."""
+    max_subscriptions: int = 1_000
+    """More on one socket are refused, each with RATE_LIMITED."""
+
+
+class Replies(Protocol):
+    """Where answers go. Nothing here raises."""
+
+    def next(self, operation_id: str, payload: bytes) -> None:
+        """One response."""
+
+    def error(self, operation_id: str, errors: list[ResponseError]) -> None:
+        """The operation failed and is over."""
+
+    def complete(self, operation_id: str) -> None:
+        """The operation is over."""
+
+    def too_slow(self, error: SubscriberTooSlow) -> None:
+        """The reader fell behind: nothing more can be promised on this socket."""
+
+    def going_away(self) -> None:
+        """The process ends: the client should come back."""
+
+    async def drained(self) -> None:
+        """Wait while the socket is busy with what was sent."""
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    id: str
+    parameters: Parameters
+    task: asyncio.Task[None] | None = None
+    kind: OperationType | None = None
+    stopped: bool = False
+
+
+class Operations:
+    """Begins, runs and ends the operations of one socket, and owns their tasks.
+
+    Args:
+        executor: of the schema.
+        context: of the connection; closing it is the owner's affair.
+        replies: where answers go.
+        limits: the bounds.
+        on_load: told after each change of how much is in flight.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        context: OperationContext,
+        replies: Replies,
+        limits: OperationLimits,
+        on_load: Callable[[], None],
+    ) -> None:
+        self._executor = executor
+        self._context = context
+        self._replies = replies
+        self._limits = limits
+        self._on_load = on_load
+        self._by_id: dict[str, _Entry] = {}
+        self._waiting: deque[_Entry] = deque()
+        self._running: set[_Entry] = set()
+        self._joining: _Entry | None = None
+        self._subscriptions = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether so much is in flight that no more should be read."""
+        return len(self._waiting) + len(self._running) - self._joined >= self._limits.max_in_flight
+
+    @property
+    def _joined(self) -> int:
+        """Subscriptions that are under way: they may last for ever and fill no lane."""
+        return self._subscriptions - (self._joining is not None)
+
+    def start(self, operation_id: str, parameters: Parameters) -> bool:
+        """Begin an operation, now or after those before it; False: its id is in use."""
+        if operation_id in self._by_id:
+            return False
+        entry = _Entry(operation_id, parameters)
+        self._by_id[operation_id] = entry
+        self._waiting.append(entry)
+        self._advance()
+        self._on_load()
+        return True
+
+    def stop(self, operation_id: str) -> None:
+        """End an operation that the client wants no more of; unknown ids are ignored.
+
+        A mutation that has begun is carried out all the same, without an answer.
+        """
+        # "the client might complete what the server has completed": a race, no mistake.
+        entry = self._by_id.pop(operation_id, None)
+        if entry is None:
+            return
+        entry.stopped = True
+        if entry.task is None:
+            self._waiting.remove(entry)
+            self._on_load()
+        elif entry.kind is not OperationType.MUTATION:
+            entry.task.cancel()
+
+    def cancel(self) -> None:
+        """End everything but mutations that have begun: they are carried out. Idempotent."""
+        self._waiting.clear()
+        for entry in tuple(self._by_id.values()):
+            self.stop(entry.id)
+
+    async def mutated(self) -> None:
+        """Wait until no mutation is under way; begin none of what waits."""
+        for entry in tuple(self._waiting):
+            self.stop(entry.id)
+        while tasks := [
+            entry.task
+            for entry in self._running
+            if entry.task is not None and entry.kind is OperationType.MUTATION
+        ]:
+            await asyncio.wait(tasks)
+
+    # Beginning.
+
+    def _advance(self) -> None:
+        while self._waiting and self._joining is None:
+            entry = self._waiting.popleft()
+            try:
+                operation = self._executor.prepare(
+                    entry.parameters.query, entry.parameters.operation_name
+                )
+            except RequestRefused as refused:
+                self._fail(entry, refused.errors)
+            else:
+                self._begin(entry, operation)
+
+    def _begin(self, entry: _Entry, operation: Operation) -> None:
+        entry.kind = operation.kind
+        if operation.kind is OperationType.SUBSCRIPTION:
+            if self._subscriptions >= self._limits.max_subscriptions:
+                refused = RequestRefused.of(
+                    f"{self._subscriptions} subscriptions are open on this socket, at most "
+                    f"{self._limits.max_subscriptions} are allowed",
+                    ErrorCode.RATE_LIMITED,
+                )
+                self._fail(entry, refused.errors)
+                return
+            self._subscriptions += 1
+            self._joining = entry
+            run = self._subscribe(entry, operation)
+        else:
+            run = self._execute(entry, operation)
+        self._running.add(entry)
+        entry.task = asyncio.create_task(run, name=f"graphql {operation.kind.value}")
+        entry.task.add_done_callback(lambda _task: self._done(entry))
+
+    # Running.
+
+    async def _execute(self, entry: _Entry, operation: Operation) -> None:
+        try:
+            payload = await self._executor.execute(
+                operation, entry.parameters.variables, self._context
+            )
+        except RequestRefused as refused:
+            self._fail(entry, refused.errors)
+        except Exception as error:
+            self._fail(entry, [response_error(error)])
+        else:
+            if not entry.stopped:
+                self._replies.next(entry.id, payload)
+                self._complete(entry)
+
+    async def _subscribe(self, entry: _Entry, operation: Operation) -> None:
+        payloads: Payloads | None = None
+        try:
+            payloads = await self._executor.subscribe(
+                operation, entry.parameters.variables, self._context
+            )
+            self._leave_door(entry)
+            async for payload in payloads:
+                self._replies.next(entry.id, payload)
+                # A reader that is busy is waited for, here and not with others' memory: the
+                # source has a bound of its own and ends with `SubscriberTooSlow`.
+                await self._replies.drained()
+            self._complete(entry)
+        except RequestRefused as refused:
+            self._fail(entry, refused.errors)
+        except SubscriberTooSlow as error:
+            self._replies.too_slow(error)
+        except ShuttingDown:
+            self._replies.going_away()
+        except Exception as error:
+            self._fail(entry, [response_error(error)])
+        finally:
+            if payloads is not None:
+                await payloads.aclose()
+
+    # Ending.
+
+    def _complete(self, entry: _Entry) -> None:
+        if self._forget(entry):
+            self._replies.complete(entry.id)
+
+    def _fail(self, entry: _Entry, errors: list[ResponseError]) -> None:
+        if self._forget(entry):
+            self._replies.error(entry.id, errors)
+
+    def _forget(self, entry: _Entry) -> bool:
+        """Free the id; False when the client has stopped the operation and may reuse it."""
+        if entry.stopped:
+            return False
+        del self._by_id[entry.id]
+        entry.stopped = True
+        return True
+
+    def _leave_door(self, entry: _Entry) -> None:
+        if self._joining is entry:
+            self._joining = None
+            self._advance()
+            self._on_load()
+
+    def _done(self, entry: _Entry) -> None:
+        self._running.discard(entry)
+        if self._joining is entry:
+            self._joining = None
+        if entry.kind is OperationType.SUBSCRIPTION:
+            self._subscriptions -= 1
+        if not entry.stopped:
+            # Cancelled from outside, with the loop.
+            self._forget(entry)
+        self._advance()
+        self._on_load()

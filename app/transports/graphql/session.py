@@ -1,0 +1,315 @@
+"""One GraphQL conversation on one WebSocket, in either subprotocol.
+
+    AWAITING_INIT ──connection_init──► ACKNOWLEDGED ──shutdown()──► LEAVING
+          │                                 │                          │
+          └── late, bad token, malformed, in use, expired, 1012 ───────┴──► CLOSED
+
+Every wait is owned here: the timers are cancelled and the operations ended in `lost`.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from app.domain.json_value import encode_json
+from app.domain.viewer import Viewer
+from app.errors import SubscriberTooSlow, TokenExpired, Unauthenticated, Unavailable
+from app.transports.auth import bearer_token, connection_init_token
+from app.transports.close_codes import CloseCode
+from app.transports.graphql.context import ContextFactory, OperationContext, ViewerOf
+from app.transports.graphql.dialects import (
+    ConnectionInit,
+    Dialect,
+    Malformed,
+    Ping,
+    Pong,
+    Start,
+    Stop,
+    Terminate,
+    Unexecutable,
+)
+from app.transports.graphql.errors import ResponseError, response_error
+from app.transports.graphql.execution import Executor
+from app.transports.graphql.operations import OperationLimits, Operations
+from app.transports.socket import Outlet
+
+__all__ = ["GraphQLSession", "SessionLimits", "State"]
+
+_log = logging.getLogger(__name__)
+
+_MAX_TIMER_SECONDS = 86_400.0
+"""A connection is ended after a day at most when its token has an end at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """The bounds of one conversation."""
+
+    init_timeout_seconds: float = 10.0
+    """How long a client may take to send `connection_init`; then 4408."""
+    heartbeat_seconds: float | None = None
+    """Between heartbeats of the subprotocol (`ping`, legacy `ka`); None: no heartbeats, the
+    WebSocket's own pings see to dead peers."""
+    shutdown_seconds: float = 5.0
+    """How long mutations under way hold up the goodbye."""
+    operations: OperationLimits = field(default_factory=OperationLimits)
+
+
+class State(Enum):
+    """Where the conversation is."""
+
+    AWAITING_INIT = auto()
+    ACKNOWLEDGED = auto()
+    LEAVING = auto()
+    """The process goes away: mutations under way are finished, nothing is begun."""
+    CLOSED = auto()
+
+
+class GraphQLSession:
+    """An `app.transports.socket.Session`.
+
+    Args:
+        dialect: the subprotocol that the handshake chose.
+        executor: of the schema.
+        viewer_of: turns the token of `connection_init` into a viewer.
+        context_factory: makes the connection's one context.
+        authorization: the handshake's Authorization header, for clients that can send one;
+            a token in `connection_init` comes before it.
+        limits: the bounds.
+    """
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        executor: Executor,
+        viewer_of: ViewerOf,
+        context_factory: ContextFactory,
+        *,
+        authorization: str | None = None,
+        limits: SessionLimits | None = None,
+    ) -> None:
+        self._dialect = dialect
+        self._executor = executor
+        self._viewer_of = viewer_of
+        self._context_factory = context_factory
+        self._authorization = authorization
+        self._limits = limits or SessionLimits()
+        self._state = State.AWAITING_INIT
+        self._outlet: Outlet | None = None
+        self._operations: Operations | None = None
+        self._context: OperationContext | None = None
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._leaving: asyncio.Task[None] | None = None
+
+    @property
+    def state(self) -> State:
+        """Where the conversation is."""
+        return self._state
+
+    # The Session.
+
+    def opened(self, outlet: Outlet) -> None:
+        """Begin to wait for `connection_init`."""
+        self._outlet = outlet
+        self._timer(
+            "init",
+            self._limits.init_timeout_seconds,
+            lambda: self._close(
+                CloseCode.INITIALISATION_TIMEOUT, "Connection initialisation timeout"
+            ),
+        )
+
+    def received(self, text: str | bytes) -> None:
+        """Take one message: carry it out, answer it, or end the conversation."""
+        if self._state is State.CLOSED:
+            return
+        try:
+            self._take(text)
+        except Exception:
+            # Cannot happen; if it does, this conversation ends and no other notices.
+            _log.exception("internal error in a GraphQL socket session")
+            self._close(CloseCode.INTERNAL_ERROR, "internal server error")
+
+    def received_binary(self) -> None:
+        """End the conversation: both subprotocols speak text only."""
+        self._close(CloseCode.MALFORMED, "binary messages are not understood; send text")
+
+    def lost(self) -> None:
+        """End everything the connection holds."""
+        self._state = State.CLOSED
+        self._release()
+
+    def shutdown(self) -> None:
+        """Answer the mutations under way, then close so that the client comes back."""
+        if self._state in (State.LEAVING, State.CLOSED):
+            return
+        operations = self._operations
+        if operations is None:
+            self._close(CloseCode.SERVICE_RESTART, "restarting")
+            return
+        self._state = State.LEAVING
+        self._leaving = asyncio.create_task(self._leave(operations), name="graphql shutdown")
+
+    async def _leave(self, operations: Operations) -> None:
+        try:
+            async with asyncio.timeout(self._limits.shutdown_seconds):
+                await operations.mutated()
+        except TimeoutError:
+            _log.warning(
+                "mutations were under way for %s s; closed without their answers",
+                self._limits.shutdown_seconds,
+            )
+        # No `complete` for subscriptions: it would end them for good.
+        self._close(CloseCode.SERVICE_RESTART, "restarting")
+
+    # Messages.
+
+    def _take(self, text: str | bytes) -> None:
+        message = self._dialect.read(text)
+        match message:
+            case Malformed(reason):
+                self._close(CloseCode.MALFORMED, reason)
+            case ConnectionInit():
+                self._initialise(message)
+            case Ping():
+                self._send(self._dialect.pong(message))
+            case Pong():
+                pass
+            case Terminate():
+                self._close(CloseCode.NORMAL, "")
+            case Stop(operation_id):
+                if self._operations is not None:
+                    self._operations.stop(operation_id)
+            case Start() | Unexecutable():
+                self._start(message)
+
+    def _initialise(self, message: ConnectionInit) -> None:
+        if self._state is not State.AWAITING_INIT:
+            # "If the server receives more than one ConnectionInit message at any given time,
+            # the server will close the socket with the event 4429".
+            self._close(CloseCode.TOO_MANY, "Too many initialisation requests")
+            return
+        try:
+            token = connection_init_token(message.payload)
+            if token is None:
+                token = bearer_token(self._authorization)
+            viewer = self._viewer_of(token)
+        except TokenExpired as error:
+            self._refuse(error, CloseCode.FORBIDDEN)
+        except Unauthenticated as error:
+            self._refuse(error, CloseCode.UNAUTHORIZED)
+        except Unavailable as error:
+            self._refuse(error, CloseCode.TRY_AGAIN_LATER)
+        else:
+            self._acknowledge(viewer)
+
+    def _refuse(self, error: Unauthenticated | Unavailable, code: CloseCode) -> None:
+        frame = self._dialect.refused(response_error(error))
+        if frame is not None:
+            self._send(frame)
+        self._close(code, error.message)
+
+    def _acknowledge(self, viewer: Viewer) -> None:
+        self._cancel_timer("init")
+        self._state = State.ACKNOWLEDGED
+        self._context = self._context_factory(viewer, True)
+        self._operations = Operations(
+            self._executor, self._context, self, self._limits.operations, self._regulate
+        )
+        self._send(self._dialect.ack)
+        if viewer.expires_at is not None:
+            left = min(max(0.0, viewer.expires_at - time.time()), _MAX_TIMER_SECONDS)
+            self._timer(
+                "expiry", left, lambda: self._close(CloseCode.FORBIDDEN, "the token has expired")
+            )
+        if self._limits.heartbeat_seconds is not None:
+            self._beat()
+
+    def _start(self, message: Start | Unexecutable) -> None:
+        if self._operations is None:
+            self._close(CloseCode.UNAUTHORIZED, "Unauthorized: send connection_init first")
+        elif self._state is State.LEAVING:
+            pass  # The close that follows makes the client come back and send it again.
+        elif isinstance(message, Unexecutable):
+            self.error(message.id, [message.error])
+        elif not self._operations.start(message.id, message.parameters):
+            # "If there is already an active subscriber for an operation matching the provided
+            # ID [...] the server must close the socket immediately with the event 4409".
+            self._close(CloseCode.CONFLICT, f"Subscriber for {message.id} already exists")
+
+    # Replies of the operations.
+
+    def next(self, operation_id: str, payload: bytes) -> None:
+        """Send one response."""
+        self._send(self._dialect.next(encode_json(operation_id), payload))
+
+    def error(self, operation_id: str, errors: list[ResponseError]) -> None:
+        """Say that an operation failed."""
+        self._send(self._dialect.error(encode_json(operation_id), errors))
+
+    def complete(self, operation_id: str) -> None:
+        """Say that an operation is over."""
+        self._send(self._dialect.complete(encode_json(operation_id)))
+
+    def too_slow(self, error: SubscriberTooSlow) -> None:
+        """Close: the client resumes after the last message it received."""
+        self._close(CloseCode.TRY_AGAIN_LATER, error.message)
+
+    def going_away(self) -> None:
+        """A source has ended because the process does."""
+        self.shutdown()
+
+    async def drained(self) -> None:
+        """Wait while the socket is busy."""
+        if self._outlet is not None:
+            await self._outlet.drained()
+
+    # The socket.
+
+    def _send(self, frame: bytes) -> None:
+        if self._outlet is not None and self._state is not State.CLOSED:
+            self._outlet.send(frame)
+
+    def _close(self, code: CloseCode, reason: str) -> None:
+        if self._state is State.CLOSED:
+            return
+        self._state = State.CLOSED
+        if self._outlet is not None:
+            self._outlet.close(code, reason)
+        self._release()
+
+    def _release(self) -> None:
+        """Let go of all that the conversation holds. Idempotent."""
+        for name in tuple(self._timers):
+            self._cancel_timer(name)
+        if self._operations is not None:
+            self._operations.cancel()
+        if self._context is not None:
+            self._context.close()
+            self._context = None
+        if self._leaving is not None and self._leaving is not asyncio.current_task():
+            self._leaving.cancel()
+
+    def _regulate(self) -> None:
+        if self._outlet is None or self._operations is None:
+            return
+        if self._operations.full:
+            self._outlet.pause_reading()
+        else:
+            self._outlet.resume_reading()
+
+    def _beat(self) -> None:
+        self._send(self._dialect.heartbeat)
+        assert self._limits.heartbeat_seconds is not None
+        self._timer("heartbeat", self._limits.heartbeat_seconds, self._beat)
+
+    def _timer(self, name: str, seconds: float, action: Callable[[], None]) -> None:
+        self._timers[name] = asyncio.get_running_loop().call_later(seconds, action)
+
+    def _cancel_timer(self, name: str) -> None:
+        timer = self._timers.pop(name, None)
+        if timer is not None:
+            timer.cancel()

@@ -1,0 +1,85 @@
+"""The WebSocket endpoint at `/graphql`: checks the handshake and begins a session."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from app.transports.asgi_socket import run_session
+from app.transports.close_codes import CloseCode
+from app.transports.graphql.context import ContextFactory, ViewerOf
+from app.transports.graphql.dialects import Dialect, LegacyDialect, TransportDialect
+from app.transports.graphql.execution import Executor
+from app.transports.graphql.session import GraphQLSession, SessionLimits
+from app.transports.origins import OriginPolicy
+
+__all__ = ["GraphQLSocket"]
+
+_DIALECTS: Final[Sequence[Dialect]] = (TransportDialect(), LegacyDialect())
+"""The preferred one first."""
+
+
+class GraphQLSocket:
+    """The ASGI application at `/graphql` for WebSockets.
+
+    Args:
+        executor: of the schema.
+        viewer_of: turns a token into a viewer.
+        context_factory: makes a context a connection, closed at its end.
+        origins: the pages that may connect.
+        max_outbound_bytes: what may wait for a peer that reads slowly; then 1013.
+        limits: of each conversation.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        viewer_of: ViewerOf,
+        context_factory: ContextFactory,
+        origins: OriginPolicy,
+        *,
+        max_outbound_bytes: int = 1024 * 1024,
+        limits: SessionLimits | None = None,
+    ) -> None:
+        self._executor = executor
+        self._viewer_of = viewer_of
+        self._context_factory = context_factory
+        self._origins = origins
+        self._max_outbound_bytes = max_outbound_bytes
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one handshake and drive its session, as ASGI calls it."""
+        websocket = WebSocket(scope, receive, send)
+        headers = websocket.headers
+        if not self._origins.allows(headers.get("origin"), headers.get("host")):
+            # Closed before it is accepted: the handshake is answered with 403.
+            await websocket.close()
+            return
+        dialect = _chosen(scope.get("subprotocols") or ())
+        if dialect is None:
+            # A client sees a close code only after an accepted handshake.
+            await websocket.accept()
+            await websocket.close(
+                CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable"
+            )
+            return
+        session = GraphQLSession(
+            dialect,
+            self._executor,
+            self._viewer_of,
+            self._context_factory,
+            authorization=headers.get("authorization"),
+            limits=self._limits,
+        )
+        await run_session(
+            websocket,
+            session,
+            subprotocol=dialect.subprotocol,
+            max_outbound_bytes=self._max_outbound_bytes,
+        )
+
+
+def _chosen(offered: Sequence[str]) -> Dialect | None:
+    return next((dialect for dialect in _DIALECTS if dialect.subprotocol in offered), None)
