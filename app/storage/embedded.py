@@ -122,6 +122,12 @@ class EmbeddedPostgres:
                 account = account_for(self._cluster)
                 self._make_cluster(account)
                 self._start(account)
+            except OSError as error:
+                users.close()
+                raise ConfigurationError(
+                    f"the embedded database in {self.data_dir} cannot start: "
+                    f"{error.strerror} ({error.filename})"
+                ) from error
             except BaseException:
                 users.close()
                 raise
