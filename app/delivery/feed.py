@@ -44,9 +44,7 @@ class History(Protocol):
     async def heads(self, channels: Sequence[Channel]) -> dict[Channel, int]:
         """Return the newest sequence of each channel, 0 for none."""
 
-    async def between(
-        self, channel: Channel, after: int, up_to: int, limit: int
-    ) -> list[Message]:
+    async def between(self, channel: Channel, after: int, up_to: int, limit: int) -> list[Message]:
         """Return messages with `after` < sequence <= `up_to`, in order."""
 
 

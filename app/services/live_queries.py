@@ -8,6 +8,7 @@ from app.domain.channel import Channel
 from app.domain.message import Message
 from app.domain.query import MessageQuery, compile_filter
 from app.domain.viewer import Permission, Viewer
+from app.services.closable import Closable
 
 __all__ = ["LiveQueryService"]
 
@@ -26,7 +27,7 @@ class LiveQueryService:
         channel: Channel,
         query: MessageQuery,
         on_closed: Callable[[], None] = lambda: None,
-    ) -> "AsyncIterator[None]":
+    ) -> Closable[None]:
         """Join the channel; the iterator yields now, and after each change, coalesced.
 
         Args:

@@ -201,9 +201,8 @@ class MessageStream(AsyncIterator[Message]):
         """Go live if nothing is left to read: no await between the check and the switch."""
         while self._recent and (self._recent[0].sequence or 0) <= self._replayed:
             self._recent.popleft()
-        missing_from_recent = (
-            self._seen > self._replayed
-            and not (self._recent and self._recent[0].sequence == self._replayed + 1)
+        missing_from_recent = self._seen > self._replayed and not (
+            self._recent and self._recent[0].sequence == self._replayed + 1
         )
         if missing_from_recent:
             return

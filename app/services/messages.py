@@ -167,19 +167,11 @@ class MessageService:
             raise
         return stream
 
-    async def newest_id(self, viewer: Viewer, channel: Channel) -> str | None:
-        """Return the id of the newest stored message: the cursor of the present."""
-        viewer.require(Permission.SUBSCRIBE, channel)
-        head = (await self._history.heads([channel]))[channel]
-        newest = await self._history.between(channel, head - 1, head, 1)
-        return newest[0].id if newest else None
-
     async def _sequence_of(self, channel: Channel, message_id: str) -> int:
         message = await self._history.by_id(channel, message_id)
         if message is None or message.sequence is None:
             raise UnknownCursor(
-                f"after is {shown(message_id)}; "
-                "expected the id of a stored message of this channel"
+                f"after is {shown(message_id)}; expected the id of a stored message of this channel"
             )
         return message.sequence
 

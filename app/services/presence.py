@@ -7,7 +7,7 @@ and a heartbeat looks anyway, so a lost event or a dead process is noticed in se
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -16,6 +16,7 @@ from app.domain.channel import Channel
 from app.domain.message import Message
 from app.domain.viewer import Permission, Viewer
 from app.errors import Unavailable
+from app.services.closable import Closable
 from app.storage.presence import PresenceStore
 
 __all__ = ["ConnectionPresence", "PresenceService"]
@@ -96,7 +97,7 @@ class PresenceService:
         others = await self._store.others([channel])
         return others[channel] + self._own.get(channel, 0)
 
-    async def watch(self, viewer: Viewer, channel: Channel) -> AsyncIterator[int]:
+    async def watch(self, viewer: Viewer, channel: Channel) -> Closable[int]:
         """Return the count now and every change, coalesced, the last value always.
 
         Raises:
@@ -214,15 +215,15 @@ class ConnectionPresence:
         self._presence = presence
         self._subscriptions: dict[Channel, int] = {}
 
-    def enter(self, channel: Channel) -> None:
-        """Take note of one more subscription."""
+    def enter(self, channel: Channel) -> Callable[[], None]:
+        """Take note of one more subscription; return what ends it. That is idempotent."""
         count = self._subscriptions.get(channel, 0)
         self._subscriptions[channel] = count + 1
         if not count:
             self._presence.join(channel)
+        return _Once(self._leave, channel)
 
-    def leave(self, channel: Channel) -> None:
-        """Take note of one less."""
+    def _leave(self, channel: Channel) -> None:
         count = self._subscriptions.get(channel, 0)
         if count == 1:
             del self._subscriptions[channel]
@@ -235,6 +236,19 @@ class ConnectionPresence:
         for channel in self._subscriptions:
             self._presence.leave(channel)
         self._subscriptions.clear()
+
+
+class _Once:
+    """A call that happens at most once."""
+
+    def __init__(self, leave: Callable[[Channel], None], channel: Channel) -> None:
+        self._leave: Callable[[Channel], None] | None = leave
+        self._channel = channel
+
+    def __call__(self) -> None:
+        leave, self._leave = self._leave, None
+        if leave is not None:
+            leave(self._channel)
 
 
 class _Counts(AsyncIterator[int]):

@@ -19,7 +19,7 @@ __all__ = ["Connection", "Database", "DatabaseLost"]
 logger = logging.getLogger(__name__)
 
 Connection: TypeAlias = (
-    "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"  # noqa: E501
+    "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 )
 
 _CONNECT_TIMEOUT_SECONDS: Final = 5.0

@@ -1,0 +1,213 @@
+"""The composition root: the only place that knows every part."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+from uuid import uuid4
+
+from broadcaster import Broadcast
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Route
+
+from app.config import Settings, broadcast_scheme
+from app.delivery.bus import Bus
+from app.delivery.hub import Hub
+from app.delivery.postgres_backend import PostgresBackend
+from app.domain.viewer import Viewer
+from app.errors import ConfigurationError, Unavailable
+from app.schema import build_schema
+from app.schema.context import Context, Services
+from app.services.live_queries import LiveQueryService
+from app.services.messages import MessageService
+from app.services.presence import PresenceService
+from app.storage.database import Database
+from app.storage.history import MessageHistory
+from app.storage.presence import PresenceStore
+from app.storage.search import MessageSearch
+from app.storage.writer import MessageWriter
+from app.transports.auth import Authenticator, VerificationKey
+from app.transports.compat.player_api import player_api_routes
+from app.transports.compat.session import CompatLimits, CompatServices
+from app.transports.compat.socket import compat_route
+from app.transports.graphql.execution import Executor
+from app.transports.graphql.http import GraphQLHttp, HttpLimits
+from app.transports.graphql.limits import DocumentLimits
+from app.transports.health import Health
+from app.transports.origins import OriginPolicy
+from app.transports.pages.graphiql import graphiql_page
+from app.transports.pages.routes import page_routes
+
+__all__ = ["create_app"]
+
+GRAPHQL_PATH: Final = "/graphql"
+
+
+class Process:
+    """The parts of one server process, from start to end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._process_id = str(uuid4())
+        self._draining = False
+        self._hub: Hub | None = None
+        self._database: Database | None = None
+        self._graphql: GraphQLHttp | None = None
+
+    @asynccontextmanager
+    async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        """Start the parts from the bottom up, and stop them from the top down."""
+        async with AsyncExitStack() as stack:
+            services = await self._start(stack)
+            app.router.routes.extend(self._routes(services))
+            app.state.drain = self.drain
+            yield
+
+    async def drain(self) -> None:
+        """End every HTTP stream so that its client comes back.
+
+        Sockets are told by the server: it calls `shutdown` on each connection's session.
+        """
+        self._draining = True
+        if self._graphql is not None:
+            self._graphql.shutdown()
+
+    async def _start(self, stack: AsyncExitStack) -> Services:
+        settings = self._settings
+        url = settings.database_url
+        assert url is not None, "the command line starts the embedded database"
+        database = self._database = await Database.connect(
+            url,
+            pool_size=settings.database_pool_size,
+            statement_timeout_seconds=settings.statement_timeout_seconds,
+        )
+        stack.push_async_callback(database.close)
+        history = MessageHistory(database)
+        hub = self._hub = Hub(Bus(_broadcast(settings, self._missed), self._process_id), history)
+        await hub.start()
+        stack.push_async_callback(hub.stop)
+        presence = PresenceService(
+            hub,
+            PresenceStore(database, self._process_id, settings.presence_lease_seconds),
+            interval_seconds=settings.count_interval_seconds,
+            heartbeat_seconds=settings.presence_heartbeat_seconds,
+        )
+        await presence.start()
+        stack.push_async_callback(presence.stop)
+        writer = MessageWriter(
+            database,
+            hub.publish_stored,
+            batch_max=settings.publish_batch_max,
+            queue_max=settings.publish_queue_max,
+            timeout_seconds=settings.publish_timeout_seconds,
+        )
+        stack.push_async_callback(writer.close)
+        messages = MessageService(
+            hub=hub,
+            writer=writer,
+            history=history,
+            search=MessageSearch(database),
+            max_data_bytes=settings.max_data_bytes,
+            replay_max_messages=settings.replay_max_messages,
+        )
+        live_queries = LiveQueryService(hub, settings.live_query_interval_seconds)
+        return Services(messages, presence, live_queries)
+
+    def _routes(self, services: Services) -> list[BaseRoute]:
+        settings = self._settings
+        authenticator = _authenticator(settings)
+        origins = OriginPolicy(settings.allowed_origins)
+        executor = Executor.of(
+            build_schema(),
+            DocumentLimits(
+                tokens=settings.max_query_tokens,
+                depth=settings.max_query_depth,
+                aliases=settings.max_query_aliases,
+            ),
+        )
+
+        def context(viewer: Viewer, _connection: bool) -> Context:
+            return Context(viewer, services)
+
+        graphql = self._graphql = GraphQLHttp(
+            executor,
+            authenticator.viewer,
+            context,
+            landing=graphiql_page if settings.graphiql else None,
+            limits=HttpLimits(max_body_bytes=settings.max_request_bytes),
+        )
+        compat = CompatServices(services.messages, services.presence, authenticator)
+        health = Health(
+            {"database": self._database_state, "bus": self._bus_state, "process": self._state}
+        )
+        return [
+            Route(GRAPHQL_PATH, graphql, methods=None),
+            *player_api_routes(),
+            compat_route(
+                compat,
+                origins,
+                CompatLimits(open_timeout_seconds=settings.handshake_timeout_seconds),
+                max_outbound_bytes=settings.max_outbound_bytes,
+            ),
+            *health.routes(),
+            *page_routes(settings.graphiql),
+        ]
+
+    def _missed(self) -> None:
+        if self._hub is not None:
+            self._hub.missed()
+
+    async def _database_state(self) -> str | None:
+        assert self._database is not None
+        try:
+            await self._database.fetch("SELECT 1")
+        except Unavailable as error:
+            return error.message
+        return None
+
+    async def _bus_state(self) -> str | None:
+        alive = self._hub is not None and self._hub.alive
+        return None if alive else "events of other processes do not arrive"
+
+    async def _state(self) -> str | None:
+        return "the process is shutting down" if self._draining else None
+
+
+def create_app(settings: Settings | None = None) -> Starlette:
+    """Return the ASGI application of one process.
+
+    Args:
+        settings: with a database URL; None: read from the environment.
+
+    Raises:
+        ConfigurationError: a setting is wrong, or has no database URL: `widgetwire serve`
+            starts the embedded database and hands its URL over.
+    """
+    settings = settings or Settings()
+    if settings.database_url is None:
+        raise ConfigurationError(
+            "WIDGETWIRE_DATABASE_URL: expected postgresql://…, got nothing; "
+            "`widgetwire serve` starts an embedded database"
+        )
+    _authenticator(settings)  # a bad key is told at start
+    process = Process(settings)
+    return Starlette(
+        lifespan=process.lifespan, middleware=[OriginPolicy(settings.allowed_origins).cors()]
+    )
+
+
+def _broadcast(settings: Settings, on_missed: Callable[[], None]) -> Broadcast:
+    assert settings.database_url is not None
+    if broadcast_scheme(settings.broadcast_url) == "memory":
+        return Broadcast("memory://")
+    return Broadcast(backend=PostgresBackend(settings.database_url, on_missed))
+
+
+def _authenticator(settings: Settings) -> Authenticator:
+    key = None
+    if settings.jwt_secret is not None:
+        key = VerificationKey.from_secret(settings.jwt_secret.get_secret_value())
+    elif settings.jwt_public_key is not None:
+        key = VerificationKey.from_pem(settings.jwt_public_key)
+    return Authenticator(
+        key, anonymous=settings.anonymous, max_token_bytes=settings.max_token_bytes
+    )

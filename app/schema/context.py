@@ -1,0 +1,36 @@
+"""What resolvers get as `info.context`."""
+
+from dataclasses import dataclass, field
+
+from app.domain.viewer import Viewer
+from app.services.live_queries import LiveQueryService
+from app.services.messages import MessageService
+from app.services.presence import ConnectionPresence, PresenceService
+
+__all__ = ["Context", "Services"]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """All that can be done, whoever asks."""
+
+    messages: MessageService
+    presence: PresenceService
+    live_queries: LiveQueryService
+
+
+@dataclass(slots=True)
+class Context:
+    """Who asks, and what can be done: one a request, or one a connection."""
+
+    viewer: Viewer
+    services: Services
+    connection: ConnectionPresence = field(init=False)
+    """Counts in each channel that the request or connection subscribes to."""
+
+    def __post_init__(self) -> None:
+        self.connection = ConnectionPresence(self.services.presence)
+
+    def close(self) -> None:
+        """Give up the places in the counts. Idempotent."""
+        self.connection.close()

@@ -1,0 +1,223 @@
+"""The root fields: arguments in, services called, results out."""
+
+from collections.abc import AsyncGenerator, Callable
+from typing import Annotated, Generic, TypeAlias, TypeVar, cast
+
+import strawberry
+from strawberry import UNSET
+
+from app.domain.channel import Channel, parse_channel
+from app.domain.query import parse_filters, parse_query
+from app.schema.inputs import MessageFilterInput, MessageQueryInput, wire_filters, wire_query
+from app.schema.scalars import JSON
+from app.schema.types import (
+    ConnectionCountType,
+    Info,
+    MessageResultType,
+    MessageType,
+    SearchScope,
+)
+from app.services.closable import Closable
+
+__all__ = ["Mutation", "Query", "Subscription"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+ProjectId: TypeAlias = Annotated[
+    strawberry.ID,
+    strawberry.argument(description="The project: 1 to 64 characters of A-Z a-z 0-9 _ . -"),
+]
+WidgetId: TypeAlias = Annotated[
+    strawberry.ID,
+    strawberry.argument(description="The widget: 1 to 64 characters of A-Z a-z 0-9 _ . -"),
+]
+QueryArgument: TypeAlias = Annotated[
+    MessageQueryInput, strawberry.argument(description="Which messages, in which order.")
+]
+
+_EVERYTHING = cast("MessageQueryInput", {})
+"""The default in GraphQL's own form: Strawberry makes the input of it."""
+
+
+@strawberry.type(description="What can be read once.")
+class Query:
+    """Root of queries."""
+
+    @strawberry.field(description="Search and group everything that was stored in a channel.")
+    def messages(
+        self,
+        info: Info,
+        project_id: ProjectId,
+        widget_id: WidgetId,
+        query: QueryArgument = _EVERYTHING,
+    ) -> MessageResultType:
+        return _found(info, parse_channel(project_id, widget_id), query)
+
+    @strawberry.field(description="How many are connected to a channel now.")
+    async def connection_count(
+        self, info: Info, project_id: ProjectId, widget_id: WidgetId
+    ) -> ConnectionCountType:
+        channel = parse_channel(project_id, widget_id)
+        count = await info.context.services.presence.count(info.context.viewer, channel)
+        return _connection_count(channel, count)
+
+
+@strawberry.type(description="What changes something.")
+class Mutation:
+    """Root of mutations."""
+
+    @strawberry.mutation(
+        description="Publish one message to a channel. Answered once it is committed, or with "
+        "persistent: false once it is on its way."
+    )
+    async def publish(
+        self,
+        info: Info,
+        project_id: ProjectId,
+        widget_id: WidgetId,
+        data: Annotated[
+            JSON,
+            strawberry.argument(
+                description="Any JSON value of at most 64 KiB and 64 levels of depth."
+            ),
+        ],
+        client_id: Annotated[
+            strawberry.ID | None,
+            strawberry.argument(
+                description="The widget instance, 1 to 128 printable characters; null: made up."
+            ),
+        ] = UNSET,
+        persistent: Annotated[
+            bool,
+            strawberry.argument(description="false: deliver to whoever is connected, never store."),
+        ] = True,
+        id: Annotated[  # noqa: A002  the contract's name
+            strawberry.ID | None,
+            strawberry.argument(
+                description="Idempotency key, 1 to 128 printable characters: sent again in this "
+                "channel with the same clientId it returns the first message and publishes "
+                "nothing."
+            ),
+        ] = UNSET,
+    ) -> MessageType:
+        message = await info.context.services.messages.publish(
+            info.context.viewer,
+            parse_channel(project_id, widget_id),
+            data,
+            client_id=client_id or None,
+            persistent=persistent,
+            idempotency_key=id,
+        )
+        return cast("MessageType", message)
+
+
+@strawberry.type(description="What can be listened to.")
+class Subscription:
+    """Root of subscriptions.
+
+    Each resolver returns its iterator once it has joined the channel: what is published
+    after that, on this connection or another, reaches it.
+    """
+
+    @strawberry.subscription(
+        description="The messages of a channel as they are published; with after or last, "
+        "stored ones first, without a gap or a repeat."
+    )
+    async def messages(
+        self,
+        info: Info,
+        project_id: ProjectId,
+        widget_id: WidgetId,
+        filters: Annotated[
+            list[MessageFilterInput],
+            strawberry.argument(description="All of these must hold for a message to be sent."),
+        ] = [],  # noqa: B006  GraphQL's default; never changed
+        after: Annotated[
+            strawberry.ID | None,
+            strawberry.argument(description="The id of the last message received."),
+        ] = UNSET,
+        last: Annotated[
+            int | None,
+            strawberry.argument(description="The newest n stored messages first, 0 to 1000."),
+        ] = UNSET,
+    ) -> AsyncGenerator[MessageType, None]:
+        context = info.context
+        channel = parse_channel(project_id, widget_id)
+        parsed = parse_filters(wire_filters(filters))
+        leave = context.connection.enter(channel)
+        try:
+            stream = await context.services.messages.subscribe(
+                context.viewer, channel, parsed, after=after, last=last, on_closed=leave
+            )
+        except BaseException:
+            leave()
+            raise
+        return cast("AsyncGenerator[MessageType, None]", stream)
+
+    @strawberry.subscription(
+        description="The result of the messages query now, and again each time it changes, at "
+        "most every 250 ms."
+    )
+    async def live_messages(
+        self,
+        info: Info,
+        project_id: ProjectId,
+        widget_id: WidgetId,
+        query: QueryArgument = _EVERYTHING,
+    ) -> AsyncGenerator[MessageResultType, None]:
+        context = info.context
+        channel = parse_channel(project_id, widget_id)
+        parsed = parse_query(wire_query(query))
+        leave = context.connection.enter(channel)
+        try:
+            changes = await context.services.live_queries.watch(
+                context.viewer, channel, parsed, on_closed=leave
+            )
+        except BaseException:
+            leave()
+            raise
+        results = _Mapped(changes, lambda _change: _found(info, channel, query))
+        return cast("AsyncGenerator[MessageResultType, None]", results)
+
+    @strawberry.subscription(
+        description="How many are connected now, then every change, at most four a second, the "
+        "last value always."
+    )
+    async def connection_count(
+        self, info: Info, project_id: ProjectId, widget_id: WidgetId
+    ) -> AsyncGenerator[ConnectionCountType, None]:
+        channel = parse_channel(project_id, widget_id)
+        counts = await info.context.services.presence.watch(info.context.viewer, channel)
+        results = _Mapped(counts, lambda count: _connection_count(channel, count))
+        return cast("AsyncGenerator[ConnectionCountType, None]", results)
+
+
+def _found(info: Info, channel: Channel, query: MessageQueryInput) -> MessageResultType:
+    search = info.context.services.messages.search(info.context.viewer, channel)
+    return MessageResultType(scope=SearchScope(search, channel, parse_query(wire_query(query))))
+
+
+def _connection_count(channel: Channel, count: int) -> ConnectionCountType:
+    return ConnectionCountType(
+        project_id=strawberry.ID(channel.project_id),
+        widget_id=strawberry.ID(channel.widget_id),
+        count=count,
+    )
+
+
+class _Mapped(Generic[Item, Result]):
+    """An iterator's items through a function; closing it closes the iterator."""
+
+    def __init__(self, items: Closable[Item], convert: Callable[[Item], Result]) -> None:
+        self._items = items
+        self._convert = convert
+
+    def __aiter__(self) -> "_Mapped[Item, Result]":
+        return self
+
+    async def __anext__(self) -> Result:
+        return self._convert(await anext(self._items))
+
+    async def aclose(self) -> None:
+        await self._items.aclose()
