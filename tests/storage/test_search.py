@@ -1,7 +1,9 @@
 """The SQL of a search and the query language in memory mean the same."""
 
 import asyncio
+import re
 from collections.abc import Coroutine, Iterator
+from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -14,8 +16,10 @@ from app.domain.json_value import decode_json, encode_json
 from app.domain.message import Message
 from app.domain.query import FieldPath, MessageQuery, matches, parse_query
 from app.errors import BadUserInput
+from app.storage import statements
 from app.storage.database import Database
 from app.storage.search import MAX_GROUP_MESSAGES, AggregateRow, GroupRow, MessageSearch
+from app.storage.statements import rendered
 from tests.domain.query import reference
 from tests.domain.query.reference import order_key
 from tests.domain.query.strategies import CHANNEL, fields, filters, messages, queries
@@ -149,3 +153,157 @@ def _comparable(row: AggregateRow) -> reference.Aggregate:
     return reference.Aggregate(
         row.count, _order_key(row.min_json), _order_key(row.max_json), row.sum, row.avg
     )
+
+
+_CHAT = [
+    {"text": "hello", "score": 10, "tags": ["a", "b"]},
+    {"text": "Hello", "score": 55.5, "liked": True},
+    {"text": "bye", "score": 55.50, "liked": False},
+    {"text": "again", "score": "60", "liked": None},
+    {"text": "last", "liked": True},
+]
+
+
+def _chat(created: list[int] | None = None) -> list[Message]:
+    return [
+        Message(
+            channel=CHANNEL,
+            sequence=sequence,
+            id=str(UUID(int=sequence)),
+            client_id="client",
+            created=created[sequence - 1] if created else 1000 + sequence,
+            username=None,
+            data_json=encode_json(data),
+        )
+        for sequence, data in enumerate(_CHAT, 1)
+    ]
+
+
+def test_numbers_compare_with_numbers_only(stored: _Stored) -> None:
+    stored.store(_chat())
+    query = parse_query(
+        {"filters": [{"field": "data.score", "operator": "GT", "value": 55}], "limit": 10}
+    )
+    assert _sequences(stored.run(stored.search.messages(CHANNEL, query))) == [2, 3]
+
+
+def test_messages_come_back_as_they_were_published(stored: _Stored) -> None:
+    published = _chat()
+    stored.store(published)
+    found = stored.run(stored.search.messages(CHANNEL, MessageQuery()))
+    assert [(message, message.data) for message in found] == [
+        (replace(message, data_json=mine.data_json), message.data)
+        for message, mine in zip(published, found, strict=True)
+    ]
+
+
+def test_a_channel_finds_nothing_of_another(stored: _Stored) -> None:
+    stored.store(_chat())
+    elsewhere, query = Channel("project", "other"), parse_query({"groupBy": "data.liked"})
+    search = stored.search
+    assert stored.run(search.messages(elsewhere, MessageQuery())) == []
+    assert stored.run(search.total_count(elsewhere, MessageQuery())) == 0
+    assert stored.run(search.groups(elsewhere, query)) == []
+    assert stored.run(search.group_messages(elsewhere, query, [b"true"], 5)) == [[]]
+    field = FieldPath("data", ("score",))
+    assert stored.run(search.aggregate(elsewhere, query, field)) == AggregateRow()
+    assert stored.run(search.group_aggregates(elsewhere, query, [b"true"], field)) == [
+        AggregateRow()
+    ]
+
+
+def test_groups_come_largest_first_and_a_missing_value_counts_as_null(stored: _Stored) -> None:
+    stored.store(_chat())
+    query = parse_query({"groupBy": "data.liked"})
+    # Two of null, the first message's missing one among them; ties in publish order.
+    assert stored.run(stored.search.groups(CHANNEL, query)) == [
+        GroupRow(b"null", 2),
+        GroupRow(b"true", 2),
+        GroupRow(b"false", 1),
+    ]
+    by_key = parse_query({"groupBy": "data.liked", "sortField": "key", "sortOrder": "DESC"})
+    keys = [group.key_json for group in stored.run(stored.search.groups(CHANNEL, by_key))]
+    assert keys == [b"true", b"false", b"null"]
+    members = stored.run(stored.search.group_messages(CHANNEL, by_key, keys, 1))
+    assert list(map(_sequences, members)) == [[2], [3], [1]]
+
+
+def test_equal_keys_are_one_group_shown_as_first_published(stored: _Stored) -> None:
+    stored.store(_chat())
+    query = parse_query({"groupBy": "data.score"})
+    assert stored.run(stored.search.groups(CHANNEL, query))[0] == GroupRow(b"55.5", 2)
+
+
+def test_an_aggregate_counts_what_is_there_and_sums_the_numbers(stored: _Stored) -> None:
+    stored.store(_chat())
+    field = FieldPath("data", ("score",))
+    assert stored.run(stored.search.aggregate(CHANNEL, MessageQuery(limit=1), field)) == (
+        AggregateRow(count=4, min_json=b'"60"', max_json=b"55.5", sum=121.0, avg=121 / 3)
+    )
+
+
+def test_a_sum_that_fits_no_double_is_null_and_its_average_need_not_be(stored: _Stored) -> None:
+    largest = b"1.7976931348623157e308"
+    stored.store([replace(message, data_json=largest) for message in _chat()])
+    found = stored.run(stored.search.aggregate(CHANNEL, MessageQuery(), FieldPath("data")))
+    assert (found.count, found.sum, found.avg) == (5, None, 1.7976931348623157e308)
+
+
+@pytest.mark.parametrize("created", [[7, 7, 7, 7, 7], [7, 7, 8, 8, 8], [7, 8, 8, 8, 9]])
+@pytest.mark.parametrize(("offset", "limit"), [(0, 1), (0, 2), (1, 2), (3, 1), (4, 9), (5, 1)])
+def test_newest_first_keeps_publish_order_within_a_millisecond(
+    stored: _Stored, created: list[int], offset: int, limit: int
+) -> None:
+    published = _chat(created)
+    stored.store(published)
+    query = MessageQuery(descending=True, offset=offset, limit=limit)
+    found = stored.run(stored.search.messages(CHANNEL, query))
+    expected = sorted(published, key=lambda message: -message.created)[offset : offset + limit]
+    assert _sequences(found) == _sequences(expected)
+
+
+def test_the_newest_page_of_a_long_channel_reads_no_more_than_the_page(stored: _Stored) -> None:
+    stored.run(
+        stored.database.fetch(
+            "INSERT INTO messages (channel, sequence, id, client_id, created, data) "
+            "SELECT $1, n, md5(n::text)::uuid, 'c', n / 3, '{}' FROM generate_series(1, 20000) n",
+            CHANNEL.key,
+        )
+    )
+    stored.run(stored.database.fetch("ANALYZE messages"))
+    for query in (MessageQuery(limit=10), MessageQuery(limit=10, descending=True)):
+        sql, parameters = rendered(statements.messages(CHANNEL, query))
+        plan = stored.run(
+            stored.database.fetch("EXPLAIN (ANALYZE, TIMING OFF) " + sql, *parameters)
+        )
+        rows = [int(found) for found in re.findall(r"actual rows=(\d+)", str(plan))]
+        assert rows, plan
+        assert max(rows) <= 20, plan
+
+
+def test_a_page_of_nothing_asks_nothing(stored: _Stored) -> None:
+    nothing = MessageSearch(None)  # type: ignore[arg-type]  # it would be asked otherwise
+    assert stored.run(nothing.messages(CHANNEL, MessageQuery(limit=0))) == []
+    grouped = MessageQuery(limit=0, group_by=FieldPath("data"))
+    assert stored.run(nothing.groups(CHANNEL, grouped)) == []
+    assert stored.run(nothing.group_messages(CHANNEL, grouped, [b"1", b"2"], 0)) == [[], []]
+    assert stored.run(nothing.group_aggregates(CHANNEL, grouped, [], FieldPath("data"))) == []
+
+
+def test_the_messages_of_all_groups_together_are_bounded(stored: _Stored) -> None:
+    query, keys = MessageQuery(group_by=FieldPath("data")), [b"1"] * 101
+    with pytest.raises(BadUserInput, match=r"^101 groups of up to 100 messages are asked for, at"):
+        stored.run(stored.search.group_messages(CHANNEL, query, keys, MAX_GROUP_MESSAGES // 100))
+
+
+def test_the_largest_query_is_answered(stored: _Stored) -> None:
+    stored.store(_chat())
+    path = "data." + ".".join(["a"] * 31)
+    operand = ["x" * 50] * 1000
+    wire: dict[str, Any] = {"field": path, "operator": "NOT_IN", "value": operand}
+    deep: dict[str, Any] = {"and": [wire] * 100}
+    for _ in range(6):
+        deep = {"not": deep}
+    query = parse_query({"filters": [deep], "sortOrder": "DESC", "limit": 1000, "offset": 0})
+    assert len(stored.run(stored.search.messages(CHANNEL, query))) == 5
+    assert stored.run(stored.search.total_count(CHANNEL, query)) == 5

@@ -19,27 +19,64 @@ from app.domain.query import (
     Operator,
     Or,
 )
+from app.domain.query.matching import MISSING, field_getter
 
 # Keys that look like array indexes, in every spelling that C's strtol reads or does not.
-SEGMENTS = "a b é e\u0301 \U0001f600 0 1 2 -1 -2 01 +1 -0 1x 0x1 ١ 2147483648 -2147483648".split(
-    " "
-) + [" 1", "1 ", "\t0", "\u00a01", "A", "'", '"', "{}", "a,b", "\\", "%", "key with space"]
+SEGMENTS = [
+    *(
+        "a",
+        "b",
+        "A",
+        "é",
+        "e\u0301",
+        "\U0001f600",
+        "key with space",
+        "'",
+        '"',
+        "{}",
+        "a,b",
+        "\\",
+        "%",
+    ),
+    *(
+        "0",
+        "1",
+        "2",
+        "-1",
+        "-2",
+        "01",
+        "+1",
+        "-0",
+        " 1",
+        "1 ",
+        "\t0",
+        "\u00a01",
+        "\u0661",
+        "1x",
+        "0x1",
+    ),
+    *("2147483647", "2147483648", "-2147483647", "-2147483648"),
+]
 STRINGS = [
-    "",
-    "a",
-    "b",
-    "ab",
-    "A",
-    "aB",
-    "Z",
-    "é",
-    "e\u0301",
-    "ß",
-    "\U0001f600",
-    "\ufffd",
-    "a%b",
-    "_",
-] + ["1", "10", "9", "true", "null", "[]", '"', "\\", "\\u0000", "'; --", "\n", "\x7f", "\x01"]
+    *(
+        "",
+        "a",
+        "b",
+        "ab",
+        "aab",
+        "A",
+        "aB",
+        "Z",
+        "é",
+        "e\u0301",
+        "ß",
+        "\U0001f600",
+        "\ufffd",
+        "a%b",
+        "_",
+    ),
+    *("1", "10", "9", "true", "null", "[]", '"', "\\", "\\u0000", "'; --", "\n", "\x7f", "\x01"),
+]
 NUMBERS: list[int | Decimal] = [
     *(0, 1, -1, 2, 9, 10, 2**31, 2**53, 2**53 + 1, 2**63 - 1, 2**63, -(2**63), -(2**63) - 1),
     *(2**64, 10**308, -(10**308), 10**30),
@@ -64,12 +101,14 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(segments, inner, max_size=3),
     max_leaves=6,
 )
-# Mostly objects, of few keys, so that paths find something.
-datas: st.SearchStrategy[Any] = (
-    st.dictionaries(st.sampled_from(["a", "b", "0", "-1"]), values, max_size=3)
-    | st.lists(values, max_size=3)
-    | values
+records = st.fixed_dictionaries(
+    {"a": strings, "b": numbers, "0": st.lists(scalars, max_size=3)}, optional={"-1": values}
 )
+# Mostly objects, of few keys, so that paths find something.
+datas: st.SearchStrategy[Any] = st.one_of(
+    records, records, st.dictionaries(st.sampled_from(["a", "b", "0"]), values), values
+)
+_ORDERINGS = [Operator.GT, Operator.GTE, Operator.LT, Operator.LTE]
 CHANNEL = Channel("project", "widget")
 
 
@@ -122,34 +161,33 @@ def fields(draw: st.DrawFn, messages: list[Message]) -> FieldPath:
 
 @st.composite
 def comparisons(draw: st.DrawFn, messages: list[Message]) -> Comparison:
-    """Draw a comparison whose value is most often one that some message has there."""
+    """Draw a comparison that some message is most often near to matching."""
     field = draw(fields(messages))
-    message = draw(st.sampled_from(messages))
-    here: list[Any] = [value for path, value in places(message.data) if path == field.path]
-    if field.name != "data":
-        here = [getattr(message, field.name)]
-    operands = (st.sampled_from(here) | st.sampled_from(here) | values) if here else values
-    operator = draw(st.sampled_from(Operator))
+    found = [value for value in map(field_getter(field), messages) if value is not MISSING]
+    value: Any = draw(st.sampled_from(found)) if found else draw(values)
+    if draw(st.integers(0, 5)) == 5:
+        value = draw(values)
+    operators = [Operator.NOT_IN, Operator.EXISTS, Operator.IN, Operator.NEQ, Operator.EQ]
+    if isinstance(value, str | bool | int | Decimal):
+        operators += _ORDERINGS * 2
+    if isinstance(value, str):
+        operators += [Operator.STARTS_WITH, Operator.ENDS_WITH, Operator.CONTAINS]
+    elif isinstance(value, list) or draw(st.integers(0, 5)) == 5:
+        operators += [Operator.CONTAINS] * 3
+    operator = draw(st.sampled_from(operators))
+    operand: Any = value
     match operator:
         case Operator.EXISTS:
-            return Comparison(field, operator, draw(st.booleans()))
+            operand = draw(st.booleans())
         case Operator.IN | Operator.NOT_IN:
-            return Comparison(field, operator, draw(st.lists(operands, max_size=4)))
-        case Operator.STARTS_WITH | Operator.ENDS_WITH:
-            text = draw(operands.map(lambda operand: operand if isinstance(operand, str) else "a"))
-            start, end = draw(st.tuples(st.integers(0, 1), st.integers(1, 4)))
-            return Comparison(field, operator, draw(st.sampled_from([text, text[start:end]])))
-        case Operator.CONTAINS:
-            operand = draw(operands)
-            if isinstance(operand, list | str) and operand and draw(st.booleans()):
-                return Comparison(field, operator, operand[-1])
-            return Comparison(field, operator, operand)
-        case Operator.EQ | Operator.NEQ:
-            return Comparison(field, operator, draw(operands))
-    ordered = operands.filter(lambda operand: isinstance(operand, str | bool | int | Decimal))
-    if here and not isinstance(here[0], str | bool | int | Decimal):
-        ordered = st.booleans() | numbers | strings
-    return Comparison(field, operator, draw(ordered))
+            operand = [value, *draw(st.lists(values, max_size=3))]
+        case Operator.STARTS_WITH | Operator.ENDS_WITH | Operator.CONTAINS:
+            if isinstance(value, str):
+                start, length = draw(st.integers(0, 2)), draw(st.integers(0, 3))
+                operand = draw(st.sampled_from([value[start : start + length], value[start:]]))
+            elif isinstance(value, list) and value:
+                operand = draw(st.sampled_from(value))
+    return Comparison(field, operator, operand)
 
 
 def filters(messages: list[Message]) -> st.SearchStrategy[Filter]:
