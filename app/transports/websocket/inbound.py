@@ -140,7 +140,7 @@ class FrameReader:
         start = at + 6
         if length >= 126:
             start += 2 if length == 126 else 8
-            if len(data) < start:
+            if len(data) < start - 4:
                 return None
             length = int.from_bytes(data[at + 2 : start - 4], "big")
         self._check_length(first, length)

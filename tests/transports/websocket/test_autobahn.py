@@ -1,0 +1,44 @@
+"""The Autobahn test suite's cases for framing, pings, fragments, UTF-8 and closing.
+
+https://github.com/crossbario/autobahn-testsuite; kosoku runs its case files, since the
+suite's own runner needs Python 2.
+"""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from starlette.websockets import WebSocket
+
+from tests.transports.websocket.wire import serving
+
+pytestmark = pytest.mark.anyio
+
+SECTIONS = ("1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*")
+
+
+async def echo(websocket: WebSocket) -> None:
+    await websocket.accept()
+    while (event := await websocket.receive())["type"] == "websocket.receive":
+        await websocket.send({**event, "type": "websocket.send"})
+
+
+async def test_no_case_of_sections_1_to_7_and_10_fails(tmp_path: Path) -> None:
+    async with serving(echo, ws_max_size=2**20) as (_, port):
+        includes = [part for section in SECTIONS for part in ("--include", section)]
+        runner = await asyncio.create_subprocess_exec(
+            str(Path(sys.executable).with_name("kosoku")),
+            *includes,
+            *("--parallelism", "8", "--outdir", str(tmp_path), f"127.0.0.1:{port}"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await runner.communicate()
+    assert runner.returncode == 0, output.decode()
+    (cases,) = json.loads((tmp_path / "index.json").read_text()).values()
+    assert len(cases) == 247
+    for verdict in ("behavior", "behaviorClose"):
+        found = {case[verdict] for case in cases.values()}
+        assert found <= {"OK", "NON-STRICT", "INFORMATIONAL"}
