@@ -218,9 +218,8 @@ class Supervisor:
                     self._waiting -= 1
                     if not self._waiting:
                         self._on_ready()
-                elif not ready and process.returncode is None:
-                    with contextlib.suppress(ProcessLookupError):
-                        process.kill()
+                elif not ready:
+                    await _end(process)
                 return ready, await process.wait()
             finally:
                 self._processes.discard(process)
@@ -233,6 +232,15 @@ class Supervisor:
                 return await loop.sock_recv(lifeline, 1) == READY
         except (TimeoutError, OSError):
             return False
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Leave a worker that did not start the time to end by itself: its exit code tells why."""
+    try:
+        await asyncio.wait_for(process.wait(), _KILL_AFTER_SECONDS)
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
 
 
 def _environment() -> dict[str, str]:
