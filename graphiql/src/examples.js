@@ -1,18 +1,25 @@
 /**
- * What a newcomer finds in the tabs: each runs as it stands, and together they show the API.
- * A token, where one is needed, goes into the Headers editor of its tab.
+ * What a newcomer finds in the tabs: each runs as it stands, in any order, and together they
+ * show the API. The ids are those of the demonstration page, so that the two can be tried
+ * side by side.
  */
-
-const channel = JSON.stringify({ projectId: "demo", widgetId: "chat" }, null, 2);
-const poll = JSON.stringify({ projectId: "demo", widgetId: "poll" }, null, 2);
 
 export const examples = [
   {
-    query: `# Subscribe first, then publish from the next tab: the message arrives here.
-# With "last" the newest stored messages come first; "after" resumes after an id.
-# A token goes into Headers below: { "Authorization": "Bearer …" }
-subscription Messages($projectId: ID!, $widgetId: ID!) {
-  messages(projectId: $projectId, widgetId: $widgetId, last: 3) {
+    query: `# Run this, then publish from the next tab:
+# the message arrives here.
+#
+# "last" sends the newest stored messages
+# first, "after" resumes after an id.
+#
+# A token, if you need one, goes into Headers:
+#   { "Authorization": "Bearer …" }
+subscription Messages {
+  messages(
+    projectId: "demo"
+    widgetId: "chat"
+    last: 3
+  ) {
     id
     created
     clientId
@@ -21,12 +28,19 @@ subscription Messages($projectId: ID!, $widgetId: ID!) {
   }
 }
 `,
-    variables: channel,
   },
   {
-    query: `# "data" is any JSON value; it comes back exactly as it was sent.
-mutation Publish($projectId: ID!, $widgetId: ID!, $data: JSON!) {
-  publish(projectId: $projectId, widgetId: $widgetId, data: $data) {
+    query: `# "data" is any JSON value, and comes back
+# exactly as it was sent.
+mutation Publish {
+  publish(
+    projectId: "demo"
+    widgetId: "chat"
+    data: {
+      name: "Ada"
+      text: "Hello from GraphiQL"
+    }
+  ) {
     id
     created
     username
@@ -34,22 +48,14 @@ mutation Publish($projectId: ID!, $widgetId: ID!, $data: JSON!) {
   }
 }
 `,
-    variables: JSON.stringify(
-      {
-        projectId: "demo",
-        widgetId: "chat",
-        data: { text: "Hello from GraphiQL", name: "Ada", score: 60 },
-      },
-      null,
-      2,
-    ),
   },
   {
-    query: `# Filters compare any path below "data"; and, or, not nest them.
-query Search($projectId: ID!, $widgetId: ID!) {
+    query: `# A filter compares any path below "data";
+# "and", "or" and "not" combine filters.
+query Search {
   messages(
-    projectId: $projectId
-    widgetId: $widgetId
+    projectId: "demo"
+    widgetId: "chat-scores"
     query: {
       filters: [
         { field: "data.score", operator: GTE, value: 50 }
@@ -75,14 +81,14 @@ query Search($projectId: ID!, $widgetId: ID!) {
   }
 }
 `,
-    variables: channel,
   },
   {
-    query: `# One group for each value of "data.choice", the largest first.
-query Groups($projectId: ID!, $widgetId: ID!) {
+    query: `# One group for each value of "data.choice",
+# the largest first.
+query Groups {
   messages(
-    projectId: $projectId
-    widgetId: $widgetId
+    projectId: "demo"
+    widgetId: "chat-poll"
     query: { groupBy: "data.choice" }
   ) {
     totalCount
@@ -97,14 +103,14 @@ query Groups($projectId: ID!, $widgetId: ID!) {
   }
 }
 `,
-    variables: poll,
   },
   {
-    query: `# The result now, and again each time it changes.
-subscription LiveMessages($projectId: ID!, $widgetId: ID!) {
+    query: `# The result of a query now, and again
+# each time it changes.
+subscription LiveMessages {
   liveMessages(
-    projectId: $projectId
-    widgetId: $widgetId
+    projectId: "demo"
+    widgetId: "chat-poll"
     query: { groupBy: "data.choice" }
   ) {
     groups {
@@ -114,16 +120,18 @@ subscription LiveMessages($projectId: ID!, $widgetId: ID!) {
   }
 }
 `,
-    variables: poll,
   },
   {
-    query: `# How many are connected to the channel, now and after each change.
-subscription Connected($projectId: ID!, $widgetId: ID!) {
-  connectionCount(projectId: $projectId, widgetId: $widgetId) {
+    query: `# How many are connected to the channel,
+# now and after each change.
+subscription Connected {
+  connectionCount(
+    projectId: "demo"
+    widgetId: "chat"
+  ) {
     count
   }
 }
 `,
-    variables: channel,
   },
 ];

@@ -38,7 +38,7 @@ createRoot(document.getElementById("graphiql")).render(
     fetcher={fetcher}
     defaultTabs={examples}
     defaultQuery={examples[0].query}
-    defaultEditorToolsVisibility="variables"
+    defaultEditorToolsVisibility="headers"
   >
     <GraphiQL.Logo>
       <a className="brand" href="./">
