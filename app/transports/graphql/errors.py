@@ -23,7 +23,7 @@ ResponseError: TypeAlias = dict[str, Any]
 _INVALID_VALUE: Final = "a value does not fit the type of its argument"
 
 
-class RequestRefused(Exception):  # noqa: N818 - a refusal, named as those of app.errors
+class RequestRefused(Exception):
     """A request that never began to execute: its response has `errors` and no `data`."""
 
     def __init__(self, errors: list[ResponseError]) -> None:

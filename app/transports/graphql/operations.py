@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from graphql import OperationType
 
@@ -21,6 +21,11 @@ from app.transports.graphql.execution import Executor, Payloads
 from app.transports.graphql.parameters import Parameters
 
 __all__ = ["OperationLimits", "Operations", "Replies"]
+
+_WRITE_BYTES: Final = 64 * 1024
+"""Sent of one subscription before its reader is waited for."""
+_STALL_SECONDS: Final = 30.0
+"""How long a reader is waited for that reads nothing at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +107,8 @@ class Operations:
     @property
     def _joined(self) -> int:
         """Subscriptions that are under way: they may last for ever and fill no lane."""
-        return self._subscriptions - (self._joining is not None)
+        joining = self._joining
+        return self._subscriptions - (joining is not None and not joining.stopped)
 
     def start(self, operation_id: str, parameters: Parameters) -> bool:
         """Begin an operation, now or after those before it; False: its id is in use."""
@@ -124,7 +130,7 @@ class Operations:
         entry = self._by_id.pop(operation_id, None)
         if entry is None:
             return
-        entry.stopped = True
+        self._free(entry)
         if entry.task is None:
             self._waiting.remove(entry)
             self._on_load()
@@ -163,7 +169,6 @@ class Operations:
                 self._begin(entry, operation)
 
     def _begin(self, entry: _Entry, operation: Operation) -> None:
-        entry.kind = operation.kind
         if operation.kind is OperationType.SUBSCRIPTION:
             if self._subscriptions >= self._limits.max_subscriptions:
                 refused = RequestRefused.of(
@@ -178,6 +183,7 @@ class Operations:
             run = self._subscribe(entry, operation)
         else:
             run = self._execute(entry, operation)
+        entry.kind = operation.kind
         self._running.add(entry)
         entry.task = asyncio.create_task(run, name=f"graphql {operation.kind.value}")
         entry.task.add_done_callback(lambda _task: self._done(entry))
@@ -200,6 +206,7 @@ class Operations:
 
     async def _subscribe(self, entry: _Entry, operation: Operation) -> None:
         payloads: Payloads | None = None
+        written = 0
         try:
             payloads = await self._executor.subscribe(
                 operation, entry.parameters.variables, self._context
@@ -207,9 +214,10 @@ class Operations:
             self._leave_door(entry)
             async for payload in payloads:
                 self._replies.next(entry.id, payload)
-                # A reader that is busy is waited for, here and not with others' memory: the
-                # source has a bound of its own and ends with `SubscriberTooSlow`.
-                await self._replies.drained()
+                written += len(payload)
+                if written >= _WRITE_BYTES:
+                    written = 0
+                    await self._drained()
             self._complete(entry)
         except RequestRefused as refused:
             self._fail(entry, refused.errors)
@@ -222,6 +230,18 @@ class Operations:
         finally:
             if payloads is not None:
                 await payloads.aclose()
+
+    async def _drained(self) -> None:
+        """Wait for a busy reader, so that a long replay does not count as its slowness.
+
+        Raises:
+            SubscriberTooSlow: it does not read at all.
+        """
+        try:
+            async with asyncio.timeout(_STALL_SECONDS):
+                await self._replies.drained()
+        except TimeoutError:
+            raise SubscriberTooSlow("bytes", _WRITE_BYTES, 0) from None
 
     # Ending.
 
@@ -238,8 +258,14 @@ class Operations:
         if entry.stopped:
             return False
         del self._by_id[entry.id]
-        entry.stopped = True
+        self._free(entry)
         return True
+
+    def _free(self, entry: _Entry) -> None:
+        entry.stopped = True
+        if entry.kind is OperationType.SUBSCRIPTION:
+            # From here on it counts as in flight until its source is closed.
+            self._subscriptions -= 1
 
     def _leave_door(self, entry: _Entry) -> None:
         if self._joining is entry:
@@ -251,8 +277,6 @@ class Operations:
         self._running.discard(entry)
         if self._joining is entry:
             self._joining = None
-        if entry.kind is OperationType.SUBSCRIPTION:
-            self._subscriptions -= 1
         if not entry.stopped:
             # Cancelled from outside, with the loop.
             self._forget(entry)

@@ -126,7 +126,7 @@ class Query:
         return f"{point.x!r} {point.steps!r} {point.data!r}"
 
     @strawberry.field
-    def count(self, number: int, id: strawberry.ID | None = None) -> int:  # noqa: A002
+    def count(self, number: int) -> int:
         return number
 
     @strawberry.field

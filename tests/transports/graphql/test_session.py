@@ -1,0 +1,519 @@
+"""The conversation in both subprotocols, driven without a socket."""
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
+from app.transports.close_codes import CloseCode
+from app.transports.graphql.dialects import Dialect, LegacyDialect, TransportDialect
+from app.transports.graphql.operations import OperationLimits
+from app.transports.graphql.session import GraphQLSession, SessionLimits, State
+from tests.transports.graphql.sample import TOO_SLOW, Sample, viewer_of
+
+pytestmark = pytest.mark.anyio
+
+
+class Recorder:
+    """An outlet that keeps what was sent and lets a test wait for it."""
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+        self.closed: tuple[int, str] | None = None
+        self._reading = True
+        self._changed = asyncio.Event()
+
+    def send(self, frame: bytes) -> None:
+        assert self.closed is None, "sent after the close"
+        self.sent.append(json.loads(frame))
+        self._changed.set()
+
+    def close(self, code: int, reason: str) -> None:
+        self.closed = self.closed or (code, reason)
+        self._changed.set()
+
+    def pause_reading(self) -> None:
+        self._reading = False
+
+    def resume_reading(self) -> None:
+        self._reading = True
+
+    async def drained(self) -> None:
+        return
+
+    def is_reading(self) -> bool:
+        return self._reading
+
+    async def next(self) -> dict[str, Any]:
+        """Return the oldest frame not yet returned."""
+        async with asyncio.timeout(5):
+            while not self.sent:
+                self._changed.clear()
+                await self._changed.wait()
+        return self.sent.pop(0)
+
+    async def close_code(self) -> int:
+        async with asyncio.timeout(5):
+            while self.closed is None:
+                self._changed.clear()
+                await self._changed.wait()
+        return self.closed[0]
+
+
+class Conversation:
+    """A session with its outlet and the sample behind it."""
+
+    def __init__(
+        self, dialect: Dialect | None = None, limits: SessionLimits | None = None, **changes: Any
+    ) -> None:
+        self.sample = Sample()
+        self.outlet = Recorder()
+        self.session = GraphQLSession(
+            dialect or TransportDialect(),
+            self.sample.executor,
+            changes.get("viewer_of", viewer_of),
+            self.sample.context,
+            authorization=changes.get("authorization"),
+            limits=limits,
+        )
+        self.session.opened(self.outlet)
+
+    def say(self, **message: Any) -> None:
+        self.session.received(json.dumps(message))
+
+    def subscribe(self, operation_id: str, query: str, **variables: Any) -> None:
+        kind = "start" if self.legacy else "subscribe"
+        self.say(id=operation_id, type=kind, payload={"query": query, "variables": variables})
+
+    @property
+    def legacy(self) -> bool:
+        return isinstance(self.session._dialect, LegacyDialect)
+
+    async def begun(self, **payload: Any) -> "Conversation":
+        self.say(type="connection_init", payload=payload)
+        assert await self.outlet.next() == {"type": "connection_ack"}
+        return self
+
+
+@pytest.fixture(params=[TransportDialect, LegacyDialect])
+def dialect(request: pytest.FixtureRequest) -> Dialect:
+    return request.param()  # type: ignore[no-any-return]
+
+
+async def test_a_query_is_answered_and_completed(dialect: Dialect) -> None:
+    talk = await Conversation(dialect).begun()
+    talk.subscribe("1", "query($n: Int!) { count(number: $n) }", n=3)
+    kind = "data" if talk.legacy else "next"
+    answer = {"id": "1", "type": kind, "payload": {"data": {"count": 3}}}
+    assert await talk.outlet.next() == answer
+    assert await talk.outlet.next() == {"id": "1", "type": "complete"}
+
+
+async def test_a_publish_sent_after_a_subscribe_reaches_that_subscription(
+    dialect: Dialect,
+) -> None:
+    talk = await Conversation(dialect).begun()
+    feed = talk.sample.feed
+    feed.join_gate = asyncio.Event()
+    talk.subscribe("s", "subscription { items }")
+    talk.subscribe("p", "mutation { publish(data: 1) }")
+    talk.subscribe("q", "{ hello }")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert talk.outlet.sent == []
+    feed.join_gate.set()
+    frames = [await talk.outlet.next() for _ in range(5)]
+    payloads = {frame["id"]: frame["payload"] for frame in frames if "payload" in frame}
+    assert payloads["s"] == {"data": {"items": 1}}
+    assert payloads["p"] == {"data": {"publish": 1}}
+    assert payloads["q"] == {"data": {"hello": "hello world"}}
+
+
+async def test_mutations_run_side_by_side() -> None:
+    talk = await Conversation().begun()
+    talk.sample.feed.join_gate = asyncio.Event()
+    talk.subscribe("slow", "mutation { slowPublish(data: 1) }")
+    talk.subscribe("quick", "mutation { publish(data: 1) }")
+    assert (await talk.outlet.next())["id"] == "quick"
+
+
+async def test_a_source_that_ends_completes_and_its_id_is_free_again(dialect: Dialect) -> None:
+    talk = await Conversation(dialect).begun()
+    for times in (1, 2):
+        talk.subscribe("s", "subscription { items }")
+        await talk.sample.feed.until("joined", times)
+        await talk.sample.feed.publish(None)
+        assert await talk.outlet.next() == {"id": "s", "type": "complete"}
+        await talk.sample.feed.until("left", times)
+
+
+async def test_complete_ends_a_subscription_and_frees_its_id(dialect: Dialect) -> None:
+    talk = await Conversation(dialect).begun()
+    talk.subscribe("s", "subscription { items }")
+    await talk.sample.feed.until("joined", 1)
+    talk.say(id="s", type="stop" if talk.legacy else "complete")
+    talk.subscribe("s", "subscription { items }")
+    await talk.sample.feed.until("left", 1)
+    await talk.sample.feed.until("joined", 2)
+    await talk.sample.feed.publish("after")
+    assert (await talk.outlet.next())["payload"] == {"data": {"items": "after"}}
+
+
+async def test_complete_before_the_join_leaves_nothing_behind_and_lets_the_next_begin() -> None:
+    talk = await Conversation().begun()
+    talk.sample.feed.join_gate = asyncio.Event()
+    talk.subscribe("s", "subscription { items }")
+    talk.subscribe("t", "{ hello }")
+    await asyncio.sleep(0)
+    talk.say(id="s", type="complete")
+    assert (await talk.outlet.next())["id"] == "t"
+    assert talk.sample.feed.joined == 0
+
+
+async def test_a_stopped_mutation_is_carried_out_without_an_answer() -> None:
+    talk = await Conversation().begun()
+    feed = talk.sample.feed
+    feed.join_gate = asyncio.Event()
+    feed.join_gate.set()
+    talk.subscribe("s", "subscription { items }")
+    await feed.until("joined", 1)
+    feed.join_gate.clear()
+    talk.subscribe("m", "mutation { slowPublish(data: 7) }")
+    await asyncio.sleep(0)
+    talk.say(id="m", type="complete")
+    feed.join_gate.set()
+    assert await talk.outlet.next() == {
+        "id": "s",
+        "type": "next",
+        "payload": {"data": {"items": 7}},
+    }
+    assert talk.outlet.sent == []
+
+
+async def test_errors_of_one_operation_end_that_one_only(dialect: Dialect) -> None:
+    talk = await Conversation(dialect).begun()
+    cases = {
+        "{ hello": "GRAPHQL_PARSE_FAILED",
+        "{ nothing }": "GRAPHQL_VALIDATION_FAILED",
+        "query($n: Int!) { count(number: $n) }": "BAD_USER_INPUT",
+        "subscription { items(refuse: true) }": "FORBIDDEN",
+    }
+    for query, code in cases.items():
+        talk.subscribe("x", query)
+        frame = await talk.outlet.next()
+        error = frame["payload"] if talk.legacy else frame["payload"][0]
+        assert (frame["type"], frame["id"]) == ("error", "x")
+        assert error["extensions"]["code"] == code
+    assert talk.outlet.closed is None
+
+
+async def test_a_source_that_fails_is_told_masked(caplog: pytest.LogCaptureFixture) -> None:
+    talk = await Conversation().begun()
+    talk.subscribe("s", "subscription { items }")
+    await talk.sample.feed.until("joined", 1)
+    await talk.sample.feed.publish(RuntimeError("SELECT secret"))
+    frame = await talk.outlet.next()
+    assert frame["type"] == "error"
+    assert frame["payload"][0]["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
+    assert "SELECT" not in json.dumps(frame)
+    assert "SELECT secret" in caplog.text
+
+
+async def test_a_slow_reader_is_closed_and_may_come_back() -> None:
+    talk = await Conversation().begun()
+    talk.subscribe("s", "subscription { items }")
+    await talk.sample.feed.until("joined", 1)
+    await talk.sample.feed.publish(TOO_SLOW)
+    assert await talk.outlet.close_code() == CloseCode.TRY_AGAIN_LATER
+    await talk.sample.feed.until("left", 1)
+
+
+async def test_a_live_result_is_sent_only_when_it_changes() -> None:
+    talk = await Conversation().begun()
+    talk.subscribe("s", "subscription { ...live } fragment live on Subscription { liveMessages }")
+    await talk.sample.feed.until("joined", 1)
+    for item in ("a", "a", "b", "b", "a"):
+        await talk.sample.feed.publish(item)
+    seen = [(await talk.outlet.next())["payload"]["data"]["liveMessages"] for _ in range(3)]
+    assert seen == ["a", "b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("payload", "code"),
+    [
+        ({"authToken": "bad"}, CloseCode.UNAUTHORIZED),
+        ({"Authorization": "Bearer bad"}, CloseCode.UNAUTHORIZED),
+        ({"Authorization": "Basic bad"}, CloseCode.UNAUTHORIZED),
+        ({"authToken": 5}, CloseCode.UNAUTHORIZED),
+        ({"authToken": "expired"}, CloseCode.FORBIDDEN),
+        ("text", CloseCode.MALFORMED),
+    ],
+)
+async def test_a_bad_introduction_closes(dialect: Dialect, payload: object, code: int) -> None:
+    talk = Conversation(dialect)
+    talk.say(type="connection_init", payload=payload)
+    assert await talk.outlet.close_code() == code
+    if talk.legacy and code != CloseCode.MALFORMED:
+        assert (await talk.outlet.next())["type"] == "connection_error"
+
+
+@pytest.mark.parametrize("payload", [{}, {"payload": None}, {"payload": {"authToken": None}}])
+async def test_an_introduction_needs_no_payload(dialect: Dialect, payload: dict[str, Any]) -> None:
+    talk = Conversation(dialect)
+    talk.say(type="connection_init", **payload)
+    assert await talk.outlet.next() == {"type": "connection_ack"}
+
+
+async def test_the_token_may_come_with_the_handshake() -> None:
+    talk = await Conversation(authorization="Bearer anna").begun()
+    talk.subscribe("1", "{ whoami }")
+    assert (await talk.outlet.next())["payload"] == {"data": {"whoami": "anna"}}
+    talk = await Conversation(authorization="Bearer anna").begun(authToken="bert")
+    talk.subscribe("1", "{ whoami }")
+    assert (await talk.outlet.next())["payload"] == {"data": {"whoami": "bert"}}
+
+
+async def test_a_second_introduction_closes() -> None:
+    talk = await Conversation().begun()
+    talk.say(type="connection_init")
+    assert await talk.outlet.close_code() == CloseCode.TOO_MANY
+
+
+async def test_no_introduction_in_time_closes(dialect: Dialect) -> None:
+    talk = Conversation(dialect, SessionLimits(init_timeout_seconds=0.01))
+    assert await talk.outlet.close_code() == CloseCode.INITIALISATION_TIMEOUT
+
+
+async def test_an_operation_before_the_introduction_closes(dialect: Dialect) -> None:
+    talk = Conversation(dialect)
+    talk.subscribe("1", "{ hello }")
+    assert await talk.outlet.close_code() == CloseCode.UNAUTHORIZED
+
+
+async def test_an_id_in_use_closes(dialect: Dialect) -> None:
+    talk = await Conversation(dialect).begun()
+    talk.subscribe("s", "subscription { items }")
+    talk.subscribe("s", "{ hello }")
+    assert await talk.outlet.close_code() == CloseCode.CONFLICT
+    assert talk.sample.contexts[0].closed
+
+
+async def test_the_end_of_the_token_closes() -> None:
+    def expiring(_token: str | None) -> Viewer:
+        return Viewer("anna", DEFAULT_PERMISSIONS, expires_at=time.time() + 0.05)
+
+    talk = await Conversation(viewer_of=expiring).begun()
+    assert await talk.outlet.close_code() == CloseCode.FORBIDDEN
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "nonsense",
+        "[]",
+        "null",
+        '"text"',
+        "5",
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        "{}",
+        '{"type":5}',
+        '{"type":["subscribe"]}',
+        '{"type":"next","id":"1"}',
+        '{"type":"subscribe"}',
+        '{"type":"subscribe","id":["1"],"payload":{"query":"{hello}"}}',
+        '{"type":"subscribe","id":1,"payload":{"query":"{hello}"}}',
+        '{"type":"subscribe","id":"","payload":{"query":"{hello}"}}',
+        '{"type":"subscribe","id":"1"}',
+        '{"type":"subscribe","id":"1","payload":[]}',
+        '{"type":"subscribe","id":"1","payload":{}}',
+        '{"type":"subscribe","id":"1","payload":{"query":5}}',
+        '{"type":"subscribe","id":"1","payload":{"query":"{hello}","variables":[]}}',
+        '{"type":"subscribe","id":"1","payload":{"query":"{hello}","operationName":1}}',
+        '{"type":"complete"}',
+        '{"type":"ping","payload":5}',
+        '{"type":"connection_init","payload":NaN}',
+    ],
+)
+async def test_what_is_no_message_closes_with_a_reason(text: str) -> None:
+    talk = await Conversation().begun()
+    talk.session.received(text)
+    assert await talk.outlet.close_code() == CloseCode.MALFORMED
+    assert talk.outlet.closed is not None
+    assert talk.outlet.closed[1]
+
+
+async def test_a_legacy_start_without_a_document_is_an_error_of_that_operation() -> None:
+    talk = await Conversation(LegacyDialect()).begun()
+    talk.say(id="1", type="start", payload={})
+    frame = await talk.outlet.next()
+    assert (frame["type"], frame["payload"]["extensions"]["code"]) == ("error", "BAD_USER_INPUT")
+
+
+async def test_a_binary_message_closes() -> None:
+    talk = await Conversation().begun()
+    talk.session.received_binary()
+    assert await talk.outlet.close_code() == CloseCode.MALFORMED
+
+
+async def test_pings_are_answered_and_sent() -> None:
+    talk = Conversation(limits=SessionLimits(heartbeat_seconds=0.01))
+    talk.say(type="ping")
+    assert await talk.outlet.next() == {"type": "pong"}
+    talk.say(type="ping", payload={"at": 1.5})
+    assert await talk.outlet.next() == {"type": "pong", "payload": {"at": 1.5}}
+    talk.say(type="pong")
+    await talk.begun()
+    assert await talk.outlet.next() == {"type": "ping"}
+    assert await talk.outlet.next() == {"type": "ping"}
+    talk.session.lost()
+
+
+async def test_the_legacy_goodbye_closes() -> None:
+    talk = await Conversation(LegacyDialect()).begun()
+    talk.say(type="connection_terminate")
+    assert await talk.outlet.close_code() == CloseCode.NORMAL
+
+
+async def test_too_much_in_flight_pauses_reading() -> None:
+    limits = SessionLimits(operations=OperationLimits(max_in_flight=2))
+    talk = await Conversation(limits=limits).begun()
+    feed = talk.sample.feed
+    talk.subscribe("s", "subscription { items }")
+    await feed.until("joined", 1)
+    feed.join_gate = asyncio.Event()
+    talk.subscribe("1", "{ slow }")
+    assert talk.outlet.is_reading()
+    talk.subscribe("2", "{ slow }")
+    assert not talk.outlet.is_reading()
+    feed.join_gate.set()
+    for _ in range(4):
+        await talk.outlet.next()
+    await asyncio.sleep(0)
+    assert talk.outlet.is_reading()
+
+
+async def test_too_many_subscriptions_are_refused_one_by_one() -> None:
+    limits = SessionLimits(operations=OperationLimits(max_subscriptions=1))
+    talk = await Conversation(limits=limits).begun()
+    talk.subscribe("a", "subscription { items }")
+    await talk.sample.feed.until("joined", 1)
+    talk.subscribe("b", "subscription { items }")
+    frame = await talk.outlet.next()
+    assert (frame["id"], frame["payload"][0]["extensions"]["code"]) == ("b", "RATE_LIMITED")
+    talk.say(id="a", type="complete")
+    await talk.sample.feed.until("left", 1)
+    talk.subscribe("c", "subscription { items }")
+    await talk.sample.feed.until("joined", 2)
+
+
+async def test_a_lost_socket_leaves_nothing_behind() -> None:
+    talk = await Conversation().begun()
+    talk.subscribe("s", "subscription { items }")
+    await talk.sample.feed.until("joined", 1)
+    talk.session.lost()
+    await talk.sample.feed.until("left", 1)
+    assert talk.sample.contexts[0].closed == 1
+    assert talk.session.state is State.CLOSED
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    assert not [task for task in others if task.get_name().startswith("graphql")]
+
+
+async def test_shutdown_answers_the_mutations_under_way_first() -> None:
+    talk = await Conversation().begun()
+    talk.sample.feed.join_gate = asyncio.Event()
+    talk.subscribe("m", "mutation { slowPublish(data: 1) }")
+    await asyncio.sleep(0)
+    talk.session.shutdown()
+    talk.subscribe("late", "mutation { publish(data: 2) }")
+    await asyncio.sleep(0)
+    assert talk.outlet.closed is None
+    talk.sample.feed.join_gate.set()
+    assert (await talk.outlet.next())["id"] == "m"
+    assert await talk.outlet.close_code() == CloseCode.SERVICE_RESTART
+    assert talk.outlet.sent == [{"id": "m", "type": "complete"}]
+
+
+async def test_shutdown_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> None:
+    talk = await Conversation(limits=SessionLimits(shutdown_seconds=0.01)).begun()
+    talk.sample.feed.join_gate = asyncio.Event()
+    talk.subscribe("m", "mutation { slowPublish(data: 1) }")
+    await asyncio.sleep(0)
+    talk.session.shutdown()
+    assert await talk.outlet.close_code() == CloseCode.SERVICE_RESTART
+    assert "without their answers" in caplog.text
+    talk.sample.feed.join_gate.set()
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner),
+    max_leaves=6,
+)
+_types = st.sampled_from(
+    [
+        "connection_init",
+        "subscribe",
+        "start",
+        "stop",
+        "complete",
+        "ping",
+        "pong",
+        "connection_terminate",
+        "next",
+    ]
+)
+_queries = st.sampled_from(
+    [
+        "{ hello }",
+        "subscription { items }",
+        "mutation { publish(data: 1) }",
+        "query($n: Int!) { count(number: $n) }",
+        "{ broken }",
+        "{ hello",
+        "subscription { items liveMessages }",
+    ]
+)
+_messages = st.fixed_dictionaries(
+    {"type": _types | _json},
+    optional={
+        "id": st.sampled_from(["1", "2"]) | _json,
+        "payload": _json
+        | st.fixed_dictionaries({"query": _queries | _json}, optional={"variables": _json}),
+    },
+)
+_texts = _messages.map(json.dumps) | _json.map(json.dumps) | st.text(max_size=40)
+
+
+@settings(deadline=None, max_examples=150)
+@given(legacy=st.booleans(), polite=st.booleans(), texts=st.lists(_texts, max_size=8))
+def test_any_sequence_of_texts_gives_a_defined_reply_or_close(
+    legacy: bool, polite: bool, texts: list[str]
+) -> None:
+    async def talk() -> None:
+        conversation = Conversation(LegacyDialect() if legacy else TransportDialect())
+        loop_errors: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _loop, context: loop_errors.append(context)
+        )
+        if polite:
+            await conversation.begun()
+        for text in texts:
+            conversation.session.received(text)
+            await asyncio.sleep(0)
+        conversation.session.lost()
+        async with asyncio.timeout(5):
+            while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+                await asyncio.wait(tasks)
+        assert not loop_errors
+        closed = conversation.outlet.closed
+        assert closed is None or closed[0] in {1000, 4400, 4401, 4409, 4429}
+        assert all(context.closed for context in conversation.sample.contexts)
+
+    asyncio.run(talk())
