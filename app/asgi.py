@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from broadcaster import Broadcast
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from app.config import Settings, broadcast_scheme
 from app.delivery.bus import Bus
@@ -32,6 +32,9 @@ from app.transports.compat.socket import compat_route
 from app.transports.graphql.execution import Executor
 from app.transports.graphql.http import GraphQLHttp, HttpLimits
 from app.transports.graphql.limits import DocumentLimits
+from app.transports.graphql.operations import OperationLimits
+from app.transports.graphql.session import SessionLimits
+from app.transports.graphql.websocket import GraphQLSocket
 from app.transports.health import Health
 from app.transports.origins import OriginPolicy
 from app.transports.pages.graphiql import graphiql_page
@@ -135,12 +138,27 @@ class Process:
             landing=graphiql_page if settings.graphiql else None,
             limits=HttpLimits(max_body_bytes=settings.max_request_bytes),
         )
+        sockets = GraphQLSocket(
+            executor,
+            authenticator.viewer,
+            context,
+            origins,
+            max_outbound_bytes=settings.max_outbound_bytes,
+            limits=SessionLimits(
+                init_timeout_seconds=settings.handshake_timeout_seconds,
+                operations=OperationLimits(
+                    max_subscriptions=settings.max_subscriptions_per_connection,
+                    max_in_flight=settings.max_operations_in_flight,
+                ),
+            ),
+        )
         compat = CompatServices(services.messages, services.presence, authenticator)
         health = Health(
             {"database": self._database_state, "bus": self._bus_state, "process": self._state}
         )
         return [
-            Route(GRAPHQL_PATH, graphql, methods=None),
+            Route(GRAPHQL_PATH, graphql),
+            WebSocketRoute(GRAPHQL_PATH, sockets),
             *player_api_routes(),
             compat_route(
                 compat,

@@ -105,9 +105,9 @@ class Mutation:
             info.context.viewer,
             parse_channel(project_id, widget_id),
             data,
-            client_id=client_id or None,
+            client_id=_given(client_id),
             persistent=persistent,
-            idempotency_key=id,
+            idempotency_key=_given(id),
         )
         return cast("MessageType", message)
 
@@ -148,7 +148,12 @@ class Subscription:
         leave = context.connection.enter(channel)
         try:
             stream = await context.services.messages.subscribe(
-                context.viewer, channel, parsed, after=after, last=last, on_closed=leave
+                context.viewer,
+                channel,
+                parsed,
+                after=_given(after),
+                last=_given(last),
+                on_closed=leave,
             )
         except BaseException:
             leave()
@@ -191,6 +196,11 @@ class Subscription:
         counts = await info.context.services.presence.watch(info.context.viewer, channel)
         results = _Mapped(counts, lambda count: _connection_count(channel, count))
         return cast("AsyncGenerator[ConnectionCountType, None]", results)
+
+
+def _given(argument: Item | None) -> Item | None:
+    # An argument that was not sent, and one that is null, mean the same.
+    return None if argument is UNSET else argument
 
 
 def _found(info: Info, channel: Channel, query: MessageQueryInput) -> MessageResultType:

@@ -26,6 +26,18 @@ __all__ = [
 Info: TypeAlias = strawberry.Info[Context, None]
 
 
+def _data(message: strawberry.Parent[Message]) -> JSON:
+    return JSON(message.data_json)
+
+
+def _min(row: strawberry.Parent[AggregateRow]) -> JSON | None:
+    return None if row.min_json is None else JSON(row.min_json)
+
+
+def _max(row: strawberry.Parent[AggregateRow]) -> JSON | None:
+    return None if row.max_json is None else JSON(row.max_json)
+
+
 @strawberry.type(name="Message", description="One published record.")
 class MessageType:
     """Resolved from a `Message`."""
@@ -45,10 +57,9 @@ class MessageType:
     persistent: bool = strawberry.field(
         description="false: delivered to whoever was connected, never stored nor searchable."
     )
-
-    @strawberry.field(description="What was published, returned exactly.")
-    def data(self: strawberry.Parent[Message]) -> JSON:
-        return JSON(self.data_json)
+    data: JSON = strawberry.field(
+        resolver=_data, description="What was published, returned exactly."
+    )
 
 
 @strawberry.type(name="Aggregate", description="What the values of one field amount to.")
@@ -62,17 +73,14 @@ class AggregateType:
     avg: float | None = strawberry.field(
         description="Of the numbers among the values; null where there is none."
     )
-
-    @strawberry.field(
+    min: JSON | None = strawberry.field(
+        resolver=_min,
         description="The smallest value in the order null, strings, numbers, booleans, arrays, "
-        "objects."
+        "objects.",
     )
-    def min(self: strawberry.Parent[AggregateRow]) -> JSON | None:
-        return None if self.min_json is None else JSON(self.min_json)
-
-    @strawberry.field(description="The largest value in the same order.")
-    def max(self: strawberry.Parent[AggregateRow]) -> JSON | None:
-        return None if self.max_json is None else JSON(self.max_json)
+    max: JSON | None = strawberry.field(
+        resolver=_max, description="The largest value in the same order."
+    )
 
 
 @dataclass(slots=True, eq=False)

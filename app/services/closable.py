@@ -8,8 +8,14 @@ __all__ = ["Closable"]
 Item_co = TypeVar("Item_co", covariant=True)
 
 
-class Closable(AsyncIterator[Item_co], Protocol[Item_co]):
-    """Yields until it is closed; closing is idempotent and lets go of what it holds."""
+class Closable(Protocol[Item_co]):
+    """An async iterator that yields until it is closed."""
+
+    def __aiter__(self) -> AsyncIterator[Item_co]:
+        """Return itself."""
+
+    async def __anext__(self) -> Item_co:
+        """Return the next item."""
 
     async def aclose(self) -> None:
-        """Leave."""
+        """Let go of everything. Idempotent."""
