@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
+from app.transports.pages.documents import document_routes
 from app.transports.pages.files import STATIC, HashedFiles, RevalidatedFiles
 from app.transports.pages.graphiql import GRAPHIQL_FILES
 from app.transports.pages.policy import DEMO_HEADERS
@@ -20,7 +21,7 @@ async def _demo_page(_request: Request) -> Response:
 
 
 def page_routes(enabled: bool) -> list[BaseRoute]:
-    """Return the routes of the demonstration page and of GraphiQL's files.
+    """Return the routes of the demonstration page, the documents and GraphiQL's files.
 
     GraphiQL's own page is no route: it is what the GraphQL endpoint answers a browser, see
     `app.transports.pages.graphiql.graphiql_page`.
@@ -32,6 +33,7 @@ def page_routes(enabled: bool) -> list[BaseRoute]:
         return []
     return [
         Route("/", _demo_page, methods=["GET"], name="demo"),
+        *document_routes(),
         Mount("/demo", RevalidatedFiles(_DEMO_FILES), name="demo-files"),
         Mount("/graphiql/assets", HashedFiles(GRAPHIQL_FILES), name="graphiql-files"),
     ]
