@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from app.errors import ConfigurationError
-from app.storage import embedded
+from app.storage import embedded, embedded_cluster, embedded_programs
 from app.storage.embedded import EmbeddedPostgres
 
 pytestmark = pytest.mark.anyio
@@ -151,7 +151,7 @@ async def test_a_path_too_long_or_too_odd_for_a_socket_is_no_hindrance(data_dir:
 async def test_a_log_that_grew_long_is_put_aside(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "_MAX_LOG_BYTES", 100)
+    monkeypatch.setattr(embedded_cluster, "_MAX_LOG_BYTES", 100)
     for _ in range(3):
         with EmbeddedPostgres(data_dir):
             pass
@@ -209,7 +209,7 @@ def test_a_server_that_does_not_start_says_why_and_holds_nothing(data_dir: Path)
 def test_a_platform_without_the_wheel_is_told_what_to_set(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "_PACKAGE", "no_such_package")
+    monkeypatch.setattr(embedded_programs, "_PACKAGE", "no_such_package")
     with pytest.raises(ConfigurationError, match=r"no embedded PostgreSQL .* WIDGETWIRE_DATABASE"):
         EmbeddedPostgres(data_dir).start()
 
@@ -221,7 +221,7 @@ def test_a_start_that_hangs_elsewhere_is_waited_for_and_then_reported(
     with first:
         service = _service(data_dir)
         _url(service)
-        monkeypatch.setattr(embedded, "_START_TIMEOUT_SECONDS", 0.1)
+        monkeypatch.setattr(embedded, "_LOCK_TIMEOUT_SECONDS", 0.1)
         with (
             first._starting(),
             pytest.raises(ConfigurationError, match="another process has been starting"),

