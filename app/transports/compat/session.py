@@ -8,11 +8,10 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, cast
+from typing import Final
 from uuid import uuid4
 
 from app.domain.channel import Channel, checked_client_id
@@ -27,6 +26,7 @@ from app.errors import (
     TokenExpired,
     WidgetwireError,
 )
+from app.services.closable import Closable
 from app.services.message_stream import MessageStream
 from app.services.messages import MessageService
 from app.services.presence import PresenceService
@@ -70,7 +70,7 @@ class CompatLimits:
     """More are refused: RATE_LIMITED."""
     result_bytes: int = 512 * 1024
     """The largest result sent; half of what may wait for a reader, by default."""
-    shutdown_seconds: float = 5.0
+    shutdown_seconds: float = 3.5
     """How long a shutdown waits for publishes to be acknowledged."""
 
 
@@ -104,6 +104,7 @@ class CompatSession:
         self._early: list[Publish | Search] = []
         self._connection: asyncio.Task[None] | None = None
         self._open_timer: asyncio.TimerHandle | None = None
+        self._expiry: asyncio.TimerHandle | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._outlet: Outlet
         self._viewer: Viewer
@@ -167,8 +168,9 @@ class CompatSession:
         self._stop()
 
     def _stop(self) -> None:
-        if self._open_timer is not None:
-            self._open_timer.cancel()
+        for timer in (self._open_timer, self._expiry):
+            if timer is not None:
+                timer.cancel()
         self._early.clear()
         self._searches.cancel()
         if self._connection is not None and self._connection is not asyncio.current_task():
@@ -219,13 +221,14 @@ class CompatSession:
             presence.join(self._channel)
             resources.callback(presence.leave, self._channel)
             counts = await presence.watch(self._viewer, self._channel)
-            count = await anext(counts)
+            resources.push_async_callback(counts.aclose)
+            count = await counts.__anext__()
             after = frame.after or f"@{stream.position}"
             self._outlet.send(
                 replies.open_frame(self._client_id, self._viewer.username, count, after)
             )
             self._outlet.send(replies.active_connections_frame(count))
-            resources.callback(self._expire_in_time().cancel)
+            self._expire_in_time()
             self._begin()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._tell_counts(counts))
@@ -248,23 +251,19 @@ class CompatSession:
             self._submit(frame)
         self._regulate()
 
-    def _expire_in_time(self) -> asyncio.TimerHandle:
-        expires_at = self._viewer.expires_at
-        left = _LONGEST_TIMER_SECONDS if expires_at is None else expires_at - time.time()
-        loop = asyncio.get_running_loop()
-        return loop.call_later(min(max(0, left), _LONGEST_TIMER_SECONDS), self._expire)
-
-    def _expire(self) -> None:
-        expires_at = self._viewer.expires_at
-        if expires_at is None or expires_at > time.time():
-            self._expire_in_time()
+    def _expire_in_time(self) -> None:
+        if self._viewer.expires_at is None:
             return
-        self._fail(TokenExpired("the token has expired"))
+        left = self._viewer.expires_at - time.time()
+        if left <= 0:
+            self._fail(TokenExpired("the token has expired"))
+            return
+        loop = asyncio.get_running_loop()
+        self._expiry = loop.call_later(min(left, _LONGEST_TIMER_SECONDS), self._expire_in_time)
 
-    async def _tell_counts(self, counts: AsyncIterator[int]) -> None:
-        async with aclosing(cast(AsyncGenerator[int, None], counts)):
-            async for count in counts:
-                self._outlet.send(replies.active_connections_frame(count))
+    async def _tell_counts(self, counts: Closable[int]) -> None:
+        async for count in counts:
+            self._outlet.send(replies.active_connections_frame(count))
 
     async def _deliver(self, stream: MessageStream) -> None:
         written = 0
