@@ -1,0 +1,60 @@
+"""The GraphQL clients that web developers use, against a real server."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.clients.script import Script
+from tests.served import Served
+
+
+@pytest.fixture
+def run(node_path: Path, npm_packages: Path, tmp_path: Path) -> Iterator[Callable[..., Script]]:
+    """Start a script of this directory."""
+    running: list[Script] = []
+
+    def start(name: str, url: str) -> Script:
+        script = Script(name, url, node_path, npm_packages, tmp_path)
+        running.append(script)
+        return script
+
+    yield start
+    for script in running:
+        script.close()
+
+
+@pytest.mark.parametrize("client", ["apollo", "urql"])
+def test_a_client_publishes_searches_and_subscribes(
+    client: str, serve: Callable[..., Served], run: Callable[..., Script]
+) -> None:
+    script = run(client, serve().url)
+    script.wait_for("DONE")
+    script.finish()
+
+
+@pytest.mark.parametrize("client", ["graphql-ws", "graphql-sse", "subscriptions-transport-ws"])
+@pytest.mark.parametrize("end", ["terminate", "kill"])
+def test_a_client_comes_back_after_a_restart(
+    client: str, end: str, serve: Callable[..., Served], run: Callable[..., Script]
+) -> None:
+    served = serve()
+    script = run(client, served.url)
+    script.wait_for("RESTART")
+    if end == "kill":
+        served.kill()
+    else:
+        served.terminate()
+        assert served.wait() == 0
+    serve("--port", served.url.rpartition(":")[2])
+    script.wait_for("DONE")
+    script.finish()
+
+
+def test_the_server_follows_graphql_over_http(
+    serve: Callable[..., Served], run: Callable[..., Script]
+) -> None:
+    script = run("audits", serve().url)
+    passed = script.wait_for(r"PASSED (\d+) OF (\d+)")
+    script.finish()
+    assert passed.groups() == ("61", "61")
