@@ -1,138 +1,68 @@
-"""The SQL of a search and the query language in memory mean the same."""
+"""Pages, groups and aggregates are those of the model, each in one statement."""
 
-import asyncio
 import re
-from collections.abc import Coroutine, Iterator
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
-from uuid import UUID
+from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.channel import Channel
-from app.domain.json_value import decode_json, encode_json
+from app.domain.json_value import decode_json
 from app.domain.message import Message
-from app.domain.query import FieldPath, MessageQuery, matches, parse_query
+from app.domain.query import FieldPath, MessageQuery, parse_query
 from app.errors import BadUserInput
 from app.storage import statements
-from app.storage.database import Database
 from app.storage.search import MAX_GROUP_MESSAGES, AggregateRow, GroupRow, MessageSearch
 from app.storage.statements import rendered
 from tests.domain.query import reference
 from tests.domain.query.reference import order_key
-from tests.domain.query.strategies import CHANNEL, fields, filters, messages, queries
-
-T = TypeVar("T")
-
-_INSERT = """
-    INSERT INTO messages (channel, sequence, id, client_id, created, username, data)
-    SELECT $1, * FROM unnest($2::bigint[], $3::uuid[], $4::text[], $5::bigint[], $6::text[],
-        $7::jsonb[])
-"""
+from tests.domain.query.strategies import CHANNEL, fields, messages, queries
+from tests.storage.stored import PROPERTY, VALUES, Stored, published, sequences
 
 
-class _Stored:
-    """A channel of the database that holds some messages and can be searched without a loop."""
-
-    def __init__(self, runner: asyncio.Runner, database: Database) -> None:
-        self._runner = runner
-        self.database = database
-        self.search = MessageSearch(database)
-
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return self._runner.run(coroutine)
-
-    def store(self, messages: list[Message]) -> None:
-        """Make these the channel's only messages."""
-        self.run(self.database.fetch("DELETE FROM messages WHERE channel = $1", CHANNEL.key))
-        self.run(store(self.database, CHANNEL, messages))
-
-
-async def store(database: Database, channel: Channel, messages: list[Message]) -> None:
-    """Insert messages as they are."""
-    columns = [
-        [message.sequence for message in messages],
-        [UUID(message.id) for message in messages],
-        [message.client_id for message in messages],
-        [message.created for message in messages],
-        [message.username for message in messages],
-        [message.data_json for message in messages],
-    ]
-    await database.fetch(_INSERT, channel.key, *columns)
-
-
-@pytest.fixture
-def stored(database_url: str) -> Iterator[_Stored]:
-    with asyncio.Runner() as runner:
-        database = runner.run(Database.connect(database_url, pool_size=1))
-        yield _Stored(runner, database)
-        runner.run(database.close())
-
-
-# The channel is emptied before each example, so that one database serves them all.
-_PROPERTY = settings(
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-
-
-@settings(_PROPERTY, max_examples=120)
-@given(st.data())
-def test_a_filter_selects_the_same_messages_in_sql_and_in_memory(
-    stored: _Stored, data: st.DataObject
-) -> None:
-    published = data.draw(messages())
-    stored.store(published)
-    for condition in data.draw(st.lists(filters(published), min_size=6, max_size=6)):
-        query = MessageQuery(filters=(condition,), limit=1000)
-        found = stored.run(stored.search.messages(CHANNEL, query))
-        expected = [message for message in published if matches(message, condition)]
-        assert _sequences(found) == _sequences(expected), condition
-        assert stored.run(stored.search.total_count(CHANNEL, query)) == len(expected)
-
-
-@settings(_PROPERTY, max_examples=60)
+@settings(PROPERTY, max_examples=80)
 @given(st.data())
 def test_a_page_has_the_order_of_jsonb_with_ties_in_publish_order(
-    stored: _Stored, data: st.DataObject
+    stored: Stored, data: st.DataObject
 ) -> None:
-    published = data.draw(messages())
-    stored.store(published)
-    for query in data.draw(st.lists(queries(published, grouped=False), min_size=6, max_size=6)):
+    drawn = data.draw(messages())
+    stored.store(drawn)
+    for query in data.draw(st.lists(queries(drawn, grouped=False), min_size=6, max_size=6)):
         found = stored.run(stored.search.messages(CHANNEL, query))
-        assert _sequences(found) == _sequences(reference.page(published, query)), query
+        assert sequences(found) == sequences(reference.page(drawn, query)), query
 
 
-@settings(_PROPERTY, max_examples=60)
+@settings(PROPERTY, max_examples=80)
 @given(st.data())
 def test_groups_their_messages_and_their_aggregates_are_those_of_the_model(
-    stored: _Stored, data: st.DataObject
+    stored: Stored, data: st.DataObject
 ) -> None:
-    published = data.draw(messages())
-    stored.store(published)
+    drawn = data.draw(messages())
+    stored.store(drawn)
     search = stored.search
-    for query in data.draw(st.lists(queries(published, grouped=True), min_size=3, max_size=3)):
-        expected = reference.groups(published, query)
+    for query in data.draw(st.lists(queries(drawn, grouped=True), min_size=3, max_size=3)):
+        expected = reference.groups(drawn, query)
         found = stored.run(search.groups(CHANNEL, query))
         assert [(_order_key(group.key_json), group.count) for group in found] == [
             (key, len(members)) for key, members in expected
         ]
-        everything = reference.chosen(published, query)
+        everything = reference.chosen(drawn, query)
         unpaged = MessageQuery(query.filters, limit=1000, group_by=query.group_by)
         assert stored.run(search.total_count(CHANNEL, query)) == len(
-            reference.groups(published, unpaged)
+            reference.groups(drawn, unpaged)
         )
 
         keys = [group.key_json for group in found]
         limit = data.draw(st.integers(0, 3))
         members = stored.run(search.group_messages(CHANNEL, query, keys, limit))
-        assert list(map(_sequences, members)) == [
-            _sequences(members[:limit]) for _, members in expected
+        assert list(map(sequences, members)) == [
+            sequences(members[:limit]) for _, members in expected
         ]
 
-        field = data.draw(fields(published))
+        field = data.draw(fields(drawn))
         aggregates = stored.run(search.group_aggregates(CHANNEL, query, keys, field))
         assert list(map(_comparable, aggregates)) == [
             reference.aggregate(members, field) for _, members in expected
@@ -141,8 +71,14 @@ def test_groups_their_messages_and_their_aggregates_are_those_of_the_model(
         assert _comparable(whole) == reference.aggregate(everything, field)
 
 
-def _sequences(messages: list[Message]) -> list[int | None]:
-    return [message.sequence for message in messages]
+def test_every_kind_of_value_sorts_as_the_model_does(stored: Stored) -> None:
+    drawn = published([*VALUES, *({"a": value} for value in VALUES)])
+    stored.store(drawn)
+    for field in (FieldPath("data"), FieldPath("data", ("a",))):
+        for descending in (False, True):
+            query = MessageQuery(sort_field=field, descending=descending, limit=1000)
+            found = stored.run(stored.search.messages(CHANNEL, query))
+            assert sequences(found) == sequences(reference.page(drawn, query))
 
 
 def _order_key(text: bytes | None) -> object:
@@ -164,40 +100,32 @@ _CHAT = [
 ]
 
 
-def _chat(created: list[int] | None = None) -> list[Message]:
+def _chat(created: Sequence[int] = (1, 2, 3, 4, 5)) -> list[Message]:
     return [
-        Message(
-            channel=CHANNEL,
-            sequence=sequence,
-            id=str(UUID(int=sequence)),
-            client_id="client",
-            created=created[sequence - 1] if created else 1000 + sequence,
-            username=None,
-            data_json=encode_json(data),
-        )
-        for sequence, data in enumerate(_CHAT, 1)
+        replace(message, created=moment)
+        for message, moment in zip(published(_CHAT), created, strict=True)
     ]
 
 
-def test_numbers_compare_with_numbers_only(stored: _Stored) -> None:
+def test_numbers_compare_with_numbers_only(stored: Stored) -> None:
     stored.store(_chat())
     query = parse_query(
         {"filters": [{"field": "data.score", "operator": "GT", "value": 55}], "limit": 10}
     )
-    assert _sequences(stored.run(stored.search.messages(CHANNEL, query))) == [2, 3]
+    assert sequences(stored.run(stored.search.messages(CHANNEL, query))) == [2, 3]
 
 
-def test_messages_come_back_as_they_were_published(stored: _Stored) -> None:
-    published = _chat()
-    stored.store(published)
+def test_messages_come_back_as_they_werepublished(stored: Stored) -> None:
+    drawn = _chat()
+    stored.store(drawn)
     found = stored.run(stored.search.messages(CHANNEL, MessageQuery()))
     assert [(message, message.data) for message in found] == [
         (replace(message, data_json=mine.data_json), message.data)
-        for message, mine in zip(published, found, strict=True)
+        for message, mine in zip(drawn, found, strict=True)
     ]
 
 
-def test_a_channel_finds_nothing_of_another(stored: _Stored) -> None:
+def test_a_channel_finds_nothing_of_another(stored: Stored) -> None:
     stored.store(_chat())
     elsewhere, query = Channel("project", "other"), parse_query({"groupBy": "data.liked"})
     search = stored.search
@@ -212,7 +140,7 @@ def test_a_channel_finds_nothing_of_another(stored: _Stored) -> None:
     ]
 
 
-def test_groups_come_largest_first_and_a_missing_value_counts_as_null(stored: _Stored) -> None:
+def test_groups_come_largest_first_and_a_missing_value_counts_as_null(stored: Stored) -> None:
     stored.store(_chat())
     query = parse_query({"groupBy": "data.liked"})
     # Two of null, the first message's missing one among them; ties in publish order.
@@ -225,16 +153,16 @@ def test_groups_come_largest_first_and_a_missing_value_counts_as_null(stored: _S
     keys = [group.key_json for group in stored.run(stored.search.groups(CHANNEL, by_key))]
     assert keys == [b"true", b"false", b"null"]
     members = stored.run(stored.search.group_messages(CHANNEL, by_key, keys, 1))
-    assert list(map(_sequences, members)) == [[2], [3], [1]]
+    assert list(map(sequences, members)) == [[2], [3], [1]]
 
 
-def test_equal_keys_are_one_group_shown_as_first_published(stored: _Stored) -> None:
+def test_equal_keys_are_one_group_shown_as_firstpublished(stored: Stored) -> None:
     stored.store(_chat())
     query = parse_query({"groupBy": "data.score"})
     assert stored.run(stored.search.groups(CHANNEL, query))[0] == GroupRow(b"55.5", 2)
 
 
-def test_an_aggregate_counts_what_is_there_and_sums_the_numbers(stored: _Stored) -> None:
+def test_an_aggregate_counts_what_is_there_and_sums_the_numbers(stored: Stored) -> None:
     stored.store(_chat())
     field = FieldPath("data", ("score",))
     assert stored.run(stored.search.aggregate(CHANNEL, MessageQuery(limit=1), field)) == (
@@ -242,7 +170,7 @@ def test_an_aggregate_counts_what_is_there_and_sums_the_numbers(stored: _Stored)
     )
 
 
-def test_a_sum_that_fits_no_double_is_null_and_its_average_need_not_be(stored: _Stored) -> None:
+def test_a_sum_that_fits_no_double_is_null_and_its_average_need_not_be(stored: Stored) -> None:
     largest = b"1.7976931348623157e308"
     stored.store([replace(message, data_json=largest) for message in _chat()])
     found = stored.run(stored.search.aggregate(CHANNEL, MessageQuery(), FieldPath("data")))
@@ -252,17 +180,17 @@ def test_a_sum_that_fits_no_double_is_null_and_its_average_need_not_be(stored: _
 @pytest.mark.parametrize("created", [[7, 7, 7, 7, 7], [7, 7, 8, 8, 8], [7, 8, 8, 8, 9]])
 @pytest.mark.parametrize(("offset", "limit"), [(0, 1), (0, 2), (1, 2), (3, 1), (4, 9), (5, 1)])
 def test_newest_first_keeps_publish_order_within_a_millisecond(
-    stored: _Stored, created: list[int], offset: int, limit: int
+    stored: Stored, created: list[int], offset: int, limit: int
 ) -> None:
-    published = _chat(created)
-    stored.store(published)
+    drawn = _chat(created)
+    stored.store(drawn)
     query = MessageQuery(descending=True, offset=offset, limit=limit)
     found = stored.run(stored.search.messages(CHANNEL, query))
-    expected = sorted(published, key=lambda message: -message.created)[offset : offset + limit]
-    assert _sequences(found) == _sequences(expected)
+    expected = sorted(drawn, key=lambda message: -message.created)[offset : offset + limit]
+    assert sequences(found) == sequences(expected)
 
 
-def test_the_newest_page_of_a_long_channel_reads_no_more_than_the_page(stored: _Stored) -> None:
+def test_the_newest_page_of_a_long_channel_reads_no_more_than_the_page(stored: Stored) -> None:
     stored.run(
         stored.database.fetch(
             "INSERT INTO messages (channel, sequence, id, client_id, created, data) "
@@ -281,7 +209,7 @@ def test_the_newest_page_of_a_long_channel_reads_no_more_than_the_page(stored: _
         assert max(rows) <= 20, plan
 
 
-def test_a_page_of_nothing_asks_nothing(stored: _Stored) -> None:
+def test_a_page_of_nothing_asks_nothing(stored: Stored) -> None:
     nothing = MessageSearch(None)  # type: ignore[arg-type]  # it would be asked otherwise
     assert stored.run(nothing.messages(CHANNEL, MessageQuery(limit=0))) == []
     grouped = MessageQuery(limit=0, group_by=FieldPath("data"))
@@ -290,13 +218,13 @@ def test_a_page_of_nothing_asks_nothing(stored: _Stored) -> None:
     assert stored.run(nothing.group_aggregates(CHANNEL, grouped, [], FieldPath("data"))) == []
 
 
-def test_the_messages_of_all_groups_together_are_bounded(stored: _Stored) -> None:
+def test_the_messages_of_all_groups_together_are_bounded(stored: Stored) -> None:
     query, keys = MessageQuery(group_by=FieldPath("data")), [b"1"] * 101
     with pytest.raises(BadUserInput, match=r"^101 groups of up to 100 messages are asked for, at"):
         stored.run(stored.search.group_messages(CHANNEL, query, keys, MAX_GROUP_MESSAGES // 100))
 
 
-def test_the_largest_query_is_answered(stored: _Stored) -> None:
+def test_the_largest_query_is_answered(stored: Stored) -> None:
     stored.store(_chat())
     path = "data." + ".".join(["a"] * 31)
     operand = ["x" * 50] * 1000
