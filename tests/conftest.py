@@ -6,11 +6,14 @@ each test that asks: https://www.postgresql.org/docs/current/manage-ag-templated
 
 import asyncio
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 import asyncpg
 import pytest
@@ -23,6 +26,15 @@ from tests.served import Served
 
 _TEMPLATE = "widgetwire_template"
 _names = (f"widgetwire_test_{number}" for number in count(1))
+
+
+def pytest_configure() -> None:
+    """Let SIGTERM (of `timeout`, of a CI that gives up) end the session as Ctrl+C does."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
 
 
 @pytest.fixture(scope="session")
