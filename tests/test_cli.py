@@ -1,0 +1,168 @@
+"""The command line, run as people run it: a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import jwt
+import pytest
+
+from app import __version__
+from app.domain.viewer import Permission
+from app.transports.auth import Authenticator, VerificationKey
+from tests.served import Served
+
+SECRET = "a secret of thirty-two bytes, at least"
+
+
+def _widgetwire(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("WIDGETWIRE_")
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "app", *arguments],
+        cwd=Path(__file__).parents[1],
+        env=environment | {f"WIDGETWIRE_{name}": value for name, value in settings.items()},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_version_prints_the_version() -> None:
+    assert _widgetwire("version").stdout == f"{__version__}\n"
+
+
+def test_schema_prints_the_sdl() -> None:
+    printed = _widgetwire("schema")
+    assert printed.returncode == 0
+    assert "type Subscription {" in printed.stdout
+
+
+def test_config_prints_value_meaning_and_changed_defaults_with_secrets_masked() -> None:
+    printed = _widgetwire("config", JWT_SECRET=SECRET, PORT="9000", PROT="1")
+    assert printed.returncode == 0
+    assert "WIDGETWIRE_PORT=9000\n    TCP port; 0 lets the system choose one (default: 8000)" in (
+        printed.stdout
+    )
+    assert "WIDGETWIRE_JWT_SECRET=(set)\n" in printed.stdout
+    assert SECRET not in printed.stdout + printed.stderr
+    assert "did you mean WIDGETWIRE_PORT?" in printed.stderr
+
+
+def test_config_json_is_one_array() -> None:
+    settings = json.loads(_widgetwire("config", "--json", GRAPHIQL="off").stdout)
+    graphiql = next(one for one in settings if one["variable"] == "WIDGETWIRE_GRAPHIQL")
+    assert (graphiql["value"], graphiql["default"]) == (False, True)
+    assert graphiql["meaning"]
+
+
+@pytest.mark.parametrize("command", ["serve", "config", "migrate", "token"])
+def test_wrong_settings_are_a_line_each_and_exit_code_2(command: str) -> None:
+    printed = _widgetwire(command, PORT="x", ANONYMOUS="y")
+    assert printed.returncode == 2
+    assert printed.stdout == ""
+    assert printed.stderr.splitlines() == [
+        "widgetwire: WIDGETWIRE_PORT: expected a whole number from 0 to 65535, got 'x'",
+        "widgetwire: WIDGETWIRE_ANONYMOUS: expected one of allow, read, deny, got 'y'",
+    ]
+
+
+def test_a_key_that_cannot_be_used_is_told_at_start() -> None:
+    pem = "-----BEGIN PUBLIC KEY-----\nabc\n-----END PUBLIC KEY-----"
+    printed = _widgetwire("serve", JWT_PUBLIC_KEY=pem)
+    assert printed.returncode == 2
+    assert "expected an RSA (2048 bits or more), EC P-256 or Ed25519 public key" in printed.stderr
+
+
+def test_token_signs_what_the_service_accepts() -> None:
+    printed = _widgetwire(
+        *("token", "--sub", "u1", "--username", "Ada", "--project", "P1", "--project", "P2"),
+        *("--permission", "search", "--permission", "admin", "--expires-in", "60"),
+        JWT_SECRET=SECRET,
+    )
+    assert printed.returncode == 0, printed.stderr
+    token = printed.stdout.strip()
+    viewer = Authenticator(VerificationKey.from_secret(SECRET)).viewer(token)
+    assert (viewer.subject, viewer.username) == ("u1", "Ada")
+    assert viewer.projects == frozenset({"P1", "P2"})
+    assert viewer.permissions == frozenset({Permission.SEARCH, Permission.ADMIN})
+    claims = jwt.decode(token, SECRET, algorithms=["HS256"])
+    assert claims["exp"] == claims["iat"] + 60
+
+
+@pytest.mark.parametrize(
+    ("settings", "arguments", "text"),
+    [
+        ({}, (), "WIDGETWIRE_JWT_SECRET: expected at least 32 bytes to sign with, got nothing"),
+        ({"JWT_PUBLIC_KEY": "-----BEGIN PUBLIC KEY-----"}, (), "cannot sign"),
+        ({"JWT_SECRET": SECRET}, ("--sub", ""), "claim 'sub'"),
+    ],
+)
+def test_token_says_why_it_cannot_sign(
+    settings: dict[str, str], arguments: tuple[str, ...], text: str
+) -> None:
+    printed = _widgetwire("token", *arguments, **settings)
+    assert printed.returncode == 2
+    assert text in printed.stderr
+    assert "Traceback" not in printed.stderr
+
+
+def test_serve_refuses_an_old_schema_with_the_command_to_run(empty_database_url: str) -> None:
+    printed = _widgetwire("serve", "--port", "0", DATABASE_URL=empty_database_url)
+    assert printed.returncode == 2
+    assert "run `widgetwire migrate`, or `widgetwire serve --migrate`" in printed.stderr
+    assert "Traceback" not in printed.stderr
+
+
+def test_migrate_makes_it_fit_and_may_be_repeated(
+    empty_database_url: str, serve: Callable[..., Served]
+) -> None:
+    for _ in range(2):
+        printed = _widgetwire("migrate", DATABASE_URL=empty_database_url)
+        assert (printed.returncode, printed.stdout) == (0, "the schema is up to date\n")
+    served = serve(database_url=empty_database_url)
+    assert httpx.get(f"{served.url}/healthz/ready").json()["status"] == "ready"
+
+
+def test_serve_migrates_when_it_is_told_to(
+    empty_database_url: str, serve: Callable[..., Served]
+) -> None:
+    served = serve("--migrate", database_url=empty_database_url)
+    assert httpx.get(f"{served.url}/healthz/live").status_code == 200
+    served.terminate()
+    assert served.wait() == 0
+
+
+def test_a_database_that_is_not_there_is_a_line_and_exit_code_2() -> None:
+    printed = _widgetwire("serve", DATABASE_URL="postgresql://127.0.0.1:1/none", PORT="0")
+    assert printed.returncode == 2
+    assert "Traceback" not in printed.stderr
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_serve_runs_whole_on_its_embedded_database_and_ends_with_exit_code_0(
+    serve: Callable[..., Served], tmp_path: Path, workers: str
+) -> None:
+    for _ in range(2):  # the second start finds the first one's data
+        served = serve("--workers", workers, database_url=None, WIDGETWIRE_DATA_DIR=str(tmp_path))
+        assert httpx.get(f"{served.url}/healthz/ready").json()["status"] == "ready"
+        served.terminate()
+        assert served.wait(10) == 0
+        assert "Traceback" not in served.output
+    assert not (tmp_path / "postgres" / "postmaster.pid").exists()
+
+
+def test_sigterm_while_it_starts_is_an_end_too(
+    serve: Callable[..., Served], tmp_path: Path
+) -> None:
+    served = serve(wait=False, database_url=None, WIDGETWIRE_DATA_DIR=str(tmp_path))
+    served.wait_for_output("making a database")
+    served.terminate()
+    assert served.wait(10) == 0
+    assert "Traceback" not in served.output
