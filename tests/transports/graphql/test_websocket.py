@@ -1,0 +1,101 @@
+"""The WebSocket endpoint over a real server and a real client."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Route, WebSocketRoute
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Origin, Subprotocol
+
+from app.transports.graphql.http import GraphQLHttp
+from app.transports.graphql.websocket import GraphQLSocket
+from app.transports.origins import OriginPolicy
+from tests.transports.graphql.sample import Sample, viewer_of
+
+pytestmark = pytest.mark.anyio
+
+TRANSPORT, LEGACY = Subprotocol("graphql-transport-ws"), Subprotocol("graphql-ws")
+
+
+@asynccontextmanager
+async def serving() -> AsyncIterator[tuple[Sample, str]]:
+    sample = Sample()
+    sockets = GraphQLSocket(
+        sample.executor, viewer_of, sample.context, OriginPolicy(["https://video.example"])
+    )
+    http = GraphQLHttp(sample.executor, viewer_of, sample.context)
+    routes = [Route("/graphql", http), WebSocketRoute("/graphql", sockets)]
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(
+        uvicorn.Config(
+            Starlette(routes=routes),
+            ws="websockets-sansio",
+            lifespan="off",
+            log_level="critical",
+        )
+    )
+    running = asyncio.create_task(server.serve(sockets=[listening]))
+    try:
+        yield sample, f"ws://127.0.0.1:{listening.getsockname()[1]}/graphql"
+    finally:
+        server.should_exit = True
+        await running
+
+
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [
+        ([TRANSPORT], TRANSPORT),
+        ([LEGACY], LEGACY),
+        ([LEGACY, TRANSPORT], TRANSPORT),
+        ([Subprotocol("soap"), LEGACY], LEGACY),
+    ],
+)
+async def test_the_newer_subprotocol_is_preferred(
+    offered: list[Subprotocol], chosen: Subprotocol
+) -> None:
+    async with serving() as (sample, url), connect(url, subprotocols=offered) as client:
+        assert client.subprotocol == chosen
+        await client.send('{"type":"connection_init"}')
+        assert json.loads(await client.recv()) == {"type": "connection_ack"}
+        await client.close()
+        async with asyncio.timeout(5):
+            while not sample.contexts[0].closed:  # noqa: ASYNC110 - no event tells
+                await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("offered", [None, [Subprotocol("soap")]])
+async def test_without_a_known_subprotocol_the_socket_is_closed(
+    offered: list[Subprotocol] | None,
+) -> None:
+    async with serving() as (_, url), connect(url, subprotocols=offered) as client:
+        with pytest.raises(ConnectionClosed) as closed:
+            await client.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4406
+
+
+async def test_pages_of_foreign_origins_are_refused() -> None:
+    async with serving() as (_, url):
+        with pytest.raises(InvalidStatus):
+            await connect(url, subprotocols=[TRANSPORT], origin=Origin("https://evil.example"))
+        client = await connect(
+            url, subprotocols=[TRANSPORT], origin=Origin("https://video.example")
+        )
+        await client.close()
+
+
+async def test_a_binary_message_closes_with_a_reason() -> None:
+    async with serving() as (_, url), connect(url, subprotocols=[TRANSPORT]) as client:
+        await client.send(b"binary")
+        with pytest.raises(ConnectionClosed) as closed:
+            await client.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4400
