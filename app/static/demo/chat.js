@@ -1,5 +1,5 @@
 /** A chat on the legacy API: what is said is stored, and reaches every page at once. */
-export function openChat(channel, { show, state }) {
+export function openChat(channel, { history, show, state }) {
   const socket = new c8PlayerApi.webSocket({ persistent: true, ...channel });
 
   socket.onMessage = (message) => show(message);
@@ -8,7 +8,7 @@ export function openChat(channel, { show, state }) {
     state("");
     socket.search({
       query: { sortField: "created", sortOrder: "desc", limit: 30 },
-      success: (found) => found.resultSet.reverse().forEach(show),
+      success: (found) => history(found.resultSet.reverse()),
       error: (error) => state(error.message),
     });
   };

@@ -109,7 +109,14 @@ function chat() {
     if (follows) log.scrollTop = log.scrollHeight;
   };
 
-  const { say } = openChat({ project, widget, token: token ?? undefined }, { show, state });
+  const history = (messages) => {
+    messages.forEach(show);
+    // Read out from here on: what is new, not all that was said before.
+    log.setAttribute("aria-live", "polite");
+  };
+
+  const channel = { project, widget, token: token ?? undefined };
+  const { say } = openChat(channel, { history, show, state });
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const field = form.elements.text;

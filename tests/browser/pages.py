@@ -1,0 +1,68 @@
+"""Pages of a real Chromium that reach one origin and no other."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from playwright.sync_api import Browser, BrowserContext, Route, sync_playwright
+
+__all__ = ["Visitor", "chromium"]
+
+_FLAGS: Final = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+class Visitor:
+    """One person's browser profile.
+
+    Args:
+        browser: the Chromium it lives in.
+        origin: `http://host:port`; requests to anywhere else are aborted and remembered.
+        options: of Playwright's `new_context`.
+    """
+
+    def __init__(self, browser: Browser, origin: str, **options: object) -> None:
+        self.context: BrowserContext = browser.new_context(**options)  # type: ignore[arg-type]
+        self.elsewhere: list[str] = []
+        """Addresses of other hosts that a page asked for."""
+        self.problems: list[str] = []
+        """Errors on the console (a refused policy is one) and uncaught exceptions."""
+        self._origin = origin
+        self.context.route("**/*", self._route)
+        self.context.on(
+            "console",
+            lambda message: self.problems.append(message.text) if message.type == "error" else None,
+        )
+        self.context.on("weberror", lambda error: self.problems.append(str(error.error)))
+
+    def _route(self, route: Route) -> None:
+        address = route.request.url
+        if address.startswith((f"{self._origin}/", "data:", "blob:")):
+            route.continue_()
+        else:
+            self.elsewhere.append(address)
+            route.abort()
+
+    def expect_calm(self) -> None:
+        """Assert that no other host was asked for anything, and that nothing went wrong."""
+        assert self.elsewhere == []
+        assert self.problems == []
+
+
+@contextmanager
+def chromium(executable: Path) -> Iterator[Browser]:
+    """Run a headless browser."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=list(_FLAGS))
+        try:
+            yield browser
+        finally:
+            browser.close()
