@@ -49,13 +49,17 @@ class Keepalive:
         )
         self._slots: tuple[set[Pinged], ...] = tuple(set() for _ in range(_SLOTS))
         self._visited = 0
-        self._filled = 0
+        self._added = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, connection: Pinged) -> set[Pinged]:
-        """Visit `connection` from now on, until it is discarded from the set returned."""
-        self._filled = (self._filled + 1) % _SLOTS
-        slot = self._slots[self._filled]
+        """Visit `connection` from now on, until it is discarded from the set returned.
+
+        The first visit comes after half an interval to a whole one: connections that
+        came at once are spread, and none is pinged when it has only begun.
+        """
+        self._added = (self._added + 1) % (_SLOTS // 2)
+        slot = self._slots[(self._visited - self._added) % _SLOTS]
         if self._tick_seconds:
             slot.add(connection)
             if self._timer is None:

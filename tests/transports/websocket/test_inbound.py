@@ -4,7 +4,7 @@ import contextlib
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.transports.websocket.frames import Opcode
@@ -46,6 +46,7 @@ def conversations(draw: st.DrawFn) -> tuple[bytes, list[Event]]:
     return stream, events
 
 
+@settings(deadline=None)  # Other tests may hold the machine.
 @given(conversations(), st.data())
 def test_however_a_stream_is_cut_its_messages_are_the_same(
     conversation: tuple[bytes, list[Event]], data: st.DataObject
@@ -56,6 +57,7 @@ def test_however_a_stream_is_cut_its_messages_are_the_same(
     assert read(stream, list(range(len(stream)))) == events
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400), st.lists(st.integers(0, 400), max_size=5))
 def test_random_bytes_end_in_nothing_but_a_frame_error(stream: bytes, cuts: list[int]) -> None:
     with contextlib.suppress(FrameError):

@@ -98,6 +98,13 @@ async def serving(endpoint: Endpoint, **settings: Any) -> AsyncIterator[tuple[uv
         await running
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for what no event tells, for at most 10 s."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - uvicorn's sets have no event
+            await asyncio.sleep(0.005)
+
+
 class Wire:
     """A connection whose handshake is done."""
 
