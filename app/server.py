@@ -132,6 +132,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        _logger.info("this process serves")
         self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -140,6 +141,7 @@ class _Server(uvicorn.Server):
         last = threading.Timer(grace + _LIFESPAN_SECONDS + 0.5, _abandon)
         last.daemon = True
         last.start()
+        _logger.info("shutting down with %d connections", len(self.server_state.connections))
         try:
             for server in self.servers:
                 server.close()
