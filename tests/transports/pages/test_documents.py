@@ -1,0 +1,77 @@
+"""The documents as pages."""
+
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+import app.transports.pages.documents as documents_module
+from app.transports.pages.documents import document_routes
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of documents in the place of docs/."""
+    monkeypatch.setattr(documents_module, "_directory", lambda: tmp_path)
+    return tmp_path
+
+
+async def _get(path: str) -> httpx.Response:
+    transport = httpx.ASGITransport(Starlette(routes=document_routes()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        return await client.get(path)
+
+
+async def test_the_index_lists_every_document_by_its_title(documents: Path) -> None:
+    """Folders included; other files are not documents."""
+    (documents / "decisions").mkdir()
+    (documents / "ONE.md").write_text("# The <first>\n")
+    (documents / "decisions" / "0001-two.md").write_text("Text before\n\n# The second\n")
+    (documents / "figure.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    index = (await _get("/docs/")).text
+    listed = re.findall(r'<li><a href="(.*?)">(.*?)</a>', index)
+    assert listed == [
+        ("ONE.md", "The &lt;first&gt;"),
+        ("decisions/0001-two.md", "The second"),
+    ]
+
+
+async def test_a_document_is_rendered_and_its_markup_is_not_trusted(documents: Path) -> None:
+    """Raw HTML and script addresses stay text."""
+    (documents / "A.md").write_text(
+        "# Title & more\n\n| a | b |\n| - | - |\n| 1 | 2 |\n\n"
+        "<script>alert(1)</script>\n\n[x](javascript:alert(1))\n\n`$title $5`\n"
+    )
+    page = (await _get("/docs/A.md")).text
+    assert "<title>Title &amp; more · Widgetwire</title>" in page
+    assert "<td>1</td>" in page
+    assert "<script" not in page
+    assert 'href="javascript' not in page
+    # A dollar sign in a document is no placeholder of the page.
+    assert "<code>$title $5</code>" in page
+
+
+async def test_images_of_documents_are_served_and_other_files_are_not(documents: Path) -> None:
+    """A plot in a document shows; a source beside it does not."""
+    (documents / "figure.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    (documents / "notes.txt").write_text("private")
+    (documents / "out.md").symlink_to("/etc/hostname")
+    assert (await _get("/docs/figure.svg")).headers["content-type"] == "image/svg+xml"
+    assert (await _get("/docs/notes.txt")).status_code == 404
+    assert (await _get("/docs/out.md")).status_code == 404
+
+
+async def test_without_documents_the_index_says_so(documents: Path) -> None:
+    """An installation may leave them out."""
+    assert "holds none" in (await _get("/docs/")).text
+
+
+async def test_docs_without_a_slash_leads_to_the_index(documents: Path) -> None:
+    """The links of the index are relative to it."""
+    answer = await _get("/docs")
+    assert answer.status_code == 307
+    assert answer.headers["location"] == "/docs/"
