@@ -69,13 +69,13 @@ def template_database(postgres: EmbeddedPostgres) -> str:
 @pytest.fixture
 def empty_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
     """The address of a database without any table."""
-    yield from _database(postgres, "template1")
+    yield from cloned(postgres, "template1")
 
 
 @pytest.fixture
 def database_url(postgres: EmbeddedPostgres, template_database: str) -> Iterator[str]:
     """The address of a migrated database that is this test's own."""
-    yield from _database(postgres, template_database)
+    yield from cloned(postgres, template_database)
 
 
 @pytest.fixture
@@ -131,7 +131,8 @@ def npm_packages(node_path: Path) -> Path:
     return installed_packages(Path(__file__).parent / "clients" / "package.json")
 
 
-def _database(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
+def cloned(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
+    """Yield the address of a clone of a database, and drop it; for fixtures of any scope."""
     name = next(_names)
     _execute(postgres.url, f"CREATE DATABASE {name} TEMPLATE {template}")
     yield _of(postgres.url, name)

@@ -1,0 +1,26 @@
+"""Two processes on one database, shared by all tests that leave them as they were."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from app.storage.embedded import EmbeddedPostgres
+from tests.conftest import cloned
+from tests.served import Served
+
+
+@pytest.fixture(scope="package")
+def pair(postgres: EmbeddedPostgres, template_database: str) -> Iterator[tuple[Served, Served]]:
+    """Two services that know of each other through their database only.
+
+    Each test uses a channel of its own (`Widget.new()`).
+    """
+    for url in cloned(postgres, template_database):
+        first, second = Served(url, {}, ()), Served(url, {}, ())
+        try:
+            first.wait_until_ready()
+            second.wait_until_ready()
+            yield first, second
+        finally:
+            second.close()
+            first.close()
