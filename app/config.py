@@ -7,30 +7,24 @@ Owns names, bounds, defaults and meanings; `widgetwire config` prints them from 
 import difflib
 import os
 import re
-import types
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal, Self, Union, get_args, get_origin
-from urllib.parse import urlsplit
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from platformdirs import user_data_dir
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.errors import ConfigurationError, shown
+from app.config_words import PREFIX, printable, problem
+from app.errors import ConfigurationError
 
 __all__ = ["PREFIX", "SettingDescription", "Settings", "broadcast_scheme", "unknown_variables"]
-
-PREFIX: Final = "WIDGETWIRE_"
 
 _BROADCAST_SCHEMES: Final = ("postgres", "memory")
 _DATABASE_SCHEMES: Final = ("postgresql", "postgres")
 _MIN_SECRET_BYTES: Final = 32
 _MIB: Final = 1024 * 1024
-_SECRETS: Final = frozenset({"jwt_secret", "jwt_public_key", "database_url", "broadcast_url"})
 
 
 def _number(default: float, least: float, most: float, meaning: str) -> Any:
@@ -210,7 +204,7 @@ class Settings(BaseSettings):
             super().__init__(**values)
         except ValidationError as error:
             # `from None`: pydantic's text holds the input, secrets included.
-            lines = [_problem(type(self), details) for details in error.errors()]
+            lines = [problem(type(self).model_fields, details) for details in error.errors()]
             raise ConfigurationError("\n".join(lines)) from None
         if os.environ.get(f"{PREFIX}JWKS_URL"):
             raise ConfigurationError(
@@ -319,8 +313,8 @@ class Settings(BaseSettings):
         return [
             SettingDescription(
                 variable=PREFIX + name.upper(),
-                value=_printable(name, getattr(self, name)),
-                default=_printable(name, field.get_default(call_default_factory=True)),
+                value=printable(name, getattr(self, name)),
+                default=printable(name, field.get_default(call_default_factory=True)),
                 meaning=field.description or "",
             )
             for name, field in type(self).model_fields.items()
@@ -340,54 +334,3 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
             hint = f"; did you mean {close[0]}?" if close else ""
             warnings.append(f"{variable} is not a setting and has no effect{hint}")
     return warnings
-
-
-def _printable(name: str, value: object) -> str | int | float | bool | None:
-    if value is None:
-        return None
-    if name in {"database_url", "broadcast_url"}:
-        return _without_password(str(value))
-    if name in _SECRETS:
-        return "(set)"
-    if isinstance(value, tuple):
-        return ",".join(value)
-    return value if isinstance(value, int | float) else str(value)
-
-
-def _without_password(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "(set)"
-    # Query parameters may hold a password too.
-    host = parts.netloc.rpartition("@")[2]
-    user = f"{parts.username}:***@" if parts.username else ""
-    hidden = "?***" if parts.query else ""
-    return f"{parts.scheme}://{user}{host}{parts.path}{hidden}" if parts.netloc else url
-
-
-def _problem(settings: type[Settings], details: ErrorDetails) -> str:
-    name = str(details["loc"][0]) if details["loc"] else ""
-    field = settings.model_fields.get(name)
-    if field is None:
-        return f"{name}: expected the name of a setting"
-    raised = details.get("ctx", {}).get("error")
-    expected = str(raised) if isinstance(raised, ValueError) else _expected(field)
-    came = details["input"]
-    got = "a value that is not shown" if name in _SECRETS else shown(came)
-    return f"{PREFIX}{name.upper()}: expected {expected}, got {got}"
-
-
-def _expected(field: FieldInfo) -> str:
-    kind: Any = field.annotation
-    if get_origin(kind) in {Union, types.UnionType}:
-        kind = next(part for part in get_args(kind) if part is not type(None))
-    if get_origin(kind) is Literal:
-        return "one of " + ", ".join(get_args(kind))
-    if kind is bool:
-        return "true or false"
-    if kind in {int, float}:
-        bounds = {type(part).__name__: part for part in field.metadata}
-        text = "a whole number" if kind is int else "a number"
-        return f"{text} from {bounds['Ge'].ge} to {bounds['Le'].le}"
-    return "a path" if kind is Path else "text"
