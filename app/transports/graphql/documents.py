@@ -35,7 +35,6 @@ from app.transports.graphql.limits import DocumentLimits, check_limits
 
 __all__ = ["Documents", "Operation"]
 
-_MAX_KEPT_DOCUMENTS: Final = 1_000
 _MAX_KEPT_CHARACTERS: Final = 512 * 1024
 """Of all kept texts together: a parsed document takes about a hundred times its text."""
 
@@ -65,11 +64,18 @@ class Documents:
     Args:
         schema: what the documents are validated against.
         limits: what a document may hold.
+        cache_size: documents kept at most.
     """
 
-    def __init__(self, schema: strawberry.Schema, limits: DocumentLimits | None = None) -> None:
+    def __init__(
+        self,
+        schema: strawberry.Schema,
+        limits: DocumentLimits | None = None,
+        cache_size: int = 1_000,
+    ) -> None:
         self._schema: GraphQLSchema = schema._schema
         self._limits = limits or DocumentLimits()
+        self._cache_size = cache_size
         self._kept: OrderedDict[str, _Document] = OrderedDict()
         self._kept_characters = 0
 
@@ -109,7 +115,7 @@ class Documents:
     def _keep(self, query: str, document: _Document) -> None:
         self._kept[query] = document
         self._kept_characters += document.characters
-        while len(self._kept) > _MAX_KEPT_DOCUMENTS or self._kept_characters > _MAX_KEPT_CHARACTERS:
+        while len(self._kept) > self._cache_size or self._kept_characters > _MAX_KEPT_CHARACTERS:
             _, dropped = self._kept.popitem(last=False)
             self._kept_characters -= dropped.characters
 

@@ -82,7 +82,8 @@ def _told(error: Exception, request_code: ErrorCode) -> tuple[str, ErrorCode]:
         # During execution, graphql-core gives its complaints about arguments a place in the
         # document; one without is about what a resolver returned: our own mistake.
         return _masked(cause)
-    return error.message, request_code
+    # graphql-core speaks of Python's None where the client wrote null.
+    return error.message.replace("not to be None.", "not to be null."), request_code
 
 
 def _cause(error: Exception) -> Exception:

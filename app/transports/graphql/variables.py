@@ -10,12 +10,12 @@ from decimal import Decimal
 from typing import Any
 
 from graphql import (
-    GraphQLFloat,
     GraphQLInputObjectType,
     GraphQLInputType,
-    GraphQLInt,
     GraphQLList,
     GraphQLNonNull,
+    GraphQLScalarType,
+    is_specified_scalar_type,
 )
 
 __all__ = ["plain_numbers"]
@@ -24,7 +24,7 @@ __all__ = ["plain_numbers"]
 def plain_numbers(
     variables: Mapping[str, Any], types: Mapping[str, GraphQLInputType]
 ) -> dict[str, Any]:
-    """Return the variables with each Decimal at an Int or Float made an int or float.
+    """Return the variables with each Decimal outside our own scalars made an int or float.
 
     Everything else is passed on as it came, for graphql-core to judge. The depth is that of
     the decoded JSON, which its decoder bounds.
@@ -45,7 +45,9 @@ def _plain(value: Any, type_: Any) -> Any:
     if isinstance(value, Decimal):
         while isinstance(type_, GraphQLList | GraphQLNonNull):
             type_ = type_.of_type  # GraphQL takes one value for a list of one.
-        return _number(value) if type_ in (GraphQLInt, GraphQLFloat) else value
+        # Our own scalars take it exactly; to all others it is a number like any other.
+        exact = isinstance(type_, GraphQLScalarType) and not is_specified_scalar_type(type_)
+        return value if exact else _number(value)
     if isinstance(type_, GraphQLList):
         if isinstance(value, list):
             return [_plain(item, type_.of_type) for item in value]

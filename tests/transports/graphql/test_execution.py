@@ -105,6 +105,25 @@ async def test_a_missing_variable_is_the_clients_mistake() -> None:
     assert failure.value.errors[0]["extensions"]["code"] == "BAD_USER_INPUT"
 
 
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ('{"n": null}', "not to be null."),
+        ('{"n": {"a": 1.5}}', "Int cannot represent non-integer value"),
+    ],
+)
+async def test_errors_speak_of_json(variables: str, told: str) -> None:
+    with pytest.raises(RequestRefused) as failure:
+        await execute("query($n: Int!) { count(number: $n) }", variables)
+    assert told in failure.value.errors[0]["message"]
+
+
+async def test_a_fraction_is_no_string() -> None:
+    with pytest.raises(RequestRefused) as failure:
+        await execute("query($n: String!) { hello(name: $n) }", '{"n": 1.5}')
+    assert failure.value.errors[0]["message"].endswith("non string value: 1.5")
+
+
 async def test_a_null_where_a_default_was_meant_is_the_clients_mistake() -> None:
     answer = await execute("query($n: Int = 1) { count(number: $n) }", '{"n": null}')
     assert answer["data"] is None
