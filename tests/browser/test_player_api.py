@@ -376,7 +376,7 @@ def test_a_players_own_api_is_extended(serve: Serve, context: BrowserContext) ->
     assert widget.said.count(["ours"]) == 1
     assert widget.said.count(["theirs"]) == 2
     added = widget.value("Object.getOwnPropertyNames(window).filter((name) => !before.has(name))")
-    assert added == ["socket", "before"] or set(added) <= {"socket", "before"}
+    assert set(added) <= {"socket", "before"}
 
 
 def test_the_script_adds_one_global(serve: Serve, context: BrowserContext) -> None:
@@ -388,7 +388,7 @@ def test_the_script_adds_one_global(serve: Serve, context: BrowserContext) -> No
         code="var after = Object.getOwnPropertyNames(window);",
     )
     added = widget.value("after.filter((name) => !before.includes(name))")
-    assert added == ["c8PlayerApi"] or set(added) == {"c8PlayerApi", "after"}
+    assert set(added) == {"c8PlayerApi", "after"}
 
 
 def test_several_widgets_in_one_page(serve: Serve, context: BrowserContext) -> None:
@@ -429,6 +429,7 @@ def test_a_hidden_page_closes_and_comes_back_from_the_cache(
     two.says("Socket Con. Open!", times=2)
     two.says({"missed": True})
     assert two.heard() == [{"missed": True}]
+    one.says(2, times=2)
     two.page.goto("about:blank")
     one.says(1, times=3)
 
