@@ -125,7 +125,9 @@ class Process:
                 tokens=settings.max_query_tokens,
                 depth=settings.max_query_depth,
                 aliases=settings.max_query_aliases,
+                root_fields=settings.max_query_aliases,
             ),
+            settings.document_cache_size,
         )
 
         def context(viewer: Viewer, _connection: bool) -> Context:

@@ -99,6 +99,10 @@ class Hub:
         assert feed.position is not None
         return feed.position
 
+    def join_open(self, channel: Channel, subscriber: Subscriber) -> None:
+        """Join a channel that somebody else has joined: at once, without a gap between them."""
+        self._feeds[channel].subscribers[subscriber] = None
+
     def leave(self, channel: Channel, subscriber: Subscriber) -> None:
         """Deliver no more. Idempotent."""
         feed = self._feeds.get(channel)

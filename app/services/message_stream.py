@@ -7,16 +7,18 @@ reached the present, messages are queued as they come, up to a bound.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from typing import Final
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay
 from tenacity.wait import wait_random_exponential
 
+from app.delivery.fanout import Encode, FanOut, Member
 from app.delivery.feed import History
 from app.delivery.hub import Hub
 from app.domain.channel import Channel
 from app.domain.message import Message
+from app.domain.query import Filter, compile_filter
 from app.errors import SubscriberTooSlow, Unavailable
 
 __all__ = ["MessageStream"]
@@ -33,31 +35,35 @@ _PATIENCE_SECONDS: Final = 30.0
 class MessageStream(AsyncIterator[Message]):
     """An async iterator of messages: ends by `aclose`, `SubscriberTooSlow` or `Unavailable`.
 
-    Every stored message after the starting point that passes `accepts` comes once, in
+    Every stored message after the starting point that passes the filters comes once, in
     order; a transient one comes if it was published while the stream was open.
     """
 
     def __init__(
         self,
         hub: Hub,
+        fan_out: FanOut,
         history: History,
         channel: Channel,
-        accepts: Callable[[Message], bool] | None,
+        filters: Sequence[Filter] = (),
         on_closed: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare; nothing is delivered before `start`.
 
         Args:
             hub: where to join.
+            fan_out: who may take over.
             history: where to replay from.
             channel: what to listen to.
-            accepts: the filter; None: everything.
+            filters: all must hold for a message to come.
             on_closed: called once at the end, however it ends.
         """
         self._hub = hub
         self._history = history
         self._channel = channel
-        self._accepts = accepts
+        self._fan_out = fan_out
+        self._filters = filters
+        self._tests = [compile_filter(one) for one in filters]
         self._on_closed = on_closed
         self._pending: deque[Message] = deque()
         self._pending_bytes = 0
@@ -96,6 +102,35 @@ class MessageStream(AsyncIterator[Message]):
         return message.sequence is not None and (
             self._live_after is None or message.sequence <= self._live_after
         )
+
+    @property
+    def settled(self) -> bool:
+        """Whether the replay is over and nothing waits: what comes next is published next."""
+        return not (self._replaying or self._pending or self._failure or self._closed)
+
+    def hand_over(self, key: Hashable, encode: Encode, member: Member) -> Callable[[], None]:
+        """Let a fan-out group go on in place of this stream, without a gap or a repeat.
+
+        Only a settled stream can; it yields nothing more and need not be closed.
+
+        Args:
+            key: equal for those whose channel's messages are filtered and encoded alike.
+            encode: makes what the group's members are given.
+            member: is given it.
+
+        Returns:
+            What ends the subscription. Idempotent.
+        """
+        assert self.settled
+        leave_group = self._fan_out.join(self._channel, key, self._filters, encode, member)
+        self._closed = True
+        self._hub.leave(self._channel, self)
+
+        def leave() -> None:
+            leave_group()
+            self._on_closed()
+
+        return leave
 
     def deliver(self, messages: Sequence[Message]) -> None:
         """Take messages from the feed."""
@@ -151,7 +186,7 @@ class MessageStream(AsyncIterator[Message]):
             self._on_closed()
 
     def _queue(self, message: Message) -> None:
-        if self._accepts is not None and not self._accepts(message):
+        if not all(test(message) for test in self._tests):
             return
         self._pending.append(message)
         self._pending_bytes += len(message.data_json)

@@ -7,11 +7,12 @@ from uuid import NAMESPACE_OID, uuid4, uuid5
 
 from uuid_utils import uuid7
 
+from app.delivery.fanout import FanOut
 from app.delivery.hub import Hub
 from app.domain.channel import Channel, checked_client_id
 from app.domain.json_value import checked_data
 from app.domain.message import Draft, Message
-from app.domain.query import Filter, compile_filter
+from app.domain.query import Filter
 from app.domain.viewer import Permission, Viewer
 from app.errors import BadUserInput, Unavailable, UnknownCursor, shown
 from app.services.message_stream import MessageStream
@@ -46,6 +47,7 @@ class MessageService:
             replay_max_messages: the most that `last` may ask for.
         """
         self._hub = hub
+        self._fan_out = FanOut(hub)
         self._writer = writer
         self._history = history
         self._search = search
@@ -148,9 +150,7 @@ class MessageService:
         viewer.require(Permission.SUBSCRIBE, channel)
         if last is not None and not 0 <= last <= self._replay_max:
             raise BadUserInput(f"last is {last}; allowed are 0 to {self._replay_max}")
-        tests = [compile_filter(one) for one in filters]
-        accepts = None if not tests else (lambda message: all(test(message) for test in tests))
-        stream = MessageStream(self._hub, self._history, channel, accepts, on_closed)
+        stream = MessageStream(self._hub, self._fan_out, self._history, channel, filters, on_closed)
         try:
             joined_at = await stream.start()
             start = after_sequence if after is None else await self._sequence_of(channel, after)

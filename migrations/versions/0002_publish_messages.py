@@ -31,7 +31,9 @@ BEGIN
         ON CONFLICT (channel) DO UPDATE SET head = c.head;
         -- A statement of its own: its snapshot, taken after the locks, sees all that
         -- whoever held them before has committed.
-        SELECT coalesce(jsonb_object_agg(i.ordinal, jsonb_build_array(m.sequence, m.id, m.created)), '{}')
+        SELECT coalesce(
+            jsonb_object_agg(i.ordinal, jsonb_build_array(m.sequence, m.id, m.created)), '{}'
+        )
         INTO v_first
         FROM unnest(p_channels, p_ids, p_client_ids, p_keys)
             WITH ORDINALITY AS i (channel, id, client_id, key, ordinal)

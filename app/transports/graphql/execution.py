@@ -6,9 +6,10 @@ Responses leave as the bytes of their JSON, so that a transport only puts its ow
 around them and the same payload can go to many.
 """
 
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
+from weakref import WeakValueDictionary
 
 import strawberry
 from graphql import (
@@ -20,7 +21,10 @@ from graphql import (
 )
 from graphql.execution import Executor as CoreExecutor
 
+from app.delivery.fanout import Member
 from app.domain.json_value import encode_json
+from app.domain.message import Message
+from app.services.message_stream import MessageStream
 from app.transports.graphql.documents import Documents, Operation
 from app.transports.graphql.errors import (
     RequestRefused,
@@ -28,9 +32,10 @@ from app.transports.graphql.errors import (
     response_errors,
 )
 from app.transports.graphql.limits import DocumentLimits
+from app.transports.graphql.sharing import sharing_key
 from app.transports.graphql.variables import plain_numbers
 
-__all__ = ["Executor", "Payloads", "encode_response"]
+__all__ = ["Encoding", "Encodings", "Executor", "Payloads", "encode_response"]
 
 _REPORTS_CHANGES: Final = frozenset({"liveMessages"})
 """Subscription fields that must stay silent while their result stays the same."""
@@ -42,16 +47,23 @@ class Executor:
 
     schema: strawberry.Schema
     documents: Documents
+    encodings: "Encodings"
 
     @classmethod
-    def of(cls, schema: strawberry.Schema, limits: DocumentLimits | None = None) -> "Executor":
+    def of(
+        cls,
+        schema: strawberry.Schema,
+        limits: DocumentLimits | None = None,
+        document_cache_size: int = 1_000,
+    ) -> "Executor":
         """Return an executor with an empty cache.
 
         Args:
             schema: what `app.schema.build_schema` returns.
             limits: what a document may hold.
+            document_cache_size: documents kept at most.
         """
-        return cls(schema, Documents(schema, limits))
+        return cls(schema, Documents(schema, limits, document_cache_size), Encodings())
 
     def prepare(self, query: str, operation_name: str | None = None) -> Operation:
         """Return the operation a request asks for.
@@ -103,9 +115,12 @@ class Executor:
             source = await source
         if isinstance(source, ExecutionResult):
             raise RequestRefused(response_errors(source.errors or ()))
+        encode = Encoding(executor)
+        key = sharing_key(operation, variables)
         return Payloads(
-            executor,
+            encode if key is None else self.encodings.shared(key, encode),
             cast("AsyncIterable[Any]", source),
+            key=key,
             changes_only=operation.root_field in _REPORTS_CHANGES,
         )
 
@@ -132,13 +147,19 @@ class Payloads:
 
     # A class and not a generator: closing a generator that never ran runs no `finally`.
 
-    __slots__ = ("_changes_only", "_executor", "_last", "_source")
+    __slots__ = ("_changes_only", "_encode", "_key", "_last", "_source")
 
     def __init__(
-        self, executor: "CoreExecutor[Any]", source: AsyncIterable[Any], *, changes_only: bool
+        self,
+        encode: "Encoding",
+        source: AsyncIterable[Any],
+        *,
+        key: Hashable | None,
+        changes_only: bool,
     ) -> None:
-        self._executor = executor
+        self._encode = encode
         self._source = aiter(source)
+        self._key = key
         self._changes_only = changes_only
         self._last = b""
 
@@ -148,21 +169,73 @@ class Payloads:
     async def __anext__(self) -> bytes:
         while True:
             event = await anext(self._source)
-            result = execute_subscription_event(self._executor.build_per_event_executor(event))
-            if not isinstance(result, ExecutionResult):
-                result = await result
-            payload = encode_response(result)
+            payload = await self._encode.whole(event)
             if not self._changes_only:
                 return payload
             if payload != self._last:
                 self._last = payload
                 return payload
 
+    @property
+    def shareable(self) -> bool:
+        """Whether a group can go on from here: the same for all who asked for the same."""
+        return (
+            self._key is not None
+            and isinstance(self._source, MessageStream)
+            and self._source.settled
+        )
+
+    def hand_over(self, member: Member) -> Callable[[], None]:
+        """Let a group give `member` the responses from here on; return what ends that."""
+        assert isinstance(self._source, MessageStream)
+        assert self._key is not None
+        return self._source.hand_over(self._key, self._encode, member)
+
     async def aclose(self) -> None:
         """End the source. Idempotent."""
         aclose = getattr(self._source, "aclose", None)
         if aclose is not None:
             await aclose()
+
+
+class Encoding:
+    """From an event to its response, executed once for all who share it."""
+
+    __slots__ = ("__weakref__", "_event", "_executor", "_payload")
+
+    def __init__(self, executor: "CoreExecutor[Any]") -> None:
+        self._executor = executor
+        self._event: object = None
+        self._payload = b""
+
+    def __call__(self, message: Message) -> bytes:
+        """Return the response to a message: its fields are resolved without waiting."""
+        if message is not self._event:
+            result = self._execute(message)
+            assert isinstance(result, ExecutionResult)
+            self._event, self._payload = message, encode_response(result)
+        return self._payload
+
+    async def whole(self, event: object) -> bytes:
+        """Return the response to any event."""
+        if isinstance(event, Message):
+            return self(event)
+        result = self._execute(event)
+        return encode_response(result if isinstance(result, ExecutionResult) else await result)
+
+    def _execute(self, event: object) -> "ExecutionResult | Awaitable[ExecutionResult]":
+        return execute_subscription_event(self._executor.build_per_event_executor(event))
+
+
+class Encodings:
+    """The encodings in use, by what they share."""
+
+    def __init__(self) -> None:
+        self._in_use: WeakValueDictionary[Hashable, Encoding] = WeakValueDictionary()
+
+    def shared(self, key: Hashable, encoding: Encoding) -> Encoding:
+        """Return the encoding in use for `key`, or else this one from now on."""
+        return self._in_use.setdefault(key, encoding)
 
 
 def encode_response(result: ExecutionResult) -> bytes:

@@ -7,12 +7,13 @@ reaches that subscription. Queries and mutations begin without waiting for one a
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from graphql import OperationType
 
+from app.delivery.fanout import Member
 from app.errors import ErrorCode, ShuttingDown, SubscriberTooSlow
 from app.transports.graphql.context import OperationContext
 from app.transports.graphql.documents import Operation
@@ -56,6 +57,9 @@ class Replies(Protocol):
     def going_away(self) -> None:
         """The process ends: the client should come back."""
 
+    def member(self, operation_id: str) -> Member:
+        """Whoever sends the responses that a group gives to this operation."""
+
     async def drained(self) -> None:
         """Wait while the socket is busy with what was sent."""
 
@@ -63,8 +67,11 @@ class Replies(Protocol):
 @dataclass(slots=True, eq=False)
 class _Entry:
     id: str
-    parameters: Parameters
+    parameters: Parameters | None
+    """None once it has begun: thousands of idle ones need not keep their documents' text."""
     task: asyncio.Task[None] | None = None
+    leave: Callable[[], None] | None = None
+    """Ends a subscription that a group has taken over: it has no task any more."""
     kind: OperationType | None = None
     stopped: bool = False
 
@@ -98,6 +105,7 @@ class Operations:
         self._running: set[_Entry] = set()
         self._joining: _Entry | None = None
         self._subscriptions = 0
+        self._handed_over = 0
 
     @property
     def full(self) -> bool:
@@ -106,9 +114,10 @@ class Operations:
 
     @property
     def _joined(self) -> int:
-        """Subscriptions that are under way: they may last for ever and fill no lane."""
+        """Subscriptions whose tasks are under way: they may last for ever and fill no lane."""
         joining = self._joining
-        return self._subscriptions - (joining is not None and not joining.stopped)
+        beginning = joining is not None and not joining.stopped
+        return self._subscriptions - self._handed_over - beginning
 
     def start(self, operation_id: str, parameters: Parameters) -> bool:
         """Begin an operation, now or after those before it; False: its id is in use."""
@@ -131,7 +140,9 @@ class Operations:
         if entry is None:
             return
         self._free(entry)
-        if entry.task is None:
+        if entry.leave is not None:
+            entry.leave()
+        elif entry.task is None:
             self._waiting.remove(entry)
             self._on_load()
         elif entry.kind is not OperationType.MUTATION:
@@ -159,16 +170,16 @@ class Operations:
     def _advance(self) -> None:
         while self._waiting and self._joining is None:
             entry = self._waiting.popleft()
+            parameters, entry.parameters = entry.parameters, None
+            assert parameters is not None, "it waited"
             try:
-                operation = self._executor.prepare(
-                    entry.parameters.query, entry.parameters.operation_name
-                )
+                operation = self._executor.prepare(parameters.query, parameters.operation_name)
             except RequestRefused as refused:
                 self._fail(entry, refused.errors)
             else:
-                self._begin(entry, operation)
+                self._begin(entry, operation, parameters.variables)
 
-    def _begin(self, entry: _Entry, operation: Operation) -> None:
+    def _begin(self, entry: _Entry, operation: Operation, variables: Mapping[str, object]) -> None:
         if operation.kind is OperationType.SUBSCRIPTION:
             if self._subscriptions >= self._limits.max_subscriptions:
                 refused = RequestRefused.of(
@@ -180,9 +191,9 @@ class Operations:
                 return
             self._subscriptions += 1
             self._joining = entry
-            run = self._subscribe(entry, operation)
+            run = self._subscribe(entry, operation, variables)
         else:
-            run = self._execute(entry, operation)
+            run = self._execute(entry, operation, variables)
         entry.kind = operation.kind
         self._running.add(entry)
         entry.task = asyncio.create_task(run, name=f"graphql {operation.kind.value}")
@@ -190,11 +201,11 @@ class Operations:
 
     # Running.
 
-    async def _execute(self, entry: _Entry, operation: Operation) -> None:
+    async def _execute(
+        self, entry: _Entry, operation: Operation, variables: Mapping[str, object]
+    ) -> None:
         try:
-            payload = await self._executor.execute(
-                operation, entry.parameters.variables, self._context
-            )
+            payload = await self._executor.execute(operation, variables, self._context)
         except RequestRefused as refused:
             self._fail(entry, refused.errors)
         except Exception as error:
@@ -204,20 +215,25 @@ class Operations:
                 self._replies.next(entry.id, payload)
                 self._complete(entry)
 
-    async def _subscribe(self, entry: _Entry, operation: Operation) -> None:
+    async def _subscribe(
+        self, entry: _Entry, operation: Operation, variables: Mapping[str, object]
+    ) -> None:
         payloads: Payloads | None = None
         written = 0
         try:
-            payloads = await self._executor.subscribe(
-                operation, entry.parameters.variables, self._context
-            )
+            payloads = await self._executor.subscribe(operation, variables, self._context)
             self._leave_door(entry)
-            async for payload in payloads:
+            while not payloads.shareable:
+                payload = await anext(payloads)
                 self._replies.next(entry.id, payload)
                 written += len(payload)
                 if written >= _WRITE_BYTES:
                     written = 0
                     await self._drained()
+            if not entry.stopped:
+                self._handed_over += 1
+                entry.leave = payloads.hand_over(self._replies.member(entry.id))
+        except StopAsyncIteration:
             self._complete(entry)
         except RequestRefused as refused:
             self._fail(entry, refused.errors)
@@ -266,6 +282,7 @@ class Operations:
         if entry.kind is OperationType.SUBSCRIPTION:
             # From here on it counts as in flight until its source is closed.
             self._subscriptions -= 1
+            self._handed_over -= entry.leave is not None
 
     def _leave_door(self, entry: _Entry) -> None:
         if self._joining is entry:
@@ -277,7 +294,9 @@ class Operations:
         self._running.discard(entry)
         if self._joining is entry:
             self._joining = None
-        if not entry.stopped:
+        if entry.leave is not None:
+            entry.task = None
+        elif not entry.stopped:
             # Cancelled from outside, with the loop.
             self._forget(entry)
         self._advance()

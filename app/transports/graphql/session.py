@@ -10,10 +10,11 @@ Every wait is owned here: the timers are cancelled and the operations ended in `
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from app.delivery.fanout import Member
 from app.domain.json_value import encode_json
 from app.domain.viewer import Viewer
 from app.errors import SubscriberTooSlow, TokenExpired, Unauthenticated, Unavailable
@@ -262,6 +263,13 @@ class GraphQLSession:
         """A source has ended because the process does."""
         self.shutdown()
 
+    def member(self, operation_id: str) -> Member:
+        """Return what sends a group's responses as this operation's."""
+        assert self._outlet is not None
+        # An id's JSON text has no line break: the place where the payload goes.
+        before, after = self._dialect.next(encode_json(operation_id), b"\n").split(b"\n")
+        return _SharedOperation(self._outlet, before, after)
+
     async def drained(self) -> None:
         """Wait while the socket is busy."""
         if self._outlet is not None:
@@ -313,3 +321,18 @@ class GraphQLSession:
         timer = self._timers.pop(name, None)
         if timer is not None:
             timer.cancel()
+
+
+class _SharedOperation:
+    """One operation among many that get the same responses: only its id is its own."""
+
+    __slots__ = ("_after", "_before", "_send")
+
+    def __init__(self, outlet: Outlet, before: bytes, after: bytes) -> None:
+        self._send = outlet.send
+        self._before = before
+        self._after = after
+
+    def receive(self, payloads: Sequence[bytes]) -> None:
+        for payload in payloads:
+            self._send(self._before + payload + self._after)
