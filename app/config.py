@@ -192,7 +192,7 @@ class Settings(BaseSettings):
         2, 0.1, 60, "each process renews its connection counts this often"
     )
     presence_lease_seconds: float = _number(
-        8, 0.3, 300, "counts of a process not renewed for this long are dropped"
+        7, 0.3, 300, "counts of a process not renewed for this long are dropped"
     )
 
     _ORIGIN: ClassVar = re.compile(
