@@ -5,6 +5,7 @@ rounded on the way to Postgres (`numeric` inside jsonb) and back.
 RFC 8259 is obeyed to the letter: no NaN, no Infinity, UTF-8 only.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, DecimalException
 from typing import Final, TypeAlias
@@ -44,6 +45,7 @@ def _exact_float(text: str) -> Decimal:
 
 
 _decoder: Final = msgspec.json.Decoder(float_hook=_exact_float)
+_MALFORMED: Final = re.compile(r"JSON is malformed: ([a-z0-9 -]+ \(byte \d+\))")
 _encoder: Final = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -59,12 +61,24 @@ def decode_json(text: bytes | str) -> JsonValue:
     """
     try:
         value: JsonValue = _decoder.decode(text)
-    except (msgspec.DecodeError, UnicodeError) as error:
-        reason = str(error) if isinstance(error, msgspec.DecodeError) else "not UTF-8"
-        raise BadUserInput(f"not valid JSON: {reason}") from error
+    except UnicodeError as error:
+        raise BadUserInput("not valid JSON: not UTF-8") from error
+    except msgspec.DecodeError as error:
+        raise BadUserInput(f"not valid JSON: {_reason(error)}") from error
     except RecursionError as error:
         raise BadUserInput("not valid JSON: nested too deeply") from error
     return value
+
+
+def _reason(error: msgspec.DecodeError) -> str:
+    text = str(error)
+    found = _MALFORMED.fullmatch(text)
+    if found:
+        return found[1]
+    if "truncated" in text:
+        return "it ends too early"
+    # The library's other words are its own, and may change.
+    return "a number has too many digits" if "out of range" in text else "malformed"
 
 
 def encode_json(value: object) -> bytes:
