@@ -180,7 +180,6 @@ class Settings(BaseSettings):
     publish_queue_max: int = _number(
         10_000, 1, 1_000_000, "publishes waiting per process: UNAVAILABLE above"
     )
-    history_page_size: int = _number(500, 1, 10_000, "messages read by one statement of a replay")
     replay_max_messages: int = _number(1000, 1, 100_000, "most messages `last` may ask for")
     live_query_interval_seconds: float = _number(
         0.25, 0.01, 60, "a live query reports changes at most this often"

@@ -74,8 +74,6 @@ class MessageStream(AsyncIterator[Message]):
         self._seen = 0
         """The newest sequence known to be committed."""
         self._replaying = True
-        self._live_after: int | None = None
-        """The sequence of the last message of the replay; None: it is not over."""
         self._wake = asyncio.Event()
         self._failure: Exception | None = None
         self._closed = False
@@ -96,12 +94,6 @@ class MessageStream(AsyncIterator[Message]):
     def position(self) -> int:
         """The head of the channel when the stream joined it."""
         return self._joined_at
-
-    def is_replay(self, message: Message) -> bool:
-        """Return whether a message it yielded was read from the past: no reader is late for it."""
-        return message.sequence is not None and (
-            self._live_after is None or message.sequence <= self._live_after
-        )
 
     @property
     def settled(self) -> bool:
@@ -247,4 +239,3 @@ class MessageStream(AsyncIterator[Message]):
             self._replayed = message.sequence
             self._queue(message)
         self._recent.clear()
-        self._live_after = self._replayed

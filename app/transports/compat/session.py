@@ -8,6 +8,7 @@ import asyncio
 import logging
 import re
 import time
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -48,6 +49,8 @@ _POSITION: Final = re.compile(r"@(\d{1,18})", re.ASCII)
 """A cursor that is a place in the channel's order: what `open` is answered with."""
 _REPLAY_WRITE_BYTES: Final = 1 << 16
 """A replay waits for its reader after this much."""
+_EVERY_MESSAGE: Final = "legacy"
+"""The key of the one group that all legacy sockets of a channel are in."""
 _REPLAY_STALL_SECONDS: Final = 30.0
 """How long it waits before the reader counts as too slow."""
 _LONGEST_TIMER_SECONDS: Final = 24 * 3600.0
@@ -232,7 +235,7 @@ class CompatSession:
             self._begin()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._tell_counts(counts))
-                await self._deliver(stream)
+                resources.callback(await self._deliver(stream))
 
     async def _subscribe(self, after: str | None) -> MessageStream:
         position = None if after is None else _POSITION.fullmatch(after)
@@ -265,17 +268,22 @@ class CompatSession:
         async for count in counts:
             self._outlet.send(replies.active_connections_frame(count))
 
-    async def _deliver(self, stream: MessageStream) -> None:
+    async def _deliver(self, stream: MessageStream) -> Callable[[], None]:
+        """Send what was stored before, then let the channel's group go on; return its end."""
         written = 0
-        async for message in stream:
-            frame = replies.message_frame(message)
+        while not stream.settled:
+            frame = replies.message_frame(await anext(stream))
             self._outlet.send(frame)
-            if not stream.is_replay(message):
-                continue  # The outlet lets go of a reader that falls behind.
             written += len(frame)
             if written >= _REPLAY_WRITE_BYTES:
                 written = 0
                 await self._drained()
+        return stream.hand_over(_EVERY_MESSAGE, replies.message_frame, self)
+
+    def receive(self, payloads: Sequence[bytes]) -> None:
+        """Send what the channel's group is given: one frame, the same for all its sockets."""
+        for frame in payloads:
+            self._outlet.send(frame)
 
     async def _drained(self) -> None:
         """Wait for the reader, so that a long replay does not count as its slowness.
