@@ -165,7 +165,11 @@ class Process:
             compat_route(
                 compat,
                 origins,
-                CompatLimits(open_timeout_seconds=settings.handshake_timeout_seconds),
+                CompatLimits(
+                    open_timeout_seconds=settings.handshake_timeout_seconds,
+                    publishes_in_flight=settings.max_operations_in_flight,
+                    result_bytes=settings.max_outbound_bytes // 2,
+                ),
                 max_outbound_bytes=settings.max_outbound_bytes,
             ),
             *health.routes(),
