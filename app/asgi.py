@@ -17,6 +17,7 @@ from app.domain.viewer import Viewer
 from app.errors import ConfigurationError, Unavailable
 from app.schema import build_schema
 from app.schema.context import Context, Services
+from app.schema.operations import publish
 from app.services.live_queries import LiveQueryService
 from app.services.messages import MessageService
 from app.services.presence import PresenceService
@@ -128,6 +129,7 @@ class Process:
                 root_fields=settings.max_query_aliases,
             ),
             settings.document_cache_size,
+            publish,
         )
 
         def context(viewer: Viewer, _connection: bool) -> Context:

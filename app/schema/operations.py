@@ -1,13 +1,15 @@
 """The root fields: arguments in, services called, results out."""
 
-from collections.abc import AsyncGenerator, Callable
-from typing import Annotated, Generic, TypeAlias, TypeVar, cast
+from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar, cast
 
 import strawberry
 from strawberry import UNSET
 
 from app.domain.channel import Channel, parse_channel
+from app.domain.message import Message
 from app.domain.query import parse_filters, parse_query
+from app.schema.context import Context
 from app.schema.inputs import MessageFilterInput, MessageQueryInput, wire_filters, wire_query
 from app.schema.scalars import JSON
 from app.schema.types import (
@@ -19,7 +21,7 @@ from app.schema.types import (
 )
 from app.services.closable import Closable
 
-__all__ = ["Mutation", "Query", "Subscription"]
+__all__ = ["Mutation", "Query", "Subscription", "publish"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -101,15 +103,15 @@ class Mutation:
             ),
         ] = UNSET,
     ) -> MessageType:
-        message = await info.context.services.messages.publish(
-            info.context.viewer,
-            parse_channel(project_id, widget_id),
-            data,
-            client_id=_given(client_id),
-            persistent=persistent,
-            idempotency_key=_given(id),
-        )
-        return cast("MessageType", message)
+        arguments = {
+            "projectId": project_id,
+            "widgetId": widget_id,
+            "data": data,
+            "clientId": _given(client_id),
+            "persistent": persistent,
+            "id": _given(id),
+        }
+        return cast("MessageType", await publish(info.context, arguments))
 
 
 @strawberry.type(description="What can be listened to.")
@@ -196,6 +198,23 @@ class Subscription:
         counts = await info.context.services.presence.watch(info.context.viewer, channel)
         results = _Mapped(counts, lambda count: _connection_count(channel, count))
         return cast("AsyncGenerator[ConnectionCountType, None]", results)
+
+
+async def publish(context: Context, arguments: Mapping[str, Any]) -> Message:
+    """Publish one message: what the mutation does, for whoever has its arguments.
+
+    Args:
+        context: who publishes.
+        arguments: by their names in the schema, of their types; optional ones may be left out.
+    """
+    return await context.services.messages.publish(
+        context.viewer,
+        parse_channel(arguments["projectId"], arguments["widgetId"]),
+        arguments["data"],
+        client_id=arguments.get("clientId"),
+        persistent=arguments.get("persistent", True),
+        idempotency_key=arguments.get("id"),
+    )
 
 
 def _given(argument: Item | None) -> Item | None:

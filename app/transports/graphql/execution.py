@@ -8,12 +8,14 @@ around them and the same payload can go to many.
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, cast
 from weakref import WeakValueDictionary
 
 import strawberry
 from graphql import (
     ExecutionResult,
+    FieldNode,
     OperationType,
     create_source_event_stream,
     execute_root_selection_set,
@@ -25,6 +27,7 @@ from app.delivery.fanout import Member
 from app.domain.json_value import encode_json
 from app.domain.message import Message
 from app.services.message_stream import MessageStream
+from app.transports.graphql.direct_publish import DirectPublish, Publish
 from app.transports.graphql.documents import Documents, Operation
 from app.transports.graphql.errors import (
     RequestRefused,
@@ -32,6 +35,7 @@ from app.transports.graphql.errors import (
     response_errors,
 )
 from app.transports.graphql.limits import DocumentLimits
+from app.transports.graphql.projection import Projection
 from app.transports.graphql.sharing import sharing_key
 from app.transports.graphql.variables import plain_numbers
 
@@ -48,6 +52,7 @@ class Executor:
     schema: strawberry.Schema
     documents: Documents
     encodings: "Encodings"
+    publish: Publish | None = None
 
     @classmethod
     def of(
@@ -55,6 +60,7 @@ class Executor:
         schema: strawberry.Schema,
         limits: DocumentLimits | None = None,
         document_cache_size: int = 1_000,
+        publish: Publish | None = None,
     ) -> "Executor":
         """Return an executor with an empty cache.
 
@@ -62,8 +68,9 @@ class Executor:
             schema: what `app.schema.build_schema` returns.
             limits: what a document may hold.
             document_cache_size: documents kept at most.
+            publish: what the schema's mutation `publish` does; None: only the engine does it.
         """
-        return cls(schema, Documents(schema, limits, document_cache_size), Encodings())
+        return cls(schema, Documents(schema, limits, document_cache_size), Encodings(), publish)
 
     def prepare(self, query: str, operation_name: str | None = None) -> Operation:
         """Return the operation a request asks for.
@@ -89,6 +96,11 @@ class Executor:
             RequestRefused: the variables do not fit; nothing was executed.
         """
         assert operation.kind is not OperationType.SUBSCRIPTION
+        if self.publish is not None:
+            direct = _direct_publish(self.publish, operation)
+            arguments = None if direct is None else direct.arguments(variables)
+            if direct is not None and arguments is not None:
+                return await direct.execute(arguments, context)
         executor = self._executor(operation, variables, context)
         result = execute_root_selection_set(executor)
         if not isinstance(result, ExecutionResult):
@@ -115,7 +127,7 @@ class Executor:
             source = await source
         if isinstance(source, ExecutionResult):
             raise RequestRefused(response_errors(source.errors or ()))
-        encode = Encoding(executor)
+        encode = Encoding(executor, _projection(operation))
         key = sharing_key(operation, variables)
         return Payloads(
             encode if key is None else self.encodings.shared(key, encode),
@@ -198,22 +210,40 @@ class Payloads:
             await aclose()
 
 
+@lru_cache(maxsize=1_000)
+def _direct_publish(publish: Publish, operation: Operation) -> DirectPublish | None:
+    return DirectPublish.of(publish, operation)
+
+
+@lru_cache(maxsize=1_000)
+def _projection(operation: Operation) -> Projection | None:
+    root = operation.definition.selection_set.selections[0]
+    if operation.root_field == "messages" and isinstance(root, FieldNode) and not root.directives:
+        return Projection.of(root)
+    return None
+
+
 class Encoding:
     """From an event to its response, executed once for all who share it."""
 
-    __slots__ = ("__weakref__", "_event", "_executor", "_payload")
+    __slots__ = ("__weakref__", "_event", "_executor", "_payload", "_projection")
 
-    def __init__(self, executor: "CoreExecutor[Any]") -> None:
+    def __init__(self, executor: "CoreExecutor[Any]", projection: Projection | None = None) -> None:
         self._executor = executor
+        self._projection = projection
         self._event: object = None
         self._payload = b""
 
     def __call__(self, message: Message) -> bytes:
         """Return the response to a message: its fields are resolved without waiting."""
         if message is not self._event:
-            result = self._execute(message)
-            assert isinstance(result, ExecutionResult)
-            self._event, self._payload = message, encode_response(result)
+            if self._projection is not None:
+                payload = self._projection(message)
+            else:
+                result = self._execute(message)
+                assert isinstance(result, ExecutionResult)
+                payload = encode_response(result)
+            self._event, self._payload = message, payload
         return self._payload
 
     async def whole(self, event: object) -> bytes:

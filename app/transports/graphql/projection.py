@@ -1,0 +1,62 @@
+"""From a message straight to its response, where a selection is a plain list of fields.
+
+graphql-core resolves, awaits and completes each field of each message, for 100 µs and more.
+A selection of `Message` fields without fragments and directives, as clients send it, has one
+possible answer; it is read off here in a few. Any other selection is left to the engine.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+from graphql import FieldNode
+
+from app.domain.json_value import encode_json
+from app.domain.message import Message
+
+__all__ = ["Projection", "response_key"]
+
+_FIELDS: Final[Mapping[str, Callable[[Message], Any]]] = {
+    "id": lambda message: message.id,
+    "clientId": lambda message: message.client_id,
+    "created": lambda message: message.created,
+    "data": lambda message: msgspec.Raw(message.data_json),
+    "username": lambda message: message.username,
+    "persistent": lambda message: message.persistent,
+    "__typename": lambda _message: "Message",
+}
+
+
+class Projection:
+    """The answer of one root field that selects fields of a message."""
+
+    __slots__ = ("_fields", "_response_key")
+
+    def __init__(self, response_key: str, fields: Mapping[str, Callable[[Message], Any]]) -> None:
+        self._response_key = response_key
+        self._fields = tuple(fields.items())
+
+    @classmethod
+    def of(cls, root: FieldNode) -> "Projection | None":
+        """Return the projection of a validated root field of type `Message`.
+
+        Returns:
+            None where the selection is more than a list of fields.
+        """
+        fields: dict[str, Callable[[Message], Any]] = {}
+        for selection in root.selection_set.selections if root.selection_set else ():
+            if not isinstance(selection, FieldNode) or selection.directives:
+                return None
+            # Validation has proven that fields of one key are the same field.
+            fields[response_key(selection)] = _FIELDS[selection.name.value]
+        return cls(response_key(root), fields)
+
+    def __call__(self, message: Message) -> bytes:
+        """Return the JSON text of the response."""
+        selected = {key: get(message) for key, get in self._fields}
+        return encode_json({"data": {self._response_key: selected}})
+
+
+def response_key(node: FieldNode) -> str:
+    """Return the key of a field's value in the response: its alias or its name."""
+    return node.alias.value if node.alias else node.name.value
