@@ -1,0 +1,63 @@
+"""`widgetwire serve --workers 2`: one address, two processes, one service."""
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+import psutil
+import pytest
+
+from tests.acceptance.graphql_socket import GraphQLSocket
+from tests.acceptance.widget import Widget
+from tests.served import Served
+
+pytestmark = pytest.mark.anyio
+
+
+def holders(served: Served) -> dict[int, int]:
+    """Return how many connections each worker of a service holds."""
+    port = int(served.url.rpartition(":")[2])
+    held = {}
+    for child in psutil.Process(served.process.pid).children(recursive=True):
+        connections = [
+            one
+            for one in child.net_connections("tcp")
+            if one.status == psutil.CONN_ESTABLISHED and one.laddr.port == port
+        ]
+        if connections:
+            held[child.pid] = len(connections)
+    return held
+
+
+async def test_both_workers_serve_and_their_clients_do_not_notice(
+    serve: Callable[..., Served],
+) -> None:
+    widget = Widget.new()
+    served = serve("--workers", "2")
+    async with AsyncExitStack() as stack:
+        sockets = [await stack.enter_async_context(GraphQLSocket(served)) for _ in range(40)]
+        assert len(holders(served)) == 2
+        watching = await widget.watch(sockets[0])
+        heard = [await widget.subscribe(socket) for socket in sockets]
+        await watching.until({"count": 40})
+        published = [await widget.publish(socket, 1) for socket in sockets]
+        expected = [message["id"] for message in published]
+        for subscription in heard:
+            assert [m["id"] for m in await subscription.take(40)] == expected
+
+
+async def test_a_killed_worker_is_replaced_and_counted_no_more(
+    serve: Callable[..., Served],
+) -> None:
+    widget = Widget.new()
+    served = serve("--workers", "2")
+    async with AsyncExitStack() as stack:
+        sockets = [await stack.enter_async_context(GraphQLSocket(served)) for _ in range(20)]
+        for socket in sockets:
+            await widget.subscribe(socket)
+        victim, lost = next(iter(holders(served).items()))
+        psutil.Process(victim).kill()
+        # Whichever worker this reaches, and the new one too.
+        async with GraphQLSocket(served) as watcher:
+            await (await widget.watch(watcher)).until({"count": 20 - lost})
+            published = await widget.publish(watcher, "after the crash")
+            assert [message["id"] for message in await widget.stored(watcher)] == [published["id"]]
