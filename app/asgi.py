@@ -25,6 +25,7 @@ from app.storage.database import Database
 from app.storage.history import MessageHistory
 from app.storage.presence import PresenceStore
 from app.storage.search import MessageSearch
+from app.storage.shared_history import SharedHistory
 from app.storage.writer import MessageWriter
 from app.transports.auth import Authenticator, VerificationKey
 from app.transports.compat.player_api import player_api_routes
@@ -85,7 +86,7 @@ class Process:
             statement_timeout_seconds=settings.statement_timeout_seconds,
         )
         stack.push_async_callback(database.close)
-        history = MessageHistory(database)
+        history = SharedHistory(MessageHistory(database))
         hub = self._hub = Hub(Bus(_broadcast(settings, self._missed), self._process_id), history)
         await hub.start()
         stack.push_async_callback(hub.stop)

@@ -140,7 +140,7 @@ def _check(value: object, depth_left: int, name: str) -> None:
         _check_string(value, name)
     elif isinstance(value, bool) or value is None:
         return
-    elif isinstance(value, int | float | Decimal):
+    elif isinstance(value, (int, float, Decimal)):
         _check_number(value, name)
     elif isinstance(value, dict):
         if not depth_left:

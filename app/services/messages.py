@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
-from uuid import NAMESPACE_OID, uuid4, uuid5
+from uuid import NAMESPACE_OID, uuid5
 
-from uuid_utils import uuid7
+from uuid_utils import uuid4, uuid7
 
 from app.delivery.fanout import FanOut
 from app.delivery.hub import Hub
@@ -16,8 +16,8 @@ from app.domain.query import Filter
 from app.domain.viewer import Permission, Viewer
 from app.errors import BadUserInput, Unavailable, UnknownCursor, shown
 from app.services.message_stream import MessageStream
-from app.storage.history import MessageHistory
 from app.storage.search import MessageSearch
+from app.storage.shared_history import SharedHistory
 from app.storage.writer import MessageWriter
 
 __all__ = ["MessageService"]
@@ -31,7 +31,7 @@ class MessageService:
         *,
         hub: Hub,
         writer: MessageWriter,
-        history: MessageHistory,
+        history: SharedHistory,
         search: MessageSearch,
         max_data_bytes: int = 65_536,
         replay_max_messages: int = 1_000,

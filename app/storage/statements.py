@@ -44,6 +44,8 @@ __all__ = [
 _DIALECT: Final = asyncpg_dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's own gap
 _JSON_NULL: Final = literal_column("'null'::jsonb", JSONB)
 
+_LARGEST_SEQUENCE: Final = 2**63 - 1
+
 _COLUMNS: Final = tuple(
     MESSAGES.c[name] for name in ("sequence", "id", "client_id", "created", "username", "data")
 )
@@ -67,7 +69,7 @@ def messages(channel: Channel, query: MessageQuery) -> Select[Any]:
         if not query.descending:
             # The order of the primary key: a page costs what it reads, not what there is.
             return page.where(chosen).order_by(MESSAGES.c.sequence)
-        chosen = and_(chosen, MESSAGES.c.sequence > _before_newest(channel, query))
+        chosen = and_(chosen, *_is_newest(channel, query))
         return page.where(chosen).order_by(MESSAGES.c.created.desc(), MESSAGES.c.sequence)
     return page.where(chosen).order_by(_sorted(field, bool(query.descending)), MESSAGES.c.sequence)
 
@@ -167,8 +169,8 @@ def _sorted(field: FieldPath, descending: bool) -> UnaryExpression[Any]:
     return value.asc().nulls_first() if field.name == "username" else value.asc().nulls_last()
 
 
-def _before_newest(channel: Channel, query: MessageQuery) -> ColumnElement[Any]:
-    """Return the sequence after which the newest messages start, for a page of them.
+def _is_newest(channel: Channel, query: MessageQuery) -> tuple[ColumnElement[bool], ...]:
+    """Return conditions that keep only the newest messages, enough for a page of them.
 
     `ORDER BY created DESC, sequence` alone would sort the whole channel. The newest
     `offset + limit` that match are read backwards along the primary key instead; messages of
@@ -195,7 +197,12 @@ def _before_newest(channel: Channel, query: MessageQuery) -> ColumnElement[Any]:
         .limit(1)
         .scalar_subquery()
     )
-    return func.coalesce(older, literal(0, BigInteger))
+    # A bound that is unknown beforehand counts as a third of the table, and would be scanned
+    # for; between two bounds it counts as few, and is sought in the primary key.
+    return (
+        MESSAGES.c.sequence > func.coalesce(older, literal(0, BigInteger)),
+        MESSAGES.c.sequence <= literal(_LARGEST_SEQUENCE, BigInteger),
+    )
 
 
 def _key(query: MessageQuery) -> ColumnElement[Any]:

@@ -99,7 +99,8 @@ class MessageWriter:
         self._pending.append(pending)
         if self._flusher is None:
             self._flusher = asyncio.create_task(self._flush(), name="message writer")
-        return await asyncio.shield(pending.written)
+        # A cancelled caller cancels this future only: the draft is written all the same.
+        return await pending.written
 
     async def close(self) -> None:
         """Refuse new drafts and write those that wait; give up after 5 s. Idempotent."""

@@ -196,7 +196,7 @@ class Operations:
             run = self._execute(entry, operation, variables)
         entry.kind = operation.kind
         self._running.add(entry)
-        entry.task = asyncio.create_task(run, name=f"graphql {operation.kind.value}")
+        entry.task = asyncio.create_task(run)
         entry.task.add_done_callback(lambda _task: self._done(entry))
 
     # Running.

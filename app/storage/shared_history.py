@@ -1,0 +1,102 @@
+"""One read for all who ask for the same: a thousand clients resume from the same message.
+
+Stored messages never change, so a page read a moment ago is as good as a new one, as long
+as it reaches as far as is asked for now. Pages are kept for a moment and within a bound;
+whoever asks while a read is under way waits for that one.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from app.domain.channel import Channel
+from app.domain.message import Message
+from app.storage.history import MessageHistory
+
+__all__ = ["SharedHistory"]
+
+_KEPT_SECONDS: Final = 2.0
+_KEPT_PAGES_MAX: Final = 256
+_KEPT_BYTES_MAX: Final = 16 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class _Page:
+    read: "asyncio.Task[list[Message]]"
+    up_to: int
+    until: float
+    size: int = 0
+
+
+class SharedHistory:
+    """A `MessageHistory` whose equal reads are one."""
+
+    def __init__(self, history: MessageHistory) -> None:
+        self._history = history
+        self._pages: OrderedDict[tuple[Channel, int, int], _Page] = OrderedDict()
+        self._bytes = 0
+        self._found: OrderedDict[tuple[Channel, str], tuple[float, Message]] = OrderedDict()
+
+    async def heads(self, channels: Sequence[Channel]) -> dict[Channel, int]:
+        """Return the newest sequence of each channel; never shared: it changes."""
+        return await self._history.heads(channels)
+
+    async def between(self, channel: Channel, after: int, up_to: int, limit: int) -> list[Message]:
+        """Return messages in order, as `MessageHistory.between` does."""
+        key = (channel, after, limit)
+        now = asyncio.get_running_loop().time()
+        page = self._pages.get(key)
+        if page is None or page.up_to < up_to or page.until < now:
+            read = asyncio.create_task(self._history.between(channel, after, up_to, limit))
+            page = _Page(read, up_to, now + _KEPT_SECONDS)
+            self._keep(key, page)
+        try:
+            # Shielded: the others who wait for it must not lose it with this one.
+            messages = await asyncio.shield(page.read)
+        except BaseException:
+            if page.read.done():
+                self._drop(key, page)
+            raise
+        if page.up_to == up_to:
+            return messages
+        return [one for one in messages if one.sequence is not None and one.sequence <= up_to]
+
+    async def by_id(self, channel: Channel, message_id: str) -> Message | None:
+        """Return a message of the channel, or None where it has none of that id."""
+        now = asyncio.get_running_loop().time()
+        kept = self._found.get((channel, message_id))
+        if kept is not None and kept[0] >= now:
+            return kept[1]
+        message = await self._history.by_id(channel, message_id)
+        if message is not None:
+            self._found[channel, message_id] = (now + _KEPT_SECONDS, message)
+            if len(self._found) > _KEPT_PAGES_MAX:
+                self._found.popitem(last=False)
+        return message
+
+    def _keep(self, key: tuple[Channel, int, int], page: _Page) -> None:
+        if (old := self._pages.get(key)) is not None:
+            self._drop(key, old)
+        self._pages[key] = page
+
+        def measure(read: "asyncio.Task[list[Message]]") -> None:
+            if read.cancelled() or read.exception() or self._pages.get(key) is not page:
+                return
+            page.size = sum(len(message.data_json) for message in read.result())
+            self._bytes += page.size
+            self._trim()
+
+        page.read.add_done_callback(measure)
+        self._trim()
+
+    def _trim(self) -> None:
+        while len(self._pages) > _KEPT_PAGES_MAX or self._bytes > _KEPT_BYTES_MAX:
+            key, page = next(iter(self._pages.items()))
+            self._drop(key, page)
+
+    def _drop(self, key: tuple[Channel, int, int], page: _Page) -> None:
+        if self._pages.get(key) is page:
+            del self._pages[key]
+            self._bytes -= page.size

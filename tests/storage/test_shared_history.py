@@ -1,0 +1,97 @@
+"""Equal reads are one: what a thousand resuming clients cost the database."""
+
+import asyncio
+from uuid import uuid4
+
+import pytest
+from uuid_utils import uuid7
+
+from app.domain.channel import Channel
+from app.domain.message import Draft, Message
+from app.storage.database import Database
+from app.storage.history import MessageHistory
+from app.storage.shared_history import SharedHistory
+from app.storage.writer import MessageWriter
+
+CHANNEL = Channel("project", "widget")
+
+pytestmark = pytest.mark.anyio
+
+
+class CountedHistory(MessageHistory):
+    """The real history, counting what reaches the database."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.reads = 0
+
+    async def between(self, channel: Channel, after: int, up_to: int, limit: int) -> list[Message]:
+        self.reads += 1
+        return await super().between(channel, after, up_to, limit)
+
+    async def by_id(self, channel: Channel, message_id: str) -> Message | None:
+        self.reads += 1
+        return await super().by_id(channel, message_id)
+
+
+async def published(database: Database, count: int) -> list[Message]:
+    writer = MessageWriter(database, on_stored=lambda _messages: None)
+    drafts = [
+        Draft(CHANNEL, str(uuid7()), str(uuid4()), None, b'{"n":%d}' % n) for n in range(count)
+    ]
+    await asyncio.gather(*map(writer.write, drafts))
+    await writer.close()
+    # As they are read: jsonb writes its text its own way.
+    return await MessageHistory(database).between(CHANNEL, 0, count, count)
+
+
+async def test_a_thousand_equal_resumes_are_one_read(database: Database) -> None:
+    messages = await published(database, 20)
+    counted = CountedHistory(database)
+    shared = SharedHistory(counted)
+
+    pages = await asyncio.gather(*(shared.between(CHANNEL, 5, 20, 500) for _ in range(1_000)))
+
+    assert counted.reads == 1
+    assert all(page == messages[5:] for page in pages)
+
+
+async def test_a_page_that_does_not_reach_far_enough_is_read_again(database: Database) -> None:
+    messages = await published(database, 20)
+    counted = CountedHistory(database)
+    shared = SharedHistory(counted)
+
+    assert await shared.between(CHANNEL, 0, 10, 500) == messages[:10]
+    assert await shared.between(CHANNEL, 0, 20, 500) == messages
+    assert await shared.between(CHANNEL, 0, 7, 500) == messages[:7]
+
+    assert counted.reads == 2
+
+
+async def test_one_who_gives_up_does_not_take_the_read_from_the_others(database: Database) -> None:
+    messages = await published(database, 3)
+    shared = SharedHistory(MessageHistory(database))
+    first = asyncio.create_task(shared.between(CHANNEL, 0, 3, 500))
+    second = asyncio.create_task(shared.between(CHANNEL, 0, 3, 500))
+    await asyncio.sleep(0)
+
+    first.cancel()
+
+    assert await second == messages
+
+
+async def test_a_message_is_found_once_and_an_unknown_one_asked_for_again(
+    database: Database,
+) -> None:
+    messages = await published(database, 1)
+    counted = CountedHistory(database)
+    shared = SharedHistory(counted)
+
+    assert await shared.by_id(CHANNEL, messages[0].id) == messages[0]
+    assert await shared.by_id(CHANNEL, messages[0].id) == messages[0]
+    assert counted.reads == 1
+
+    unknown = str(uuid7())
+    assert await shared.by_id(CHANNEL, unknown) is None
+    assert await shared.by_id(CHANNEL, unknown) is None
+    assert counted.reads == 3
