@@ -120,11 +120,8 @@ class SubscriberTooSlow(WidgetwireError):
 
     code = ErrorCode.UNAVAILABLE
 
-    def __init__(self, what: str, came: int, allowed: int) -> None:
-        super().__init__(
-            f"reading too slowly: {came} {what} are waiting, at most {allowed} may; "
-            "resume after the last message received"
-        )
+    def __init__(self, why: str) -> None:
+        super().__init__(f"reading too slowly: {why}; resume after the last message received")
 
 
 class ConfigurationError(Exception):

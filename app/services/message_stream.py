@@ -190,7 +190,7 @@ class MessageStream(AsyncIterator[Message]):
     def _too_slow(self, what: str, came: int, allowed: int) -> None:
         # Nothing more is taken: what waits is let go, the client resumes from its cursor.
         self._hub.leave(self._channel, self)
-        self._failure = SubscriberTooSlow(what, came, allowed)
+        self._failure = SubscriberTooSlow(f"{came} {what} are waiting, at most {allowed} may")
         self._pending.clear()
         self._pending_bytes = 0
 

@@ -23,7 +23,6 @@ from app.errors import (
     PayloadTooLarge,
     RateLimited,
     ShuttingDown,
-    SubscriberTooSlow,
     TokenExpired,
     WidgetwireError,
 )
@@ -39,6 +38,7 @@ from app.transports.compat.frames import Open, Publish, Ref, Refused, Search
 from app.transports.compat.lane import Lane
 from app.transports.compat.operators import query_wire
 from app.transports.compat.protocol import OPEN_TIMEOUT_SECONDS, Close, Protocol, State
+from app.transports.pace import Pace
 from app.transports.socket import Outlet
 
 __all__ = ["CompatLimits", "CompatServices", "CompatSession"]
@@ -47,12 +47,8 @@ logger = logging.getLogger(__name__)
 
 _POSITION: Final = re.compile(r"@(\d{1,18})", re.ASCII)
 """A cursor that is a place in the channel's order: what `open` is answered with."""
-_REPLAY_WRITE_BYTES: Final = 1 << 16
-"""A replay waits for its reader after this much."""
 _EVERY_MESSAGE: Final = "legacy"
 """The key of the one group that all legacy sockets of a channel are in."""
-_REPLAY_STALL_SECONDS: Final = 30.0
-"""How long it waits before the reader counts as too slow."""
 _LONGEST_TIMER_SECONDS: Final = 24 * 3600.0
 """Event loops refuse timers of decades; a token may live that long."""
 
@@ -270,32 +266,17 @@ class CompatSession:
 
     async def _deliver(self, stream: MessageStream) -> Callable[[], None]:
         """Send what was stored before, then let the channel's group go on; return its end."""
-        written = 0
+        pace = Pace(self._outlet.drained)
         while not stream.settled:
             frame = replies.message_frame(await anext(stream))
             self._outlet.send(frame)
-            written += len(frame)
-            if written >= _REPLAY_WRITE_BYTES:
-                written = 0
-                await self._drained()
+            await pace.wrote(len(frame))
         return stream.hand_over(_EVERY_MESSAGE, replies.message_frame, self)
 
     def receive(self, payloads: Sequence[bytes]) -> None:
         """Send what the channel's group is given: one frame, the same for all its sockets."""
         for frame in payloads:
             self._outlet.send(frame)
-
-    async def _drained(self) -> None:
-        """Wait for the reader, so that a long replay does not count as its slowness.
-
-        Raises:
-            SubscriberTooSlow: it does not read at all.
-        """
-        try:
-            async with asyncio.timeout(_REPLAY_STALL_SECONDS):
-                await self._outlet.drained()
-        except TimeoutError:
-            raise SubscriberTooSlow("bytes", _REPLAY_WRITE_BYTES, 0) from None
 
     # Calls.
 
@@ -346,7 +327,7 @@ class CompatSession:
                 )
             # One large result at a time: what waits for a reader is bounded.
             async with self._results:
-                await self._drained()
+                await Pace(self._outlet.drained).wait()
                 self._outlet.send(result)
         except Exception as error:
             self._outlet.send(_error(error, frame.ref))

@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 from graphql import OperationType
 
@@ -20,13 +20,9 @@ from app.transports.graphql.documents import Operation
 from app.transports.graphql.errors import RequestRefused, ResponseError, response_error
 from app.transports.graphql.execution import Executor, Payloads
 from app.transports.graphql.parameters import Parameters
+from app.transports.pace import Pace
 
 __all__ = ["OperationLimits", "Operations", "Replies"]
-
-_WRITE_BYTES: Final = 64 * 1024
-"""Sent of one subscription before its reader is waited for."""
-_STALL_SECONDS: Final = 30.0
-"""How long a reader is waited for that reads nothing at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,17 +215,14 @@ class Operations:
         self, entry: _Entry, operation: Operation, variables: Mapping[str, object]
     ) -> None:
         payloads: Payloads | None = None
-        written = 0
+        pace = Pace(self._replies.drained)
         try:
             payloads = await self._executor.subscribe(operation, variables, self._context)
             self._leave_door(entry)
             while not payloads.shareable:
                 payload = await anext(payloads)
                 self._replies.next(entry.id, payload)
-                written += len(payload)
-                if written >= _WRITE_BYTES:
-                    written = 0
-                    await self._drained()
+                await pace.wrote(len(payload))
             if not entry.stopped:
                 self._handed_over += 1
                 entry.leave = payloads.hand_over(self._replies.member(entry.id))
@@ -246,18 +239,6 @@ class Operations:
         finally:
             if payloads is not None:
                 await payloads.aclose()
-
-    async def _drained(self) -> None:
-        """Wait for a busy reader, so that a long replay does not count as its slowness.
-
-        Raises:
-            SubscriberTooSlow: it does not read at all.
-        """
-        try:
-            async with asyncio.timeout(_STALL_SECONDS):
-                await self._replies.drained()
-        except TimeoutError:
-            raise SubscriberTooSlow("bytes", _WRITE_BYTES, 0) from None
 
     # Ending.
 

@@ -24,6 +24,7 @@ from app.storage.database import Database
 from app.storage.history import MessageHistory
 from app.storage.presence import PresenceStore
 from app.storage.search import MessageSearch
+from app.storage.shared_history import SharedHistory
 from app.storage.writer import MessageWriter
 from app.transports.auth import Authenticator, VerificationKey
 from app.transports.compat.session import CompatLimits, CompatServices
@@ -130,7 +131,7 @@ async def serving(
     async with AsyncExitStack() as stack:
         database = await Database.connect(database_url)
         stack.push_async_callback(database.close)
-        history = MessageHistory(database)
+        history = SharedHistory(MessageHistory(database))
         process_id = str(uuid4())
         bus = Bus(Broadcast(backend=PostgresBackend(database_url, lambda: None)), process_id)
         hub = Hub(bus, history)

@@ -103,7 +103,7 @@ def test_no_open_in_time_ends_it() -> None:
         (BadUserInput("x"), 4400),
         (Unavailable("x"), 1013),
         (ShuttingDown(), 1012),
-        (SubscriberTooSlow("messages", 9, 8), 1013),
+        (SubscriberTooSlow("9 messages are waiting, at most 8 may"), 1013),
         (WidgetwireError("x"), 1011),
     ],
 )

@@ -220,7 +220,7 @@ def viewer_of(token: str | None) -> Viewer:
     return Viewer(token, DEFAULT_PERMISSIONS, anonymous=token is None)
 
 
-TOO_SLOW = SubscriberTooSlow("messages", 1001, 1000)
+TOO_SLOW = SubscriberTooSlow("1001 messages are waiting, at most 1000 may")
 
 
 @dataclass
