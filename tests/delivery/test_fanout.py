@@ -1,0 +1,164 @@
+"""Fan-out: filtered and encoded once for all who are alike, and nobody else's business."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.delivery.fanout import FanOut
+from app.delivery.feed import Subscriber
+from app.delivery.hub import Hub
+from app.domain.channel import Channel
+from app.domain.json_value import encode_json
+from app.domain.message import Message
+from app.domain.query import Filter, matches, parse_filters
+
+CHANNEL = Channel("project", "widget")
+
+
+class OpenFeed:
+    """A hub with one open feed, driven by hand."""
+
+    def __init__(self) -> None:
+        self.subscribers: list[Subscriber] = []
+
+    def join_open(self, _channel: Channel, subscriber: Subscriber) -> None:
+        self.subscribers.append(subscriber)
+
+    def leave(self, _channel: Channel, subscriber: Subscriber) -> None:
+        self.subscribers.remove(subscriber)
+
+    def publish(self, *data: Any) -> list[Message]:
+        messages = [
+            Message(CHANNEL, n, f"id {n}", "client", n, None, encode_json(one))
+            for n, one in enumerate(data, start=1)
+        ]
+        for subscriber in tuple(self.subscribers):
+            subscriber.deliver(messages)
+        return messages
+
+
+class Inbox:
+    def __init__(self) -> None:
+        self.payloads: list[bytes] = []
+        self.on_receive: Callable[[], None] = lambda: None
+
+    def receive(self, payloads: Sequence[bytes]) -> None:
+        self.payloads.extend(payloads)
+        self.on_receive()
+
+
+class Encoder:
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, message: Message) -> bytes:
+        self.calls += 1
+        return message.data_json
+
+
+def fan_out() -> tuple[FanOut, OpenFeed]:
+    feed = OpenFeed()
+    return FanOut(cast("Hub", feed)), feed
+
+
+def equal(field: str, value: Any) -> tuple[Filter, ...]:
+    return parse_filters([{"field": field, "operator": "EQ", "value": value}])
+
+
+def test_a_message_is_encoded_once_for_all_members_of_a_group() -> None:
+    fan, feed = fan_out()
+    encode = Encoder()
+    inboxes = [Inbox() for _ in range(100)]
+    for inbox in inboxes:
+        fan.join(CHANNEL, "all", (), encode, inbox)
+
+    feed.publish(1, 2)
+
+    assert encode.calls == 2
+    assert len(feed.subscribers) == 1
+    assert all(inbox.payloads == [b"1", b"2"] for inbox in inboxes)
+
+
+def test_whoever_left_gets_nothing_and_the_last_one_closes_the_door() -> None:
+    fan, feed = fan_out()
+    first, second = Inbox(), Inbox()
+    leave_first = fan.join(CHANNEL, "all", (), Encoder(), first)
+    leave_second = fan.join(CHANNEL, "all", (), Encoder(), second)
+
+    leave_first()
+    leave_first()
+    feed.publish("x")
+    assert (first.payloads, second.payloads) == ([], [b'"x"'])
+
+    leave_second()
+    assert feed.subscribers == []
+
+
+def test_a_member_may_leave_while_it_is_given_something() -> None:
+    fan, feed = fan_out()
+    slow, other = Inbox(), Inbox()
+    slow.on_receive = fan.join(CHANNEL, "all", (), Encoder(), slow)
+    fan.join(CHANNEL, "all", (), Encoder(), other)
+
+    feed.publish(1)
+    feed.publish(2)
+
+    assert slow.payloads == [b"1"]
+    assert other.payloads == [b"1", b"2"]
+
+
+def test_a_group_that_cannot_encode_a_message_does_not_stop_the_others() -> None:
+    fan, feed = fan_out()
+    inbox = Inbox()
+
+    def broken(_message: Message) -> bytes:
+        raise ZeroDivisionError
+
+    fan.join(CHANNEL, "broken", (), broken, Inbox())
+    fan.join(CHANNEL, "whole", (), Encoder(), inbox)
+
+    feed.publish(1)
+
+    assert inbox.payloads == [b"1"]
+
+
+def test_ten_thousand_filters_on_one_field_cost_a_look_up() -> None:
+    fan, feed = fan_out()
+    encoders = [Encoder() for _ in range(10_000)]
+    for n, encode in enumerate(encoders):
+        fan.join(CHANNEL, n, equal("data.to", n), encode, Inbox())
+
+    feed.publish({"to": 77}, {"to": True}, {"other": 1}, {"to": 1.0})
+
+    asked = [n for n, encode in enumerate(encoders) if encode.calls]
+    assert asked == [1, 77]
+
+
+scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(-2, 2), st.sampled_from(["", "1", "ann", "é"])
+)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["data.to", "data", "client_id"]), scalars), max_size=6),
+    st.lists(st.one_of(scalars, st.fixed_dictionaries({}, optional={"to": scalars})), max_size=6),
+)
+def test_finding_groups_by_value_changes_nothing(
+    wanted: list[tuple[str, Any]], data: list[Any]
+) -> None:
+    fan, feed = fan_out()
+    inboxes = []
+    for n, (field, value) in enumerate(wanted):
+        filters = equal(field, value)
+        inbox = Inbox()
+        fan.join(CHANNEL, n, filters, Encoder(), inbox)
+        inboxes.append((filters, inbox))
+
+    messages = feed.publish(*data)
+
+    for filters, inbox in inboxes:
+        assert inbox.payloads == [
+            one.data_json for one in messages if all(matches(one, each) for each in filters)
+        ]
