@@ -201,6 +201,8 @@ def run_server(
         log_config=None,
         access_log=options.access_log,
         server_header=False,
+        # Nothing here looks at the client's address.
+        proxy_headers=False,
         backlog=options.backlog,
         timeout_keep_alive=options.keep_alive_seconds,
     )

@@ -6,6 +6,7 @@ the JSON types, the graphql-sse protocol for event streams, Apollo's for multipa
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 __all__ = ["MediaType", "Preferences"]
@@ -32,8 +33,12 @@ class Preferences:
     ranges: tuple[tuple[str, float], ...]
 
     @classmethod
+    @lru_cache(maxsize=256)
     def of(cls, accept: str | None) -> "Preferences":
-        """Return the preferences of a header; none, or an empty one, accepts anything."""
+        """Return the preferences of a header; none, or an empty one, accepts anything.
+
+        Clients send one of a handful, so the last few are kept.
+        """
         if accept is None or not accept.strip():
             return cls((("*/*", 1.0),))
         ranges = []
@@ -43,6 +48,7 @@ class Preferences:
                 ranges.append((name, _quality(parameters)))
         return cls(tuple(ranges))
 
+    @lru_cache(maxsize=256)  # noqa: B019  of a frozen value, and bounded
     def one_response(self) -> MediaType | None:
         """Return the type for a query or mutation; None: nothing we have is accepted.
 
