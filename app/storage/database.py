@@ -6,8 +6,6 @@ Nothing above this file sees an asyncpg exception: what a client may retry is
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias
 
 import asyncpg
@@ -23,6 +21,7 @@ Connection: TypeAlias = (
 )
 
 _CONNECT_TIMEOUT_SECONDS: Final = 5.0
+_GRACE_SECONDS: Final = 1.0
 
 _LOST: Final = (
     OSError,
@@ -89,6 +88,8 @@ class Database:
                 max_size=pool_size,
                 init=_prepare,
                 timeout=_CONNECT_TIMEOUT_SECONDS,
+                # A server that is cut off cannot cancel anything: our own clock has to.
+                command_timeout=statement_timeout_seconds + _GRACE_SECONDS,
                 # None of our statements leaves session state, so no RESET ALL round trip.
                 reset=_no_reset,
                 server_settings={
@@ -113,21 +114,11 @@ class Database:
             DatabaseLost: the database is away; a write may or may not have happened.
             Unavailable: it took too long, or no connection was free in time.
         """
-        async with self._acquired() as connection:
-            return await connection.fetch(sql, *parameters)
-
-    async def close(self) -> None:
-        """Close all connections; those in use are waited for, shortly. Idempotent."""
         try:
-            await asyncio.wait_for(self._pool.close(), 5.0)
-        except TimeoutError:
-            self._pool.terminate()
-
-    @asynccontextmanager
-    async def _acquired(self) -> AsyncIterator[Connection]:
-        try:
-            async with self._pool.acquire(timeout=self._timeout) as connection:
-                yield connection
+            # A bounded wait costs a timer: only where there is something to wait for.
+            timeout = None if self._pool.get_idle_size() else self._timeout
+            async with self._pool.acquire(timeout=timeout) as connection:
+                return await connection.fetch(sql, *parameters)
         except asyncpg.DataError:
             raise  # an InterfaceError by its class, and a bug of ours by its nature
         except asyncpg.QueryCanceledError as error:
@@ -139,6 +130,13 @@ class Database:
         except _LOST as error:
             logger.warning("database connection failed: %s", type(error).__name__)
             raise DatabaseLost from error
+
+    async def close(self) -> None:
+        """Close all connections; those in use are waited for, shortly. Idempotent."""
+        try:
+            await asyncio.wait_for(self._pool.close(), 5.0)
+        except TimeoutError:
+            self._pool.terminate()
 
 
 async def _no_reset(_connection: Connection) -> None:

@@ -138,17 +138,11 @@ class MessageWriter:
         return batch
 
     async def _write_batch(self, batch: list[_Pending]) -> None:
-        waited = time.monotonic() - batch[0].since
         try:
-            async for attempt in AsyncRetrying(
-                retry=retry_if_exception_type(DatabaseLost),
-                stop=stop_after_delay(max(0.0, self._timeout - waited)),
-                wait=wait_random_exponential(multiplier=0.05, max=0.5),
-                reraise=True,
-            ):
-                with attempt:
-                    again = attempt.retry_state.attempt_number > 1
-                    await self._insert(batch, again=again)
+            try:
+                await self._insert(batch, again=False)
+            except DatabaseLost:
+                await self._insert_again(batch)
         except Unavailable as error:
             for pending in batch:
                 _fail(pending, error)
@@ -160,6 +154,17 @@ class MessageWriter:
             logger.exception("a batch of %d messages failed; writing them singly", len(batch))
             for pending in batch:
                 await self._write_batch([pending])
+
+    async def _insert_again(self, batch: list[_Pending]) -> None:
+        waited = time.monotonic() - batch[0].since
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(DatabaseLost),
+            stop=stop_after_delay(max(0.0, self._timeout - waited)),
+            wait=wait_random_exponential(multiplier=0.05, max=0.5),
+            reraise=True,
+        ):
+            with attempt:
+                await self._insert(batch, again=True)
 
     async def _insert(self, batch: list[_Pending], *, again: bool) -> None:
         drafts = [pending.draft for pending in batch]
