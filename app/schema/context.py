@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 
 from app.domain.viewer import Viewer
+from app.services.connection_presence import ConnectionPresence
 from app.services.live_queries import LiveQueryService
 from app.services.messages import MessageService
-from app.services.presence import ConnectionPresence, PresenceService
+from app.services.presence import PresenceService
 
 __all__ = ["Context", "Services"]
 

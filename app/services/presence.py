@@ -7,19 +7,18 @@ and a heartbeat looks anyway, so a lost event or a dead process is noticed in se
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
 from app.delivery.hub import Hub
 from app.domain.channel import Channel
-from app.domain.message import Message
 from app.domain.viewer import Permission, Viewer
 from app.errors import Unavailable
 from app.services.closable import Closable
+from app.services.presence_watch import WatchedChannel
 from app.storage.presence import PresenceStore
 
-__all__ = ["ConnectionPresence", "PresenceService"]
+__all__ = ["PresenceService"]
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +50,7 @@ class PresenceService:
         self._interval = interval_seconds
         self._heartbeat = heartbeat_seconds
         self._own: dict[Channel, int] = {}
-        self._others: dict[Channel, int] = {}
-        """The other processes' sums, for the channels that are watched here."""
-        self._watchers: dict[Channel, dict[_Counts, None]] = {}
+        self._watched: dict[Channel, WatchedChannel] = {}
         self._unwritten: set[Channel] = set()
         self._unread: set[Channel] = set()
         self._wake = asyncio.Event()
@@ -105,29 +102,18 @@ class PresenceService:
             Unavailable: the database is away.
         """
         viewer.require(Permission.SUBSCRIBE, channel)
-        counts = _Counts(self, channel, self._interval)
-        self._watchers.setdefault(channel, {})[counts] = None
+        watched = self._watched.get(channel)
+        if watched is None:
+            watched = self._watched[channel] = WatchedChannel(
+                channel, self._hub, self._store, lambda: self._own.get(channel, 0)
+            )
+        counts = watched.watch(self._interval, lambda: self._watched.pop(channel, None))
         try:
-            # Joining makes this process hear the channel's events.
-            await self._hub.join(channel, counts)
-            self._others.update(await self._store.others([channel]))
+            await watched.opened()
         except BaseException:
             await counts.aclose()
             raise
         return counts
-
-    def known_count(self, channel: Channel) -> int:
-        """Return the count of a channel that is watched here, as far as it is known."""
-        return self._others.get(channel, 0) + self._own.get(channel, 0)
-
-    def unwatch(self, channel: Channel, counts: "_Counts") -> None:
-        """Forget a watcher. Idempotent."""
-        self._hub.leave(channel, counts)
-        watchers = self._watchers.get(channel, {})
-        watchers.pop(counts, None)
-        if not watchers:
-            self._watchers.pop(channel, None)
-            self._others.pop(channel, None)
 
     def _add(self, channel: Channel, change: int) -> None:
         count = self._own.get(channel, 0) + change
@@ -138,16 +124,13 @@ class PresenceService:
             del self._own[channel]
         self._unwritten.add(channel)
         self._wake.set()
-        self._tell(channel)
+        if (watched := self._watched.get(channel)) is not None:
+            watched.tell()
 
     def _changed_elsewhere(self, channel: Channel) -> None:
-        if channel in self._watchers:
+        if channel in self._watched:
             self._unread.add(channel)
             self._wake.set()
-
-    def _tell(self, channel: Channel) -> None:
-        for watcher in self._watchers.get(channel, ()):
-            watcher.changed()
 
     async def _exchange_forever(self) -> None:
         while True:
@@ -185,9 +168,8 @@ class PresenceService:
             self._unread |= channels
             raise
         for channel, count in others.items():
-            if channel in self._watchers and self._others.get(channel) != count:
-                self._others[channel] = count
-                self._tell(channel)
+            if (watched := self._watched.get(channel)) is not None:
+                watched.set_others(count)
 
     async def _beat_forever(self) -> None:
         beats = 0
@@ -195,10 +177,12 @@ class PresenceService:
             await asyncio.sleep(self._heartbeat)
             beats += 1
             # Whoever died says nothing: look at everything that is watched.
-            self._unread |= self._watchers.keys()
+            self._unread |= self._watched.keys()
             self._wake.set()
             try:
-                await self._store.renew()
+                if await self._store.renew():
+                    # This process was taken for dead and its rows swept: it slept too long.
+                    self._unwritten |= self._own.keys()
                 if beats % _SWEEP_EVERY_BEATS == 0:
                     await self._store.sweep()
             except Unavailable:
@@ -206,90 +190,3 @@ class PresenceService:
                 self._unwritten |= self._own.keys()
             except Exception:
                 logger.exception("the presence lease could not be renewed")
-
-
-class ConnectionPresence:
-    """One connection's part: it counts once per channel, however many subscriptions it has."""
-
-    def __init__(self, presence: PresenceService) -> None:
-        self._presence = presence
-        self._subscriptions: dict[Channel, int] = {}
-
-    def enter(self, channel: Channel) -> Callable[[], None]:
-        """Take note of one more subscription; return what ends it. That is idempotent."""
-        count = self._subscriptions.get(channel, 0)
-        self._subscriptions[channel] = count + 1
-        if not count:
-            self._presence.join(channel)
-        return _Once(self._leave, channel)
-
-    def _leave(self, channel: Channel) -> None:
-        count = self._subscriptions.get(channel, 0)
-        if count == 1:
-            del self._subscriptions[channel]
-            self._presence.leave(channel)
-        elif count:
-            self._subscriptions[channel] = count - 1
-
-    def close(self) -> None:
-        """Leave all channels: the connection is gone. Idempotent."""
-        for channel in self._subscriptions:
-            self._presence.leave(channel)
-        self._subscriptions.clear()
-
-
-class _Once:
-    """A call that happens at most once."""
-
-    def __init__(self, leave: Callable[[Channel], None], channel: Channel) -> None:
-        self._leave: Callable[[Channel], None] | None = leave
-        self._channel = channel
-
-    def __call__(self) -> None:
-        leave, self._leave = self._leave, None
-        if leave is not None:
-            leave(self._channel)
-
-
-class _Counts(AsyncIterator[int]):
-    """The counts of one watcher; joins the channel for its presence events only.
-
-    No async generator: one that is closed before its first step never runs its `finally`.
-    """
-
-    def __init__(self, presence: PresenceService, channel: Channel, interval: float) -> None:
-        self._presence = presence
-        self._channel = channel
-        self._interval = interval
-        self._changed = asyncio.Event()
-        self._told: int | None = None
-        self._earliest = 0.0
-        self._closed = False
-
-    def deliver(self, messages: Sequence[Message]) -> None:
-        """Messages are none of its business."""
-
-    def changed(self) -> None:
-        """Look at the count again."""
-        self._changed.set()
-
-    async def __anext__(self) -> int:
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(max(0.0, self._earliest - loop.time()))
-            if self._closed:
-                raise StopAsyncIteration
-            self._changed.clear()
-            count = self._presence.known_count(self._channel)
-            if count != self._told:
-                self._told = count
-                self._earliest = loop.time() + self._interval
-                return count
-            await self._changed.wait()
-
-    async def aclose(self) -> None:
-        """Stop watching. Idempotent."""
-        if not self._closed:
-            self._closed = True
-            self._presence.unwatch(self._channel, self)
-            self._changed.set()

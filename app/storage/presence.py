@@ -12,6 +12,7 @@ _RENEW: Final = """
     INSERT INTO processes (process_id, expires_at)
     VALUES ($1, now() + make_interval(secs => $2))
     ON CONFLICT (process_id) DO UPDATE SET expires_at = excluded.expires_at
+    RETURNING xmax = 0 AS new
 """
 _WRITE: Final = """
     WITH lease AS (
@@ -57,9 +58,10 @@ class PresenceStore:
         self._process_id = process_id
         self._lease = lease_seconds
 
-    async def renew(self) -> None:
-        """Keep this process's lease alive."""
-        await self._database.fetch(_RENEW, self._process_id, self._lease)
+    async def renew(self) -> bool:
+        """Keep this process's lease alive; return whether there was none to keep."""
+        rows = await self._database.fetch(_RENEW, self._process_id, self._lease)
+        return bool(rows[0]["new"])
 
     async def write(self, counts: Mapping[Channel, int]) -> None:
         """Set this process's counts of some channels, and renew the lease."""
