@@ -44,8 +44,10 @@ def _parse_literal(node: ValueNode, variables: dict[str, Any] | None = None) -> 
             return {one.name.value: _parse_literal(one.value, variables) for one in fields}
         case VariableNode():
             name = node.name.value
-            if variables is None or name not in variables:
-                raise GraphQLError(f"the variable ${name} has no value")
+            if variables is None:
+                return None  # Validating: no variable has a value yet.
+            if name not in variables:
+                raise GraphQLError(f"the variable ${name} has no value", node)
             return variables[name]
         case EnumValueNode(value=value):
             raise GraphQLError(f"JSON has no enum values; {value} came: quote it", node)

@@ -149,3 +149,17 @@ async def test_a_live_query_says_nothing_of_what_its_filters_refuse(sockets: Soc
     await widget.publish(sockets[1], "wanted")
     assert (await live.next())["totalCount"] == 1
     assert live.nothing_waits()
+
+
+async def test_a_variable_may_stand_inside_a_literal(sockets: Sockets) -> None:
+    """Validation has no values of variables; it once refused each that stood in a literal."""
+    widget = Widget.new()
+    document = """
+        mutation ($project: ID!, $widget: ID!, $score: Int!, $fraction: JSON) {
+          publish(projectId: $project, widgetId: $widget, data: {scores: [$score, $fraction]}) {
+            data
+          }
+        }
+    """
+    published = await sockets[0].execute(document, **widget.ids, score=5, fraction=0.1)
+    assert published == {"data": {"scores": [5, 0.1]}}

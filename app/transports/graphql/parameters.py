@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from app.domain.json_value import decode_json
+from app.domain.json_value import decode_json, json_shown
 from app.errors import BadUserInput, PayloadTooLarge, shown
 
 __all__ = ["Parameters", "read_body"]
@@ -41,22 +41,22 @@ class Parameters:
                 f"{what} is a list: batching is not offered, send one operation a request"
             )
         if not isinstance(decoded, Mapping):
-            raise BadUserInput(f"{what} is {shown(decoded)}; allowed is a JSON object")
+            raise BadUserInput(f"{what} is {json_shown(decoded)}; allowed is a JSON object")
         query = decoded.get("query")
         if not isinstance(query, str):
-            came = shown(query) if "query" in decoded else "missing"
+            came = json_shown(query) if "query" in decoded else "missing"
             raise BadUserInput(f"query is {came}; allowed is a string with a GraphQL document")
         operation_name = decoded.get("operationName")
         if operation_name is not None and not isinstance(operation_name, str):
             raise BadUserInput(
-                f"operationName is {shown(operation_name)}; allowed is a string or null"
+                f"operationName is {json_shown(operation_name)}; allowed is a string or null"
             )
         variables = decoded.get("variables")
         if variables is not None and not isinstance(variables, Mapping):
-            raise BadUserInput(f"variables is {shown(variables)}; allowed is an object or null")
+            raise BadUserInput(f"variables is {json_shown(variables)}; allowed is an object or null")
         extensions = decoded.get("extensions")
         if extensions is not None and not isinstance(extensions, Mapping):
-            raise BadUserInput(f"extensions is {shown(extensions)}; allowed is an object or null")
+            raise BadUserInput(f"extensions is {json_shown(extensions)}; allowed is an object or null")
         return cls(query, operation_name, variables or {})
 
     @classmethod
