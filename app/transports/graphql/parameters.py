@@ -53,10 +53,14 @@ class Parameters:
             )
         variables = decoded.get("variables")
         if variables is not None and not isinstance(variables, Mapping):
-            raise BadUserInput(f"variables is {json_shown(variables)}; allowed is an object or null")
+            raise BadUserInput(
+                f"variables is {json_shown(variables)}; allowed is an object or null"
+            )
         extensions = decoded.get("extensions")
         if extensions is not None and not isinstance(extensions, Mapping):
-            raise BadUserInput(f"extensions is {json_shown(extensions)}; allowed is an object or null")
+            raise BadUserInput(
+                f"extensions is {json_shown(extensions)}; allowed is an object or null"
+            )
         return cls(query, operation_name, variables or {})
 
     @classmethod

@@ -119,7 +119,7 @@ async def test_the_status_of_a_refused_request_depends_on_the_media_type(
         (b"null", "allowed is a JSON object"),
         (b"{}", "query is missing"),
         (b'{"query": 5}', "query is 5; allowed is a string"),
-        (b'{"query": "{ hello }", "variables": []}', "variables is []"),
+        (b'{"query": "{ hello }", "variables": []}', "variables is a list"),
         (b'{"query": "{ hello }", "operationName": 1}', "operationName is 1"),
         (b'{"query": "{ hello }", "extensions": "a"}', "extensions is 'a'"),
     ],
