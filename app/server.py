@@ -6,6 +6,7 @@ close sockets so that clients come back), then end. Bounded in time whatever han
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -29,6 +30,8 @@ __all__ = ["ServerOptions", "StartupError", "raise_file_limit", "run_server"]
 
 _logger = logging.getLogger(__name__)
 
+_GARBAGE_THRESHOLDS: Final = (20_000, 50, 100)
+"""New objects before the youngest are looked at, then how many of those before the older."""
 _LIFESPAN_SECONDS: Final = 1.0
 """What the application's own shutdown (pools, tasks) gets after the drain."""
 
@@ -227,6 +230,15 @@ def raise_file_limit() -> None:
         # macOS refuses an unlimited number of files though it reports one.
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _collect_garbage_seldom() -> None:
+    # With the defaults, looking for cycles took 43 % of a process that took publishes over
+    # sockets: every 700 new objects it went over those of this moment's messages, and time
+    # and again over all modules and schemas, which live as long as the process.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GARBAGE_THRESHOLDS)
 
 
 def _abandon() -> None:
