@@ -8,6 +8,7 @@
  */
 import { createGraphiQLFetcher } from "@graphiql/toolkit";
 import { GraphiQL } from "graphiql";
+import { Kind, parse } from "graphql";
 import { createRoot } from "react-dom/client";
 
 import "graphiql/style.css";
@@ -26,12 +27,31 @@ const endpoint = new URL(location.pathname, location.href);
 const socket = new URL(endpoint);
 socket.protocol = endpoint.protocol === "https:" ? "wss:" : "ws:";
 
-const fetcher = createGraphiQLFetcher({
+const fetchCurrent = createGraphiQLFetcher({
   url: endpoint.href,
   subscriptionUrl: socket.href,
   // The service answers in one piece; asking for parts would only widen Accept.
   enableIncrementalDelivery: false,
 });
+
+/**
+ * GraphiQL looks at what is in the editor a moment after it has changed. Whoever switches to
+ * another tab and runs it at once would run it under the name of the operation before.
+ */
+function fetcher(params, options) {
+  let document;
+  try {
+    document = parse(params.query);
+  } catch {
+    return fetchCurrent(params, options); // The service says what is wrong with it.
+  }
+  const operations = document.definitions.filter(
+    (definition) => definition.kind === Kind.OPERATION_DEFINITION,
+  );
+  const named = operations.some(({ name }) => name?.value === params.operationName);
+  const operationName = named ? params.operationName : operations[0]?.name?.value;
+  return fetchCurrent({ ...params, operationName }, { ...options, documentAST: document });
+}
 
 createRoot(document.getElementById("graphiql")).render(
   <GraphiQL
