@@ -178,6 +178,8 @@ class MessageStream(AsyncIterator[Message]):
             self._on_closed()
 
     def _queue(self, message: Message) -> None:
+        if self._failure is not None:
+            return  # What follows what was let go would leave a hole.
         if not all(test(message) for test in self._tests):
             return
         self._pending.append(message)

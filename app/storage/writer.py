@@ -137,10 +137,10 @@ class MessageWriter:
             batch.append(self._pending.popleft())
         return batch
 
-    async def _write_batch(self, batch: list[_Pending]) -> None:
+    async def _write_batch(self, batch: list[_Pending], *, again: bool = False) -> None:
         try:
             try:
-                await self._insert(batch, again=False)
+                await self._insert(batch, again=again)
             except DatabaseLost:
                 await self._insert_again(batch)
         except Unavailable as error:
@@ -153,7 +153,8 @@ class MessageWriter:
             # One draft that Postgres refuses must not take its neighbours along.
             logger.exception("a batch of %d messages failed; writing them singly", len(batch))
             for pending in batch:
-                await self._write_batch([pending])
+                # Again: where a connection was lost before, it may be stored already.
+                await self._write_batch([pending], again=True)
 
     async def _insert_again(self, batch: list[_Pending]) -> None:
         waited = time.monotonic() - batch[0].since

@@ -1,0 +1,94 @@
+"""Parts of delivery that tests drive by hand and look into afterwards."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from itertools import count
+
+from app.domain.channel import Channel
+from app.domain.message import Message
+from app.errors import Unavailable
+
+__all__ = ["CHANNEL", "Recorder", "Table", "stored", "transient", "until"]
+
+CHANNEL = Channel("project", "widget")
+_ids = count(1)
+
+
+def stored(sequence: int, size: int = 2) -> Message:
+    """Return the message at a place of the channel's order, with data of `size` bytes."""
+    return Message(
+        CHANNEL,
+        sequence,
+        f"id {sequence}",
+        "client",
+        sequence,
+        None,
+        b'"' + b"x" * (size - 2) + b'"',
+    )
+
+
+def transient(size: int = 2) -> Message:
+    """Return a message that is not stored."""
+    data = b'"' + b"x" * (size - 2) + b'"'
+    return Message(CHANNEL, None, f"transient {next(_ids)}", "client", 1, None, data)
+
+
+class Table:
+    """The stored messages of the channel: a `History` that can be away and be slow."""
+
+    def __init__(self, head: int = 0, size: int = 2) -> None:
+        self.head = head
+        self.size = size
+        self.fails = 0
+        """So many reads fail before the next succeeds."""
+        self.reads: list[tuple[int, int]] = []
+        self.on_read: Callable[[], None] = lambda: None
+
+    async def heads(self, channels: Sequence[Channel]) -> dict[Channel, int]:
+        await self._maybe_fail()
+        return dict.fromkeys(channels, self.head)
+
+    async def between(self, channel: Channel, after: int, up_to: int, limit: int) -> list[Message]:
+        assert channel == CHANNEL
+        self.reads.append((after, up_to))
+        await self._maybe_fail()
+        last = min(up_to, self.head, after + limit)
+        page = [stored(sequence, self.size) for sequence in range(after + 1, last + 1)]
+        self.on_read()
+        return page
+
+    async def _maybe_fail(self) -> None:
+        await asyncio.sleep(0)
+        if self.fails:
+            self.fails -= 1
+            raise Unavailable("the database is away")
+
+
+class Recorder:
+    """A subscriber that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.arrived = asyncio.Event()
+
+    def deliver(self, messages: Sequence[Message]) -> None:
+        self.messages.extend(messages)
+        self.arrived.set()
+
+    @property
+    def sequences(self) -> list[int]:
+        return [one.sequence for one in self.messages if one.sequence is not None]
+
+    async def has(self, last: int) -> None:
+        """Wait until the message at this place came."""
+        async with asyncio.timeout(20):
+            while last not in self.sequences[-1:]:
+                self.arrived.clear()
+                await self.arrived.wait()
+
+
+async def until(condition: Callable[[], object], seconds: float = 20) -> None:
+    """Wait for what no event tells."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
