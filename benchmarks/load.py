@@ -1,0 +1,184 @@
+"""The load: publishes so that a bounded number is undelivered, or at a fixed rate."""
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks.publishers import Publisher
+from benchmarks.servers import Server
+from benchmarks.subscribers import Subscribers
+
+__all__ = ["Delivered", "at_rate", "median", "percentile", "warm_up", "windowed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What one measurement gave."""
+
+    deliveries_per_second: float
+    publishes_per_second: float
+    cpu_microseconds: float
+    """Of the server, for each delivery, its publishing included."""
+    p50_ms: float
+    p99_ms: float
+    """From the sending of a publish to its arrival at a sampled subscriber."""
+    load_busy: float
+    """How much of its time the load was computing, 0 to 1; near 1 it would be the limit."""
+    capacity_per_second: float = 0.0
+    """Deliveries a second if each worker had a core to itself: its deliveries by its CPU time."""
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which `share` (0 to 1) of the values are; 0 where there are none."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+
+
+def median(results: Sequence[Delivered]) -> Delivered:
+    """Each figure's median."""
+    return Delivered(
+        *(statistics.median(getattr(one, name) for one in results) for name in Delivered.__slots__)
+    )
+
+
+def warm_up(subscribers: Subscribers, publishers: Sequence[Publisher]) -> None:
+    """Learn the length of a frame, and see that everybody is subscribed.
+
+    Raises:
+        RuntimeError: somebody is not.
+    """
+    by_fd = {one.fileno(): one for one in publishers}
+    for number in by_fd:
+        subscribers.register(number)
+    subscribers.drain(0.3)
+    for _ in range(3):
+        subscribers.begin()
+        publishers[0].send(1)
+        end = time.monotonic() + 20
+        quiet = 0
+        while quiet < 3 and time.monotonic() < end:
+            before = subscribers.total_bytes
+            for number in subscribers.poll(0.1):
+                by_fd[number].receive()
+            quiet = quiet + 1 if subscribers.total_bytes == before else 0
+    subscribers.frame_bytes, rest = divmod(subscribers.total_bytes, len(subscribers))
+    if rest or not subscribers.frame_bytes:
+        raise RuntimeError(
+            f"{subscribers.total_bytes} bytes are no equal share for {len(subscribers)} subscribers"
+        )
+    subscribers.begin()
+
+
+def windowed(
+    server: Server,
+    subscribers: Subscribers,
+    publishers: Sequence[Publisher],
+    window: int,
+    seconds: float,
+) -> Delivered:
+    """Publish as fast as `window` undelivered messages allow.
+
+    Raises:
+        RuntimeError: a message was not delivered to everybody.
+    """
+    by_fd = {one.fileno(): one for one in publishers}
+    idle = set(by_fd)
+    subscribers.begin()
+    sent_at = subscribers.sent_at
+    cpu, own, began = server.cpu_seconds_each(), time.process_time(), time.perf_counter()
+    while True:
+        now = time.perf_counter()
+        if now - began >= seconds:
+            break
+        free = window - (len(sent_at) - subscribers.delivered)
+        while free > 0 and idle:
+            number = idle.pop()
+            publisher = by_fd[number]
+            room = publisher.room()
+            count = min(free, room)
+            if count:
+                publisher.send(count)
+                sent_at += [time.perf_counter()] * count
+                free -= count
+            if count < room:
+                idle.add(number)
+        for number in subscribers.poll(0.2):
+            if by_fd[number].receive():
+                idle.add(number)
+    deliveries = subscribers.total_bytes / subscribers.frame_bytes
+    elapsed = time.perf_counter() - began
+    used, own = server.cpu_seconds_each(), time.process_time() - own
+    each = [after - before for after, before in zip(used, cpu, strict=True)]
+    _finish(subscribers, by_fd)
+    return _result(subscribers, deliveries, elapsed, each, own)
+
+
+def at_rate(
+    server: Server,
+    subscribers: Subscribers,
+    publishers: Sequence[Publisher],
+    per_second: float,
+    seconds: float,
+) -> Delivered:
+    """Publish on time, whatever has been delivered; latency counts from when it was due.
+
+    Raises:
+        RuntimeError: a message was not delivered to everybody.
+    """
+    by_fd = {one.fileno(): one for one in publishers}
+    idle = set(by_fd)
+    subscribers.begin()
+    sent_at = subscribers.sent_at
+    cpu, own, began = server.cpu_seconds_each(), time.process_time(), time.perf_counter()
+    while (now := time.perf_counter()) - began < seconds:
+        due = began + len(sent_at) / per_second
+        while due <= now and idle:
+            number = idle.pop()
+            by_fd[number].send(1)
+            sent_at.append(due)
+            if by_fd[number].room():
+                idle.add(number)
+            due = began + len(sent_at) / per_second
+        wait = max(0.0, due - time.perf_counter())
+        for number in subscribers.poll(min(wait, 0.2) if idle else 0.2):
+            if by_fd[number].receive():
+                idle.add(number)
+    elapsed = time.perf_counter() - began
+    used, own = server.cpu_seconds_each(), time.process_time() - own
+    each = [after - before for after, before in zip(used, cpu, strict=True)]
+    deliveries = subscribers.total_bytes / subscribers.frame_bytes
+    _finish(subscribers, by_fd)
+    return _result(subscribers, deliveries, elapsed, each, own)
+
+
+def _finish(subscribers: Subscribers, by_fd: dict[int, Publisher]) -> None:
+    """Wait until all that was sent has arrived everywhere, and no more than that."""
+    expected = len(subscribers.sent_at) * subscribers.frame_bytes * len(subscribers)
+    deadline = time.monotonic() + 30
+    while (
+        subscribers.total_bytes < expected or any(one.busy for one in by_fd.values())
+    ) and time.monotonic() < deadline:
+        for number in subscribers.poll(0.1):
+            by_fd[number].receive()
+    subscribers.drain(0.05)
+    if subscribers.total_bytes != expected:
+        raise RuntimeError(
+            f"{expected:,} bytes should have been delivered, {subscribers.total_bytes:,} were"
+        )
+
+
+def _result(
+    subscribers: Subscribers, deliveries: float, elapsed: float, cpu: list[float], own: float
+) -> Delivered:
+    # Connections are spread evenly over workers.
+    share = deliveries / len(cpu)
+    return Delivered(
+        deliveries_per_second=deliveries / elapsed,
+        publishes_per_second=deliveries / elapsed / len(subscribers),
+        cpu_microseconds=sum(cpu) / deliveries * 1e6,
+        p50_ms=percentile(subscribers.latencies, 0.5) * 1000,
+        p99_ms=percentile(subscribers.latencies, 0.99) * 1000,
+        load_busy=own / elapsed,
+        capacity_per_second=sum(share / one for one in cpu if one),
+    )

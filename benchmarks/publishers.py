@@ -1,0 +1,202 @@
+"""Publishers: each with a bound of unanswered publishes, acknowledgements told by length.
+
+As with subscribers: all answers of a run have the same length, learned from the first.
+"""
+
+import socket
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from benchmarks import wire
+from benchmarks.subscribers import open_sockets
+
+__all__ = ["HttpPublisher", "LegacyPublisher", "Publisher", "SocketPublisher"]
+
+_TIMEOUT_SECONDS: Final = 30.0
+
+
+class Publisher(Protocol):
+    """One connection that publishes."""
+
+    acked: int
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is unanswered."""
+
+    def fileno(self) -> int:
+        """The descriptor to wait for."""
+
+    def room(self) -> int:
+        """How many publishes it may send now."""
+
+    def send(self, count: int) -> None:
+        """Publish."""
+
+    def receive(self) -> int:
+        """Take answers; return how many came."""
+
+    def close(self) -> None:
+        """Hang up."""
+
+
+class HttpPublisher:
+    """Durable mutations over one keep-alive connection, one at a time."""
+
+    def __init__(self, port: int, widget: str) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._socket.settimeout(_TIMEOUT_SECONDS)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._request = wire.http_publish(widget)
+        self.busy = False
+        self.acked = 0
+        self._socket.sendall(self._request)
+        self._answer_bytes = len(_answer(self._socket))
+        self._received = 0
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def room(self) -> int:
+        return 0 if self.busy else 1
+
+    def send(self, count: int) -> None:
+        assert count == 1
+        self.busy = True
+        self._socket.sendall(self._request)
+
+    def receive(self) -> int:
+        chunk = self._socket.recv(65536)
+        if not chunk:
+            raise RuntimeError("the server hung up on a publisher")
+        if not self._received and not chunk.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(f"a publish was answered with {chunk[:300]!r}")
+        self._received += len(chunk)
+        if self._received < self._answer_bytes:
+            return 0
+        if self._received > self._answer_bytes or b'"errors"' in chunk:
+            raise RuntimeError(f"a publish was answered with {chunk[:500]!r}")
+        self._received = 0
+        self.busy = False
+        self.acked += 1
+        return 1
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def _answer(client: socket.socket) -> bytes:
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += client.recv(65536)
+    head, _, body = received.partition(b"\r\n\r\n")
+    length = next(
+        int(line.partition(b":")[2])
+        for line in head.split(b"\r\n")
+        if line.lower().startswith(b"content-length:")
+    )
+    while len(body) < length:
+        chunk = client.recv(65536)
+        body += chunk
+        received += chunk
+    if b'"errors"' in body:
+        raise RuntimeError(f"a publish was answered with {body!r}")
+    return received
+
+
+class _Pipelined:
+    """Publishes that do not wait for one another, up to a bound."""
+
+    def __init__(self, opened: socket.socket, frames: Sequence[bytes], ends: bytes) -> None:
+        self._socket = opened
+        self._socket.setblocking(True)
+        self._frames = frames
+        self._next = 1
+        self._unanswered = 0
+        self.acked = 0
+        self._socket.sendall(frames[0])
+        received = b""
+        while ends not in received:
+            received += self._socket.recv(65536)
+        if b'"error' in received:
+            raise RuntimeError(f"a publish was answered with {received!r}")
+        self._answered(received)
+
+    @property
+    def busy(self) -> bool:
+        return self._unanswered > 0
+
+    def _answered(self, first: bytes) -> None:
+        raise NotImplementedError
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def room(self) -> int:
+        return len(self._frames) // 2 - self._unanswered
+
+    def send(self, count: int) -> None:
+        end = self._next + count
+        frames = self._frames[self._next : end]
+        if end > len(self._frames):
+            end -= len(self._frames)
+            frames = [*frames, *self._frames[:end]]
+        self._next = end
+        self._unanswered += count
+        self._socket.sendall(b"".join(frames))
+
+    def receive(self) -> int:
+        chunk = self._socket.recv(1 << 18)
+        if not chunk:
+            raise RuntimeError("the server hung up on a publisher")
+        count = self._count(chunk)
+        self._unanswered -= count
+        self.acked += count
+        return count
+
+    def _count(self, chunk: bytes) -> int:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class SocketPublisher(_Pipelined):
+    """Mutations over graphql-transport-ws, `depth` of them unanswered at most."""
+
+    def __init__(self, port: int, widget: str, depth: int) -> None:
+        (opened,) = open_sockets(
+            port, 1, wire.handshake(), lambda _: [(wire.initialise(), b"connection_ack")]
+        )
+        frames = [wire.publish(number, widget) for number in range(2 * depth)]
+        super().__init__(opened, frames, b'"complete"}')
+
+    def _answered(self, first: bytes) -> None:
+        # `next` and `complete`.
+        self._answer_bytes = len(first)
+        self._rest = 0
+
+    def _count(self, chunk: bytes) -> int:
+        count, self._rest = divmod(self._rest + len(chunk), self._answer_bytes)
+        return count
+
+
+class LegacyPublisher(_Pipelined):
+    """Publishes on a legacy socket, which is sent its own messages too."""
+
+    _ACK: Final = b'"type":"ack"'
+
+    def __init__(self, port: int, widget: str, depth: int) -> None:
+        (opened,) = open_sockets(
+            port, 1, wire.legacy_handshake(widget), lambda _: [(wire.LEGACY_OPEN, b'"open"')]
+        )
+        frames = [wire.legacy_publish(number) for number in range(2 * depth)]
+        super().__init__(opened, frames, self._ACK)
+
+    def _answered(self, first: bytes) -> None:  # noqa: ARG002 - acks are told by a marker
+        self._rest = b""
+
+    def _count(self, chunk: bytes) -> int:
+        chunk = self._rest + chunk
+        self._rest = chunk[1 - len(self._ACK) :]
+        return chunk.count(self._ACK)

@@ -1,0 +1,179 @@
+"""Subscribers that count: raw sockets, one epoll, frames told by their length alone.
+
+All frames of a run have the same length: ids, times and data do. So the load neither
+parses nor walks frames, and one Python process receives faster than any server here sends.
+"""
+
+import select
+import socket
+import time
+from collections.abc import Callable
+from typing import Final
+
+from benchmarks import wire
+
+__all__ = ["Subscribers", "open_sockets"]
+
+_AT_ONCE: Final = 64
+_TIMEOUT_SECONDS: Final = 30.0
+_SAMPLED: Final = 100
+"""Subscribers whose latencies are taken."""
+
+
+def _until(client: socket.socket, end: bytes) -> bytes:
+    received = b""
+    while end not in received:
+        chunk = client.recv(65536)
+        if not chunk:
+            raise RuntimeError(f"the server hung up after {received[-300:]!r}")
+        received += chunk
+    return received
+
+
+def open_sockets(
+    port: int,
+    count: int,
+    request: bytes,
+    said: Callable[[int], list[tuple[bytes, bytes]]],
+    tick: Callable[[int], None] = lambda _: None,
+) -> list[socket.socket]:
+    """Open WebSockets, 64 at a time.
+
+    Args:
+        port: of the server.
+        count: how many.
+        request: of the handshake.
+        said: for each connection by number: what to send, and what the answer to it ends with.
+        tick: told how many more are open.
+    """
+    sockets: list[socket.socket] = []
+    while len(sockets) < count:
+        batch = []
+        first = len(sockets)
+        for _ in range(min(_AT_ONCE, count - first)):
+            client = socket.create_connection(("127.0.0.1", port))
+            client.settimeout(_TIMEOUT_SECONDS)
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            client.sendall(request)
+            batch.append(client)
+        for client in batch:
+            answer = _until(client, b"\r\n\r\n")
+            if not answer.startswith(b"HTTP/1.1 101"):
+                raise RuntimeError(f"the handshake was answered with {answer[:200]!r}")
+        turns = [said(first + number) for number in range(len(batch))]
+        for step in range(max(map(len, turns))):
+            for client, turn in zip(batch, turns, strict=True):
+                if step < len(turn):
+                    client.sendall(turn[step][0])
+            for client, turn in zip(batch, turns, strict=True):
+                if step < len(turn) and turn[step][1]:
+                    _until(client, turn[step][1])
+        for client in batch:
+            client.setblocking(False)
+        sockets += batch
+        tick(len(batch))
+    return sockets
+
+
+class Subscribers:
+    """Subscribed connections and what they received.
+
+    Args:
+        port: of the server.
+        count: how many.
+        widget: the channel.
+        confirmed: wait for each until its subscription has begun; else only for the last of
+            each 64, which is enough to time.
+        tick: told how many more are open.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        count: int,
+        widget: str,
+        *,
+        confirmed: bool = True,
+        tick: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        def said(number: int) -> list[tuple[bytes, bytes]]:
+            asked = wire.subscribe(number, widget)
+            if confirmed or number % _AT_ONCE == _AT_ONCE - 1 or number == count - 1:
+                end = (asked + wire.marker(), b'"complete"')
+            else:
+                end = (asked, b"")
+            return [(wire.initialise(), b"connection_ack"), end]
+
+        self.sockets = open_sockets(port, count, wire.handshake(), said, tick)
+        self.epoll = select.epoll()
+        self._by_fd = {client.fileno(): client for client in self.sockets}
+        for number in self._by_fd:
+            self.epoll.register(number, select.EPOLLIN)
+        every = max(1, count // _SAMPLED)
+        self._sampled = {client.fileno(): 0 for client in self.sockets[::every]}
+        self._buffer = bytearray(1 << 18)
+        self.total_bytes = 0
+        self.frame_bytes = 0
+        self.sent_at: list[float] = []
+        """When each message of the measurement was sent, or should have been."""
+        self.latencies: list[float] = []
+        self.drain(0.05)
+
+    def __len__(self) -> int:
+        return len(self.sockets)
+
+    def register(self, descriptor: int) -> None:
+        """Wait for another socket too; `poll` returns it."""
+        self.epoll.register(descriptor, select.EPOLLIN)
+
+    def begin(self) -> None:
+        """Forget what was received."""
+        self.total_bytes = 0
+        self.sent_at.clear()
+        self.latencies.clear()
+        for number in self._sampled:
+            self._sampled[number] = 0
+
+    @property
+    def delivered(self) -> int:
+        """Messages that all subscribers have, or as many deliveries in sum."""
+        return self.total_bytes // (self.frame_bytes * len(self.sockets))
+
+    def poll(self, timeout_seconds: float) -> list[int]:
+        """Receive what has come, and return the descriptors that are not subscribers."""
+        others: list[int] = []
+        by_fd, buffer, sampled = self._by_fd, self._buffer, self._sampled
+        frame_bytes, sent_at = self.frame_bytes, self.sent_at
+        total = 0
+        for number, _ in self.epoll.poll(timeout_seconds, 4096):
+            client = by_fd.get(number)
+            if client is None:
+                others.append(number)
+                continue
+            received = client.recv_into(buffer)
+            if not received:
+                raise RuntimeError("the server closed a subscriber")
+            total += received
+            if frame_bytes and number in sampled:
+                before = sampled[number]
+                sampled[number] = after = before + received
+                now = time.perf_counter()
+                for message in range(before // frame_bytes, after // frame_bytes):
+                    if message < len(sent_at):
+                        self.latencies.append(now - sent_at[message])
+        self.total_bytes += total
+        return others
+
+    def drain(self, quiet_seconds: float) -> None:
+        """Receive until nothing has come for a while."""
+        while True:
+            before = self.total_bytes
+            self.poll(quiet_seconds)
+            if self.total_bytes == before:
+                return
+
+    def close(self) -> None:
+        """Hang up."""
+        self.epoll.close()
+        for client in self.sockets:
+            client.close()
