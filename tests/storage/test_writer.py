@@ -1,0 +1,213 @@
+"""Group commit: many drafts, few statements, one order, and nothing twice."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+import pytest
+from uuid_utils import uuid7
+
+from app.domain.channel import Channel
+from app.domain.message import Draft, Message
+from app.errors import ShuttingDown, Unavailable
+from app.storage.database import Database, DatabaseLost
+from app.storage.history import MessageHistory
+from app.storage.writer import MessageWriter
+
+pytestmark = pytest.mark.anyio
+
+CHANNEL = Channel("project", "widget")
+
+
+def draft(data: bytes = b"1", channel: Channel = CHANNEL, key: str | None = None) -> Draft:
+    return Draft(channel, str(uuid7()), "client", None, data, key)
+
+
+class Watched:
+    """The database, seen and disturbed from the writer's side."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.batches: list[int] = []
+        self.lose_answers = 0
+        """So many statements are carried out, and their answers lost."""
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def fetch(self, sql: str, *parameters: Any) -> list[asyncpg.Record]:
+        self.batches.append(len(parameters[0]))
+        await self.open.wait()
+        rows = await self._database.fetch(sql, *parameters)
+        if self.lose_answers:
+            self.lose_answers -= 1
+            raise DatabaseLost
+        return rows
+
+
+class Writing:
+    def __init__(self, database: Database, **options: Any) -> None:
+        self.watched = Watched(database)
+        self.told: list[Message] = []
+        self.history = MessageHistory(database)
+        self.writer = MessageWriter(self.watched, self._on_stored, **options)  # type: ignore[arg-type]
+
+    def _on_stored(self, messages: Sequence[Message]) -> None:
+        self.told.extend(messages)
+
+    async def stored(self, channel: Channel = CHANNEL) -> list[Message]:
+        return await self.history.between(channel, 0, 10_000, 10_000)
+
+
+async def test_a_lone_draft_is_written_at_once_and_told_of(database: Database) -> None:
+    writing = Writing(database)
+    one = draft(b'{"a": 1}')
+    written = await writing.writer.write(one)
+    assert written.message is not None
+    assert written.first_id == one.id == written.message.id
+    assert written.message.sequence == 1
+    assert writing.watched.batches == [1]
+    assert writing.told == await writing.stored() == [written.message]
+
+
+async def test_drafts_that_arrive_together_share_statements(database: Database) -> None:
+    writing = Writing(database, batch_max=50)
+    channels = [Channel("project", f"widget{n}") for n in range(3)]
+    drafts = [draft(b"%d" % n, channels[n % 3]) for n in range(150)]
+    writing.watched.open.clear()
+    tasks = [asyncio.create_task(writing.writer.write(one)) for one in drafts]
+    await asyncio.sleep(0)
+    writing.watched.open.set()
+    results = [await task for task in tasks]
+    assert writing.watched.batches == [50, 50, 50]
+    for index, channel in enumerate(channels):
+        stored = await writing.stored(channel)
+        assert [m.sequence for m in stored] == list(range(1, 51))
+        # In the order of the calls.
+        assert [m.id for m in stored] == [one.id for one in drafts[index::3]]
+        assert [r.message for r in results[index::3]] == stored
+
+
+async def test_beyond_the_queues_bound_a_draft_is_refused(database: Database) -> None:
+    writing = Writing(database, batch_max=1, queue_max=3)
+    writing.watched.open.clear()
+    first = asyncio.create_task(writing.writer.write(draft()))
+    while not writing.watched.batches:  # noqa: ASYNC110  until it is being written
+        await asyncio.sleep(0)
+    waiting = [asyncio.create_task(writing.writer.write(draft())) for _ in range(3)]
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable, match="3 messages are waiting"):
+        await writing.writer.write(draft())
+    writing.watched.open.set()
+    await asyncio.gather(first, *waiting)
+    assert len(await writing.stored()) == 4
+
+
+@pytest.mark.parametrize("lost", [1, 3])
+async def test_an_answer_that_is_lost_does_not_store_twice(database: Database, lost: int) -> None:
+    writing = Writing(database)
+    writing.watched.lose_answers = lost
+    drafts = [draft(key="key"), draft(), draft()]
+    written = await asyncio.gather(*map(writing.writer.write, drafts))
+    assert [one.first_id for one in written] == [one.id for one in drafts]
+    assert [message.id for message in await writing.stored()] == [one.id for one in drafts]
+    assert [message.sequence for message in writing.told] == [1, 2, 3]
+
+
+async def test_a_backend_that_dies_in_the_middle_does_not_store_twice(
+    database: Database, database_url: str
+) -> None:
+    writing = Writing(database)
+    blocker = await asyncpg.connect(database_url)
+    await writing.writer.write(draft())
+    async with blocker.transaction():
+        # Holds the channel's row: the next statement waits in the middle of its work.
+        await blocker.execute("SELECT * FROM channels FOR UPDATE")
+        writes = asyncio.gather(*(writing.writer.write(draft()) for _ in range(5)))
+        async with asyncio.timeout(20):
+            while not await blocker.fetch(  # noqa: ASYNC110  Postgres tells nobody
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE application_name = 'widgetwire' AND wait_event_type = 'Lock'"
+            ):
+                await asyncio.sleep(0.01)
+    await blocker.close()
+    written = await writes
+    assert sorted(one.message.sequence or 0 for one in written if one.message) == [2, 3, 4, 5, 6]
+    assert len(await writing.stored()) == 6
+
+
+async def test_a_database_that_stays_away_fails_the_drafts_in_time(database: Database) -> None:
+    writing = Writing(database, timeout_seconds=0.3)
+    writing.watched.lose_answers = 10_000
+    async with asyncio.timeout(5):
+        with pytest.raises(Unavailable, match="not reachable"):
+            await writing.writer.write(draft())
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+async def test_a_draft_that_postgres_refuses_does_not_take_its_neighbours_along(
+    database: Database, lost: int
+) -> None:
+    """With a lost answer before the refusal, the neighbours were once taken for new."""
+    writing = Writing(database)
+    writing.watched.open.clear()
+    drafts = [draft(b"1"), draft(b"not json"), draft(b"3")]
+    tasks = [asyncio.create_task(writing.writer.write(one)) for one in drafts]
+    await asyncio.sleep(0)
+    writing.watched.lose_answers = lost
+    writing.watched.open.set()
+    good, bad, other = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(bad, Exception)
+    assert not isinstance(good, BaseException)
+    assert not isinstance(other, BaseException)
+    assert [message.data_json for message in await writing.stored()] == [b"1", b"3"]
+
+
+async def test_the_same_key_is_stored_once_in_one_batch_and_in_many(database: Database) -> None:
+    writing = Writing(database)
+    drafts = [draft(key="key") for _ in range(5)]
+    written = await asyncio.gather(*map(writing.writer.write, drafts))
+    written.append(await writing.writer.write(draft(key="key")))
+    assert {one.first_id for one in written} == {drafts[0].id}
+    assert sum(one.message is not None for one in written) == 1
+    assert len(await writing.stored()) == 1
+
+
+async def test_cancelling_a_caller_does_not_take_its_draft_back(database: Database) -> None:
+    writing = Writing(database)
+    writing.watched.open.clear()
+    write = asyncio.create_task(writing.writer.write(draft()))
+    await asyncio.sleep(0)
+    write.cancel()
+    writing.watched.open.set()
+    await writing.writer.close()
+    assert len(await writing.stored()) == 1
+
+
+async def test_closing_writes_what_waits_and_refuses_what_comes(database: Database) -> None:
+    writing = Writing(database, batch_max=2)
+    tasks = [asyncio.create_task(writing.writer.write(draft())) for _ in range(7)]
+    await asyncio.sleep(0)
+    await writing.writer.close()
+    await writing.writer.close()
+    assert all(task.done() for task in tasks)
+    assert len(await writing.stored()) == 7
+    with pytest.raises(ShuttingDown):
+        await writing.writer.write(draft())
+
+
+async def test_two_writers_of_the_same_channels_never_wait_in_a_circle(database: Database) -> None:
+    channels = [Channel("project", f"widget{n}") for n in range(5)]
+    writers = [Writing(database, batch_max=20) for _ in range(2)]
+    async with asyncio.timeout(30):
+        await asyncio.gather(
+            *(
+                one.writer.write(draft(channel=channels[(n * step) % 5]))
+                for step, one in ((1, writers[0]), (3, writers[1]))
+                for n in range(300)
+            )
+        )
+    for channel in channels:
+        stored = await writers[0].stored(channel)
+        assert [m.sequence for m in stored] == list(range(1, 121))
+        assert [m.created for m in stored] == sorted(m.created for m in stored)
