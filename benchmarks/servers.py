@@ -31,6 +31,8 @@ _COMMANDS: Final[dict[Kind, list[str]]] = {
 }
 _SETTINGS: Final = {
     "WIDGETWIRE_LOG_LEVEL": "error",
+    # Of 16 publishers some have nothing to do for seconds.
+    "WIDGETWIRE_KEEP_ALIVE_SECONDS": "3600",
     # Raw readers answer no pings.
     "WIDGETWIRE_PING_INTERVAL_SECONDS": "3600",
     "WIDGETWIRE_PING_TIMEOUT_SECONDS": "3600",

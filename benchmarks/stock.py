@@ -137,6 +137,8 @@ def main() -> None:
         uvicorn.Config(
             app,
             ws="websockets-sansio",
+            # Of 16 publishers some have nothing to do for seconds.
+            timeout_keep_alive=3600,
             # Raw readers answer no pings.
             ws_ping_interval=3600,
             ws_ping_timeout=3600,
