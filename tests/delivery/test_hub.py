@@ -1,0 +1,176 @@
+"""The hub: who joins hears everything from then on, over processes too, whatever gets lost."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from broadcaster import Broadcast
+
+from app.delivery import hub as hub_module
+from app.delivery.bus import Bus
+from app.delivery.hub import Hub
+from app.domain.channel import Channel
+from app.errors import Unavailable
+from tests.delivery.recorded import CHANNEL, Recorder, Table, stored, transient, until
+
+pytestmark = pytest.mark.anyio
+
+
+@asynccontextmanager
+async def hubs(table: Table, number: int = 1) -> AsyncIterator[list[Hub]]:
+    """Run the hubs of several processes on one bus, in memory."""
+    broadcast = Shared()
+    made = [Hub(Bus(broadcast, f"process {each}"), table) for each in range(number)]
+    for one in made:
+        await one.start()
+    try:
+        yield made
+    finally:
+        for one in made:
+            await one.stop()
+        await broadcast.really_disconnect()
+
+
+class Shared(Broadcast):
+    """One broadcaster for all of them: connected once, disconnected at the end."""
+
+    def __init__(self) -> None:
+        super().__init__("memory://")
+        self._connected = False
+
+    async def connect(self) -> None:
+        if not self._connected:
+            self._connected = True
+            await super().connect()
+
+    async def disconnect(self) -> None:
+        """Keep it for the others."""
+
+    async def really_disconnect(self) -> None:
+        await super().disconnect()
+
+
+def commit(table: Table, hub: Hub, number: int) -> None:
+    """Store the next messages as the writer of a process does."""
+    first = table.head + 1
+    table.head += number
+    hub.publish_stored([stored(n) for n in range(first, first + number)])
+
+
+async def test_all_processes_hear_what_one_publishes() -> None:
+    table = Table(5)
+    async with hubs(table, 2) as (own, other):
+        here, there = Recorder(), Recorder()
+        assert await own.join(CHANNEL, here) == await other.join(CHANNEL, there) == 5
+        commit(table, own, 3)
+        own.publish_transient(transient())
+        await there.has(8)
+        await until(lambda: len(there.messages) == 4)
+        assert here.sequences == there.sequences == [6, 7, 8]
+        assert len(here.messages) == 4, "its own events do not come back to it"
+
+
+async def test_other_channels_notice_nothing() -> None:
+    table = Table()
+    async with hubs(table) as (hub,):
+        here, elsewhere = Recorder(), Recorder()
+        await hub.join(CHANNEL, here)
+        await hub.join(Channel("project", "other"), elsewhere)
+        commit(table, hub, 1)
+        assert here.sequences == [1]
+        assert elsewhere.messages == []
+
+
+async def test_who_left_hears_nothing_and_the_feed_lingers_for_a_return(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hub_module, "_LINGER_SECONDS", 0.05)
+    table = Table()
+    async with hubs(table) as (hub,):
+        gone, back = Recorder(), Recorder()
+        await hub.join(CHANNEL, gone)
+        hub.leave(CHANNEL, gone)
+        hub.leave(CHANNEL, gone)
+        assert CHANNEL in hub._feeds
+        await hub.join(CHANNEL, back)
+        commit(table, hub, 1)
+        assert (gone.messages, back.sequences) == ([], [1])
+        hub.leave(CHANNEL, back)
+        await until(lambda: CHANNEL not in hub._feeds)
+        # What was published meanwhile is history to whoever joins now.
+        commit(table, hub, 1)
+        again = Recorder()
+        assert await hub.join(CHANNEL, again) == 2
+        commit(table, hub, 1)
+        assert again.sequences == [3]
+
+
+async def test_a_hundred_who_join_at_once_read_the_head_once() -> None:
+    table = Table(3)
+    reads = 0
+    heads = table.heads
+
+    async def counted(channels: list[Channel]) -> dict[Channel, int]:
+        nonlocal reads
+        reads += 1
+        return await heads(channels)
+
+    table.heads = counted  # type: ignore[assignment,method-assign]
+    async with hubs(table) as (hub,):
+        crowd = [Recorder() for _ in range(100)]
+        assert set(await asyncio.gather(*(hub.join(CHANNEL, one) for one in crowd))) == {3}
+        assert reads == 1
+        commit(table, hub, 1)
+        assert all(one.sequences == [4] for one in crowd)
+
+
+async def test_a_channel_that_cannot_be_opened_can_be_later() -> None:
+    table = Table(3)
+    async with hubs(table) as (hub,):
+        table.fails = 1
+        results = await asyncio.gather(
+            *(hub.join(CHANNEL, Recorder()) for _ in range(3)), return_exceptions=True
+        )
+        assert [type(result) for result in results] == [Unavailable] * 3
+        recorder = Recorder()
+        assert await hub.join(CHANNEL, recorder) == 3
+        commit(table, hub, 1)
+        assert recorder.sequences == [4]
+
+
+async def test_one_who_gives_up_joining_does_not_take_it_from_the_others() -> None:
+    table = Table(3)
+    async with hubs(table) as (hub,):
+        quitter = asyncio.create_task(hub.join(CHANNEL, Recorder()))
+        other = asyncio.create_task(hub.join(CHANNEL, recorder := Recorder()))
+        await asyncio.sleep(0)
+        quitter.cancel()
+        assert await other == 3
+        commit(table, hub, 1)
+        assert recorder.sequences == [4]
+
+
+async def test_a_lost_event_is_found_by_the_slow_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "_POLL_SECONDS", 0.05)
+    table = Table()
+    async with hubs(table) as (hub,):
+        recorder = Recorder()
+        await hub.join(CHANNEL, recorder)
+        table.head = 3  # another process committed them, and its event never came
+        await recorder.has(3)
+        assert recorder.sequences == [1, 2, 3]
+        table.head, table.fails = 5, 1
+        await recorder.has(5)
+        assert recorder.sequences == [1, 2, 3, 4, 5]
+
+
+async def test_after_a_cut_the_table_is_read_at_once() -> None:
+    table = Table()
+    async with hubs(table) as (hub,):
+        recorder = Recorder()
+        await hub.join(CHANNEL, recorder)
+        table.head = 2
+        hub.missed()
+        async with asyncio.timeout(2):  # the slow poll would take 5 s
+            await recorder.has(2)
