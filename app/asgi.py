@@ -217,7 +217,9 @@ def create_app(settings: Settings | None = None) -> Starlette:
             "WIDGETWIRE_DATABASE_URL: expected postgresql://…, got nothing; "
             "`widgetwire serve` starts an embedded database"
         )
-    _authenticator(settings)  # a bad key is told at start
+    # A bad key or a bad bus is told at start.
+    _authenticator(settings)
+    _broadcast(settings, lambda: None)
     process = Process(settings)
     return Application(
         lifespan=process.lifespan, middleware=[OriginPolicy(settings.allowed_origins).cors()]
@@ -249,8 +251,18 @@ class Application(Starlette):
 
 def _broadcast(settings: Settings, on_missed: Callable[[], None]) -> Broadcast:
     assert settings.database_url is not None
-    if broadcast_scheme(settings.broadcast_url) == "memory":
-        return Broadcast("memory://")
+    # Redis and Kafka are extras: their packages are asked for where they are chosen only.
+    match broadcast_scheme(settings.broadcast_url):
+        case "memory":
+            return Broadcast("memory://")
+        case "redis" | "rediss":
+            from app.delivery.redis_backend import RedisBackend  # noqa: PLC0415
+
+            return Broadcast(backend=RedisBackend(settings.broadcast_url, on_missed))
+        case "kafka":
+            from app.delivery.kafka_backend import KafkaBackend  # noqa: PLC0415
+
+            return Broadcast(backend=KafkaBackend(settings.broadcast_url, on_missed))
     return Broadcast(backend=PostgresBackend(settings.database_url, on_missed))
 
 

@@ -5,6 +5,7 @@ Owns names, bounds, defaults and meanings; `widgetwire config` prints them from 
 """
 
 import difflib
+import importlib.util
 import os
 import re
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ from app.errors import ConfigurationError
 
 __all__ = ["PREFIX", "SettingDescription", "Settings", "broadcast_scheme", "unknown_variables"]
 
-_BROADCAST_SCHEMES: Final = ("postgres", "memory")
+_BROADCAST_PACKAGES: Final = {"redis": "redis", "rediss": "redis", "kafka": "aiokafka"}
 _DATABASE_SCHEMES: Final = ("postgresql", "postgres")
 _MIN_SECRET_BYTES: Final = 32
 _MIB: Final = 1024 * 1024
@@ -36,14 +37,26 @@ def _data_dir() -> Path:
 
 
 def broadcast_scheme(url: str) -> str:
-    """Return the kind of bus that `url` names: `postgres` or `memory`.
+    """Return the kind of bus that `url` names: `postgres`, `memory`, `redis(s)` or `kafka`.
 
     Raises:
-        ValueError: this version has no such bus.
+        ValueError: this version has no such bus, or not the package that it needs.
     """
-    scheme = url.partition("://")[0].lower()
-    if scheme not in _BROADCAST_SCHEMES or url.lower() not in {scheme, f"{scheme}://"}:
-        raise ValueError("'postgres' (the database carries it) or 'memory://' (one process)")
+    scheme, separator, rest = url.partition("://")
+    scheme = scheme.lower()
+    if scheme in {"postgres", "memory"} and not rest:
+        return scheme
+    if scheme not in _BROADCAST_PACKAGES or not separator or not rest.split("/")[0]:
+        raise ValueError(
+            "'postgres' (the database carries it), redis://host:port, rediss://… (TLS), "
+            "kafka://host:port/topic or 'memory://' (one process)"
+        )
+    package = _BROADCAST_PACKAGES[scheme]
+    if importlib.util.find_spec(package) is None:
+        extra = "kafka" if scheme == "kafka" else "redis"
+        raise ValueError(
+            f"the package {package!r} for {scheme}://: pip install 'widgetwire[{extra}]'"
+        )
     return scheme
 
 
@@ -107,7 +120,8 @@ class Settings(BaseSettings):
     broadcast_url: str = Field(
         "postgres",
         repr=False,
-        description="bus between processes: postgres (the database) or memory:// (one process)",
+        description="bus between processes: postgres (the database), redis://…, rediss://… (TLS), "
+        "kafka://host:port/topic or memory:// (one process)",
     )
     data_dir: Path = Field(
         default_factory=_data_dir, description="directory of the embedded database"

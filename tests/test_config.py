@@ -83,9 +83,10 @@ def test_variables_are_read_and_arguments_go_before_them(monkeypatch: pytest.Mon
         ),
         (
             "broadcast_url",
-            "redis://:hunter2@h",
-            "WIDGETWIRE_BROADCAST_URL: expected 'postgres' (the database carries it) or "
-            "'memory://' (one process), got a value that is not shown",
+            "amqp://:hunter2@h",
+            "WIDGETWIRE_BROADCAST_URL: expected 'postgres' (the database carries it), "
+            "redis://host:port, rediss://… (TLS), kafka://host:port/topic or 'memory://' "
+            "(one process), got a value that is not shown",
         ),
         (
             "jwt_secret",

@@ -78,6 +78,9 @@ class PostgresBackend(BroadcastBackend):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._sent is not None:
+            # A sender that was cancelled before it began has told nobody.
+            self._sent.cancel()
         for connection in (self._listening, self._sending):
             if connection is not None:
                 connection.terminate()

@@ -1,0 +1,283 @@
+"""A broadcaster backend on one Kafka topic.
+
+Every process reads all partitions from their end, without a consumer group: events matter to
+those who are there when they happen. A bus topic is the key of its records, so that it stays
+in one partition and in order. What Kafka does not tell (a link that is gone, partitions that
+were added, a topic that was made anew) is asked for every two seconds.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import (
+    KafkaError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
+from broadcaster import BroadcastBackend, Event
+from tenacity import AsyncRetrying, retry_if_exception_type
+from tenacity.wait import wait_random_exponential
+
+from app.delivery.kafka_address import KafkaAddress
+from app.delivery.outbox import Inbox, Outbox
+from app.errors import ConfigurationError, PayloadTooLarge
+
+__all__ = ["KafkaBackend"]
+
+logger = logging.getLogger(__name__)
+
+_CONNECT_TIMEOUT_SECONDS: Final = 10.0
+_CHECK_SECONDS: Final = 2.0
+_REPLY_TIMEOUT_SECONDS: Final = 3.0
+_PRODUCE_TIMEOUT_SECONDS: Final = 2.0
+_STOP_TIMEOUT_SECONDS: Final = 4.0
+_MAX_RECORD_BYTES: Final = 1_000_000
+"""Below the 1,048,588 that a broker takes by default (its message.max.bytes)."""
+_PARTITIONS: Final = 8
+_RETENTION_MS: Final = 3_600_000
+_FAILURES: Final = (KafkaError, OSError, TimeoutError)
+
+
+class KafkaBackend(BroadcastBackend):
+    """Events over one topic, which is made when it is missing."""
+
+    def __init__(self, url: str, on_missed: Callable[[], None]) -> None:
+        """Take the cluster; nothing is opened before `connect`.
+
+        Args:
+            url: kafka://host:9092,host:9093/topic; see `KafkaAddress`.
+            on_missed: called on the loop whenever events may have been lost.
+
+        Raises:
+            ConfigurationError: the URL is wrong.
+        """
+        self._address = KafkaAddress.parse(url)
+        self._on_missed = on_missed
+        self._inbox = Inbox(on_missed)
+        self._outbox = Outbox(self._send, _FAILURES)
+        self._topics: set[str] = set()
+        self._next: dict[int, int] = {}
+        """The offset that the next record of a partition has, where none is lost."""
+        self._ends: dict[TopicPartition, int] = {}
+        self._consumer: AIOKafkaConsumer | None = None
+        self._producer: AIOKafkaProducer | None = None
+        self._listener: asyncio.Task[None] | None = None
+
+    async def connect(self) -> None:
+        """Make the topic if there is none, find the end of each partition, and keep reading.
+
+        Raises:
+            ConfigurationError: the first time it must succeed, and it did not.
+        """
+        try:
+            await self._open()
+            self._producer = AIOKafkaProducer(
+                **self._address.client_options(),
+                # The table is the truth about stored messages: speed before certainty.
+                acks=1,
+                linger_ms=0,
+                max_request_size=2 * _MAX_RECORD_BYTES,
+                request_timeout_ms=int(_PRODUCE_TIMEOUT_SECONDS * 1000),
+            )
+            async with asyncio.timeout(_CONNECT_TIMEOUT_SECONDS):
+                await self._producer.start()
+        except _FAILURES as error:
+            await self.disconnect()
+            raise ConfigurationError(f"the bus: Kafka cannot be used: {error!r}") from error
+        self._listener = asyncio.create_task(self._listen_forever(), name="event listener")
+
+    async def disconnect(self) -> None:
+        """Close all connections. Idempotent."""
+        if self._listener is not None:
+            self._listener.cancel()
+            await asyncio.gather(self._listener, return_exceptions=True)
+        await self._outbox.close()
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await _stopped(producer)
+        await self._drop()
+
+    async def subscribe(self, group: str) -> None:
+        """Hand over a topic's events from now on: they come anyway."""
+        self._topics.add(group)
+
+    async def unsubscribe(self, group: str) -> None:
+        """Hand over a topic's events no more."""
+        self._topics.discard(group)
+
+    async def publish(self, channel: str, message: Any) -> None:
+        """Send a text to a topic, with all others that wait, in the order of the calls.
+
+        Raises:
+            PayloadTooLarge: more than 1,000,000 bytes.
+            KafkaError, OSError, TimeoutError: the cluster stayed away for 15 s.
+            Unavailable: too many wait.
+        """
+        size = len(message.encode())
+        if size > _MAX_RECORD_BYTES - 1000:
+            raise PayloadTooLarge(f"an event of {size} bytes; Kafka takes 1,000,000 by default")
+        await self._outbox.put(channel, message)
+
+    async def next_published(self) -> Event:
+        """Return the next event received."""
+        return await self._inbox.get()
+
+    async def _send(self, batch: Sequence[tuple[str, str]]) -> None:
+        assert self._producer is not None
+        records: list[asyncio.Future[Any]] = []
+        try:
+            async with asyncio.timeout(2 * _REPLY_TIMEOUT_SECONDS):
+                for topic, text in batch:
+                    records.append(
+                        await self._producer.send(
+                            self._address.topic, text.encode(), key=topic.encode()
+                        )
+                    )
+                await asyncio.wait(records)
+            for record in records:
+                record.result()
+        finally:
+            for record in records:
+                # Of those that failed together, one is told.
+                record.add_done_callback(_take_note)
+
+    async def _listen_forever(self) -> None:
+        while True:
+            try:
+                await self._listen()
+            except _FAILURES as error:
+                logger.warning("the listener lost Kafka (%r); opening it again", error)
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception_type(_FAILURES),
+                wait=wait_random_exponential(multiplier=0.1, max=2.0),
+            ):
+                with attempt:
+                    await self._open()
+            logger.info("the listener reads from Kafka again")
+            self._on_missed()
+
+    async def _open(self) -> None:
+        """Stand at the end of every partition, with a consumer that is new."""
+        await self._drop()
+        async with asyncio.timeout(_CONNECT_TIMEOUT_SECONDS):
+            partitions = await self._find_topic()
+            self._consumer = consumer = AIOKafkaConsumer(
+                **self._address.client_options(),
+                group_id=None,
+                enable_auto_commit=False,
+                auto_offset_reset="latest",
+                max_partition_fetch_bytes=2 * _MAX_RECORD_BYTES,
+                request_timeout_ms=int(_REPLY_TIMEOUT_SECONDS * 1000),
+                metadata_max_age_ms=30_000,
+            )
+            await consumer.start()
+            consumer.assign(partitions)
+            self._next.clear()
+            for partition in partitions:
+                self._next[partition.partition] = await consumer.position(partition)
+            self._ends = await consumer.end_offsets(partitions)
+            if self._producer is not None:
+                # A topic made anew may have fewer partitions than this one believes.
+                await self._producer.client.force_metadata_update()
+
+    async def _find_topic(self) -> list[TopicPartition]:
+        """Return the topic's partitions; make it where it is missing."""
+        client = AIOKafkaAdminClient(
+            **self._address.client_options(),
+            request_timeout_ms=int(_REPLY_TIMEOUT_SECONDS * 1000),
+        )
+        try:
+            await client.start()
+            if self._address.topic not in await client.list_topics():
+                await self._make_topic(client)
+            # Brokers learn of a new topic one after the other.
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception_type(UnknownTopicOrPartitionError),
+                wait=wait_random_exponential(multiplier=0.05, max=0.5),
+            ):
+                with attempt:
+                    (topic,) = await client.describe_topics([self._address.topic])
+                    if not topic["partitions"]:
+                        raise UnknownTopicOrPartitionError(self._address.topic)
+        finally:
+            await client.close()
+        numbers = sorted(one["partition"] for one in topic["partitions"])
+        return [TopicPartition(self._address.topic, number) for number in numbers]
+
+    async def _make_topic(self, client: AIOKafkaAdminClient) -> None:
+        # -1: as many copies as the cluster makes by default (KIP-464).
+        topic = NewTopic(
+            self._address.topic,
+            _PARTITIONS,
+            -1,
+            replica_assignments={},
+            topic_configs={"retention.ms": str(_RETENTION_MS)},
+        )
+        for _, code, *_ in (await client.create_topics([topic])).topic_errors:
+            error = for_code(code)
+            # Another process may have been quicker.
+            if code and error is not TopicAlreadyExistsError:
+                raise error(f"topic {self._address.topic!r} is missing and cannot be made")
+
+    async def _listen(self) -> None:
+        consumer = self._consumer
+        assert consumer is not None
+        loop = asyncio.get_running_loop()
+        checked = loop.time()
+        while True:
+            for records in (await consumer.getmany(timeout_ms=int(_CHECK_SECONDS * 500))).values():
+                for record in records:
+                    self._take(record)
+            if loop.time() - checked >= _CHECK_SECONDS:
+                await self._check(consumer)
+                checked = loop.time()
+
+    async def _check(self, consumer: AIOKafkaConsumer) -> None:
+        """Prove the link alive, and the topic the one that was opened.
+
+        Raises:
+            KafkaError, TimeoutError: open it again.
+        """
+        assigned = consumer.assignment()
+        numbers = consumer.partitions_for_topic(self._address.topic) or set()
+        if numbers != {partition.partition for partition in assigned}:
+            raise KafkaError("the topic's partitions have changed")
+        async with asyncio.timeout(_REPLY_TIMEOUT_SECONDS):
+            ends = await consumer.end_offsets(assigned)
+        if any(end < self._ends.get(partition, 0) for partition, end in ends.items()):
+            raise KafkaError("the topic was made anew")
+        self._ends = ends
+
+    def _take(self, record: "ConsumerRecord[bytes, bytes]") -> None:
+        if record.offset != self._next.get(record.partition, record.offset):
+            # The position was no longer there, and aiokafka went on at the end.
+            self._on_missed()
+        self._next[record.partition] = record.offset + 1
+        try:
+            topic, text = (record.key or b"").decode(), (record.value or b"").decode()
+        except UnicodeDecodeError:
+            logger.warning("a record of partition %d is not UTF-8; ignored", record.partition)
+            return
+        if topic in self._topics:
+            self._inbox.put(topic, text)
+
+    async def _drop(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await _stopped(consumer)
+
+
+async def _stopped(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
+    with suppress(*_FAILURES):
+        await asyncio.wait_for(client.stop(), _STOP_TIMEOUT_SECONDS)
+
+
+def _take_note(record: "asyncio.Future[Any]") -> None:
+    if not record.cancelled():
+        record.exception()

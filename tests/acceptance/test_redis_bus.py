@@ -1,0 +1,62 @@
+"""Two processes that hear each other over Redis, which goes away and comes back."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.graphql_socket import GraphQLSocket
+from tests.acceptance.widget import Widget
+from tests.delivery.brokers import Broker, redis_server
+from tests.served import Served
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Broker]:
+    """A running Redis that is this test's own."""
+    broker = redis_server(tmp_path)
+    broker.start()
+    yield broker
+    broker.close()
+
+
+async def test_messages_and_counts_cross_and_redis_away_leaves_no_hole(
+    redis: Broker, serve: Callable[..., Served]
+) -> None:
+    pair = [serve(WIDGETWIRE_BROADCAST_URL=redis.url) for _ in range(2)]
+    widget = Widget.new()
+    async with GraphQLSocket(pair[0]) as first, GraphQLSocket(pair[1]) as second:
+        heard = [await widget.subscribe(socket) for socket in (first, second)]
+        count = await widget.watch(first)
+        await count.until({"count": 2})
+        stored = [await widget.publish(first, "stored"), await widget.publish(second, "stored")]
+        for subscription in heard:
+            assert [one["id"] for one in await subscription.take(2)] == [m["id"] for m in stored]
+        passing = await widget.publish(second, "é" * 30_000, persistent=False)
+        for subscription in heard:
+            assert (await subscription.next())["id"] == passing["id"]
+
+        redis.kill()
+        missed = [await widget.publish((first, second)[n % 2], n) for n in range(20)]
+        redis.start()
+        for served in pair:
+            served.wait_for_output("connected to Redis again")
+        missed.append(await widget.publish(first, "after"))
+        for subscription in heard:
+            assert [one["id"] for one in await subscription.take(21)] == [m["id"] for m in missed]
+            assert subscription.nothing_waits()
+        passing = await widget.publish(first, "passing", persistent=False)
+        for subscription in heard:
+            assert (await subscription.next())["id"] == passing["id"]
+
+
+def test_a_redis_that_is_not_there_ends_the_start_with_the_reason(
+    serve: Callable[..., Served],
+) -> None:
+    served = serve(WIDGETWIRE_BROADCAST_URL="redis://:hunter2@127.0.0.1:1", wait=False)
+    assert served.wait() == 1
+    assert "the bus: Redis cannot be used" in served.output
+    assert "hunter2" not in served.output
+    assert "Traceback" not in served.output

@@ -1,0 +1,196 @@
+"""One suite for every backend: what the bus relies on, whatever carries its events."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from broadcaster import Broadcast
+from broadcaster._base import Subscriber
+
+from app.delivery.bus import TOPICS, Bus
+from app.delivery.events import Event, PresenceChanged
+from app.domain.channel import Channel
+from tests.delivery.media import Medium
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+
+PATIENCE_SECONDS = 40
+
+
+class Station:
+    """One process's end: a `Broadcast` over a backend of its own."""
+
+    def __init__(self, medium: Medium) -> None:
+        self.missed = asyncio.Event()
+        self.backend = medium.backend(self.missed.set)
+        self.broadcast = Broadcast(backend=self.backend)
+
+
+@asynccontextmanager
+async def stations(medium: Medium, number: int) -> AsyncIterator[list[Station]]:
+    """Connect so many ends; when they are disconnected, nothing of them runs any more."""
+    before = asyncio.all_tasks()
+    connected: list[Station] = []
+    try:
+        for _ in range(number):
+            station = Station(medium)
+            await station.broadcast.connect()
+            connected.append(station)
+        yield connected
+    finally:
+        for station in connected:
+            await station.broadcast.disconnect()
+            await asyncio.gather(station.broadcast._listener_task, return_exceptions=True)
+    left = asyncio.all_tasks() - before
+    assert not left, f"disconnected, and these still run: {left}"
+
+
+async def take(subscriber: Subscriber, number: int) -> list[str]:
+    """Return the texts of the next events."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        return [(await subscriber.get()).message for _ in range(number)]
+
+
+async def test_events_arrive_in_the_order_they_were_published(medium: Medium) -> None:
+    async with stations(medium, 1) as (one,), one.broadcast.subscribe("topic") as subscriber:
+        texts = [f"text {number}" for number in range(500)]
+        # As the bus does it: begun in order, not waited for one by one.
+        await asyncio.gather(*(one.broadcast.publish("topic", text) for text in texts))
+        assert await take(subscriber, 500) == texts
+
+
+async def test_a_subscription_holds_for_what_is_published_right_after_it(joining: Medium) -> None:
+    async with stations(joining, 2) as (one, two):
+        for number in range(30):
+            topic = f"topic_{number}"
+            async with two.broadcast.subscribe(topic) as subscriber:
+                await one.broadcast.publish(topic, f"{number}")
+                assert await take(subscriber, 1) == [f"{number}"]
+
+
+async def test_two_processes_hear_each_other_and_themselves(joining: Medium) -> None:
+    async with (
+        stations(joining, 2) as (one, two),
+        one.broadcast.subscribe("topic") as first,
+        two.broadcast.subscribe("topic") as second,
+    ):
+        await one.broadcast.publish("topic", "from one")
+        await two.broadcast.publish("topic", "from two")
+        for subscriber in (first, second):
+            assert sorted(await take(subscriber, 2)) == ["from one", "from two"]
+
+
+async def test_many_publishing_at_once_lose_nothing_and_each_keeps_its_order(
+    joining: Medium,
+) -> None:
+    async with stations(joining, 3) as ends, ends[0].broadcast.subscribe("topic") as subscriber:
+
+        async def publish(end: int, series: int) -> None:
+            for number in range(20):
+                await ends[end].broadcast.publish("topic", f"{end}.{series} {number}")
+
+        await asyncio.gather(*(publish(end, series) for end in (1, 2) for series in range(25)))
+        came = await take(subscriber, 2 * 25 * 20)
+        for name in {text.split()[0] for text in came}:
+            numbers = [int(text.split()[1]) for text in came if text.split()[0] == name]
+            assert numbers == list(range(20))
+
+
+async def test_a_topic_does_not_hear_another(medium: Medium) -> None:
+    async with (
+        stations(medium, 1) as (one,),
+        one.broadcast.subscribe("topic_1") as first,
+        one.broadcast.subscribe("topic_11") as second,
+    ):
+        await one.broadcast.publish("topic_11", "b")
+        await one.broadcast.publish("topic_2", "nobody's")
+        await one.broadcast.publish("topic_1", "a")
+        await one.broadcast.publish("topic_11", "c")
+        assert await take(first, 1) == ["a"]
+        assert await take(second, 2) == ["b", "c"]
+
+
+async def test_large_texts_of_any_characters_arrive_whole(medium: Medium) -> None:
+    texts = ["aé€\U0001f600\\/\n\"'" * 15_000, "", "€" * 70_000, "/1/2/"]
+    async with stations(medium, 1) as (one,), one.broadcast.subscribe("topic") as subscriber:
+        await asyncio.gather(*(one.broadcast.publish("topic", text) for text in texts))
+        assert await take(subscriber, len(texts)) == texts
+
+
+async def test_channels_opened_and_closed_at_once_and_again_keep_their_events(
+    joining: Medium,
+) -> None:
+    heard: asyncio.Queue[Event] = asyncio.Queue()
+    sender, receiver = (Bus(Station(joining).broadcast, name) for name in ("sender", "receiver"))
+    await sender.start(lambda _event: None)
+    await receiver.start(heard.put_nowait)
+    channels = [Channel("project", f"widget-{number}") for number in range(2 * TOPICS)]
+    try:
+        for _ in range(3):
+            await asyncio.gather(*(receiver.open(channel) for channel in channels))
+            await asyncio.gather(*(receiver.close(channel) for channel in channels))
+        await asyncio.gather(*(receiver.open(channel) for channel in channels))
+        for channel in channels:
+            assert sender.post(channel, PresenceChanged("sender", channel.key))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            came = {(await heard.get()).channel for _ in channels}
+        assert came == {channel.key for channel in channels}
+    finally:
+        await sender.stop()
+        await receiver.stop()
+
+
+async def test_after_a_cut_it_says_so_and_events_flow_again(joining: Medium) -> None:
+    async with (
+        stations(joining, 2) as (one, two),
+        one.broadcast.subscribe("topic") as first,
+        two.broadcast.subscribe("topic") as second,
+    ):
+        await one.broadcast.publish("topic", "before")
+        assert await take(first, 1) == await take(second, 1) == ["before"]
+        await joining.cut()
+        await joining.restore()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await one.missed.wait()
+            await two.missed.wait()
+        # Both have subscribed again before they said so: nothing from here on is missed.
+        await two.broadcast.publish("topic", "after")
+        await one.broadcast.publish("topic", "after, too")
+        for subscriber in (first, second):
+            assert sorted(await take(subscriber, 2)) == ["after", "after, too"]
+
+
+async def test_what_is_published_while_the_broker_is_away_arrives_once_or_is_told_missed(
+    joining: Medium,
+) -> None:
+    async with stations(joining, 2) as (one, two), two.broadcast.subscribe("topic") as subscriber:
+        await one.broadcast.publish("topic", "before")
+        assert await take(subscriber, 1) == ["before"]
+        await joining.cut()
+        publishing = [
+            asyncio.create_task(one.broadcast.publish("topic", f"{number}")) for number in range(50)
+        ]
+        # Opened while there is no link: subscribed with the others when it is back.
+        async with two.broadcast.subscribe("late") as late:
+            await joining.restore()
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await asyncio.gather(*publishing)
+                await two.missed.wait()
+            await one.broadcast.publish("late", "end")
+            assert await take(late, 1) == ["end"]
+        await one.broadcast.publish("topic", "end")
+        came = await take(subscriber, 1)
+        while came[-1] != "end":
+            came += await take(subscriber, 1)
+        numbers = [int(text) for text in came[:-1]]
+        assert numbers == sorted(set(numbers)), "in order, none twice"
+
+
+async def test_it_disconnects_cleanly_while_the_broker_is_away(joining: Medium) -> None:
+    async with stations(joining, 1) as (one,), one.broadcast.subscribe("topic"):
+        await joining.cut()
+        publishing = asyncio.create_task(one.broadcast.publish("topic", "in vain"))
+        await asyncio.sleep(0)
+    await asyncio.gather(publishing, return_exceptions=True)
+    await joining.restore()
