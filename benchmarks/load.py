@@ -51,21 +51,24 @@ def warm_up(subscribers: Subscribers, publishers: Sequence[Publisher]) -> None:
     by_fd = {one.fileno(): one for one in publishers}
     for number in by_fd:
         subscribers.register(number)
-    subscribers.drain(0.3)
+    # Connecting them has published: the stock server takes long to deliver that.
+    subscribers.drain(1.0)
     for _ in range(3):
         subscribers.begin()
+        subscribers.first_frame_bytes = 0
         publishers[0].send(1)
         end = time.monotonic() + 20
         quiet = 0
-        while quiet < 3 and time.monotonic() < end:
+        while quiet < 5 and time.monotonic() < end:
             before = subscribers.total_bytes
             for number in subscribers.poll(0.1):
                 by_fd[number].receive()
-            quiet = quiet + 1 if subscribers.total_bytes == before else 0
-    subscribers.frame_bytes, rest = divmod(subscribers.total_bytes, len(subscribers))
-    if rest or not subscribers.frame_bytes:
+            quiet = quiet + 1 if before and subscribers.total_bytes == before else 0
+    subscribers.frame_bytes = subscribers.first_frame_bytes
+    if subscribers.total_bytes != subscribers.frame_bytes * len(subscribers):
         raise RuntimeError(
-            f"{subscribers.total_bytes} bytes are no equal share for {len(subscribers)} subscribers"
+            f"one message came to {len(subscribers)} subscribers as {subscribers.total_bytes} "
+            f"bytes, in frames of {subscribers.frame_bytes}"
         )
     subscribers.begin()
 

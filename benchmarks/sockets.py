@@ -274,7 +274,9 @@ def main() -> None:
                 ours, stock = (
                     statistics.median(run[figure] for run in runs[kind]) for kind in CLASSES
                 )
-                shown = f"{ours:,.1f}", f"{stock:,.1f}", f"{ours / stock:.2f}"
+                # A few connections may cost less memory than a page.
+                ratio = f"{ours / stock:.2f}" if stock else "-"
+                shown = f"{ours:,.1f}", f"{stock:,.1f}", ratio
                 table.add_row(f"{subscribers:,}", figure, *shown)
             table.add_section()
     Console().print(table)

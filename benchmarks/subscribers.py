@@ -114,6 +114,7 @@ class Subscribers:
         self._buffer = bytearray(1 << 18)
         self.total_bytes = 0
         self.frame_bytes = 0
+        self.first_frame_bytes = 0
         self.sent_at: list[float] = []
         """When each message of the measurement was sent, or should have been."""
         self.latencies: list[float] = []
@@ -154,6 +155,12 @@ class Subscribers:
             if not received:
                 raise RuntimeError("the server closed a subscriber")
             total += received
+            if not self.first_frame_bytes:
+                # RFC 6455, 5.2: 126 says that two more bytes hold the length.
+                long = buffer[1] == 126
+                self.first_frame_bytes = (
+                    4 + int.from_bytes(buffer[2:4], "big") if long else 2 + buffer[1]
+                )
             if frame_bytes and number in sampled:
                 before = sampled[number]
                 sampled[number] = after = before + received
