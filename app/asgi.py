@@ -8,7 +8,7 @@ from uuid import uuid4
 from broadcaster import Broadcast
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.config import Settings, broadcast_scheme
 from app.delivery.bus import Bus
@@ -58,6 +58,7 @@ class Process:
         self._hub: Hub | None = None
         self._database: Database | None = None
         self._graphql: GraphQLHttp | None = None
+        self._graphql_sockets: GraphQLSocket | None = None
 
     @asynccontextmanager
     async def lifespan(self, app: "Application") -> AsyncIterator[None]:
@@ -65,7 +66,7 @@ class Process:
         async with AsyncExitStack() as stack:
             services = await self._start(stack)
             app.router.routes.extend(self._routes(services))
-            app.graphql = self._graphql
+            app.graphql, app.graphql_sockets = self._graphql, self._graphql_sockets
             app.state.drain = self.drain
             yield
 
@@ -145,7 +146,7 @@ class Process:
             landing=graphiql_page if settings.graphiql else None,
             limits=HttpLimits(max_body_bytes=settings.max_request_bytes),
         )
-        sockets = GraphQLSocket(
+        sockets = self._graphql_sockets = GraphQLSocket(
             executor,
             authenticator.viewer,
             context,
@@ -229,24 +230,27 @@ def create_app(settings: Settings | None = None) -> Starlette:
 class Application(Starlette):
     """Starlette, with a short way to the endpoint that most requests are for.
 
-    A request without an Origin header needs no CORS, and `/graphql` no router: middleware,
-    router and their wrappers cost a publish as much as storing it.
+    A socket, and a request without an Origin header, need no CORS, and `/graphql` no router:
+    middleware, router and their wrappers cost a publish as much as storing it.
     """
 
     graphql: GraphQLHttp | None = None
+    graphql_sockets: GraphQLSocket | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI calls it."""
-        if (
-            self.graphql is not None
-            and scope["type"] == "http"
-            and scope["path"] == GRAPHQL_PATH
-            and all(name != b"origin" for name, _ in scope["headers"])
-        ):
-            scope["app"] = self
-            await self.graphql(scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
+        await self._answering(scope)(scope, receive, send)
+
+    def _answering(self, scope: Scope) -> ASGIApp:
+        if self.graphql is None or self.graphql_sockets is None or scope["type"] == "lifespan":
+            return super().__call__
+        if scope["path"] != GRAPHQL_PATH:
+            return super().__call__
+        if scope["type"] == "websocket":
+            return self.graphql_sockets
+        if any(name == b"origin" for name, _ in scope["headers"]):
+            return super().__call__
+        return self.graphql
 
 
 def _broadcast(settings: Settings, on_missed: Callable[[], None]) -> Broadcast:
