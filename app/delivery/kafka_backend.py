@@ -8,8 +8,7 @@ were added, a topic that was made anew) is asked for every two seconds.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
@@ -36,11 +35,13 @@ _CONNECT_TIMEOUT_SECONDS: Final = 10.0
 _CHECK_SECONDS: Final = 2.0
 _REPLY_TIMEOUT_SECONDS: Final = 3.0
 _PRODUCE_TIMEOUT_SECONDS: Final = 2.0
-_STOP_TIMEOUT_SECONDS: Final = 4.0
+_STOP_TIMEOUT_SECONDS: Final = 2.0
 _MAX_RECORD_BYTES: Final = 1_000_000
 """Below the 1,048,588 that a broker takes by default (its message.max.bytes)."""
 _PARTITIONS: Final = 8
 _RETENTION_MS: Final = 3_600_000
+_RETRY_BACKOFF_MS: Final = 500
+"""aiokafka logs every try."""
 _FAILURES: Final = (KafkaError, OSError, TimeoutError)
 
 
@@ -82,6 +83,7 @@ class KafkaBackend(BroadcastBackend):
                 # The table is the truth about stored messages: speed before certainty.
                 acks=1,
                 linger_ms=0,
+                retry_backoff_ms=_RETRY_BACKOFF_MS,
                 max_request_size=2 * _MAX_RECORD_BYTES,
                 request_timeout_ms=int(_PRODUCE_TIMEOUT_SECONDS * 1000),
             )
@@ -100,6 +102,9 @@ class KafkaBackend(BroadcastBackend):
         await self._outbox.close()
         producer, self._producer = self._producer, None
         if producer is not None:
+            # `stop` waits for what is unsent, and with the cluster away for ever: no public
+            # call gives it up.
+            producer._message_accumulator.fail_all(KafkaError("disconnected"))
             await _stopped(producer)
         await self._drop()
 
@@ -174,7 +179,8 @@ class KafkaBackend(BroadcastBackend):
                 auto_offset_reset="latest",
                 max_partition_fetch_bytes=2 * _MAX_RECORD_BYTES,
                 request_timeout_ms=int(_REPLY_TIMEOUT_SECONDS * 1000),
-                metadata_max_age_ms=30_000,
+                metadata_max_age_ms=5_000,
+                retry_backoff_ms=_RETRY_BACKOFF_MS,
             )
             await consumer.start()
             consumer.assign(partitions)
@@ -274,10 +280,23 @@ class KafkaBackend(BroadcastBackend):
 
 
 async def _stopped(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
-    with suppress(*_FAILURES):
-        await asyncio.wait_for(client.stop(), _STOP_TIMEOUT_SECONDS)
+    await _ended(client.stop())
+    # With the cluster away `stop` may end early, by the cancellation of its own tasks, and
+    # leave the connections open.
+    producing = isinstance(client, AIOKafkaProducer)
+    await _ended((client.client if producing else client._client).close())
 
 
-def _take_note(record: "asyncio.Future[Any]") -> None:
-    if not record.cancelled():
-        record.exception()
+async def _ended(stop: Coroutine[Any, Any, None]) -> None:
+    """Wait for an end, for a while and however it comes about."""
+    stopping = asyncio.create_task(stop, name="aiokafka stop")
+    stopping.add_done_callback(_take_note)
+    await asyncio.wait({stopping}, timeout=_STOP_TIMEOUT_SECONDS)
+    if not stopping.done():
+        stopping.cancel()
+        await asyncio.wait({stopping}, timeout=_STOP_TIMEOUT_SECONDS)
+
+
+def _take_note(future: "asyncio.Future[Any]") -> None:
+    if not future.cancelled():
+        future.exception()
