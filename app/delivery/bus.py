@@ -17,6 +17,7 @@ from broadcaster import Broadcast
 
 from app.delivery.events import Event, decode_event, encode_event
 from app.domain.channel import Channel
+from app.errors import Unavailable
 
 __all__ = ["TOPICS", "Bus", "topic_of"]
 
@@ -97,6 +98,9 @@ class Bus:
 
         A backend that is cut off now subscribes when it is back, and says that something
         may have been missed.
+
+        Raises:
+            Unavailable: the backend refused; nothing is left open.
         """
         topic = topic_of(channel)
         async with self._subscribing:
@@ -105,7 +109,13 @@ class Bus:
                 ready = asyncio.get_running_loop().create_future()
                 task = asyncio.create_task(self._read(topic, ready), name=f"bus reader {topic}")
                 self._readers[topic] = task
-                await ready
+                try:
+                    await ready
+                except BaseException:
+                    del self._users[topic], self._readers[topic]
+                    task.cancel()
+                    await asyncio.gather(task, return_exceptions=True)
+                    raise
 
     async def close(self, channel: Channel) -> None:
         """Undo one `open`."""
@@ -119,11 +129,16 @@ class Bus:
                 await asyncio.gather(reader, return_exceptions=True)
 
     async def _read(self, topic: str, ready: "asyncio.Future[None]") -> None:
-        async with self._broadcast.subscribe(topic) as subscriber:
-            ready.set_result(None)
-            # broadcaster's queue has no bound; it stays short, for nothing here waits.
-            while True:
-                self._receive((await subscriber.get()).message)
+        try:
+            async with self._broadcast.subscribe(topic) as subscriber:
+                ready.set_result(None)
+                # broadcaster's queue has no bound; it stays short, for nothing here waits.
+                while True:
+                    self._receive((await subscriber.get()).message)
+        finally:
+            if not ready.done():
+                # Whoever opened the channel must not wait for what will never be ready.
+                ready.set_exception(Unavailable("the bus cannot be joined now; retry later"))
 
     def _receive(self, text: str) -> None:
         try:

@@ -123,7 +123,8 @@ class PostgresBackend(BroadcastBackend):
         connection.add_termination_listener(lambda _connection: self._lost.set())
         async with self._listening_lock:
             for topic in tuple(self._topics):
-                await connection.add_listener(topic, self._receive)
+                async with asyncio.timeout(_REPLY_TIMEOUT_SECONDS):
+                    await connection.add_listener(topic, self._receive)
             self._listening = connection
 
     async def _supervise(self) -> None:
@@ -161,7 +162,9 @@ class PostgresBackend(BroadcastBackend):
         async with self._listening_lock:
             if self._listening is not None:
                 try:
-                    await getattr(self._listening, method)(topic, self._receive)
+                    # A link that swallows packets must not keep the lock from the keepalive.
+                    async with asyncio.timeout(_REPLY_TIMEOUT_SECONDS):
+                        await getattr(self._listening, method)(topic, self._receive)
                 except _FAILURES:
                     self._lost.set()
 
