@@ -190,8 +190,10 @@ class Hub:
 
     async def _poll_forever(self) -> None:
         while True:
+            # Not wait_for: Python 3.11's drops a cancellation that comes with the event.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._poll_now.wait(), _POLL_SECONDS)
+                async with asyncio.timeout(_POLL_SECONDS):
+                    await self._poll_now.wait()
             self._poll_now.clear()
             if not self._feeds:
                 continue

@@ -130,7 +130,9 @@ class PostgresBackend(BroadcastBackend):
     async def _supervise(self) -> None:
         while True:
             try:
-                await asyncio.wait_for(self._lost.wait(), _KEEPALIVE_SECONDS)
+                # Not wait_for: Python 3.11's drops a cancellation that comes with the event.
+                async with asyncio.timeout(_KEEPALIVE_SECONDS):
+                    await self._lost.wait()
             except TimeoutError:
                 if await self._answers():
                     continue

@@ -122,7 +122,8 @@ class RedisBackend(BroadcastBackend):
         confirmed = self._unconfirmed[group] = asyncio.get_running_loop().create_future()
         if await self._command("SUBSCRIBE", group):
             with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(confirmed), _REPLY_TIMEOUT_SECONDS)
+                async with asyncio.timeout(_REPLY_TIMEOUT_SECONDS):
+                    await confirmed
 
     async def unsubscribe(self, group: str) -> None:
         """Unsubscribe from a topic."""

@@ -1,0 +1,95 @@
+"""What is Redis' own: links that hang, users, databases, a server that refuses."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from app.delivery.redis_backend import RedisBackend
+from app.errors import ConfigurationError
+from tests.delivery.brokers import Broker, redis_server
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@asynccontextmanager
+async def connected(url: str, on_missed: Callable[[], None]) -> AsyncIterator[RedisBackend]:
+    """A backend, connected meanwhile."""
+    backend = RedisBackend(url, on_missed)
+    await backend.connect()
+    try:
+        yield backend
+    finally:
+        await backend.disconnect()
+
+
+async def text_of(backend: RedisBackend) -> str:
+    """Return the next event's text."""
+    return str((await asyncio.wait_for(backend.next_published(), 20)).message)
+
+
+@pytest.mark.anyio
+async def test_a_server_that_hangs_is_given_up_and_found_again(redis: Broker) -> None:
+    missed = asyncio.Event()
+    async with connected(redis.url, missed.set) as backend:
+        await backend.subscribe("topic")
+        redis.freeze()
+        publishing = asyncio.create_task(backend.publish("topic", "while it hangs"))
+        # Longer than its replies are waited for: the batch is sent again, and comes once.
+        await asyncio.sleep(4)
+        redis.thaw()
+        await asyncio.wait_for(publishing, 20)
+        assert await text_of(backend) == "while it hangs"
+        await backend.publish("topic", "after")
+        assert await text_of(backend) == "after"
+
+
+@pytest.mark.anyio
+async def test_databases_of_one_server_do_not_hear_each_other(redis: Broker) -> None:
+    async with (
+        connected(f"{redis.url}/0", lambda: None) as zero,
+        connected(f"{redis.url}/1?protocol=3&decode_responses=yes", lambda: None) as one,
+    ):
+        for backend in (zero, one):
+            await backend.subscribe("topic")
+        await zero.publish("topic", "for 0")
+        await one.publish("topic", "for 1")
+        assert (await text_of(zero), await text_of(one)) == ("for 0", "for 1")
+
+
+@pytest.mark.anyio
+async def test_a_user_with_just_the_documented_rights_is_enough(tmp_path: Path) -> None:
+    rights = ("on", ">secret", "&widgetwire_*", "+subscribe", "+unsubscribe", "+publish", "+ping")
+    broker = redis_server(tmp_path, "--user", "widgetwire", *rights)
+    broker.start()
+    try:
+        url = broker.url.replace("//", "//widgetwire:secret@")
+        async with connected(url, lambda: None) as backend:
+            await backend.subscribe("widgetwire_1")
+            await backend.publish("widgetwire_1", "allowed")
+            assert await text_of(backend) == "allowed"
+        with pytest.raises(ConfigurationError, match="Redis cannot be used"):
+            await RedisBackend(url.replace("secret", "wrong"), lambda: None).connect()
+    finally:
+        broker.close()
+
+
+@pytest.mark.anyio
+async def test_a_user_without_the_channels_is_refused_at_start(tmp_path: Path) -> None:
+    rights = ("on", ">secret", "+subscribe", "+unsubscribe", "+publish", "+ping", "resetchannels")
+    broker = redis_server(tmp_path, "--user", "widgetwire", *rights)
+    broker.start()
+    try:
+        backend = RedisBackend(broker.url.replace("//", "//widgetwire:secret@"), lambda: None)
+        with pytest.raises(ConfigurationError, match="channel"):
+            await backend.connect()
+    finally:
+        broker.close()
+
+
+def test_a_url_redis_does_not_take_is_refused_without_its_password() -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        RedisBackend("redis://:hunter2@host:notaport/0", lambda: None)
+    assert "hunter2" not in str(raised.value)
