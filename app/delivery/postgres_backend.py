@@ -34,7 +34,14 @@ _KEEPALIVE_SECONDS: Final = 5.0
 _REPLY_TIMEOUT_SECONDS: Final = 3.0
 _SEND_FOR_SECONDS: Final = 15.0
 _RECEIVED_MAX: Final = 10_000
-_FAILURES: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+_FAILURES: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    # asyncpg's word where a connection is lost between two steps of one statement.
+    asyncpg.InternalClientError,
+)
 
 
 class PostgresBackend(BroadcastBackend):

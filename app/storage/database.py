@@ -28,6 +28,7 @@ _LOST: Final = (
     EOFError,
     asyncpg.PostgresConnectionError,  # also "connection is closed"
     asyncpg.InterfaceError,  # the pool or a connection of it is closing
+    asyncpg.InternalClientError,  # lost between two steps of one statement
     asyncpg.CannotConnectNowError,  # starting up or shutting down
     asyncpg.OperatorInterventionError,  # administrator's shutdown, crash of a neighbour
     asyncpg.TooManyConnectionsError,
