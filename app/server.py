@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import uvicorn
 from starlette.applications import Starlette
@@ -25,6 +25,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from app.errors import ConfigurationError, WidgetwireError
 from app.transports.http_protocol import BoundedHttpProtocol, HttpBounds
+from app.transports.websocket import WebSocketProtocol
 
 __all__ = ["ServerOptions", "StartupError", "raise_file_limit", "run_server"]
 
@@ -45,7 +46,6 @@ class ServerOptions:
     """How one process serves.
 
     Args:
-        websocket_protocol: uvicorn's `ws=`: a name it knows, or a protocol class of our own.
         max_frame_bytes: largest WebSocket message from a client.
         ping_interval_seconds: a quiet socket is pinged this often.
         ping_timeout_seconds: an unanswered ping closes the socket after this.
@@ -55,7 +55,6 @@ class ServerOptions:
         access_log: log one line per HTTP request.
     """
 
-    websocket_protocol: Any = "websockets-sansio"
     bounds: HttpBounds = field(default_factory=HttpBounds)
     max_frame_bytes: int = 1024 * 1024
     ping_interval_seconds: float = 20.0
@@ -193,7 +192,7 @@ def run_server(
         _Lifespan(app),
         # uvicorn takes any callable that makes protocols; its annotation says type.
         http=partial(BoundedHttpProtocol, bounds=options.bounds),  # type: ignore[arg-type]
-        ws=options.websocket_protocol,
+        ws=WebSocketProtocol,
         ws_max_size=options.max_frame_bytes,
         ws_ping_interval=options.ping_interval_seconds,
         ws_ping_timeout=options.ping_timeout_seconds,

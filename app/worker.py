@@ -20,7 +20,6 @@ from app.server import ServerOptions, StartupError, run_server
 from app.serving import READY
 from app.telemetry import configure_logging
 from app.transports.http_protocol import HttpBounds
-from app.transports.websocket import WebSocketProtocol
 
 __all__ = ["main", "server_options"]
 
@@ -28,7 +27,6 @@ __all__ = ["main", "server_options"]
 def server_options(settings: Settings) -> ServerOptions:
     """Return how one process serves under `settings`."""
     return ServerOptions(
-        websocket_protocol=WebSocketProtocol,
         bounds=HttpBounds(
             header_timeout_seconds=settings.header_timeout_seconds,
             body_timeout_seconds=settings.body_timeout_seconds,

@@ -35,10 +35,14 @@ from starlette.websockets import WebSocket
 from websockets.speedups import apply_mask
 
 from app.transports.asgi_socket import run_session
+from app.transports.http_protocol import BoundedHttpProtocol
 from app.transports.socket import Outlet
 from app.transports.websocket import WebSocketProtocol
 
-CLASSES: dict[str, Any] = {"ours": WebSocketProtocol, "stock": "websockets-sansio"}
+CLASSES: dict[str, Any] = {
+    "ours": {"http": BoundedHttpProtocol, "ws": WebSocketProtocol},
+    "stock": {"ws": "websockets-sansio"},
+}
 PAYLOAD = (
     b'{"id":"%08d","type":"next","payload":{"data":{"messages":{"data":"' + b"x" * 376 + b'"}}}}'
 )
@@ -97,7 +101,7 @@ class Server:
         app = Starlette(routes=[WebSocketRoute("/", self.endpoint)])
         config = uvicorn.Config(
             app,
-            ws=CLASSES[self.kind],
+            **CLASSES[self.kind],
             lifespan="off",
             log_level="error",
             ws_per_message_deflate=False,

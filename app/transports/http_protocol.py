@@ -9,11 +9,14 @@ import asyncio
 from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
+from starlette.types import Scope
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
+
+from app.transports.websocket import WebSocketProtocol
 
 __all__ = ["BoundedHttpProtocol", "HttpBounds"]
 
@@ -52,7 +55,10 @@ class HttpBounds:
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """One HTTP connection. Bind `bounds` with `functools.partial` for `uvicorn.Config(http=)`."""
+    """One HTTP connection, or the beginning of a `WebSocketProtocol`.
+
+    For `uvicorn.Config(http=, ws=WebSocketProtocol)`; bind `bounds` with `functools.partial`.
+    """
 
     def __init__(
         self,
@@ -61,10 +67,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
-        bounds: HttpBounds,
+        bounds: HttpBounds | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._bounds = bounds
+        self._bounds = bounds or HttpBounds()
         self._phase = _Phase.HEAD
         self._deadline: asyncio.TimerHandle | None = None
         self._fed_bytes = 0
@@ -119,8 +125,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def handle_websocket_upgrade(self) -> None:
+        # Not uvicorn's own, which makes text of the request again, to be parsed again.
         self._enter(_Phase.OVER)
-        super().handle_websocket_upgrade()
+        self.connections.discard(self)
+        protocol = WebSocketProtocol(self.config, self.server_state, self.app_state)
+        protocol.connection_made(self.transport)
+        protocol.upgrade(cast(Scope, self.scope), self.url)
+        self.transport.set_protocol(protocol)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (ours say more)
         """Answer what the parser gave up on, with the reason if it was ours."""

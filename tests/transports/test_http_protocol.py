@@ -16,6 +16,7 @@ from uvicorn.server import ServerState
 from websockets.asyncio.client import connect
 
 from app.transports.http_protocol import BoundedHttpProtocol, HttpBounds
+from app.transports.websocket import WebSocketProtocol
 
 pytestmark = pytest.mark.anyio
 
@@ -49,7 +50,7 @@ async def _served(bounds: HttpBounds = QUICK, keep_alive_seconds: int = 5) -> As
         ]
     )
     config = uvicorn.Config(
-        app, log_config=None, ws="websockets-sansio", timeout_keep_alive=keep_alive_seconds
+        app, log_config=None, ws=WebSocketProtocol, timeout_keep_alive=keep_alive_seconds
     )
     config.load()
     state = ServerState()

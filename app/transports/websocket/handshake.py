@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
 
+from starlette.types import Scope
 from websockets.datastructures import Headers
+from websockets.exceptions import InvalidHandshake
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
@@ -13,7 +15,10 @@ __all__ = ["Handshake", "HeaderPairs"]
 HeaderPairs = Iterable[tuple[bytes, bytes]]
 """Headers as ASGI gives them."""
 
-_BAD_REQUEST: Final = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+_SWITCHING: Final = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: %b\r\n%b\r\n"
+)
 
 
 class Handshake:
@@ -24,45 +29,40 @@ class Handshake:
     receivers, since each has its own window; a fan-out is encoded once.
 
     Args:
-        head: the request's head, whole.
+        scope: of the request as HTTP; its method, version and headers are looked at.
     """
 
-    __slots__ = ("_protocol", "_response", "refusal", "request")
+    __slots__ = ("_accept", "_headers", "refusal")
 
-    def __init__(self, head: bytes) -> None:
-        self._protocol = ServerProtocol()
-        self._protocol.receive_data(head)
-        events = self._protocol.events_received()
-        self.request: Request | None = None
+    def __init__(self, scope: Scope) -> None:
+        self._headers = Headers(
+            [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+        )
         self.refusal: bytes | None = None
         """What to answer when this is no valid upgrade request; the end of it."""
-        if not events or not isinstance(events[0], Request):
-            self.refusal = _BAD_REQUEST
-            return
-        self.request = events[0]
-        self._response = self._protocol.accept(self.request)
-        if self._response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
-            self.refusal = self._sent(self._response)
+        request = Request("/", self._headers, scope["method"], f"HTTP/{scope['http_version']}")
+        validator = ServerProtocol()
+        try:
+            self._accept, _, _ = validator.process_request(request)
+        except InvalidHandshake:
+            self.refusal = validator.accept(request).serialize()
 
     @property
     def subprotocols(self) -> list[str]:
         """What the client offers, its favourite first."""
-        assert self.request is not None
         return [
             token.strip()
-            for header in self.request.headers.get_all("Sec-WebSocket-Protocol")
+            for header in self._headers.get_all("Sec-WebSocket-Protocol")
             for token in header.split(",")
         ]
 
     def accept(self, subprotocol: str | None, headers: HeaderPairs) -> bytes:
         """Return the answer that opens the connection."""
-        response = self._response
-        del response.headers["Date"]
-        for name, value in headers:
-            response.headers[name.decode("latin-1")] = value.decode("latin-1")
+        pairs = [*headers]
         if subprotocol is not None:
-            response.headers["Sec-WebSocket-Protocol"] = subprotocol
-        return self._sent(response)
+            pairs.append((b"Sec-WebSocket-Protocol", subprotocol.encode("latin-1")))
+        lines = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
+        return _SWITCHING % (self._accept.encode(), lines)
 
     def deny(self, status: int, headers: HeaderPairs, body: bytes) -> bytes:
         """Return an ordinary HTTP response, after which the connection is to be closed."""
@@ -77,8 +77,4 @@ class Handshake:
             phrase = HTTPStatus(status).phrase
         except ValueError:
             phrase = ""
-        return self._sent(Response(status, phrase, answer, body))
-
-    def _sent(self, response: Response) -> bytes:
-        self._protocol.send_response(response)
-        return b"".join(self._protocol.data_to_send())
+        return Response(status, phrase, answer, body).serialize()

@@ -1,4 +1,4 @@
-"""The WebSocket protocol class for `uvicorn.Config(ws=WebSocketProtocol)`.
+"""The WebSocket protocol class, for uvicorn under `BoundedHttpProtocol`.
 
 To the application a connection is an ordinary ASGI WebSocket. The extension `DIRECT`
 in its scope lets it attach a `Session` instead: the ASGI call returns, and from then on
@@ -67,7 +67,7 @@ _servers: Final[WeakKeyDictionary[ServerState, _Server]] = WeakKeyDictionary()
 
 
 class WebSocketProtocol(FrameWriter):
-    """One connection, constructed by uvicorn when an upgrade is asked for.
+    """One connection, constructed by `BoundedHttpProtocol` when an upgrade is asked for.
 
     Of uvicorn's settings, `ws_max_size` bounds a message, `ws_ping_interval` and
     `ws_ping_timeout` (seconds) find dead peers; `ws_per_message_deflate` and
@@ -76,12 +76,11 @@ class WebSocketProtocol(FrameWriter):
     Args:
         config: of the server.
         server_state: of the server.
-        app_state: the lifespan's state, for the scope.
+        app_state: the lifespan's state; the request's scope has it too.
     """
 
     __slots__ = (
         "_after_last",
-        "_app_state",
         "_call",
         "_config",
         "_more_to_read",
@@ -97,7 +96,10 @@ class WebSocketProtocol(FrameWriter):
     )
 
     def __init__(
-        self, config: uvicorn.Config, server_state: ServerState, app_state: dict[str, Any]
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],  # noqa: ARG002 - as uvicorn constructs its classes
     ) -> None:
         server = _servers.get(server_state)
         if server is None:
@@ -106,7 +108,6 @@ class WebSocketProtocol(FrameWriter):
         self._server = server
         self._config = config
         self._server_state = server_state
-        self._app_state = app_state
         self._phase = _Phase.CONNECTING
         # None once the peer broke the protocol: what it sends is no longer understood.
         self._reader: FrameReader | None = FrameReader(config.ws_max_size)
@@ -122,18 +123,32 @@ class WebSocketProtocol(FrameWriter):
         # What to do once the last frame is written.
         self._after_last: Callable[[], None] | None = None
 
-    # Called by uvicorn and the transport.
+    # Called by the HTTP protocol and the transport.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._server_state.connections.add(cast(Any, self))
 
+    def upgrade(self, http: Scope, target: bytes) -> None:
+        """Take the upgrade request: refuse it, or call the application.
+
+        Args:
+            http: of the request, as far as uvicorn fills it for an upgrade: without a path.
+            target: of the request.
+        """
+        handshake = Handshake(http)
+        if handshake.refusal is not None:
+            self.refuse(handshake.refusal)
+            return
+        scope = websocket_scope(http, target, handshake.subprotocols, {DIRECT: self})
+        self._call = AsgiCall(self, handshake, self._server_state.default_headers)
+        task = self._server.loop.create_task(self._run(scope, self._call))
+        self._server_state.tasks.add(task)
+        task.add_done_callback(self._server_state.tasks.discard)
+
     def data_received(self, data: bytes) -> None:
         self._silent_visits = 0
         if self._phase is _Phase.CONNECTING:
-            if self._call is None:
-                self._begin(data)
-                return
             # The client speaks before it is answered; there is room for one read.
             self._transport.pause_reading()
         if self._reader is not None:
@@ -174,24 +189,6 @@ class WebSocketProtocol(FrameWriter):
             self._session.shutdown()
 
     # The ASGI call.
-
-    def _begin(self, head: bytes) -> None:
-        handshake = Handshake(head)
-        if handshake.request is None or handshake.refusal is not None:
-            self.refuse(handshake.refusal or b"")
-            return
-        scope = websocket_scope(
-            handshake.request,
-            handshake.subprotocols,
-            self._transport,
-            self._config,
-            self._app_state,
-        )
-        scope["extensions"][DIRECT] = self
-        self._call = AsgiCall(self, handshake, self._server_state.default_headers)
-        task = self._server.loop.create_task(self._run(scope, self._call))
-        self._server_state.tasks.add(task)
-        task.add_done_callback(self._server_state.tasks.discard)
 
     async def _run(self, scope: Scope, call: AsgiCall) -> None:
         failed = True

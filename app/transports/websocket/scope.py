@@ -1,43 +1,42 @@
 """The ASGI scope of an upgrade request."""
 
-import asyncio
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote
 
-import uvicorn
 from starlette.types import Scope
-from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
-from websockets.http11 import Request
 
 __all__ = ["websocket_scope"]
 
+_SCHEMES: Final = {"http": "ws", "https": "wss"}
+
 
 def websocket_scope(
-    request: Request,
-    subprotocols: list[str],
-    transport: asyncio.Transport,
-    config: uvicorn.Config,
-    app_state: dict[str, Any],
+    http: Scope, target: bytes, subprotocols: list[str], extensions: dict[str, Any]
 ) -> Scope:
-    """Return the scope, with the extension for denials that are whole HTTP responses."""
-    raw_path, _, query_string = request.path.partition("?")
+    """Return the scope, with the extension for denials that are whole HTTP responses.
+
+    Args:
+        http: of the request, as far as uvicorn fills it for an upgrade: without a path.
+        target: of the request.
+        subprotocols: what the client offers, its favourite first.
+        extensions: further ones, by name.
+    """
+    raw_path, _, query_string = target.partition(b"?")
+    root_path = http["root_path"]
     return {
         "type": "websocket",
-        "asgi": {"version": config.asgi_version, "spec_version": "2.4"},
+        "asgi": {"version": http["asgi"]["version"], "spec_version": "2.4"},
         "http_version": "1.1",
-        "scheme": "wss" if is_ssl(transport) else "ws",
-        "server": get_local_addr(transport),
-        "client": get_remote_addr(transport),
-        "root_path": config.root_path,
-        "path": config.root_path + unquote(raw_path),
-        "raw_path": (config.root_path + raw_path).encode("latin-1", "replace"),
-        "query_string": query_string.encode("latin-1", "replace"),
-        # The ASGI specification wants names in lower case.
-        "headers": [
-            (name.lower().encode("latin-1"), value.encode("latin-1", "surrogateescape"))
-            for name, value in request.headers.raw_items()
-        ],
+        "scheme": _SCHEMES[http["scheme"]],
+        "server": http["server"],
+        "client": http["client"],
+        "root_path": root_path,
+        "path": root_path + unquote(raw_path.decode("latin-1")),
+        "raw_path": root_path.encode("latin-1") + raw_path,
+        "query_string": query_string,
+        # uvicorn has put the names in lower case, as the ASGI specification wants them.
+        "headers": http["headers"],
         "subprotocols": subprotocols,
-        "state": app_state.copy(),
-        "extensions": {"websocket.http.response": {}},
+        "state": http["state"],
+        "extensions": {"websocket.http.response": {}, **extensions},
     }

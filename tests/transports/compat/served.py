@@ -29,6 +29,7 @@ from app.storage.writer import MessageWriter
 from app.transports.auth import Authenticator, VerificationKey
 from app.transports.compat.session import CompatLimits, CompatServices
 from app.transports.compat.socket import compat_route
+from app.transports.http_protocol import BoundedHttpProtocol
 from app.transports.origins import OriginPolicy
 from app.transports.websocket.protocol import WebSocketProtocol
 
@@ -152,6 +153,7 @@ async def serving(
         )
         config = uvicorn.Config(
             Starlette(routes=[route]),
+            http=BoundedHttpProtocol,
             ws=WebSocketProtocol,
             ws_max_size=max_frame_bytes,
             lifespan="off",

@@ -13,6 +13,7 @@ from starlette.websockets import WebSocket
 from websockets.utils import apply_mask
 
 from app.transports.asgi_socket import run_session
+from app.transports.http_protocol import BoundedHttpProtocol
 from app.transports.socket import Outlet, Session
 from app.transports.websocket import WebSocketProtocol
 
@@ -84,6 +85,7 @@ async def serving(endpoint: Endpoint, **settings: Any) -> AsyncIterator[tuple[uv
     server = uvicorn.Server(
         uvicorn.Config(
             Starlette(routes=[WebSocketRoute("/", endpoint)]),
+            http=BoundedHttpProtocol,
             ws=WebSocketProtocol,
             lifespan="off",
             log_level="critical",
