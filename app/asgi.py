@@ -18,7 +18,7 @@ from app.domain.viewer import Viewer
 from app.errors import ConfigurationError, Unavailable
 from app.schema import build_schema
 from app.schema.context import Context, Services
-from app.schema.operations import publish
+from app.schema.operations import publish, subscribe
 from app.services.live_queries import LiveQueryService
 from app.services.messages import MessageService
 from app.services.presence import PresenceService
@@ -32,6 +32,7 @@ from app.transports.auth import Authenticator, VerificationKey
 from app.transports.compat.player_api import player_api_routes
 from app.transports.compat.session import CompatLimits, CompatServices
 from app.transports.compat.socket import compat_route
+from app.transports.graphql.direct import Resolvers
 from app.transports.graphql.execution import Executor
 from app.transports.graphql.http import GraphQLHttp, HttpLimits
 from app.transports.graphql.limits import DocumentLimits
@@ -133,7 +134,7 @@ class Process:
                 root_fields=settings.max_query_aliases,
             ),
             settings.document_cache_size,
-            publish,
+            Resolvers(publish, subscribe),
         )
 
         def context(viewer: Viewer, _connection: bool) -> Context:

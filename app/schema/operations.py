@@ -1,6 +1,6 @@
 """The root fields: arguments in, services called, results out."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar, cast
 
 import strawberry
@@ -8,7 +8,7 @@ from strawberry import UNSET
 
 from app.domain.channel import Channel, parse_channel
 from app.domain.message import Message
-from app.domain.query import parse_filters, parse_query
+from app.domain.query import Filter, parse_filters, parse_query
 from app.schema.context import Context
 from app.schema.inputs import MessageFilterInput, MessageQueryInput, wire_filters, wire_query
 from app.schema.scalars import JSON
@@ -20,8 +20,9 @@ from app.schema.types import (
     SearchScope,
 )
 from app.services.closable import Closable
+from app.services.message_stream import MessageStream
 
-__all__ = ["Mutation", "Query", "Subscription", "publish"]
+__all__ = ["Mutation", "Query", "Subscription", "publish", "subscribe"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -144,22 +145,13 @@ class Subscription:
             strawberry.argument(description="The newest n stored messages first, 0 to 1000."),
         ] = UNSET,
     ) -> AsyncGenerator[MessageType, None]:
-        context = info.context
-        channel = parse_channel(project_id, widget_id)
-        parsed = parse_filters(wire_filters(filters))
-        leave = context.connection.enter(channel)
-        try:
-            stream = await context.services.messages.subscribe(
-                context.viewer,
-                channel,
-                parsed,
-                after=_given(after),
-                last=_given(last),
-                on_closed=leave,
-            )
-        except BaseException:
-            leave()
-            raise
+        arguments = {
+            "projectId": project_id,
+            "widgetId": widget_id,
+            "after": _given(after),
+            "last": _given(last),
+        }
+        stream = await subscribe(info.context, arguments, parse_filters(wire_filters(filters)))
         return cast("AsyncGenerator[MessageType, None]", stream)
 
     @strawberry.subscription(
@@ -215,6 +207,32 @@ async def publish(context: Context, arguments: Mapping[str, Any]) -> Message:
         persistent=arguments.get("persistent", True),
         idempotency_key=arguments.get("id"),
     )
+
+
+async def subscribe(
+    context: Context, arguments: Mapping[str, Any], filters: Sequence[Filter] = ()
+) -> MessageStream:
+    """Subscribe to a channel's messages: what the subscription does.
+
+    Args:
+        context: who subscribes; its connection counts in the channel until the stream ends.
+        arguments: by their names in the schema, of their types; optional ones may be left out.
+        filters: all must hold for a message to be delivered.
+    """
+    channel = parse_channel(arguments["projectId"], arguments["widgetId"])
+    leave = context.connection.enter(channel)
+    try:
+        return await context.services.messages.subscribe(
+            context.viewer,
+            channel,
+            filters,
+            after=arguments.get("after"),
+            last=arguments.get("last"),
+            on_closed=leave,
+        )
+    except BaseException:
+        leave()
+        raise
 
 
 def _given(argument: Item | None) -> Item | None:

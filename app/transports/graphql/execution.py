@@ -9,7 +9,7 @@ around them and the same payload can go to many.
 from collections.abc import AsyncIterable, Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 from weakref import WeakValueDictionary
 
 import strawberry
@@ -27,7 +27,7 @@ from app.delivery.fanout import Member
 from app.domain.json_value import encode_json
 from app.domain.message import Message
 from app.services.message_stream import MessageStream
-from app.transports.graphql.direct_publish import DirectPublish, Publish
+from app.transports.graphql.direct import DirectPublish, DirectSubscription, Resolvers
 from app.transports.graphql.documents import Documents, Operation
 from app.transports.graphql.errors import (
     RequestRefused,
@@ -44,6 +44,8 @@ __all__ = ["Encoding", "Encodings", "Executor", "Payloads", "encode_response"]
 _REPORTS_CHANGES: Final = frozenset({"liveMessages"})
 """Subscription fields that must stay silent while their result stays the same."""
 
+_Respond: TypeAlias = Callable[[Any], bytes | Awaitable[bytes]]
+
 
 @dataclass(frozen=True, slots=True)
 class Executor:
@@ -52,7 +54,7 @@ class Executor:
     schema: strawberry.Schema
     documents: Documents
     encodings: "Encodings"
-    publish: Publish | None = None
+    resolvers: Resolvers | None = None
 
     @classmethod
     def of(
@@ -60,7 +62,7 @@ class Executor:
         schema: strawberry.Schema,
         limits: DocumentLimits | None = None,
         document_cache_size: int = 1_000,
-        publish: Publish | None = None,
+        resolvers: Resolvers | None = None,
     ) -> "Executor":
         """Return an executor with an empty cache.
 
@@ -68,9 +70,10 @@ class Executor:
             schema: what `app.schema.build_schema` returns.
             limits: what a document may hold.
             document_cache_size: documents kept at most.
-            publish: what the schema's mutation `publish` does; None: only the engine does it.
+            resolvers: what fields of the schema do, to do it without the engine where an
+                operation is of the ordinary form; None: all goes through the engine.
         """
-        return cls(schema, Documents(schema, limits, document_cache_size), Encodings(), publish)
+        return cls(schema, Documents(schema, limits, document_cache_size), Encodings(), resolvers)
 
     def prepare(self, query: str, operation_name: str | None = None) -> Operation:
         """Return the operation a request asks for.
@@ -96,8 +99,8 @@ class Executor:
             RequestRefused: the variables do not fit; nothing was executed.
         """
         assert operation.kind is not OperationType.SUBSCRIPTION
-        if self.publish is not None:
-            direct = _direct_publish(self.publish, operation)
+        if self.resolvers is not None:
+            direct = _direct_publish(self.resolvers, operation)
             arguments = None if direct is None else direct.arguments(variables)
             if direct is not None and arguments is not None:
                 return await direct.execute(arguments, context)
@@ -121,20 +124,32 @@ class Executor:
             RequestRefused: the variables do not fit, or the resolver refused.
         """
         assert operation.kind is OperationType.SUBSCRIPTION
+        source, encode = await self._begin(operation, variables, context)
+        key = sharing_key(operation, variables)
+        return Payloads(
+            encode if key is None else self.encodings.shared(key, encode),
+            source,
+            key=key,
+            changes_only=operation.root_field in _REPORTS_CHANGES,
+        )
+
+    async def _begin(
+        self, operation: Operation, variables: Mapping[str, Any], context: object
+    ) -> "tuple[AsyncIterable[Any], Encoding]":
+        if self.resolvers is not None:
+            direct = _direct_subscription(self.resolvers, operation)
+            arguments = None if direct is None else direct.arguments(variables)
+            if direct is not None and arguments is not None:
+                stream = await direct.begin(arguments, context)
+                return stream, Encoding(direct.projection)
         executor = self._executor(operation, variables, context)
         source = create_source_event_stream(executor)
         if not hasattr(source, "__aiter__") and not isinstance(source, ExecutionResult):
             source = await source
         if isinstance(source, ExecutionResult):
             raise RequestRefused(response_errors(source.errors or ()))
-        encode = Encoding(executor, _projection(operation))
-        key = sharing_key(operation, variables)
-        return Payloads(
-            encode if key is None else self.encodings.shared(key, encode),
-            cast("AsyncIterable[Any]", source),
-            key=key,
-            changes_only=operation.root_field in _REPORTS_CHANGES,
-        )
+        encode = Encoding(_projection(operation) or _engine(executor))
+        return cast("AsyncIterable[Any]", source), encode
 
     def _executor(
         self, operation: Operation, variables: Mapping[str, Any], context: object
@@ -211,8 +226,13 @@ class Payloads:
 
 
 @lru_cache(maxsize=1_000)
-def _direct_publish(publish: Publish, operation: Operation) -> DirectPublish | None:
-    return DirectPublish.of(publish, operation)
+def _direct_publish(resolvers: Resolvers, operation: Operation) -> DirectPublish | None:
+    return DirectPublish.of(resolvers, operation)
+
+
+@lru_cache(maxsize=1_000)
+def _direct_subscription(resolvers: Resolvers, operation: Operation) -> DirectSubscription | None:
+    return DirectSubscription.of(resolvers, operation)
 
 
 @lru_cache(maxsize=1_000)
@@ -223,26 +243,38 @@ def _projection(operation: Operation) -> Projection | None:
     return None
 
 
+def _engine(executor: "CoreExecutor[Any]") -> _Respond:
+    """Return what lets the engine answer events."""
+
+    def respond(event: Any) -> bytes | Awaitable[bytes]:
+        result = execute_subscription_event(executor.build_per_event_executor(event))
+        return encode_response(result) if isinstance(result, ExecutionResult) else awaited(result)
+
+    async def awaited(result: Awaitable[ExecutionResult]) -> bytes:
+        return encode_response(await result)
+
+    return respond
+
+
 class Encoding:
-    """From an event to its response, executed once for all who share it."""
+    """From an event to its response, made once for all who share it.
 
-    __slots__ = ("__weakref__", "_event", "_executor", "_payload", "_projection")
+    Args:
+        respond: makes the JSON text of an event's response.
+    """
 
-    def __init__(self, executor: "CoreExecutor[Any]", projection: Projection | None = None) -> None:
-        self._executor = executor
-        self._projection = projection
+    __slots__ = ("__weakref__", "_event", "_payload", "_respond")
+
+    def __init__(self, respond: _Respond) -> None:
+        self._respond = respond
         self._event: object = None
         self._payload = b""
 
     def __call__(self, message: Message) -> bytes:
         """Return the response to a message: its fields are resolved without waiting."""
         if message is not self._event:
-            if self._projection is not None:
-                payload = self._projection(message)
-            else:
-                result = self._execute(message)
-                assert isinstance(result, ExecutionResult)
-                payload = encode_response(result)
+            payload = self._respond(message)
+            assert isinstance(payload, bytes)
             self._event, self._payload = message, payload
         return self._payload
 
@@ -250,11 +282,8 @@ class Encoding:
         """Return the response to any event."""
         if isinstance(event, Message):
             return self(event)
-        result = self._execute(event)
-        return encode_response(result if isinstance(result, ExecutionResult) else await result)
-
-    def _execute(self, event: object) -> "ExecutionResult | Awaitable[ExecutionResult]":
-        return execute_subscription_event(self._executor.build_per_event_executor(event))
+        payload = self._respond(event)
+        return payload if isinstance(payload, bytes) else await payload
 
 
 class Encodings:

@@ -1,6 +1,6 @@
 """The short ways answer exactly as the engine does; only faster."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, cast
 
@@ -9,19 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.channel import Channel
-from app.domain.json_value import checked_data, decode_json
+from app.domain.json_value import checked_data, decode_json, encode_json
 from app.domain.message import Message
+from app.domain.query import Filter
 from app.domain.viewer import DEFAULT_PERMISSIONS, Permission, Viewer
-from app.errors import Unavailable
+from app.errors import Unavailable, UnknownCursor
 from app.schema import build_schema
 from app.schema.context import Context, Services
-from app.schema.operations import publish
+from app.schema.operations import publish, subscribe
 from app.services.messages import MessageService
 from app.services.presence import PresenceService
-from app.transports.graphql.direct_publish import DirectPublish
+from app.transports.graphql.direct import DirectPublish, DirectSubscription, Resolvers
 from app.transports.graphql.documents import Documents
 from app.transports.graphql.errors import RequestRefused
-from app.transports.graphql.execution import Encoding, Executor
+from app.transports.graphql.execution import Encoding, Executor, _engine
 from app.transports.graphql.projection import Projection
 
 pytestmark = pytest.mark.anyio
@@ -58,18 +59,57 @@ class KnownMessages:
             data_json=checked_data(data, 65_536),
         )
 
+    async def subscribe(
+        self,
+        viewer: Viewer,
+        channel: Channel,
+        filters: Sequence[Filter] = (),
+        *,
+        after: str | None = None,
+        last: int | None = None,
+        on_closed: Callable[[], None],
+    ) -> "KnownSubscription":
+        viewer.require(Permission.SUBSCRIBE, channel)
+        if after == "unknown":
+            raise UnknownCursor("after is 'unknown'")
+        if after == "broken":
+            raise ZeroDivisionError
+        return KnownSubscription([channel, list(filters), after, last])
+
+
+class KnownSubscription:
+    """What was asked for."""
+
+    def __init__(self, asked_for: list[object]) -> None:
+        self.asked_for = asked_for
+
+    def __aiter__(self) -> "KnownSubscription":
+        return self
+
+    async def __anext__(self) -> Message:
+        data = repr(self.asked_for)
+        return Message(Channel("p", "w"), 1, "an id", "client", 5, None, checked_data(data, 999))
+
+
+class UncountedPresence:
+    """Presence that nobody asks about here."""
+
+    def join(self, channel: Channel) -> None: ...
+    def leave(self, channel: Channel) -> None: ...
+
 
 def context(viewer: Viewer = VIEWER) -> Context:
     services = Services(
         cast("MessageService", KnownMessages()),
-        cast("PresenceService", None),
+        cast("PresenceService", UncountedPresence()),
         cast("Any", None),
     )
     return Context(viewer, services)
 
 
 ENGINE = Executor.of(SCHEMA)
-DIRECT = Executor.of(SCHEMA, publish=publish)
+RESOLVERS = Resolvers(publish, subscribe)
+DIRECT = Executor.of(SCHEMA, resolvers=RESOLVERS)
 
 PLAIN = (
     "mutation P($p: ID!, $w: ID!, $d: JSON!, $c: ID, $k: ID, $s: Boolean!) "
@@ -117,6 +157,14 @@ def without_error_ids(payload: bytes) -> object:
         (CONSTANTS, {"d": "text"}),
         (CONSTANTS, {}),
         ('mutation { publish(projectId: "p", widgetId: "w", data: {a: 1}) { id data } }', {}),
+        ('mutation { publish(projectId: "p", widgetId: "w", data: "a") { id data } }', {}),
+        ('mutation { publish(projectId: "p", widgetId: "w", data: -12) { id data } }', {}),
+        (
+            'mutation { publish(projectId: "p", widgetId: "w", data: %s) { data } }' % ("9" * 5000),
+            {},
+        ),
+        ('mutation { publish(projectId: "p", widgetId: "w", data: 1.50) { id data } }', {}),
+        ('mutation { publish(projectId: "p", widgetId: "w", data: null) { id data } }', {}),
         (
             'mutation ($d: JSON! = 5) { publish(projectId: "p", widgetId: "w", data: $d) { id } }',
             {},
@@ -154,6 +202,65 @@ async def answer(executor: Executor, document: str, variables: Mapping[str, Any]
         return refused.errors
 
 
+RESUMING = (
+    "subscription S($p: ID!, $w: ID!, $after: ID, $last: Int) "
+    "{ said: messages(projectId: $p, widgetId: $w, after: $after, last: $last) { id data } }"
+)
+FILTERED = (
+    "subscription ($f: [MessageFilter!]!) "
+    '{ messages(projectId: "p", widgetId: "w", filters: $f) { data } }'
+)
+
+
+def place(**changes: object) -> dict[str, object]:
+    return {"p": "p", "w": "w", **changes}
+
+
+@pytest.mark.parametrize(
+    ("document", "variables"),
+    [
+        (RESUMING, place()),
+        (RESUMING, place(after="x", last=5)),
+        (RESUMING, place(after=None, last=None)),
+        (RESUMING, place(after=7)),
+        (RESUMING, place(last=True)),
+        (RESUMING, place(last="5")),
+        (RESUMING, place(last=Decimal("5.0"))),
+        (RESUMING, place(last=2**31)),
+        (RESUMING, place(last=-(2**31))),
+        (RESUMING, place(p=5)),
+        (RESUMING, place(p=None)),
+        (RESUMING, place(w="no/slash")),
+        (RESUMING, {"p": "p"}),
+        (RESUMING, place(after="unknown")),
+        (RESUMING, place(after="broken")),
+        ('subscription { messages(projectId: "p", widgetId: "w", last: 3) { data } }', {}),
+        ('subscription { messages(projectId: "p", widgetId: "w", last: 3000000000) { id } }', {}),
+        ('subscription { messages(projectId: "p", widgetId: "w", last: null) { data } }', {}),
+        ('subscription { messages(projectId: "p", widgetId: 5) { data } }', {}),
+        (FILTERED, {"f": []}),
+        (FILTERED, {"f": [{"field": "data.to", "operator": "EQ", "value": "ann"}]}),
+        (FILTERED, {"f": [{"field": "nonsense", "operator": "EQ", "value": 1}]}),
+    ],
+)
+async def test_a_direct_subscription_begins_as_the_engine_s_does(
+    document: str, variables: Mapping[str, Any]
+) -> None:
+    answers = [await first(executor, document, variables) for executor in (ENGINE, DIRECT)]
+
+    assert answers[0] == answers[1]
+
+
+async def first(executor: Executor, document: str, variables: Mapping[str, Any]) -> object:
+    """The first response, which tells what was asked for, or the refusal."""
+    try:
+        operation = executor.prepare(document)
+        payloads = await executor.subscribe(operation, variables, context())
+    except RequestRefused as refused:
+        return without_error_ids(encode_json({"errors": refused.errors}))
+    return await anext(payloads)
+
+
 async def test_a_viewer_without_the_right_is_refused_in_the_same_words() -> None:
     reader = Viewer("bob", frozenset({Permission.SEARCH}))
     answers = []
@@ -168,7 +275,9 @@ async def test_a_viewer_without_the_right_is_refused_in_the_same_words() -> None
 def test_what_clients_send_takes_the_direct_way() -> None:
     documents = Documents(SCHEMA)
     for document in (PLAIN, CONSTANTS):
-        assert DirectPublish.of(publish, documents.prepare(document)) is not None
+        assert DirectPublish.of(RESOLVERS, documents.prepare(document)) is not None
+    assert DirectSubscription.of(RESOLVERS, documents.prepare(RESUMING)) is not None
+    assert DirectSubscription.of(RESOLVERS, documents.prepare(FILTERED)) is None
 
 
 def selections() -> Iterator[str]:
@@ -192,7 +301,7 @@ async def test_a_projection_is_what_the_engine_makes_of_a_message(
     root = cast("Any", operation.definition.selection_set.selections[0])
     projection = Projection.of(root)
     assert projection is not None
-    engine = Encoding(ENGINE._executor(operation, {}, context()))
+    engine = Encoding(_engine(ENGINE._executor(operation, {}, context())))
 
     assert projection(message) == engine(message)
 
@@ -206,6 +315,6 @@ def test_a_projection_takes_any_list_of_fields(fields: list[str]) -> None:
     root = cast("Any", operation.definition.selection_set.selections[0])
     projection = Projection.of(root)
     assert projection is not None
-    engine = Encoding(ENGINE._executor(operation, {}, context()))
+    engine = Encoding(_engine(ENGINE._executor(operation, {}, context())))
 
     assert projection(message) == engine(message)

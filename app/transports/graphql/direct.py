@@ -1,0 +1,223 @@
+"""The publish mutation and the messages subscription without the engine.
+
+One root field, its arguments plain variables or constants, its selection a list of fields:
+that is how clients send them. Then an operation is compiled once, and a request only picks
+its variables. Whatever is out of the ordinary, a variable of another type above all, goes
+through the engine, which knows how to say what is wrong.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from graphql import (
+    BooleanValueNode,
+    FieldNode,
+    GraphQLError,
+    IntValueNode,
+    NullValueNode,
+    OperationType,
+    StringValueNode,
+    ValueNode,
+    VariableNode,
+)
+
+from app.domain.json_value import encode_json
+from app.domain.message import Message
+from app.services.message_stream import MessageStream
+from app.transports.graphql.documents import Operation
+from app.transports.graphql.errors import RequestRefused, ResponseError, response_error
+from app.transports.graphql.projection import Projection, response_key
+
+__all__ = ["DirectField", "DirectPublish", "DirectSubscription", "Resolvers"]
+
+_Fits: TypeAlias = Callable[[Any], bool]
+"""Whether a value is plainly of an argument's type."""
+
+_MAX_INT_CHARACTERS: Final = 11
+
+
+@dataclass(frozen=True, slots=True)
+class Resolvers:
+    """What the schema's fields do, given a context and the arguments by name."""
+
+    publish: Callable[[Any, Mapping[str, Any]], Awaitable[Message]]
+    subscribe: Callable[[Any, Mapping[str, Any]], Awaitable[MessageStream]]
+
+
+class DirectField:
+    """The root field of one compiled operation."""
+
+    def __init__(
+        self,
+        root: FieldNode,
+        variables: Mapping[str, tuple[str, _Fits, bool]],
+        constants: Mapping[str, Any],
+        projection: Projection,
+    ) -> None:
+        self.projection = projection
+        self._root = root
+        self._variables = tuple((name, *rest) for name, rest in variables.items())
+        self._constants = constants
+
+    @classmethod
+    def of(
+        cls,
+        operation: Operation,
+        kind: OperationType,
+        name: str,
+        required: Mapping[str, _Fits],
+        optional: Mapping[str, _Fits],
+    ) -> "DirectField | None":
+        """Return the compiled field; None where the operation is not of the ordinary form.
+
+        Args:
+            operation: any.
+            kind: the kind of operation that is looked for.
+            name: of its root field.
+            required: the arguments that have to be there, and what they may be.
+            optional: the others that may be there.
+        """
+        definition = operation.definition
+        selections = definition.selection_set.selections
+        root = selections[0]
+        if (
+            operation.kind is not kind
+            or len(selections) != 1
+            or definition.directives
+            or not isinstance(root, FieldNode)
+            or root.name.value != name
+            or root.directives
+            or any(one.default_value for one in definition.variable_definitions or ())
+        ):
+            return None
+        projection = Projection.of(root)
+        variables: dict[str, tuple[str, _Fits, bool]] = {}
+        constants: dict[str, Any] = {}
+        for argument in root.arguments or ():
+            key, node = argument.name.value, argument.value
+            fits = required.get(key) or optional.get(key)
+            if fits is None:
+                return None
+            if isinstance(node, VariableNode):
+                variables[key] = (node.name.value, fits, key in required)
+            elif _is_constant(node) and fits(_constant(node)):
+                constants[key] = _constant(node)
+            else:
+                return None
+        used = {variable for variable, _, _ in variables.values()}
+        if projection is None or used != operation.variable_types.keys():
+            return None
+        return cls(root, variables, constants, projection)
+
+    def arguments(self, variables: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the arguments; None where a variable is not plainly of its type."""
+        arguments = dict(self._constants)
+        for name, variable, fits, required in self._variables:
+            if variable in variables:
+                value = arguments[name] = variables[variable]
+                if not fits(value):
+                    return None
+            elif required:
+                return None
+        return arguments
+
+    def failed(self, error: Exception) -> ResponseError:
+        """Return the error of this field."""
+        path = [response_key(self._root)]
+        return response_error(
+            GraphQLError(str(error), nodes=[self._root], path=path, original_error=error)
+        )
+
+
+class DirectPublish:
+    """One compiled `publish` mutation."""
+
+    def __init__(self, resolvers: Resolvers, field: DirectField) -> None:
+        self.arguments = field.arguments
+        self._publish = resolvers.publish
+        self._field = field
+
+    @classmethod
+    def of(cls, resolvers: Resolvers, operation: Operation) -> "DirectPublish | None":
+        """Return the compiled operation; None where it is not of the ordinary form."""
+        field = DirectField.of(
+            operation,
+            OperationType.MUTATION,
+            "publish",
+            {"projectId": _is_id, "widgetId": _is_id, "data": _is_given},
+            {"clientId": _may_be_id, "id": _may_be_id, "persistent": _is_boolean},
+        )
+        return None if field is None else cls(resolvers, field)
+
+    async def execute(self, arguments: Mapping[str, Any], context: object) -> bytes:
+        """Publish, and return the JSON text of the response."""
+        try:
+            message = await self._publish(context, arguments)
+        except Exception as error:
+            return encode_json({"errors": [self._field.failed(error)], "data": None})
+        return self._field.projection(message)
+
+
+class DirectSubscription:
+    """One compiled `messages` subscription without filters."""
+
+    def __init__(self, resolvers: Resolvers, field: DirectField) -> None:
+        self.arguments = field.arguments
+        self.projection = field.projection
+        self._subscribe = resolvers.subscribe
+        self._field = field
+
+    @classmethod
+    def of(cls, resolvers: Resolvers, operation: Operation) -> "DirectSubscription | None":
+        """Return the compiled operation; None where it is not of the ordinary form."""
+        field = DirectField.of(
+            operation,
+            OperationType.SUBSCRIPTION,
+            "messages",
+            {"projectId": _is_id, "widgetId": _is_id},
+            {"after": _may_be_id, "last": _may_be_integer},
+        )
+        return None if field is None else cls(resolvers, field)
+
+    async def begin(self, arguments: Mapping[str, Any], context: object) -> MessageStream:
+        """Subscribe.
+
+        Raises:
+            RequestRefused: the resolver refused.
+        """
+        try:
+            return await self._subscribe(context, arguments)
+        except Exception as error:
+            raise RequestRefused([self._field.failed(error)]) from error
+
+
+def _is_constant(node: ValueNode) -> bool:
+    if isinstance(node, IntValueNode):
+        return len(node.value) <= _MAX_INT_CHARACTERS
+    return isinstance(node, StringValueNode | BooleanValueNode | NullValueNode)
+
+
+def _constant(node: ValueNode) -> Any:
+    return int(node.value) if isinstance(node, IntValueNode) else getattr(node, "value", None)
+
+
+def _is_given(value: Any) -> bool:
+    return value is not None
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _may_be_id(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _is_boolean(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _may_be_integer(value: Any) -> bool:
+    # GraphQL's Int has 32 bits.
+    return value is None or (type(value) is int and -(2**31) <= value < 2**31)
