@@ -67,7 +67,7 @@ class KnownMessages:
         *,
         after: str | None = None,
         last: int | None = None,
-        on_closed: Callable[[], None],
+        on_closed: Callable[[], None],  # noqa: ARG002
     ) -> "KnownSubscription":
         viewer.require(Permission.SUBSCRIBE, channel)
         if after == "unknown":
