@@ -176,7 +176,7 @@ class Subscription:
         except BaseException:
             leave()
             raise
-        results = _Mapped(changes, lambda _change: _found(info, channel, query))
+        results = _Mapped(changes, lambda _change: _found(info, channel, query, changes.look_again))
         return cast("AsyncGenerator[MessageResultType, None]", results)
 
     @strawberry.subscription(
@@ -240,9 +240,15 @@ def _given(argument: Item | None) -> Item | None:
     return None if argument is UNSET else argument
 
 
-def _found(info: Info, channel: Channel, query: MessageQueryInput) -> MessageResultType:
+def _found(
+    info: Info,
+    channel: Channel,
+    query: MessageQueryInput,
+    on_unavailable: Callable[[], None] = lambda: None,
+) -> MessageResultType:
     search = info.context.services.messages.search(info.context.viewer, channel)
-    return MessageResultType(scope=SearchScope(search, channel, parse_query(wire_query(query))))
+    scope = SearchScope(search, channel, parse_query(wire_query(query)), on_unavailable)
+    return MessageResultType(scope=scope)
 
 
 def _connection_count(channel: Channel, count: int) -> ConnectionCountType:

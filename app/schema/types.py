@@ -1,7 +1,8 @@
 """The object types."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Annotated, TypeAlias, cast
+from typing import Annotated, TypeAlias, TypeVar, cast
 
 import strawberry
 from strawberry.dataloader import DataLoader
@@ -9,6 +10,7 @@ from strawberry.dataloader import DataLoader
 from app.domain.channel import Channel
 from app.domain.message import Message
 from app.domain.query import FieldPath, MessageQuery, parse_field, parse_limit
+from app.errors import Unavailable
 from app.schema.context import Context
 from app.schema.scalars import JSON, Timestamp
 from app.storage.search import AggregateRow, MessageSearch
@@ -83,6 +85,9 @@ class AggregateType:
     )
 
 
+Read = TypeVar("Read")
+
+
 @dataclass(slots=True, eq=False)
 class SearchScope:
     """One query of one channel, and the loaders that answer for all its groups at once."""
@@ -90,8 +95,18 @@ class SearchScope:
     search: MessageSearch
     channel: Channel
     query: MessageQuery
+    on_unavailable: Callable[[], None] = lambda: None
+    """Told of a read that failed because the database is away: it is worth another try."""
     _messages: dict[int, DataLoader[bytes, list[Message]]] = field(default_factory=dict)
     _aggregates: dict[FieldPath, DataLoader[bytes, AggregateRow]] = field(default_factory=dict)
+
+    async def read(self, reading: Awaitable[Read]) -> Read:
+        """Return what a read of the search gives, or tell of its failure and raise it."""
+        try:
+            return await reading
+        except Unavailable:
+            self.on_unavailable()
+            raise
 
     def messages_of_groups(self, limit: int) -> DataLoader[bytes, list[Message]]:
         """Return the loader of the groups' first `limit` messages, by group key."""
@@ -99,7 +114,8 @@ class SearchScope:
         if loader is None:
 
             async def load(keys: list[bytes]) -> list[list[Message]]:
-                return await self.search.group_messages(self.channel, self.query, keys, limit)
+                reading = self.search.group_messages(self.channel, self.query, keys, limit)
+                return await self.read(reading)
 
             loader = self._messages[limit] = DataLoader(load)
         return loader
@@ -110,7 +126,8 @@ class SearchScope:
         if loader is None:
 
             async def load(keys: list[bytes]) -> list[AggregateRow]:
-                return await self.search.group_aggregates(self.channel, self.query, keys, path)
+                reading = self.search.group_aggregates(self.channel, self.query, keys, path)
+                return await self.read(reading)
 
             loader = self._aggregates[path] = DataLoader(load)
         return loader
@@ -164,14 +181,14 @@ class MessageResultType:
     )
     async def total_count(self) -> int:
         scope = self.scope
-        return await scope.search.total_count(scope.channel, scope.query)
+        return await scope.read(scope.search.total_count(scope.channel, scope.query))
 
     @strawberry.field(description="The page of messages; empty with groupBy.")
     async def messages(self) -> list[MessageType]:
         scope = self.scope
         if scope.query.group_by is not None:
             return []
-        messages = await scope.search.messages(scope.channel, scope.query)
+        messages = await scope.read(scope.search.messages(scope.channel, scope.query))
         return cast("list[MessageType]", messages)
 
     @strawberry.field(description="The page of groups; empty without groupBy.")
@@ -179,7 +196,7 @@ class MessageResultType:
         scope = self.scope
         if scope.query.group_by is None:
             return []
-        rows = await scope.search.groups(scope.channel, scope.query)
+        rows = await scope.read(scope.search.groups(scope.channel, scope.query))
         return [
             MessageGroupType(scope=scope, key_json=row.key_json, count=row.count) for row in rows
         ]
@@ -188,7 +205,7 @@ class MessageResultType:
     async def aggregate(self, field: FieldArgument) -> AggregateType:
         scope = self.scope
         path = parse_field("field", field)
-        row = await scope.search.aggregate(scope.channel, scope.query, path)
+        row = await scope.read(scope.search.aggregate(scope.channel, scope.query, path))
         return cast("AggregateType", row)
 
 

@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Final
 
 from app.delivery.hub import Hub
 from app.domain.channel import Channel
 from app.domain.message import Message
 from app.domain.query import MessageQuery, compile_filter
 from app.domain.viewer import Permission, Viewer
-from app.services.closable import Closable
 
-__all__ = ["LiveQueryService"]
+__all__ = ["Changes", "LiveQueryService"]
+
+_AGAIN_SECONDS: Final = 1.0
+"""After a read that failed: the database is away for everybody."""
 
 
 class LiveQueryService:
@@ -27,7 +30,7 @@ class LiveQueryService:
         channel: Channel,
         query: MessageQuery,
         on_closed: Callable[[], None] = lambda: None,
-    ) -> Closable[None]:
+    ) -> "Changes":
         """Join the channel; the iterator yields now, and after each change, coalesced.
 
         Args:
@@ -42,7 +45,7 @@ class LiveQueryService:
         """
         viewer.require(Permission.SUBSCRIBE, channel)
         viewer.require(Permission.SEARCH, channel)
-        changes = _Changes(self._hub, channel, query, self._interval, on_closed)
+        changes = Changes(self._hub, channel, query, self._interval, on_closed)
         try:
             await self._hub.join(channel, changes)
         except BaseException:
@@ -51,7 +54,7 @@ class LiveQueryService:
         return changes
 
 
-class _Changes(AsyncIterator[None]):
+class Changes(AsyncIterator[None]):
     """Notices stored messages that the query's filters accept.
 
     No async generator: one that is closed before its first step never runs its `finally`.
@@ -79,6 +82,11 @@ class _Changes(AsyncIterator[None]):
         """Take messages from the feed."""
         if not self._noticed.is_set() and any(map(self._concerns, messages)):
             self._noticed.set()
+
+    def look_again(self) -> None:
+        """Yield soon, whatever changes: the result could not be read."""
+        self._earliest = asyncio.get_running_loop().time() + _AGAIN_SECONDS
+        self._noticed.set()
 
     async def __anext__(self) -> None:
         loop = asyncio.get_running_loop()

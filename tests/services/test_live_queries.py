@@ -99,3 +99,17 @@ async def test_it_takes_both_rights(hub: Hub, permission: Permission) -> None:
     half = Viewer("anna", frozenset({permission}))
     with pytest.raises(Forbidden):
         await LiveQueryService(hub).watch(half, CHANNEL, EVERYTHING)
+
+
+async def test_a_result_that_could_not_be_read_is_read_again(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read failed while the database was away; at rest nobody was ever told the result."""
+    monkeypatch.setattr("app.services.live_queries._AGAIN_SECONDS", 0.15)
+    changes = await LiveQueryService(hub, 0.01).watch(VIEWER, CHANNEL, EVERYTHING)
+    await anext(changes)
+    changes.look_again()
+    waiting = asyncio.ensure_future(anext(changes))
+    await nothing_comes(waiting)
+    await waiting
+    await changes.aclose()

@@ -1,0 +1,68 @@
+"""Live queries while the database comes and goes."""
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+from broadcaster import Broadcast
+
+from app.delivery.bus import Bus
+from app.delivery.hub import Hub
+from app.domain.channel import Channel
+from app.domain.json_value import decode_json
+from app.domain.query import MessageQuery
+from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
+from app.errors import Unavailable
+from app.schema import build_schema
+from app.schema.context import Context, Services
+from app.services.live_queries import LiveQueryService
+from app.transports.graphql.execution import Executor
+from tests.delivery.recorded import Table
+
+pytestmark = pytest.mark.anyio
+
+
+class AwayForAMoment:
+    """A search whose database is away for the first two reads; also who gives it out."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+
+    def search(self, _viewer: Viewer, _channel: Channel) -> "AwayForAMoment":
+        return self
+
+    async def total_count(self, _channel: Channel, _query: MessageQuery) -> int:
+        self.reads += 1
+        if self.reads <= 2:
+            raise Unavailable("the database is not reachable now; retry later")
+        return 5
+
+
+class UncountedPresence:
+    """Presence that nobody asks about here."""
+
+    def join(self, channel: Channel) -> None: ...
+    def leave(self, channel: Channel) -> None: ...
+
+
+async def test_the_result_comes_when_the_database_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing changed meanwhile, so the watcher was left with the error for good."""
+    monkeypatch.setattr("app.services.live_queries._AGAIN_SECONDS", 0.01)
+    hub = Hub(Bus(Broadcast("memory://"), "process"), Table())
+    await hub.start()
+    messages = cast("Any", AwayForAMoment())
+    services = Services(messages, cast("Any", UncountedPresence()), LiveQueryService(hub, 0.01))
+    executor = Executor.of(build_schema())
+    operation = executor.prepare(
+        'subscription { liveMessages(projectId: "p", widgetId: "w") { totalCount } }'
+    )
+    context = Context(Viewer(None, DEFAULT_PERMISSIONS), services)
+    payloads = await executor.subscribe(operation, {}, context)
+    async with asyncio.timeout(10):
+        failed = cast("Any", decode_json(await anext(payloads)))
+        # The second failure says nothing new, and is not told.
+        found = decode_json(await anext(payloads))
+    assert failed["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
+    assert found == {"data": {"liveMessages": {"totalCount": 5}}}
+    await payloads.aclose()
+    await hub.stop()
