@@ -80,11 +80,10 @@ class PostgresBackend(RemoteBackend):
         await self._on_listening_connection("remove_listener", group)
 
     async def _open(self) -> None:
-        connection = await self._connected("widgetwire listener")
+        connection = self._listening = await self._connected("widgetwire listener")
         self._lost.clear()
         connection.add_termination_listener(lambda _connection: self._lost.set())
         async with self._statements:
-            self._listening = connection
             for topic in tuple(self._topics):
                 async with asyncio.timeout(_REPLY_TIMEOUT_SECONDS):
                     await connection.add_listener(topic, self._receive)
