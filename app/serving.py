@@ -185,8 +185,10 @@ class Supervisor:
             steady = ready and time.monotonic() - started > _STEADY_SECONDS
             pause = _LEAST_PAUSE_SECONDS if steady else min(2 * pause, _MOST_PAUSE_SECONDS)
             _logger.error("a worker ended (exit code %s); another starts in %g s", code, pause)
+            # Not wait_for: Python 3.11's drops a cancellation that comes with the event.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._stopping.wait()
 
     async def _run_worker(
         self, sockets: Sequence[socket.socket], *, first: bool

@@ -7,6 +7,7 @@ what its own subscribers need, and broadcaster is never subscribed per socket.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -62,7 +63,8 @@ class Bus:
     async def stop(self) -> None:
         """Disconnect; what waits to be sent is sent first, for at most a second."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._outbox.join(), 1.0)
+            async with asyncio.timeout(1.0):
+                await self._outbox.join()
         tasks = [*self._readers.values(), *([self._sender] if self._sender else [])]
         for task in tasks:
             task.cancel()
@@ -159,8 +161,12 @@ class Bus:
                 *(self._broadcast.publish(topic, text) for topic, text in batch),
                 return_exceptions=True,
             )
-            for failure in filter(None, sent):
-                # Stored messages are found by the readers' poll; one loss must not be many.
-                logger.warning("an event could not be sent: %r", failure)
+            # Stored messages are found by the readers' poll; one loss must not be many.
+            counts = Counter(map(type, sent))
+            for kind, example in {type(one): one for one in sent if one is not None}.items():
+                why = str(example) or repr(example)
+                logger.warning(
+                    "%d of %d events could not be sent: %s", counts[kind], len(batch), why
+                )
             for _ in batch:
                 self._outbox.task_done()

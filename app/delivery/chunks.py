@@ -1,6 +1,6 @@
 """Texts larger than one notification: cut into chunks, and put together again.
 
-A NOTIFY payload is at most 7,999 bytes
+A NOTIFY payload is at most 7,999 bytes; those of one transaction come in order and together
 (https://www.postgresql.org/docs/current/sql-notify.html).
 A chunk is `key/number/count/part`; a text that fits is the one chunk of its own.
 """
@@ -13,7 +13,6 @@ __all__ = ["Assembler", "chunked"]
 _MAX_PAYLOAD_BYTES: Final = 7_900
 _HEADER_BYTES: Final = 32
 _PART_BYTES: Final = _MAX_PAYLOAD_BYTES - _HEADER_BYTES
-_INCOMPLETE_MAX: Final = 64
 
 
 def chunked(text: str) -> list[str]:
@@ -35,10 +34,16 @@ def chunked(text: str) -> list[str]:
 
 
 class Assembler:
-    """Puts chunks together; those of at most 64 texts wait, then the oldest is given up."""
+    """Puts chunks together, of one text at a time.
+
+    The chunks of a text are sent in one transaction, and Postgres delivers transaction after
+    transaction: another text's chunk means that the rest of this one will not come. What is
+    incomplete is dropped.
+    """
 
     def __init__(self) -> None:
-        self._waiting: dict[str, dict[int, str]] = {}
+        self._key = ""
+        self._parts: list[str] = []
 
     def add(self, chunk: str) -> str | None:
         """Take a chunk; return the text it completes, if it does.
@@ -49,11 +54,10 @@ class Assembler:
         if chunk.startswith("/"):
             return chunk[1:]
         key, number, count, part = chunk.split("/", 3)
-        parts = self._waiting.setdefault(key, {})
-        parts[int(number)] = part
-        if len(parts) < int(count):
-            if len(self._waiting) > _INCOMPLETE_MAX:
-                del self._waiting[next(iter(self._waiting))]
-            return None
-        del self._waiting[key]
-        return "".join(parts[i] for i in range(int(count)))
+        place, last = int(number), int(count) - 1
+        if place == 0:
+            self._key, self._parts = key, []
+        if key != self._key or place != len(self._parts):
+            return None  # its beginning came before this process listened
+        self._parts.append(part)
+        return "".join(self._parts) if place == last else None

@@ -9,7 +9,7 @@ were added, a topic that was made anew) is asked for every two seconds.
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -19,13 +19,12 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
     for_code,
 )
-from broadcaster import BroadcastBackend, Event
 from tenacity import AsyncRetrying, retry_if_exception_type
 from tenacity.wait import wait_random_exponential
 
 from app.delivery.kafka_address import KafkaAddress
-from app.delivery.outbox import Inbox, Outbox
-from app.errors import ConfigurationError, PayloadTooLarge
+from app.delivery.remote_backend import RemoteBackend
+from app.errors import PayloadTooLarge
 
 __all__ = ["KafkaBackend"]
 
@@ -42,11 +41,13 @@ _PARTITIONS: Final = 8
 _RETENTION_MS: Final = 3_600_000
 _RETRY_BACKOFF_MS: Final = 500
 """aiokafka logs every try."""
-_FAILURES: Final = (KafkaError, OSError, TimeoutError)
 
 
-class KafkaBackend(BroadcastBackend):
+class KafkaBackend(RemoteBackend):
     """Events over one topic, which is made when it is missing."""
+
+    _broker = "Kafka"
+    _failures = _send_failures = (KafkaError, OSError, TimeoutError)
 
     def __init__(self, url: str, on_missed: Callable[[], None]) -> None:
         """Take the cluster; nothing is opened before `connect`.
@@ -58,80 +59,48 @@ class KafkaBackend(BroadcastBackend):
         Raises:
             ConfigurationError: the URL is wrong.
         """
+        super().__init__(on_missed)
         self._address = KafkaAddress.parse(url)
-        self._on_missed = on_missed
-        self._inbox = Inbox(on_missed)
-        self._outbox = Outbox(self._send, _FAILURES)
-        self._topics: set[str] = set()
         self._next: dict[int, int] = {}
         """The offset that the next record of a partition has, where none is lost."""
         self._ends: dict[TopicPartition, int] = {}
         self._consumer: AIOKafkaConsumer | None = None
         self._producer: AIOKafkaProducer | None = None
-        self._listener: asyncio.Task[None] | None = None
-
-    async def connect(self) -> None:
-        """Make the topic if there is none, find the end of each partition, and keep reading.
-
-        Raises:
-            ConfigurationError: the first time it must succeed, and it did not.
-        """
-        try:
-            await self._open()
-            self._producer = AIOKafkaProducer(
-                **self._address.client_options(),
-                # The table is the truth about stored messages: speed before certainty.
-                acks=1,
-                linger_ms=0,
-                retry_backoff_ms=_RETRY_BACKOFF_MS,
-                max_request_size=2 * _MAX_RECORD_BYTES,
-                request_timeout_ms=int(_PRODUCE_TIMEOUT_SECONDS * 1000),
-            )
-            async with asyncio.timeout(_CONNECT_TIMEOUT_SECONDS):
-                await self._producer.start()
-        except _FAILURES as error:
-            await self.disconnect()
-            raise ConfigurationError(f"the bus: Kafka cannot be used: {error!r}") from error
-        self._listener = asyncio.create_task(self._listen_forever(), name="event listener")
 
     async def disconnect(self) -> None:
         """Close all connections. Idempotent."""
-        if self._listener is not None:
-            self._listener.cancel()
-            await asyncio.gather(self._listener, return_exceptions=True)
-        await self._outbox.close()
+        await super().disconnect()
         producer, self._producer = self._producer, None
         if producer is not None:
             # `stop` waits for what is unsent, and with the cluster away for ever: no public
             # call gives it up.
             producer._message_accumulator.fail_all(KafkaError("disconnected"))
             await _stopped(producer)
-        await self._drop()
-
-    async def subscribe(self, group: str) -> None:
-        """Hand over a topic's events from now on: they come anyway."""
-        self._topics.add(group)
-
-    async def unsubscribe(self, group: str) -> None:
-        """Hand over a topic's events no more."""
-        self._topics.discard(group)
 
     async def publish(self, channel: str, message: Any) -> None:
         """Send a text to a topic, with all others that wait, in the order of the calls.
 
         Raises:
             PayloadTooLarge: more than 1,000,000 bytes.
-            KafkaError, OSError, TimeoutError: the cluster stayed away for 15 s.
-            Unavailable: too many wait.
+            Unavailable, KafkaError, OSError: as with every backend.
         """
         size = len(message.encode())
         if size > _MAX_RECORD_BYTES - 1000:
             raise PayloadTooLarge(f"an event of {size} bytes; Kafka takes 1,000,000 by default")
-        await self._outbox.put(channel, message)
+        await super().publish(channel, message)
 
-    async def next_published(self) -> Event:
-        """Return the next event received."""
-        return await self._inbox.get()
+    async def _prepare(self) -> None:
+        self._producer = AIOKafkaProducer(
+            **self._address.client_options(),
+            # The table is the truth about stored messages: speed before certainty.
+            acks=1,
+            linger_ms=0,
+            retry_backoff_ms=_RETRY_BACKOFF_MS,
+            max_request_size=2 * _MAX_RECORD_BYTES,
+            request_timeout_ms=int(_PRODUCE_TIMEOUT_SECONDS * 1000),
+        )
+        async with asyncio.timeout(_CONNECT_TIMEOUT_SECONDS):
+            await self._producer.start()
 
     async def _send(self, batch: Sequence[tuple[str, str]]) -> None:
         assert self._producer is not None
@@ -152,24 +121,11 @@ class KafkaBackend(BroadcastBackend):
                 # Of those that failed together, one is told.
                 record.add_done_callback(_take_note)
 
-    async def _listen_forever(self) -> None:
-        while True:
-            try:
-                await self._listen()
-            except _FAILURES as error:
-                logger.warning("the listener lost Kafka (%r); opening it again", error)
-            async for attempt in AsyncRetrying(
-                retry=retry_if_exception_type(_FAILURES),
-                wait=wait_random_exponential(multiplier=0.1, max=2.0),
-            ):
-                with attempt:
-                    await self._open()
-            logger.info("the listener reads from Kafka again")
-            self._on_missed()
-
     async def _open(self) -> None:
-        """Stand at the end of every partition, with a consumer that is new."""
-        await self._drop()
+        """Stand at the end of every partition, with a consumer that is new.
+
+        All topics come: which are subscribed to is looked at when they are here.
+        """
         async with asyncio.timeout(_CONNECT_TIMEOUT_SECONDS):
             partitions = await self._find_topic()
             self._consumer = consumer = AIOKafkaConsumer(
@@ -231,7 +187,7 @@ class KafkaBackend(BroadcastBackend):
             if code and error is not TopicAlreadyExistsError:
                 raise error(f"topic {self._address.topic!r} is missing and cannot be made")
 
-    async def _listen(self) -> None:
+    async def _listen(self) -> NoReturn:
         consumer = self._consumer
         assert consumer is not None
         loop = asyncio.get_running_loop()

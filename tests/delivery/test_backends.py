@@ -11,6 +11,8 @@ from broadcaster._base import Subscriber
 from app.delivery.bus import TOPICS, Bus
 from app.delivery.events import Event, PresenceChanged
 from app.domain.channel import Channel
+from app.errors import ConfigurationError
+from tests.delivery.link import Link
 from tests.delivery.media import Medium
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
@@ -196,3 +198,32 @@ async def test_it_disconnects_cleanly_while_the_broker_is_away(joining: Medium) 
         await asyncio.sleep(0)
     await asyncio.gather(publishing, return_exceptions=True)
     await joining.restore()
+
+
+@pytest.mark.parametrize("times", [1, 2_000])
+async def test_what_is_sent_again_because_its_confirmation_was_lost_is_received_once(
+    linked: tuple[Medium, Link], times: int
+) -> None:
+    """A message that is not stored came twice over Postgres.
+
+    Its NOTIFY was committed, the confirmation did not come, and it was sent again; of a stored
+    message a feed drops the repeat, by its sequence. The text of 2,000 times goes in chunks.
+    """
+    medium, link = linked
+    async with stations(medium, 2) as (one, two), two.broadcast.subscribe("topic") as subscriber:
+        await one.broadcast.publish("topic", "before")
+        link.lose_the_answer_to(b"transient")
+        texts = [f"{number} {'transient ' * times}" for number in range(2)]
+        await asyncio.gather(*(one.broadcast.publish("topic", text) for text in texts))
+        assert link.answers_lost == 1
+        await one.broadcast.publish("topic", "after")
+        assert await take(subscriber, 4) == ["before", *texts, "after"]
+
+
+async def test_a_broker_that_is_away_at_the_start_is_told_with_the_reason(
+    linked: tuple[Medium, Link],
+) -> None:
+    medium, link = linked
+    link.close()
+    with pytest.raises(ConfigurationError, match=r"the bus: \w+ cannot be used: .+"):
+        await medium.backend(lambda: None).connect()

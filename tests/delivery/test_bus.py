@@ -7,6 +7,7 @@ import pytest
 from broadcaster import Broadcast, BroadcastBackend, Event
 
 from app.delivery.bus import Bus
+from app.delivery.events import PresenceChanged
 from app.domain.channel import Channel
 from app.errors import Unavailable
 
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 class RefusingBackend(BroadcastBackend):
-    """Refuses to subscribe, as often as it is told to."""
+    """Refuses to subscribe, as often as it is told to, and to publish always."""
 
     def __init__(self, refusals: int) -> None:
         self.refusals = refusals
@@ -36,7 +37,7 @@ class RefusingBackend(BroadcastBackend):
         pass
 
     async def publish(self, channel: str, message: Any) -> None:
-        pass
+        raise ValueError(message) if "odd" in message else ConnectionError(channel)
 
     async def next_published(self) -> Event:
         await asyncio.Event().wait()
@@ -55,3 +56,18 @@ async def test_a_backend_that_refuses_once_does_not_hold_up_the_next_who_opens()
             await bus.close(CHANNEL)
     finally:
         await bus.stop()
+
+
+async def test_what_cannot_be_sent_is_one_line_of_the_log_a_batch_and_reason(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It was one for each event: thousands, while a broker was away."""
+    bus = Bus(Broadcast(backend=RefusingBackend(0)), "this process")
+    await bus.start(lambda _event: None)
+    for origin in ("this process", "odd", "this process"):
+        assert bus.post(CHANNEL, PresenceChanged(origin, CHANNEL.key))
+    await bus.stop()
+    assert sorted(record.getMessage().split(":")[0] for record in caplog.records) == [
+        "1 of 3 events could not be sent",
+        "2 of 3 events could not be sent",
+    ]

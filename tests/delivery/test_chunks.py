@@ -1,7 +1,5 @@
 """Chunks: any text fits notifications and comes out whole."""
 
-import random
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,38 +15,34 @@ texts = st.text(CHARACTERS, max_size=50) | st.builds(
 )
 
 
-@given(st.lists(texts, min_size=1, max_size=5), st.randoms(use_true_random=False))
-def test_texts_come_out_as_they_went_in(sent: list[str], order: random.Random) -> None:
+def received(chunks: list[str]) -> list[str]:
+    """Return the texts that are made of these chunks."""
+    assembler = Assembler()
+    return [text for chunk in chunks if (text := assembler.add(chunk)) is not None]
+
+
+@given(st.lists(texts, min_size=1, max_size=5))
+def test_texts_come_out_as_they_went_in(sent: list[str]) -> None:
     chunks = [chunk for text in sent for chunk in chunked(text)]
     for chunk in chunks:
         assert 0 < len(chunk.encode()) < 8_000
-    order.shuffle(chunks)
-    assembler = Assembler()
-    received = [text for chunk in chunks if (text := assembler.add(chunk)) is not None]
-    assert sorted(received) == sorted(sent)
+    assert received(chunks) == sent
 
 
-def test_in_order_they_come_out_in_order() -> None:
-    sent = ["a" * 20_000, "b", "é" * 20_000]
-    assembler = Assembler()
-    received = [assembler.add(chunk) for text in sent for chunk in chunked(text)]
-    assert [text for text in received if text is not None] == sent
+def test_a_text_that_is_sent_again_comes_again() -> None:
+    assert received(chunked("x" * 20_000) + chunked("x" * 20_000)) == ["x" * 20_000] * 2
 
 
-def test_a_repeated_chunk_changes_nothing() -> None:
-    first, *rest = chunked("x" * 20_000)
-    assembler = Assembler()
-    assert [assembler.add(chunk) for chunk in (first, first, *rest)][-1] == "x" * 20_000
-
-
-def test_what_stays_incomplete_is_bounded() -> None:
-    assembler = Assembler()
-    oldest, *others = [chunked("x" * 20_000) for _ in range(100)]
-    for first, *_ in (oldest, *others):
-        assert assembler.add(first) is None
-    assert assembler.add(oldest[1]) is None
-    assert assembler.add(oldest[2]) is None, "its first part was given up"
-    assert [assembler.add(chunk) for chunk in others[-1][1:]][-1] == "x" * 20_000
+@pytest.mark.parametrize("came", range(3))
+def test_what_came_in_part_is_not_joined_with_what_comes_next(came: int) -> None:
+    """The listening connection was lost, or listened no more, in the middle of a text."""
+    lost = chunked("x" * 20_000)
+    assert len(lost) == 3
+    again = chunked("y" * 20_000)
+    assert received(lost[:came] + again) == ["y" * 20_000]
+    assert received(lost[:came] + again[1:]) == [], "neither has all of it"
+    assert received([*lost[:came], "/short", *again]) == ["short", "y" * 20_000]
+    assert received([*lost[:came], *lost]) == ["x" * 20_000]
 
 
 @pytest.mark.parametrize("foreign", ["", "hello", "key/one/2/x", "a/b", "key/0/x/y"])

@@ -1,0 +1,142 @@
+"""What all backends whose broker is somewhere else have in common.
+
+They listen on a connection of their own, open it again with jitter when it is lost, and then
+say that events may have been missed: a broker keeps nothing for those who are away. They send
+through an outbox and receive through an inbox. How a broker is talked to is the subclass'.
+"""
+
+import asyncio
+import logging
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Final, NoReturn
+
+from broadcaster import BroadcastBackend, Event
+from tenacity import AsyncRetrying, retry_if_exception_type
+from tenacity.wait import wait_random_exponential
+
+from app.delivery.outbox import Inbox, Outbox
+from app.errors import ConfigurationError
+
+__all__ = ["RemoteBackend"]
+
+logger = logging.getLogger(__name__)
+
+_PAUSE_SECONDS: Final = 0.2
+"""Before the first attempt to come back, at most: not all processes in the same instant."""
+
+
+class RemoteBackend(BroadcastBackend, ABC):
+    """Events over one broker."""
+
+    _broker: ClassVar[str]
+    """Its name in errors and log lines."""
+    _failures: ClassVar[tuple[type[Exception], ...]]
+    """What opening and listening raise when another try may succeed."""
+    _send_failures: ClassVar[tuple[type[Exception], ...]]
+    """What sending raises when another try may succeed."""
+
+    def __init__(self, on_missed: Callable[[], None]) -> None:
+        """Open nothing yet.
+
+        Args:
+            on_missed: called on the loop whenever events may have been lost.
+        """
+        self._on_missed = on_missed
+        self._topics: set[str] = set()
+        self._inbox = Inbox(on_missed)
+        self._outbox = Outbox(self._send, self._send_failures)
+        self._listener: asyncio.Task[None] | None = None
+
+    async def connect(self) -> None:
+        """Open the listening connection and keep it open.
+
+        Raises:
+            ConfigurationError: the first time it must succeed, and it did not: the broker is
+                away, or refuses what it is asked.
+        """
+        try:
+            await self._open_or_drop()
+            await self._prepare()
+        except self._failures as error:
+            await self.disconnect()
+            why = str(error) or repr(error)
+            raise ConfigurationError(f"the bus: {self._broker} cannot be used: {why}") from error
+        self._listener = asyncio.create_task(self._listen_forever(), name="event listener")
+
+    async def disconnect(self) -> None:
+        """Close all connections. Idempotent."""
+        if self._listener is not None:
+            self._listener.cancel()
+            await asyncio.gather(self._listener, return_exceptions=True)
+        await self._outbox.close()
+        await self._drop()
+
+    async def subscribe(self, group: str) -> None:
+        """Receive a topic's events; while the connection is lost, as soon as it is back.
+
+        When this returns, what is published later comes.
+        """
+        self._topics.add(group)
+
+    async def unsubscribe(self, group: str) -> None:
+        """Receive a topic's events no more."""
+        self._topics.discard(group)
+
+    async def publish(self, channel: str, message: Any) -> None:
+        """Send a text to a topic, with all others that wait, in the order of the calls.
+
+        Raises:
+            Unavailable: too many wait.
+            Exception: the broker's error: it refused the text, or stayed away for 15 s.
+        """
+        await self._outbox.put(channel, message)
+
+    async def next_published(self) -> Event:
+        """Return the next event received."""
+        return await self._inbox.get()
+
+    @abstractmethod
+    async def _open(self) -> None:
+        """Open the listening connection and subscribe to all topics; after a failure: `_drop`."""
+
+    @abstractmethod
+    async def _listen(self) -> NoReturn:
+        """Put what comes into the inbox, prove the connection alive, and raise when it is not."""
+
+    @abstractmethod
+    async def _drop(self) -> None:
+        """Close the listening connection, however far it was opened. Idempotent."""
+
+    @abstractmethod
+    async def _send(self, batch: Sequence[tuple[str, str]]) -> None:
+        """Send (topic, text) pairs in order; returns when the broker has all of them."""
+
+    async def _prepare(self) -> None:
+        """Do what is done once, after the first opening."""
+
+    async def _listen_forever(self) -> None:
+        while True:
+            try:
+                await self._listen()
+            except self._failures as error:
+                why = str(error) or repr(error)
+                logger.warning("the listener lost %s (%s); opening it again", self._broker, why)
+            await self._drop()
+            await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311  (no secret)
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception_type(self._failures),
+                wait=wait_random_exponential(multiplier=0.1, max=2.0),
+            ):
+                with attempt:
+                    await self._open_or_drop()
+            logger.info("the listener is connected to %s again", self._broker)
+            self._on_missed()
+
+    async def _open_or_drop(self) -> None:
+        try:
+            await self._open()
+        except BaseException:
+            await self._drop()
+            raise

@@ -1,0 +1,87 @@
+"""A link to a server that can lose the answer to what it has passed on."""
+
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Self
+
+__all__ = ["Link"]
+
+
+class Link:
+    """A proxy on a port of this machine, in threads of its own: tests count the loop's tasks."""
+
+    def __init__(self) -> None:
+        self.leads_to: int | str = 0
+        """A port of this machine, or the path of a Unix socket."""
+        self.answers_lost = 0
+        self._marker = b""
+        self._entrance = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._entrance.getsockname()[1])
+        self._sockets = [self._entrance]
+        self._threads: list[threading.Thread] = []
+        self._start(self._accept)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def lose_the_answer_to(self, marker: bytes) -> None:
+        """Let the next bytes with this marker through, and close instead of the answer."""
+        self._marker = marker
+
+    def close(self) -> None:
+        """Break every connection and take no more. Idempotent."""
+        _shut(*self._sockets)
+        for thread in self._threads:
+            thread.join(10)
+        for one in self._sockets:
+            one.close()
+
+    def _start(self, run: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=run, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._entrance.accept()
+                server = socket.socket(
+                    socket.AF_UNIX if isinstance(self.leads_to, str) else socket.AF_INET
+                )
+                self._sockets += [client, server]
+                place = self.leads_to
+                server.connect(place if isinstance(place, str) else ("127.0.0.1", place))
+                losing = threading.Event()
+                self._start(self._ask, client, server, losing)
+                self._start(self._answer, server, client, losing)
+
+    def _ask(self, client: socket.socket, server: socket.socket, losing: threading.Event) -> None:
+        with suppress(OSError):
+            while asked := client.recv(65_536):
+                if self._marker and self._marker in asked:
+                    self._marker = b""
+                    losing.set()
+                server.sendall(asked)
+        _shut(client, server)
+
+    def _answer(
+        self, server: socket.socket, client: socket.socket, losing: threading.Event
+    ) -> None:
+        with suppress(OSError):
+            while answer := server.recv(65_536):
+                if losing.is_set():
+                    self.answers_lost += 1
+                    break
+                client.sendall(answer)
+        _shut(client, server)
+
+
+def _shut(*sockets: socket.socket) -> None:
+    for one in sockets:
+        with suppress(OSError):
+            one.shutdown(socket.SHUT_RDWR)
