@@ -30,6 +30,12 @@ class _Page:
     size: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    read: "asyncio.Task[Message | None]"
+    until: float
+
+
 class SharedHistory:
     """A `MessageHistory` whose equal reads are one."""
 
@@ -37,7 +43,7 @@ class SharedHistory:
         self._history = history
         self._pages: OrderedDict[tuple[Channel, int, int], _Page] = OrderedDict()
         self._bytes = 0
-        self._found: OrderedDict[tuple[Channel, str], tuple[float, Message]] = OrderedDict()
+        self._found: OrderedDict[tuple[Channel, str], _Found] = OrderedDict()
 
     async def heads(self, channels: Sequence[Channel]) -> dict[Channel, int]:
         """Return the newest sequence of each channel; never shared: it changes."""
@@ -65,16 +71,29 @@ class SharedHistory:
 
     async def by_id(self, channel: Channel, message_id: str) -> Message | None:
         """Return a message of the channel, or None where it has none of that id."""
+        key = (channel, message_id)
         now = asyncio.get_running_loop().time()
-        kept = self._found.get((channel, message_id))
-        if kept is not None and kept[0] >= now:
-            return kept[1]
-        message = await self._history.by_id(channel, message_id)
-        if message is not None:
-            self._found[channel, message_id] = (now + _KEPT_SECONDS, message)
-            if len(self._found) > _KEPT_PAGES_MAX:
-                self._found.popitem(last=False)
+        found = self._found.get(key)
+        if found is None or found.until < now:
+            found = self._look_up(key, now + _KEPT_SECONDS)
+        message: Message | None = None
+        try:
+            message = await asyncio.shield(found.read)
+        finally:
+            # What failed or found nothing is no answer for the next one.
+            if message is None and found.read.done() and self._found.get(key) is found:
+                del self._found[key]
         return message
+
+    def _look_up(self, key: tuple[Channel, str], until: float) -> _Found:
+        found = _Found(asyncio.create_task(self._history.by_id(*key)), until)
+        # Whoever waited for it may be gone: no warning about that.
+        found.read.add_done_callback(lambda read: read.cancelled() or read.exception())
+        self._found[key] = found
+        self._found.move_to_end(key)
+        if len(self._found) > _KEPT_PAGES_MAX:
+            self._found.popitem(last=False)
+        return found
 
     def _keep(self, key: tuple[Channel, int, int], page: _Page) -> None:
         if (old := self._pages.get(key)) is not None:

@@ -8,7 +8,7 @@ from uuid_utils import uuid7
 
 from app.domain.channel import Channel
 from app.domain.message import Draft, Message
-from app.storage.database import Database
+from app.storage.database import Database, DatabaseLost
 from app.storage.history import MessageHistory
 from app.storage.shared_history import SharedHistory
 from app.storage.writer import MessageWriter
@@ -95,3 +95,53 @@ async def test_a_message_is_found_once_and_an_unknown_one_asked_for_again(
     assert await shared.by_id(CHANNEL, unknown) is None
     assert await shared.by_id(CHANNEL, unknown) is None
     assert counted.reads == 3
+
+
+async def test_a_thousand_who_resume_after_the_same_message_at_once_look_it_up_once(
+    database: Database,
+) -> None:
+    # A restart brings them all back in one instant: what was found was kept, but who asked
+    # while it was being found asked the table too. 554 of 1,000 clients did.
+    messages = await published(database, 1)
+    counted = CountedHistory(database)
+    shared = SharedHistory(counted)
+
+    found = await asyncio.gather(
+        *(shared.by_id(CHANNEL, messages[0].id) for _ in range(1_000)),
+    )
+
+    assert counted.reads == 1
+    assert all(message == messages[0] for message in found)
+
+
+async def test_one_who_gives_up_does_not_take_the_look_up_from_the_others(
+    database: Database,
+) -> None:
+    messages = await published(database, 1)
+    shared = SharedHistory(MessageHistory(database))
+    first = asyncio.create_task(shared.by_id(CHANNEL, messages[0].id))
+    second = asyncio.create_task(shared.by_id(CHANNEL, messages[0].id))
+    await asyncio.sleep(0)
+
+    first.cancel()
+
+    assert await second == messages[0]
+
+
+async def test_a_look_up_that_failed_is_made_again(database: Database) -> None:
+    class LostOnce(MessageHistory):
+        lost = False
+
+        async def by_id(self, channel: Channel, message_id: str) -> Message | None:
+            if not self.lost:
+                self.lost = True
+                raise DatabaseLost
+            return await super().by_id(channel, message_id)
+
+    messages = await published(database, 1)
+    shared = SharedHistory(LostOnce(database))
+
+    with pytest.raises(DatabaseLost):
+        await shared.by_id(CHANNEL, messages[0].id)
+
+    assert await shared.by_id(CHANNEL, messages[0].id) == messages[0]
