@@ -68,6 +68,39 @@ async def test_a_page_that_does_not_reach_far_enough_is_read_again(database: Dat
     assert counted.reads == 2
 
 
+async def test_a_full_page_is_read_once_however_far_the_channel_goes_on(
+    database: Database,
+) -> None:
+    # While a thousand clients catch up publishing goes on, and each asks up to a head of
+    # its own: 2,000 messages in pages of 500 were read 239 times.
+    messages = await published(database, 20)
+    counted = CountedHistory(database)
+    shared = SharedHistory(counted)
+
+    at_once = await asyncio.gather(
+        *(shared.between(CHANNEL, 2, up_to, 5) for up_to in range(7, 14))
+    )
+    later = await shared.between(CHANNEL, 2, 20, 5)
+
+    assert [*at_once, later] == [messages[2:7]] * 8
+    assert counted.reads == 1
+
+
+async def test_a_page_with_deleted_messages_is_not_taken_for_a_full_one(
+    database: Database,
+) -> None:
+    messages = await published(database, 20)
+    await database.fetch("DELETE FROM messages WHERE sequence = 4")
+    shared = SharedHistory(MessageHistory(database))
+
+    short, long = await asyncio.gather(
+        shared.between(CHANNEL, 0, 5, 5), shared.between(CHANNEL, 0, 20, 5)
+    )
+
+    assert short == [*messages[:3], messages[4]]
+    assert long == [*messages[:3], *messages[4:6]]
+
+
 async def test_one_who_gives_up_does_not_take_the_read_from_the_others(database: Database) -> None:
     messages = await published(database, 3)
     shared = SharedHistory(MessageHistory(database))
