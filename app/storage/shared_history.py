@@ -1,8 +1,8 @@
 """One read for all who ask for the same: a thousand clients resume from the same message.
 
 Stored messages never change, so a page read a moment ago is as good as a new one, as long
-as it reaches as far as is asked for now, or is full. Pages are kept for a moment and within a bound;
-whoever asks while a read is under way waits for that one.
+as it reaches as far as is asked for now, or is full. Pages are kept for a moment and within a
+bound; whoever asks while a read is under way waits for that one.
 """
 
 import asyncio

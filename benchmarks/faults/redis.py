@@ -49,8 +49,7 @@ async def _redis(
     await asyncio.sleep(scale.outage_seconds)
     await asyncio.to_thread(broker.start)
     back = loop.time()
-    # As long as a poll of the heads takes.
-    await asyncio.sleep(5.5)
+    await asyncio.sleep(scale.polled_seconds)
     closed = sum((own.closed() + others.closed()).values())
     verdict = await conclude(url, _WIDGET, load, [own, others])
     waited = _waited(others, load)

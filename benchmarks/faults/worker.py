@@ -18,7 +18,6 @@ __all__ = ["worker"]
 _WIDGET: Final = "worker"
 _RIGHT_SECONDS: Final = 10.0
 """Guarantee 5: counts are right again within 10 s of the death of a process."""
-_WATCHED_SECONDS: Final = 12.0
 
 
 def worker(url: str, scale: Scale) -> Outcome:
@@ -50,7 +49,7 @@ async def _worker(url: str, server: Server, scale: Scale) -> Outcome:
     await until(lambda: crowd.live < len(crowd.members), 5)
     await until(lambda: crowd.live == len(crowd.members), 60)
     returned = loop.time() - killed
-    await asyncio.sleep(max(0.0, killed + _WATCHED_SECONDS - loop.time()))
+    await asyncio.sleep(max(0.0, killed + scale.counted_seconds - loop.time()))
     # The legacy sockets that publish are connections of the channel too.
     right = count.right_since(len(crowd.members) + load.legacy_sockets)
     await asyncio.to_thread(count.stop)
