@@ -31,7 +31,6 @@ def _small() -> Scale:
         steady=50,
         missed=600,
         outage_seconds=1.0,
-        counted_seconds=2.5,
         polled_seconds=1.0,
         retry=lambda _: random.uniform(0.05, 0.3),
         settings=(

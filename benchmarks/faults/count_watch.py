@@ -58,6 +58,11 @@ class CountWatch(threading.Thread):
                 since = at
         return since
 
+    def right_for(self, count: int) -> float:
+        """For how many seconds every answer has been this; 0 if the last one is not."""
+        since = self.right_since(count)
+        return 0.0 if since is None else self.seen[-1][0] - since
+
     def stop(self) -> None:
         """Ask no more. Idempotent."""
         self._stopping.set()

@@ -54,7 +54,7 @@ async def _database(postgres: BreakablePostgres, server: Server, scale: Scale) -
         ("seconds of its start and recovery", back - starting),
         ("publishes acknowledged", len(load.acked)),
         ("tries answered with UNAVAILABLE", load.refused),
-        ("tries that lost their connection", len(load.dropped)),
+        ("of them sent again, the connection lost", len(load.dropped)),
         ("seconds from its return to the first ack", max(0.0, first_ack - back)),
         ("subscribers' sockets lost", closed),
         ("MiB before", before),

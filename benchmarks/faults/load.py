@@ -8,7 +8,10 @@ from typing import Final
 from benchmarks.faults.client import Address
 from benchmarks.faults.links import Dropped, HttpLink, LegacyLink, Link, SocketLink, Unavailable
 
-__all__ = ["Load"]
+__all__ = ["FLAT_OUT", "Load"]
+
+FLAT_OUT: Final = 1e9
+"""A rate that nobody reaches: each publishes again as soon as it is answered."""
 
 _HTTP_LINKS: Final = 16
 _SOCKET_LINKS: Final = 4
@@ -53,15 +56,19 @@ class Load:
     async def exactly(self, count: int) -> None:
         """Publish so many, as fast as they are acknowledged."""
         self._last = self._next + count - 1
-        self.start(1e9)
+        self.start(FLAT_OUT)
         await self._done()
         self._last = None
 
     def start(self, per_second: float) -> None:
         """Begin to publish at a rate, without an end."""
+        self.rate(per_second)
+        self._tasks = [asyncio.create_task(self._lane(link)) for link in self._lanes]
+
+    def rate(self, per_second: float) -> None:
+        """Go on at another rate; what waits for its time already waits for that."""
         self._began = asyncio.get_running_loop().time()
         self._first, self._per_second = self._next, per_second
-        self._tasks = [asyncio.create_task(self._lane(link)) for link in self._lanes]
 
     async def finish(self, seconds: float = 60.0) -> None:
         """Publish nothing new; wait until all that was sent is acknowledged.

@@ -29,7 +29,6 @@ class Scale:
         missed: messages published while nobody is connected.
         per_second: publishes under way meanwhile.
         outage_seconds: how long a database or a broker is away.
-        counted_seconds: how long the count is watched after a worker's death.
         polled_seconds: of load after Redis is back; its heads are polled every 5 s.
         retry: how long a subscriber waits before each try.
         settings: of the server.
@@ -40,7 +39,6 @@ class Scale:
     missed: int = 2_000
     per_second: float = 50.0
     outage_seconds: float = 10.0
-    counted_seconds: float = 12.0
     polled_seconds: float = 7.0
     retry: Callable[[int], float] = back_off
     settings: tuple[tuple[str, str], ...] = ()

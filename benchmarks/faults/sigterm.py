@@ -5,13 +5,14 @@ import asyncio
 import uvloop
 
 from benchmarks.faults.client import Address
-from benchmarks.faults.load import Load
+from benchmarks.faults.load import FLAT_OUT, Load
 from benchmarks.faults.scene import Crowd, Outcome, Scale, conclude, until
 from benchmarks.servers import Server, serve
 
 __all__ = ["sigterm"]
 
 _WIDGET = "sigterm"
+_UNDER_WAY = 20
 _END_SECONDS = 10.0
 """Guarantee 7: exit 0 within 10 s."""
 
@@ -32,13 +33,16 @@ async def _sigterm(url: str, server: Server, scale: Scale) -> Outcome:
     await until(lambda: crowd.heard(1), 30)
     load.start(scale.per_second)
     await asyncio.sleep(scale.outage_seconds / 5)
-    # Not between two publishes.
-    await until(lambda: len(load.under_way) > 1, 5)
+    # So that many are under way; what waits for its time at the old rate waits a second at most.
+    load.rate(FLAT_OUT)
+    await asyncio.sleep(1)
+    await until(lambda: len(load.under_way) > _UNDER_WAY, 5)
     load.dropped.clear()
     under_way = set(load.under_way)
     acked_before = len(load.acked)
     server.process.terminate()
     asked = loop.time()
+    load.rate(scale.per_second)
     code = await asyncio.to_thread(server.process.wait, 30)
     ended = loop.time() - asked
     await until(lambda: crowd.live == 0, 10)

@@ -18,6 +18,9 @@ __all__ = ["worker"]
 _WIDGET: Final = "worker"
 _RIGHT_SECONDS: Final = 10.0
 """Guarantee 5: counts are right again within 10 s of the death of a process."""
+_STEADY_SECONDS: Final = 1.0
+"""A count that was right for so long stays so."""
+_WATCHED_SECONDS: Final = 15.0
 
 
 def worker(url: str, scale: Scale) -> Outcome:
@@ -49,16 +52,17 @@ async def _worker(url: str, server: Server, scale: Scale) -> Outcome:
     await until(lambda: crowd.live < len(crowd.members), 5)
     await until(lambda: crowd.live == len(crowd.members), 60)
     returned = loop.time() - killed
-    await asyncio.sleep(max(0.0, killed + scale.counted_seconds - loop.time()))
     # The legacy sockets that publish are connections of the channel too.
-    right = count.right_since(len(crowd.members) + load.legacy_sockets)
+    owed = len(crowd.members) + load.legacy_sockets
+    await until(lambda: count.right_for(owed) > _STEADY_SECONDS, _WATCHED_SECONDS)
+    right = count.right_since(owed)
     await asyncio.to_thread(count.stop)
     verdict = await conclude(url, _WIDGET, load, [crowd])
     rows: list[tuple[str, object]] = [
         ("subscribers of two workers", len(crowd.members)),
         ("of them cut off", sum(crowd.closed().values())),
         ("publishes acknowledged", len(load.acked)),
-        ("tries that lost their connection", len(load.dropped)),
+        ("of them sent again, the connection lost", len(load.dropped)),
         ("seconds until another worker was started", replaced),
         ("seconds until all were subscribed again", returned),
         ("seconds until the count was right", "never" if right is None else right),
