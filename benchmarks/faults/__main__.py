@@ -30,8 +30,9 @@ def _small() -> Scale:
         subscribers=50,
         steady=50,
         missed=600,
+        per_second=200.0,
         outage_seconds=1.0,
-        polled_seconds=1.0,
+        polled_seconds=0.5,
         retry=lambda _: random.uniform(0.05, 0.3),
         settings=(
             ("WIDGETWIRE_PRESENCE_HEARTBEAT_SECONDS", "0.3"),

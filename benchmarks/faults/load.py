@@ -53,6 +53,11 @@ class Load:
         self.refused = 0
         """Tries that were answered with UNAVAILABLE."""
 
+    @property
+    def publishers(self) -> int:
+        """How many publishes may be under way at a time."""
+        return len(self._lanes)
+
     async def exactly(self, count: int) -> None:
         """Publish so many, as fast as they are acknowledged."""
         self._last = self._next + count - 1

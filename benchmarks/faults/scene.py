@@ -15,7 +15,7 @@ __all__ = ["Crowd", "Outcome", "Scale", "conclude", "mib", "until"]
 
 _POLL_SECONDS: Final = 0.01
 _CATCH_UP_SECONDS: Final = 90.0
-_SETTLE_SECONDS: Final = 0.5
+_SETTLE_SECONDS: Final = 0.3
 """After all was heard: time for what should not come to come."""
 
 

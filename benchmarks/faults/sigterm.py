@@ -33,9 +33,9 @@ async def _sigterm(url: str, server: Server, scale: Scale) -> Outcome:
     await until(lambda: crowd.heard(1), 30)
     load.start(scale.per_second)
     await asyncio.sleep(scale.outage_seconds / 5)
-    # So that many are under way; what waits for its time at the old rate waits a second at most.
+    # So that many are under way, once what waits for its time at the old rate has had it.
     load.rate(FLAT_OUT)
-    await asyncio.sleep(1)
+    await asyncio.sleep(load.publishers / scale.per_second)
     await until(lambda: len(load.under_way) > _UNDER_WAY, 5)
     load.dropped.clear()
     under_way = set(load.under_way)

@@ -1,6 +1,6 @@
 """What the table holds against what was acknowledged and what each subscriber heard."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,26 +40,22 @@ async def stored(database_url: str, widget: str) -> list[int]:
     return [row[0] for row in rows]
 
 
-def judge(
-    table: Sequence[int], acked: Collection[int], subscribers: Collection[Subscriber]
-) -> Verdict:
+def judge(table: list[int], acked: Collection[int], subscribers: Collection[Subscriber]) -> Verdict:
     """Hold them against each other.
 
     Args:
         table: the numbers stored, in order.
         acked: the numbers acknowledged.
-        subscribers: each owes all that is stored after the first message it heard.
+        subscribers: who all came before the first message, and should have heard each.
     """
     lost = len(set(acked) - set(table))
     repeated = len(table) - len(set(table))
     out_of_order = 0
-    places = {number: place for place, number in enumerate(table)}
     for subscriber in subscribers:
         heard = list(subscriber.heard)
-        expected = table[places.get(heard[0], 0) :] if heard else table
-        if heard == expected:
+        if heard == table:
             continue
-        missing = len(set(expected) - set(heard))
+        missing = len(set(table) - set(heard))
         twice = len(heard) - len(set(heard))
         lost += missing
         repeated += twice
