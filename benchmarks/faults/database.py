@@ -55,7 +55,7 @@ async def _database(postgres: BreakablePostgres, server: Server, scale: Scale) -
         ("publishes acknowledged", len(load.acked)),
         ("tries answered with UNAVAILABLE", load.refused),
         ("of them sent again, the connection lost", len(load.dropped)),
-        ("seconds from its return to the first ack", max(0.0, first_ack - back)),
+        ("seconds from its start to the first ack", first_ack - starting),
         ("subscribers' sockets lost", closed),
         ("MiB before", before),
         ("MiB at most", max(most, mib(server))),
