@@ -131,7 +131,7 @@ class Subscriber(WebSocketClient):
         self.closed: Counter[int] = Counter()
         """How its connections ended, by close code; tries that did not connect left out."""
         self.arrivals: list[float] | None = None
-        """When each of its numbers came, in `perf_counter` seconds; None: not taken."""
+        """When each of its numbers came, in the loop's seconds; None: not taken."""
         self._number = number
         self._widget = widget
         self._legacy = legacy
