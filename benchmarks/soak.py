@@ -7,7 +7,6 @@ in the data. Shown at the end: lost and repeated messages, what the reader that 
 was closed with, and the server's memory and open files at the start and at the end.
 """
 
-import re
 import select
 import socket
 import sys
@@ -15,25 +14,25 @@ import time
 from collections.abc import Iterator
 
 from benchmarks import wire
+from benchmarks.reader import Reader
 from benchmarks.report import options, show, steps
 from benchmarks.servers import postgres, serve
 from benchmarks.soak_publisher import NumberedPublisher
 from benchmarks.subscribers import open_sockets
 
-_NUMBER = re.compile(rb'"data":"(\d{9})x')
 _WIDGET = "soak"
 _PUBLISHES_PER_SECOND = 60.0
 _CHURN_PER_SECOND = 20
 
 
-class Reader:
+class _Steady(Reader):
     """A subscriber that checks what it is sent."""
 
     def __init__(self, opened: socket.socket) -> None:
+        super().__init__()
         self.socket = opened
         self.last: int | None = None
         self.received = self.lost = self.repeated = 0
-        self._rest = b""
 
     def receive(self) -> None:
         """Take what has come.
@@ -44,11 +43,8 @@ class Reader:
         chunk = self.socket.recv(1 << 18)
         if not chunk:
             raise RuntimeError("the server closed a subscriber that reads")
-        text = self._rest + chunk
-        end = 0
-        for match in _NUMBER.finditer(text):
-            end = match.end()
-            number = int(match.group(1))
+        self.feed(chunk)
+        for number in self.heard:
             self.received += 1
             if self.last is not None:
                 if number <= self.last:
@@ -56,7 +52,7 @@ class Reader:
                     continue
                 self.lost += number - self.last - 1
             self.last = number
-        self._rest = text[max(end, len(text) - 32) :]
+        del self.heard[:]
 
 
 def _subscribe(port: int, count: int) -> list[socket.socket]:
@@ -81,7 +77,7 @@ def _marks(minutes: float) -> Iterator[float]:
 
 
 def _receive(
-    epoll: select.epoll, readers: dict[int, Reader], publisher: NumberedPublisher, seconds: float
+    epoll: select.epoll, readers: dict[int, _Steady], publisher: NumberedPublisher, seconds: float
 ) -> None:
     for number, _ in epoll.poll(seconds, 4096):
         if number in readers:
@@ -99,7 +95,7 @@ def main() -> None:
         serve("widgetwire", url, settings={"WIDGETWIRE_MAX_OUTBOUND_BYTES": "65536"}) as server,
     ):
         readers = {
-            r.socket.fileno(): r for r in map(Reader, _subscribe(server.port, chosen.subscribers))
+            r.socket.fileno(): r for r in map(_Steady, _subscribe(server.port, chosen.subscribers))
         }
         publisher = NumberedPublisher(server.port, _WIDGET)
         stalled = _stalled(server.port)

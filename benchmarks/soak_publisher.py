@@ -1,16 +1,10 @@
 """A publisher that numbers what it publishes, one at a time over HTTP."""
 
-import json
 import socket
 
 from benchmarks import wire
 
 __all__ = ["NumberedPublisher"]
-
-_MUTATION = (
-    "mutation Say($widget: ID!, $data: JSON!) { publish(projectId: "
-    f'"{wire.PROJECT}", widgetId: $widget, data: $data) {{ id }} }}'
-)
 
 
 class NumberedPublisher:
@@ -31,15 +25,8 @@ class NumberedPublisher:
     def send(self) -> None:
         """Publish the next number."""
         self.sent += 1
-        data = f"{self.sent:09d}" + "x" * 245
-        variables = {"widget": self._widget, "data": data}
-        body = json.dumps({"query": _MUTATION, "variables": variables}).encode()
-        head = (
-            "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n"
-        )
         self.busy = True
-        self._socket.sendall(head.encode() + body)
+        self._socket.sendall(wire.post(wire.numbered(self.sent, self._widget)))
 
     def receive(self) -> None:
         """Take the answer.

@@ -1,18 +1,26 @@
 """What the load says: bytes made once, sent as they are."""
 
 import json
+from collections.abc import Mapping
 from typing import Final
 
 __all__ = [
     "DATA",
     "LEGACY_OPEN",
+    "PROJECT",
     "handshake",
     "http_publish",
     "initialise",
     "legacy_handshake",
+    "legacy_numbered",
+    "legacy_open",
     "legacy_publish",
     "marker",
+    "numbered",
+    "post",
     "publish",
+    "resume",
+    "socket_numbered",
     "subscribe",
     "text",
 ]
@@ -29,6 +37,15 @@ _SUBSCRIPTION: Final = (
 _PUBLISH: Final = (
     'mutation Say($widget: ID!, $data: JSON!) { publish(projectId: "BENCHMRK", '
     'widgetId: $widget, clientId: "bench", data: $data) { id created } }'
+)
+
+_RESUME: Final = (
+    'subscription Watch($widget: ID!, $after: ID) { messages(projectId: "BENCHMRK", '
+    "widgetId: $widget, after: $after) { id clientId created data username } }"
+)
+_NUMBERED: Final = (
+    'mutation Say($widget: ID!, $data: JSON!, $key: ID) { publish(projectId: "BENCHMRK", '
+    'widgetId: $widget, clientId: "bench", data: $data, id: $key) { id } }'
 )
 
 
@@ -65,6 +82,11 @@ def subscribe(number: int, widget: str) -> bytes:
     return _operation(f"s{number:07d}", _SUBSCRIPTION, {"widget": widget})
 
 
+def resume(number: int, widget: str, after: str | None) -> bytes:
+    """A subscription that goes on after a cursor; None: from the present."""
+    return _operation(f"s{number:07d}", _RESUME, {"widget": widget, "after": after})
+
+
 def marker() -> bytes:
     """A query: its answer tells that what was sent before it has begun."""
     return _operation("marker", "{ __typename }", {})
@@ -84,14 +106,41 @@ def _operation(identifier: str, query: str, variables: dict[str, object]) -> byt
     return text(json.dumps(message, separators=(",", ":")))
 
 
-def http_publish(widget: str) -> bytes:
-    """The same mutation as an HTTP request."""
-    body = json.dumps({"query": _PUBLISH, "variables": {"widget": widget, "data": DATA}}).encode()
+def post(payload: Mapping[str, object]) -> bytes:
+    """A GraphQL operation as an HTTP request."""
+    body = json.dumps(payload).encode()
     head = (
         "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Accept: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
+
+
+def http_publish(widget: str) -> bytes:
+    """The same mutation as an HTTP request."""
+    return post({"query": _PUBLISH, "variables": {"widget": widget, "data": DATA}})
+
+
+def _data(number: int) -> str:
+    return f"{number:09d}" + "x" * 245
+
+
+def numbered(number: int, widget: str, key: str | None = None) -> dict[str, object]:
+    """A mutation whose data begins with nine digits and makes 256 bytes.
+
+    Args:
+        number: in the data.
+        widget: the channel.
+        key: idempotency key.
+    """
+    variables = {"widget": widget, "data": _data(number), "key": key}
+    return {"query": _NUMBERED, "variables": variables}
+
+
+def socket_numbered(number: int, widget: str, key: str) -> bytes:
+    """The same over graphql-transport-ws; the number is the operation's id."""
+    payload = numbered(number, widget, key)
+    return text(json.dumps({"id": f"{number:09d}", "type": "subscribe", "payload": payload}))
 
 
 def legacy_handshake(widget: str) -> bytes:
@@ -105,3 +154,15 @@ LEGACY_OPEN: Final = text('{"type":"open","client_id":"bench","persistent":true}
 def legacy_publish(number: int) -> bytes:
     """A publish on a legacy socket."""
     return text(json.dumps({"type": "publish", "ref": f"{number:07d}", "data": DATA}))
+
+
+def legacy_open(after: str | None) -> bytes:
+    """`open`, going on after a cursor; None: from the present."""
+    message = {"type": "open", "client_id": "bench", "persistent": True}
+    return text(json.dumps(message if after is None else message | {"after": after}))
+
+
+def legacy_numbered(number: int, key: str) -> bytes:
+    """What `numbered` says, on a legacy socket; the number is the `ref`."""
+    message = {"type": "publish", "ref": f"{number:09d}", "data": _data(number), "id": key}
+    return text(json.dumps(message))

@@ -1,8 +1,8 @@
 """One read for all who ask for the same: a thousand clients resume from the same message.
 
 Stored messages never change, so a page read a moment ago is as good as a new one, as long
-as it reaches as far as is asked for now. Pages are kept for a moment and within a bound;
-whoever asks while a read is under way waits for that one.
+as it reaches as far as is asked for now, or is full. Pages are kept for a moment and within a
+bound; whoever asks while a read is under way waits for that one.
 """
 
 import asyncio
@@ -29,6 +29,22 @@ class _Page:
     until: float
     size: int = 0
 
+    def may_reach(self, after: int, up_to: int, limit: int) -> bool:
+        """Return whether it answers for `up_to` too, as far as can be told before it is read."""
+        if self.up_to >= up_to:
+            return True
+        if not self.read.done():
+            # Full, unless messages were deleted.
+            return self.up_to - after >= limit
+        failed = self.read.cancelled() or self.read.exception() is not None
+        return not failed and len(self.read.result()) == limit
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    read: "asyncio.Task[Message | None]"
+    until: float
+
 
 class SharedHistory:
     """A `MessageHistory` whose equal reads are one."""
@@ -37,7 +53,7 @@ class SharedHistory:
         self._history = history
         self._pages: OrderedDict[tuple[Channel, int, int], _Page] = OrderedDict()
         self._bytes = 0
-        self._found: OrderedDict[tuple[Channel, str], tuple[float, Message]] = OrderedDict()
+        self._found: OrderedDict[tuple[Channel, str], _Found] = OrderedDict()
 
     async def heads(self, channels: Sequence[Channel]) -> dict[Channel, int]:
         """Return the newest sequence of each channel; never shared: it changes."""
@@ -46,35 +62,62 @@ class SharedHistory:
     async def between(self, channel: Channel, after: int, up_to: int, limit: int) -> list[Message]:
         """Return messages in order, as `MessageHistory.between` does."""
         key = (channel, after, limit)
-        now = asyncio.get_running_loop().time()
-        page = self._pages.get(key)
-        if page is None or page.up_to < up_to or page.until < now:
-            read = asyncio.create_task(self._history.between(channel, after, up_to, limit))
-            page = _Page(read, up_to, now + _KEPT_SECONDS)
-            self._keep(key, page)
-        try:
-            # Shielded: the others who wait for it must not lose it with this one.
-            messages = await asyncio.shield(page.read)
-        except BaseException:
-            if page.read.done():
-                self._drop(key, page)
-            raise
-        if page.up_to == up_to:
+        while True:
+            page = self._page(key, up_to)
+            try:
+                # Shielded: the others who wait for it must not lose it with this one.
+                messages = await asyncio.shield(page.read)
+            except BaseException:
+                if page.read.done():
+                    self._drop(key, page)
+                raise
+            # A full page may have been read for less: what was published since comes after it.
+            if page.up_to >= up_to or len(messages) == limit:
+                break
+        if page.up_to <= up_to:
             return messages
         return [one for one in messages if one.sequence is not None and one.sequence <= up_to]
 
     async def by_id(self, channel: Channel, message_id: str) -> Message | None:
         """Return a message of the channel, or None where it has none of that id."""
+        key = (channel, message_id)
         now = asyncio.get_running_loop().time()
-        kept = self._found.get((channel, message_id))
-        if kept is not None and kept[0] >= now:
-            return kept[1]
-        message = await self._history.by_id(channel, message_id)
-        if message is not None:
-            self._found[channel, message_id] = (now + _KEPT_SECONDS, message)
-            if len(self._found) > _KEPT_PAGES_MAX:
-                self._found.popitem(last=False)
+        found = self._found.get(key)
+        if found is None or found.until < now:
+            found = self._look_up(key, now + _KEPT_SECONDS)
+        message: Message | None = None
+        try:
+            message = await asyncio.shield(found.read)
+        finally:
+            # What failed or found nothing is no answer for the next one.
+            if message is None and found.read.done() and self._found.get(key) is found:
+                del self._found[key]
         return message
+
+    def _look_up(self, key: tuple[Channel, str], until: float) -> _Found:
+        found = _Found(asyncio.create_task(self._history.by_id(*key)), until)
+        # Whoever waited for it may be gone: no warning about that.
+        found.read.add_done_callback(lambda read: read.cancelled() or read.exception())
+        self._found[key] = found
+        self._found.move_to_end(key)
+        if len(self._found) > _KEPT_PAGES_MAX:
+            self._found.popitem(last=False)
+        return found
+
+    def _page(self, key: tuple[Channel, int, int], up_to: int) -> _Page:
+        """Return the page that is kept or being read if it may do, else begin to read it."""
+        channel, after, limit = key
+        now = asyncio.get_running_loop().time()
+        page = self._pages.get(key)
+        if page is not None and page.until >= now and page.may_reach(after, up_to, limit):
+            return page
+        page = _Page(
+            asyncio.create_task(self._history.between(channel, after, up_to, limit)),
+            up_to,
+            now + _KEPT_SECONDS,
+        )
+        self._keep(key, page)
+        return page
 
     def _keep(self, key: tuple[Channel, int, int], page: _Page) -> None:
         if (old := self._pages.get(key)) is not None:
