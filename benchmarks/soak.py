@@ -15,10 +15,10 @@ import time
 from collections.abc import Iterator
 
 from benchmarks import wire
+from benchmarks.opening import open_sockets
 from benchmarks.report import options, show, steps
 from benchmarks.servers import postgres, serve
 from benchmarks.soak_publisher import NumberedPublisher
-from benchmarks.subscribers import open_sockets
 
 _NUMBER = re.compile(rb'"data":"(\d{9})x')
 _WIDGET = "soak"

@@ -6,6 +6,7 @@ from typing import Final
 __all__ = [
     "DATA",
     "LEGACY_OPEN",
+    "PROJECT",
     "handshake",
     "http_publish",
     "initialise",
