@@ -67,7 +67,7 @@ def _measure(server: Server, count: int, rounds: int, seconds: float) -> dict[Fr
 
 def main() -> None:
     chosen = options(__doc__ or "", subscribers=[100, 1_000, 10_000], stock=True, rivals=False)
-    counts = [20, 100] if chosen.small else chosen.subscribers
+    counts = [20] if chosen.small else chosen.subscribers
     kinds: list[Kind] = ["widgetwire", "stock"] if chosen.stock else ["widgetwire"]
     if chosen.rivals or chosen.small:
         kinds += present(RIVALS)

@@ -88,8 +88,9 @@ def install(manifest: Path) -> Path:
         except subprocess.TimeoutExpired as error:
             raise MissingProgramError(f"npm took over {_INSTALL_TIMEOUT_SECONDS} s") from error
         if done.returncode != 0:
+            said = " ".join(done.stderr.split())[:300]
             raise MissingProgramError(
-                f"npm cannot install {manifest.parent.name}: {done.stderr.strip()[-500:]}"
+                f"npm cannot install the packages of {manifest.parent.name}: {said}"
             )
         if not place.is_dir():
             making.rename(place)

@@ -55,7 +55,8 @@ def launch() -> Iterator[Launch]:
         command = [nginx, "-e", "stderr", "-p", directory, "-c", str(configuration)]
         checked = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
         if checked.returncode != 0:
-            raise LeftOutError(f"nginx does not take nchan: {checked.stderr.strip()[-500:]}")
+            said = " ".join(checked.stderr.split())[:300]
+            raise LeftOutError(f"nginx does not take nchan: {said}")
         yield Launch(command, port=port, workers_are_children=True)
 
 
