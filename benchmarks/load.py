@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmarks.pace import MAX_WAIT_SECONDS, Pace, Rate, Window
 from benchmarks.publishers import Publisher
 from benchmarks.servers import Server
 from benchmarks.subscribers import Subscribers
@@ -23,6 +24,8 @@ class Delivered:
     p50_ms: float
     p99_ms: float
     """From the sending of a publish to its arrival at a sampled subscriber."""
+    frame_bytes: float
+    """As they come to a subscriber, with the WebSocket's header."""
     load_busy: float
     """How much of its time the load was computing, 0 to 1; near 1 it would be the limit."""
     capacity_per_second: float = 0.0
@@ -85,36 +88,7 @@ def windowed(
     Raises:
         RuntimeError: a message was not delivered to everybody.
     """
-    by_fd = {one.fileno(): one for one in publishers}
-    idle = set(by_fd)
-    subscribers.begin()
-    sent_at = subscribers.sent_at
-    cpu, own, began = server.cpu_seconds_each(), time.process_time(), time.perf_counter()
-    while True:
-        now = time.perf_counter()
-        if now - began >= seconds:
-            break
-        free = window - (len(sent_at) - subscribers.delivered)
-        while free > 0 and idle:
-            number = idle.pop()
-            publisher = by_fd[number]
-            room = publisher.room()
-            count = min(free, room)
-            if count:
-                publisher.send(count)
-                sent_at += [time.perf_counter()] * count
-                free -= count
-            if count < room:
-                idle.add(number)
-        for number in subscribers.poll(0.2):
-            if by_fd[number].receive():
-                idle.add(number)
-    deliveries = subscribers.total_bytes / subscribers.frame_bytes
-    elapsed = time.perf_counter() - began
-    used, own = server.cpu_seconds_each(), time.process_time() - own
-    each = [after - before for after, before in zip(used, cpu, strict=True)]
-    _finish(subscribers, by_fd)
-    return _result(subscribers, deliveries, elapsed, each, own)
+    return _measure(server, subscribers, publishers, Window(subscribers, window), seconds)
 
 
 def at_rate(
@@ -129,28 +103,43 @@ def at_rate(
     Raises:
         RuntimeError: a message was not delivered to everybody.
     """
+    return _measure(server, subscribers, publishers, Rate(subscribers, per_second), seconds)
+
+
+def _measure(
+    server: Server,
+    subscribers: Subscribers,
+    publishers: Sequence[Publisher],
+    pace: Pace,
+    seconds: float,
+) -> Delivered:
     by_fd = {one.fileno(): one for one in publishers}
     idle = set(by_fd)
     subscribers.begin()
     sent_at = subscribers.sent_at
     cpu, own, began = server.cpu_seconds_each(), time.process_time(), time.perf_counter()
-    while (now := time.perf_counter()) - began < seconds:
-        due = began + len(sent_at) / per_second
-        while due <= now and idle:
+    while (elapsed := time.perf_counter() - began) < seconds:
+        owed = pace.owed(elapsed)
+        while owed > 0 and idle:
             number = idle.pop()
-            by_fd[number].send(1)
-            sent_at.append(due)
-            if by_fd[number].room():
+            publisher = by_fd[number]
+            room = publisher.room()
+            if count := min(owed, room):
+                publisher.send(count)
+                now = time.perf_counter() - began
+                first = len(sent_at)
+                sent_at += [began + pace.sent_at(first + more, now) for more in range(count)]
+                owed -= count
+            if count < room:
                 idle.add(number)
-            due = began + len(sent_at) / per_second
-        wait = max(0.0, due - time.perf_counter())
-        for number in subscribers.poll(min(wait, 0.2) if idle else 0.2):
+        wait = pace.wait(time.perf_counter() - began) if idle else MAX_WAIT_SECONDS
+        for number in subscribers.poll(min(wait, MAX_WAIT_SECONDS)):
             if by_fd[number].receive():
                 idle.add(number)
+    deliveries = subscribers.total_bytes / subscribers.frame_bytes
     elapsed = time.perf_counter() - began
     used, own = server.cpu_seconds_each(), time.process_time() - own
     each = [after - before for after, before in zip(used, cpu, strict=True)]
-    deliveries = subscribers.total_bytes / subscribers.frame_bytes
     _finish(subscribers, by_fd)
     return _result(subscribers, deliveries, elapsed, each, own)
 
@@ -182,6 +171,7 @@ def _result(
         cpu_microseconds=sum(cpu) / deliveries * 1e6,
         p50_ms=percentile(subscribers.latencies, 0.5) * 1000,
         p99_ms=percentile(subscribers.latencies, 0.99) * 1000,
+        frame_bytes=subscribers.frame_bytes,
         load_busy=own / elapsed,
         capacity_per_second=sum(share / one for one in cpu if one),
     )

@@ -5,14 +5,12 @@ As with subscribers: all answers of a run have the same length, learned from the
 
 import socket
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
 from benchmarks import wire
-from benchmarks.subscribers import open_sockets
+from benchmarks.opening import TIMEOUT_SECONDS, connect, open_sockets, receive_until
 
-__all__ = ["HttpPublisher", "LegacyPublisher", "Publisher", "SocketPublisher"]
-
-_TIMEOUT_SECONDS: Final = 30.0
+__all__ = ["HttpPublisher", "LegacyPublisher", "MarkedPublisher", "Publisher", "SocketPublisher"]
 
 
 class Publisher(Protocol):
@@ -44,9 +42,7 @@ class HttpPublisher:
     """Durable mutations over one keep-alive connection, one at a time."""
 
     def __init__(self, port: int, widget: str) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port))
-        self._socket.settimeout(_TIMEOUT_SECONDS)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = connect(port)
         self._request = wire.http_publish(widget)
         self.busy = False
         self.acked = 0
@@ -109,15 +105,15 @@ class _Pipelined:
 
     def __init__(self, opened: socket.socket, frames: Sequence[bytes], ends: bytes) -> None:
         self._socket = opened
-        self._socket.setblocking(True)
         self._frames = frames
         self._next = 1
         self._unanswered = 0
         self.acked = 0
+        self._socket.settimeout(TIMEOUT_SECONDS)
         self._socket.sendall(frames[0])
-        received = b""
-        while ends not in received:
-            received += self._socket.recv(65536)
+        received = receive_until(self._socket, ends)
+        # From here on epoll tells when there is something to receive.
+        self._socket.setblocking(True)
         if b'"error' in received:
             raise RuntimeError(f"a publish was answered with {received!r}")
         self._answered(received)
@@ -181,22 +177,28 @@ class SocketPublisher(_Pipelined):
         return count
 
 
-class LegacyPublisher(_Pipelined):
-    """Publishes on a legacy socket, which is sent its own messages too."""
+class MarkedPublisher(_Pipelined):
+    """Publishes whose answers vary in length; each holds a marker once."""
 
-    _ACK: Final = b'"type":"ack"'
+    def __init__(self, opened: socket.socket, frames: Sequence[bytes], marker: bytes) -> None:
+        self._marker = marker
+        super().__init__(opened, frames, marker)
+
+    def _answered(self, first: bytes) -> None:  # noqa: ARG002 - its length tells nothing
+        self._rest = b""
+
+    def _count(self, chunk: bytes) -> int:
+        chunk = self._rest + chunk
+        self._rest = chunk[1 - len(self._marker) :]
+        return chunk.count(self._marker)
+
+
+class LegacyPublisher(MarkedPublisher):
+    """Publishes on a legacy socket, which is sent its own messages too."""
 
     def __init__(self, port: int, widget: str, depth: int) -> None:
         (opened,) = open_sockets(
             port, 1, wire.legacy_handshake(widget), lambda _: [(wire.LEGACY_OPEN, b'"open"')]
         )
         frames = [wire.legacy_publish(number) for number in range(2 * depth)]
-        super().__init__(opened, frames, self._ACK)
-
-    def _answered(self, first: bytes) -> None:  # noqa: ARG002 - acks are told by a marker
-        self._rest = b""
-
-    def _count(self, chunk: bytes) -> int:
-        chunk = self._rest + chunk
-        self._rest = chunk[1 - len(self._ACK) :]
-        return chunk.count(self._ACK)
+        super().__init__(opened, frames, b'"type":"ack"')

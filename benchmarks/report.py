@@ -74,10 +74,11 @@ def show(
     """Print a table, and write it as JSON where that is asked for."""
     table = Table(title=title, caption=describe())
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 else "right")
+        first = number == 0
+        table.add_column(column, justify="left" if first else "right", no_wrap=first)
     for row in rows:
         table.add_row(*map(_cell, row))
-    width = None if "COLUMNS" in os.environ or Console().is_terminal else 110
+    width = None if "COLUMNS" in os.environ or Console().is_terminal else 132
     Console(width=width).print(table)
     if to is not None:
         content = {"title": title, "machine": describe(), "columns": columns, "rows": rows}

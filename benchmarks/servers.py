@@ -3,12 +3,13 @@
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Final, Literal, cast
 
@@ -17,18 +18,27 @@ import psutil
 import uvloop
 
 from app.storage.embedded import EmbeddedPostgres
+from benchmarks.launch import Launch, LeftOutError
 from benchmarks.machine import load_core, pin, server_core, worker_core
+from benchmarks.rivals import mercurius, nchan
 
-__all__ = ["Kind", "Server", "postgres", "serve"]
+__all__ = ["RIVALS", "Kind", "Server", "postgres", "present", "serve"]
 
-Kind = Literal["widgetwire", "stock"]
+Kind = Literal["widgetwire", "stock", "mercurius", "nchan"]
+
+RIVALS: Final[tuple[Kind, ...]] = ("mercurius", "nchan")
+"""Those that need more than Python."""
 
 _ROOT: Final = Path(__file__).parents[1]
 _READY: Final = re.compile(r"ready on http://[^:]+:(\d+)")
-_COMMANDS: Final[dict[Kind, list[str]]] = {
-    "widgetwire": ["-m", "app.cli", "serve", "--port", "0", "--migrate"],
-    "stock": ["-m", "benchmarks.stock"],
+_START_SECONDS: Final = 60
+_LAUNCHES: Final[dict[Kind, Callable[[], AbstractContextManager[Launch]]]] = {
+    "widgetwire": lambda: nullcontext(_python("app.cli", "serve", "--port", "0", "--migrate")),
+    "stock": lambda: nullcontext(_python("benchmarks.stock")),
+    "mercurius": mercurius.launch,
+    "nchan": nchan.launch,
 }
+_TABLES: Final = ("messages", "channels", "stock_message", "mercurius_message")
 _SETTINGS: Final = {
     "WIDGETWIRE_LOG_LEVEL": "error",
     # Of 16 publishers some have nothing to do for seconds.
@@ -37,6 +47,23 @@ _SETTINGS: Final = {
     "WIDGETWIRE_PING_INTERVAL_SECONDS": "3600",
     "WIDGETWIRE_PING_TIMEOUT_SECONDS": "3600",
 }
+
+
+def _python(module: str, *arguments: str) -> Launch:
+    command = [sys.executable, "-m", module, *arguments]
+    return Launch(command, _SETTINGS | {"PYTHONUNBUFFERED": "1"})
+
+
+def present(kinds: Sequence[Kind]) -> list[Kind]:
+    """Those of `kinds` that can be run on this machine; print why the others cannot."""
+    found: list[Kind] = []
+    for kind in kinds:
+        try:
+            with _LAUNCHES[kind]():
+                found.append(kind)
+        except LeftOutError as error:
+            print(f"{kind} is left out: {error}", flush=True)
+    return found
 
 
 @contextmanager
@@ -67,7 +94,8 @@ class Server:
     """A running server and what it uses of the machine.
 
     Args:
-        kind: ours, or the one built as the tutorials show.
+        kind: whose.
+        launch: how it is started.
         database_url: an empty or an earlier benchmark's database.
         workers: processes; each gets a core.
         settings: further `WIDGETWIRE_…`.
@@ -76,13 +104,15 @@ class Server:
     def __init__(
         self,
         kind: Kind,
+        launch: Launch,
         database_url: str,
         workers: int = 1,
         settings: dict[str, str] | None = None,
     ) -> None:
         self.kind: Kind = kind
         environment = {k: v for k, v in os.environ.items() if not k.startswith("WIDGETWIRE_")}
-        environment |= _SETTINGS | {
+        environment |= launch.environment
+        environment |= {
             "WIDGETWIRE_DATABASE_URL": database_url,
             "WIDGETWIRE_WORKERS": str(workers),
         }
@@ -91,18 +121,19 @@ class Server:
         if workers == 1:
             pin(0, server_core())
         self.process = subprocess.Popen(
-            [sys.executable, *_COMMANDS[kind]],
+            launch.command,
             cwd=_ROOT,
-            env=environment | {"PYTHONUNBUFFERED": "1"},
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
         )
         os.sched_setaffinity(0, cores)
-        self.port = self._wait_until_ready()
+        self.port = self._listening(launch.port) if launch.port else self._announced()
         parent = psutil.Process(self.process.pid)
-        self.processes = [parent] if workers == 1 else parent.children()
+        shared = workers > 1 or launch.workers_are_children
+        self.processes = parent.children() if shared else [parent]
         for number, worker in enumerate(self.processes if workers > 1 else ()):
             pin(worker.pid, worker_core(number))
 
@@ -132,9 +163,9 @@ class Server:
             self.process.kill()
             self.process.wait()
 
-    def _wait_until_ready(self) -> int:
+    def _announced(self) -> int:
         output = cast("IO[str]", self.process.stdout)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + _START_SECONDS
         while line := output.readline():
             if match := _READY.search(line):
                 return int(match.group(1))
@@ -142,26 +173,44 @@ class Server:
                 break
         raise RuntimeError(f"the {self.kind} server did not start: exit {self.process.wait(5)}")
 
+    def _listening(self, port: int) -> int:
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                # An answer, as the workers are there only then.
+                with socket.create_connection(("127.0.0.1", port), _START_SECONDS) as client:
+                    client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                    if client.recv(1):
+                        return port
+            except ConnectionRefusedError:
+                time.sleep(0.01)
+        raise RuntimeError(f"the {self.kind} server did not start: exit {self.process.poll()}")
+
 
 @contextmanager
 def serve(
     kind: Kind, database_url: str, workers: int = 1, settings: dict[str, str] | None = None
 ) -> Iterator[Server]:
-    """Run a server on an emptied database of its own kind."""
+    """Run a server on an emptied database of its own kind.
+
+    Raises:
+        LeftOutError: it is a rival that cannot be run on this machine.
+    """
     uvloop.run(_empty(database_url))
-    server = Server(kind, database_url, workers, settings)
-    pin(0, load_core())
-    try:
-        yield server
-    finally:
-        server.stop()
+    with _LAUNCHES[kind]() as launch:
+        server = Server(kind, launch, database_url, workers, settings)
+        pin(0, load_core())
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 async def _empty(database_url: str) -> None:
     connection = await asyncpg.connect(database_url)
     try:
         # What one run has written must not slow the next one down.
-        for table in ("messages", "channels", "stock_message"):
+        for table in _TABLES:
             if await connection.fetchval("SELECT to_regclass($1)", table) is not None:
                 await connection.execute(f"TRUNCATE {table}")
     finally:

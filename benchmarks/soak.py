@@ -14,11 +14,11 @@ import time
 from collections.abc import Iterator
 
 from benchmarks import wire
+from benchmarks.opening import open_sockets
 from benchmarks.reader import Reader
 from benchmarks.report import options, show, steps
 from benchmarks.servers import postgres, serve
 from benchmarks.soak_publisher import NumberedPublisher
-from benchmarks.subscribers import open_sockets
 
 _WIDGET = "soak"
 _PUBLISHES_PER_SECOND = 60.0

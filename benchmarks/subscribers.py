@@ -5,74 +5,16 @@ parses nor walks frames, and one Python process receives faster than any server 
 """
 
 import select
-import socket
 import time
 from collections.abc import Callable
 from typing import Final
 
-from benchmarks import wire
+from benchmarks.opening import AT_ONCE, GraphQLGreeting, Greeting, Turns, open_sockets
 
-__all__ = ["Subscribers", "open_sockets"]
+__all__ = ["Subscribers"]
 
-_AT_ONCE: Final = 64
-_TIMEOUT_SECONDS: Final = 30.0
 _SAMPLED: Final = 100
 """Subscribers whose latencies are taken."""
-
-
-def _until(client: socket.socket, end: bytes) -> bytes:
-    received = b""
-    while end not in received:
-        chunk = client.recv(65536)
-        if not chunk:
-            raise RuntimeError(f"the server hung up after {received[-300:]!r}")
-        received += chunk
-    return received
-
-
-def open_sockets(
-    port: int,
-    count: int,
-    request: bytes,
-    said: Callable[[int], list[tuple[bytes, bytes]]],
-    tick: Callable[[int], None] = lambda _: None,
-) -> list[socket.socket]:
-    """Open WebSockets, 64 at a time.
-
-    Args:
-        port: of the server.
-        count: how many.
-        request: of the handshake.
-        said: for each connection by number: what to send, and what the answer to it ends with.
-        tick: told how many more are open.
-    """
-    sockets: list[socket.socket] = []
-    while len(sockets) < count:
-        batch = []
-        first = len(sockets)
-        for _ in range(min(_AT_ONCE, count - first)):
-            client = socket.create_connection(("127.0.0.1", port))
-            client.settimeout(_TIMEOUT_SECONDS)
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            client.sendall(request)
-            batch.append(client)
-        for client in batch:
-            answer = _until(client, b"\r\n\r\n")
-            if not answer.startswith(b"HTTP/1.1 101"):
-                raise RuntimeError(f"the handshake was answered with {answer[:200]!r}")
-        turns = [said(first + number) for number in range(len(batch))]
-        for step in range(max(map(len, turns))):
-            for client, turn in zip(batch, turns, strict=True):
-                if step < len(turn):
-                    client.sendall(turn[step][0])
-            for client, turn in zip(batch, turns, strict=True):
-                if step < len(turn) and turn[step][1]:
-                    _until(client, turn[step][1])
-        for client in batch:
-            client.setblocking(False)
-        sockets += batch
-        tick(len(batch))
-    return sockets
 
 
 class Subscribers:
@@ -85,6 +27,7 @@ class Subscribers:
         confirmed: wait for each until its subscription has begun; else only for the last of
             each 64, which is enough to time.
         tick: told how many more are open.
+        greeting: how to subscribe.
     """
 
     def __init__(
@@ -95,16 +38,15 @@ class Subscribers:
         *,
         confirmed: bool = True,
         tick: Callable[[int], None] = lambda _: None,
+        greeting: Greeting | None = None,
     ) -> None:
-        def said(number: int) -> list[tuple[bytes, bytes]]:
-            asked = wire.subscribe(number, widget)
-            if confirmed or number % _AT_ONCE == _AT_ONCE - 1 or number == count - 1:
-                end = (asked + wire.marker(), b'"complete"')
-            else:
-                end = (asked, b"")
-            return [(wire.initialise(), b"connection_ack"), end]
+        chosen = greeting or GraphQLGreeting()
 
-        self.sockets = open_sockets(port, count, wire.handshake(), said, tick)
+        def said(number: int) -> Turns:
+            last = number % AT_ONCE == AT_ONCE - 1 or number == count - 1
+            return chosen.turns(number, widget, confirmed=confirmed or last)
+
+        self.sockets = open_sockets(port, count, chosen.request(widget), said, tick)
         self.epoll = select.epoll()
         self._by_fd = {client.fileno(): client for client in self.sockets}
         for number in self._by_fd:

