@@ -82,13 +82,24 @@ def windowed(
     publishers: Sequence[Publisher],
     window: int,
     seconds: float,
+    rest_seconds: float = 0.0,
 ) -> Delivered:
     """Publish as fast as `window` undelivered messages allow.
+
+    Args:
+        server: what is measured.
+        subscribers: of one channel.
+        publishers: to that channel.
+        window: how many messages may be undelivered.
+        seconds: how long.
+        rest_seconds: what the load sleeps between two looks at its sockets: it then reads
+            several frames at once, and leaves the core to a server that shares it.
 
     Raises:
         RuntimeError: a message was not delivered to everybody.
     """
-    return _measure(server, subscribers, publishers, Window(subscribers, window), seconds)
+    pace = Window(subscribers, window)
+    return _measure(server, subscribers, publishers, pace, seconds, rest_seconds)
 
 
 def at_rate(
@@ -112,6 +123,7 @@ def _measure(
     publishers: Sequence[Publisher],
     pace: Pace,
     seconds: float,
+    rest_seconds: float = 0.0,
 ) -> Delivered:
     by_fd = {one.fileno(): one for one in publishers}
     idle = set(by_fd)
@@ -136,6 +148,8 @@ def _measure(
         for number in subscribers.poll(min(wait, MAX_WAIT_SECONDS)):
             if by_fd[number].receive():
                 idle.add(number)
+        if rest_seconds:
+            time.sleep(rest_seconds)
     deliveries = subscribers.total_bytes / subscribers.frame_bytes
     elapsed = time.perf_counter() - began
     used, own = server.cpu_seconds_each(), time.process_time() - own

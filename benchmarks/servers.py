@@ -22,7 +22,7 @@ from benchmarks.launch import Launch, LeftOutError
 from benchmarks.machine import load_core, pin, server_core, worker_core
 from benchmarks.rivals import mercurius, nchan
 
-__all__ = ["RIVALS", "Kind", "Server", "postgres", "present", "serve"]
+__all__ = ["RIVALS", "Kind", "Server", "another", "postgres", "present", "serve"]
 
 Kind = Literal["widgetwire", "stock", "mercurius", "nchan"]
 
@@ -33,7 +33,7 @@ _ROOT: Final = Path(__file__).parents[1]
 _READY: Final = re.compile(r"ready on http://[^:]+:(\d+)")
 _START_SECONDS: Final = 60
 _LAUNCHES: Final[dict[Kind, Callable[[], AbstractContextManager[Launch]]]] = {
-    "widgetwire": lambda: nullcontext(_python("app.cli", "serve", "--port", "0", "--migrate")),
+    "widgetwire": lambda: nullcontext(_ours()),
     "stock": lambda: nullcontext(_python("benchmarks.stock")),
     "mercurius": mercurius.launch,
     "nchan": nchan.launch,
@@ -52,6 +52,10 @@ _SETTINGS: Final = {
 def _python(module: str, *arguments: str) -> Launch:
     command = [sys.executable, "-m", module, *arguments]
     return Launch(command, _SETTINGS | {"PYTHONUNBUFFERED": "1"})
+
+
+def _ours() -> Launch:
+    return _python("app.cli", "serve", "--port", "0", "--migrate")
 
 
 def present(kinds: Sequence[Kind]) -> list[Kind]:
@@ -204,6 +208,11 @@ def serve(
             yield server
         finally:
             server.stop()
+
+
+def another(database_url: str, settings: dict[str, str] | None = None) -> Server:
+    """Start one more server of ours on a database as it is; whoever asks for it stops it."""
+    return Server("widgetwire", _ours(), database_url, settings=settings)
 
 
 async def _empty(database_url: str) -> None:

@@ -9,7 +9,7 @@ from benchmarks.faults.breakable import BreakableRedis
 from benchmarks.faults.client import Address
 from benchmarks.faults.load import Load
 from benchmarks.faults.scene import Crowd, Outcome, Scale, conclude, until
-from benchmarks.servers import Server, serve
+from benchmarks.servers import Server, another, serve
 
 __all__ = ["redis"]
 
@@ -23,7 +23,7 @@ def redis(url: str, program: str, scale: Scale) -> Outcome:
         stack.callback(broker.stop)
         settings = dict(scale.settings) | {"WIDGETWIRE_BROADCAST_URL": broker.url}
         here = stack.enter_context(serve("widgetwire", url, settings=settings))
-        there = Server("widgetwire", url, settings=settings)
+        there = another(url, settings)
         stack.callback(there.stop)
         return uvloop.run(_redis(url, broker, here, there, scale))
 

@@ -7,7 +7,7 @@ import uvloop
 from benchmarks.faults.client import Address
 from benchmarks.faults.load import FLAT_OUT, Load
 from benchmarks.faults.scene import Crowd, Outcome, Scale, conclude, until
-from benchmarks.servers import Server, serve
+from benchmarks.servers import Server, another, serve
 
 __all__ = ["sigterm"]
 
@@ -50,7 +50,7 @@ async def _sigterm(url: str, server: Server, scale: Scale) -> Outcome:
     unanswered = under_way & load.dropped
     answered = under_way & load.acked.keys()
     acked_after = len(load.acked) - acked_before
-    successor = await asyncio.to_thread(Server, "widgetwire", url)
+    successor = await asyncio.to_thread(another, url)
     try:
         address.port = successor.port
         await until(lambda: crowd.live == len(crowd.members), 60)
