@@ -21,7 +21,7 @@ from benchmarks.servers import postgres, serve
 from benchmarks.soak_publisher import NumberedPublisher
 
 _WIDGET = "soak"
-_PUBLISHES_PER_SECOND = 60.0
+_PUBLISHES_PER_SECOND = 100.0
 _CHURN_PER_SECOND = 20
 
 
