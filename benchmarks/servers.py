@@ -158,6 +158,14 @@ class Server:
         """Open descriptors of all workers."""
         return sum(process.num_fds() for process in self.processes)
 
+    def holds(self, peer_port: int) -> bool:
+        """Whether a worker still has the connection that comes from a port of this machine."""
+        return any(
+            connection.raddr and connection.raddr.port == peer_port
+            for process in self.processes
+            for connection in process.net_connections("tcp")
+        )
+
     def stop(self) -> None:
         """End it."""
         self.process.terminate()

@@ -99,7 +99,6 @@ def main() -> None:
         }
         publisher = NumberedPublisher(server.port, _WIDGET)
         stalled = _stalled(server.port)
-        files = server.open_files()
         epoll = select.epoll()
         for number in (*readers, publisher.fileno()):
             epoll.register(number, select.EPOLLIN)
@@ -124,8 +123,8 @@ def main() -> None:
         ):
             _receive(epoll, readers, publisher, 0.1)
         # Up to some 4 MB fit into the kernel's buffers: in a short soak nothing waits in the
-        # server. Seen from here: the client's end still has those to read.
-        closed = server.open_files() < files
+        # server. Asked of the server: the client's end still has those to read.
+        closed = not server.holds(stalled.getsockname()[1])
         stalled.close()
     unfinished = sum(publisher.sent - (r.last or 0) for r in readers.values())
     lost = sum(r.lost for r in readers.values()) + unfinished
