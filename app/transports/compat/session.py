@@ -7,7 +7,6 @@ its token) lives in one task, which ends with it. Publishes and searches have a 
 import asyncio
 import logging
 import re
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -38,6 +37,7 @@ from app.transports.compat.frames import Open, Publish, Ref, Refused, Search
 from app.transports.compat.lane import Lane
 from app.transports.compat.operators import query_wire
 from app.transports.compat.protocol import OPEN_TIMEOUT_SECONDS, Close, Protocol, State
+from app.transports.expiry import Expiry
 from app.transports.pace import Pace
 from app.transports.socket import Outlet
 
@@ -49,8 +49,6 @@ _POSITION: Final = re.compile(r"@(\d{1,18})", re.ASCII)
 """A cursor that is a place in the channel's order: what `open` is answered with."""
 _EVERY_MESSAGE: Final = "legacy"
 """The key of the one group that all legacy sockets of a channel are in."""
-_LONGEST_TIMER_SECONDS: Final = 24 * 3600.0
-"""Event loops refuse timers of decades; a token may live that long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +101,7 @@ class CompatSession:
         self._early: list[Publish | Search] = []
         self._connection: asyncio.Task[None] | None = None
         self._open_timer: asyncio.TimerHandle | None = None
-        self._expiry: asyncio.TimerHandle | None = None
+        self._expiry: Expiry | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._outlet: Outlet
         self._viewer: Viewer
@@ -227,7 +225,7 @@ class CompatSession:
                 replies.open_frame(self._client_id, self._viewer.username, count, after)
             )
             self._outlet.send(replies.active_connections_frame(count))
-            self._expire_in_time()
+            self._expiry = Expiry(self._viewer, self._expired)
             self._begin()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._tell_counts(counts))
@@ -250,15 +248,8 @@ class CompatSession:
             self._submit(frame)
         self._regulate()
 
-    def _expire_in_time(self) -> None:
-        if self._viewer.expires_at is None:
-            return
-        left = self._viewer.expires_at - time.time()
-        if left <= 0:
-            self._fail(TokenExpired("the token has expired"))
-            return
-        loop = asyncio.get_running_loop()
-        self._expiry = loop.call_later(min(left, _LONGEST_TIMER_SECONDS), self._expire_in_time)
+    def _expired(self) -> None:
+        self._fail(TokenExpired("the token has expired"))
 
     async def _tell_counts(self, counts: Closable[int]) -> None:
         async for count in counts:

@@ -4,8 +4,6 @@ https://graphql.github.io/graphql-over-http/draft/. Only `application/json` bodi
 and a GET only queries, so that no page of another origin can mutate without a preflight.
 """
 
-import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -20,6 +18,7 @@ from app.domain.json_value import encode_json
 from app.domain.viewer import Viewer
 from app.errors import ErrorCode, ShuttingDown, WidgetwireError, shown
 from app.transports.auth import bearer_token
+from app.transports.expiry import Expiry
 from app.transports.graphql.context import ContextFactory, ViewerOf
 from app.transports.graphql.documents import Operation
 from app.transports.graphql.errors import RequestRefused, ResponseError, response_error
@@ -43,8 +42,6 @@ _STATUS: Final = {
 }
 _CONTENT_TYPES: Final = {one: f"{one.value}; charset=utf-8".encode() for one in MediaType}
 _RETRY_AFTER_SECONDS: Final = "1"
-_MAX_TIMER_SECONDS: Final = 86_400.0
-"""A stream of a token that lasts for years is renewed daily; timers have an upper bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +188,7 @@ class GraphQLHttp:
 
         def on_end(ended: SubscriptionStream) -> None:
             self._streams.discard(ended)
-            if expiry is not None:
-                expiry.cancel()
+            expiry.cancel()
             context.close()
 
         stream = SubscriptionStream(
@@ -201,7 +197,8 @@ class GraphQLHttp:
             heartbeat_seconds=self._limits.heartbeat_seconds,
             on_end=on_end,
         )
-        expiry = _at_expiry(viewer, stream)
+        # The client comes back with a new token, or learns that its old one is no longer good.
+        expiry = Expiry(viewer, stream.interrupt)
         self._begin(stream)
         return stream
 
@@ -210,14 +207,6 @@ class GraphQLHttp:
         if self._shutting_down:
             # Since the subscription was asked for.
             stream.interrupt()
-
-
-def _at_expiry(viewer: Viewer, stream: SubscriptionStream) -> asyncio.TimerHandle | None:
-    if viewer.expires_at is None:
-        return None
-    # The client comes back with a new token, or learns that its old one is no longer good.
-    left = max(0.0, viewer.expires_at - time.time())
-    return asyncio.get_running_loop().call_later(min(left, _MAX_TIMER_SECONDS), stream.interrupt)
 
 
 def _accept(headers: Headers) -> str | None:

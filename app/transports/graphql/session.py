@@ -9,7 +9,6 @@ Every wait is owned here: the timers are cancelled and the operations ended in `
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -20,6 +19,7 @@ from app.domain.viewer import Viewer
 from app.errors import SubscriberTooSlow, TokenExpired, Unauthenticated, Unavailable
 from app.transports.auth import bearer_token, connection_init_token
 from app.transports.close_codes import CloseCode
+from app.transports.expiry import Expiry
 from app.transports.graphql.context import ContextFactory, OperationContext, ViewerOf
 from app.transports.graphql.dialects import (
     ConnectionInit,
@@ -40,9 +40,6 @@ from app.transports.socket import Outlet
 __all__ = ["GraphQLSession", "SessionLimits", "State"]
 
 _log = logging.getLogger(__name__)
-
-_MAX_TIMER_SECONDS = 86_400.0
-"""A connection is ended after a day at most when its token has an end at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +100,7 @@ class GraphQLSession:
         self._operations: Operations | None = None
         self._context: OperationContext | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._expiry: Expiry | None = None
         self._leaving: asyncio.Task[None] | None = None
 
     @property
@@ -221,13 +219,12 @@ class GraphQLSession:
             self._executor, self._context, self, self._limits.operations, self._regulate
         )
         self._send(self._dialect.ack)
-        if viewer.expires_at is not None:
-            left = min(max(0.0, viewer.expires_at - time.time()), _MAX_TIMER_SECONDS)
-            self._timer(
-                "expiry", left, lambda: self._close(CloseCode.FORBIDDEN, "the token has expired")
-            )
+        self._expiry = Expiry(viewer, self._expired)
         if self._limits.heartbeat_seconds is not None:
             self._beat()
+
+    def _expired(self) -> None:
+        self._close(CloseCode.FORBIDDEN, "the token has expired")
 
     def _start(self, message: Start | Unexecutable) -> None:
         if self._operations is None:
@@ -293,6 +290,8 @@ class GraphQLSession:
         """Let go of all that the conversation holds. Idempotent."""
         for name in tuple(self._timers):
             self._cancel_timer(name)
+        if self._expiry is not None:
+            self._expiry.cancel()
         if self._operations is not None:
             self._operations.cancel()
         if self._context is not None:
