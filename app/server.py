@@ -134,6 +134,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        _collect_garbage_seldom()
         _logger.info("this process serves")
         self._on_ready()
 

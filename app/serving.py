@@ -143,7 +143,7 @@ class Supervisor:
         keepers = [
             asyncio.create_task(self._keep(group), name="worker keeper") for group in self._sockets
         ]
-        await self._stopping.wait()
+        await self._stopped(keepers)
         asked = time.monotonic()
         # A listening socket that stayed open here would take connections nobody answers.
         _close(self._sockets)
@@ -152,10 +152,21 @@ class Supervisor:
         if late:
             _logger.error("%d workers did not end in time and are killed", len(self._processes))
             self._signal_all(signal.SIGKILL)
-        await asyncio.gather(*keepers)
+        for ended in await asyncio.gather(*keepers, return_exceptions=True):
+            if isinstance(ended, Exception):
+                _logger.error("a worker keeper ended with an error", exc_info=ended)
         if self._failed:
             raise StartupError
         return asked
+
+    async def _stopped(self, keepers: Sequence["asyncio.Task[None]"]) -> None:
+        """Wait until the service is to end, or a keeper ended: its slot would stay empty."""
+        stopping = asyncio.create_task(self._stopping.wait(), name="stop signal")
+        await asyncio.wait({stopping, *keepers}, return_when=asyncio.FIRST_COMPLETED)
+        if not self._stopping.is_set():
+            self._failed = True
+            self._stopping.set()
+        await stopping
 
     def _signalled(self) -> None:
         if self._stopping.is_set():
@@ -173,7 +184,12 @@ class Supervisor:
         served = False
         while not self._stopping.is_set():
             started = time.monotonic()
-            ready, code = await self._run_worker(sockets, first=not served)
+            try:
+                ready, code = await self._run_worker(sockets, first=not served)
+            except OSError as error:
+                # No memory, process or descriptor left for another process: it may come back.
+                _logger.error("a worker could not be started: %s", error)
+                ready, code = False, None
             if self._stopping.is_set():
                 return
             if not (ready or served):

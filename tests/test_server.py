@@ -73,6 +73,16 @@ def test_a_refusal_to_start_is_one_line_and_exit_code_1() -> None:
         assert "Traceback" not in text
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_serving_process_collects_garbage_seldom(workers: int) -> None:
+    """The function that sets it, credited with a doubling, was called nowhere."""
+    with TinyProcess(workers) as tiny:
+        threshold, frozen = httpx.get(f"{tiny.url}/garbage").text.split()
+        assert int(threshold) == 20_000
+        assert int(frozen) > 10_000
+        assert tiny.end() == 0
+
+
 def test_the_server_does_not_name_itself() -> None:
     with TinyProcess() as tiny:
         assert "server" not in httpx.get(f"{tiny.url}/pid").headers

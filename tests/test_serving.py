@@ -37,6 +37,20 @@ def test_a_killed_worker_is_replaced() -> None:
         assert tiny.end() == 0
 
 
+def test_a_worker_that_the_system_refuses_to_start_is_tried_again() -> None:
+    """One refused fork ended the worker's keeper without a word: its slot stayed empty."""
+    with TinyProcess(workers=2, wrong="no third process") as tiny:
+        url = tiny.url
+        before = worker_pids(url, 2)
+        killed = before.pop()
+        os.kill(killed, signal.SIGKILL)
+        tiny.line_containing("a worker could not be started: ")
+        after = worker_pids(url, 2)
+        assert killed not in after
+        assert before < after
+        assert tiny.end() == 0
+
+
 def test_workers_end_when_their_parent_is_killed() -> None:
     with TinyProcess(workers=2, grace_seconds=1) as tiny:
         workers = [psutil.Process(pid) for pid in worker_pids(tiny.url, 2)]

@@ -6,11 +6,14 @@ Prints `ready PORT` once it serves, `drained` when its drain ran; exits as `serv
 """
 
 import asyncio
+import errno
+import gc
 import os
 import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -40,6 +43,9 @@ def create_app(settings: Settings) -> Starlette:
     async def pid(_request: Request) -> PlainTextResponse:
         return PlainTextResponse(str(os.getpid()))
 
+    async def garbage(_request: Request) -> PlainTextResponse:
+        return PlainTextResponse(f"{gc.get_threshold()[0]} {gc.get_freeze_count()}")
+
     async def slow(_request: Request) -> PlainTextResponse:
         print("slow began", flush=True)
         await draining.wait()
@@ -62,11 +68,31 @@ def create_app(settings: Settings) -> Starlette:
 
     draining = asyncio.Event()
     app = Starlette(
-        routes=[Route("/pid", pid), Route("/slow", slow), WebSocketRoute("/echo", echo)],
+        routes=[
+            Route("/pid", pid),
+            Route("/garbage", garbage),
+            Route("/slow", slow),
+            WebSocketRoute("/echo", echo),
+        ],
         lifespan=lifespan,
     )
     app.state.drain = drain
     return app
+
+
+def refuse_the_next_process_after(count: int) -> None:
+    """Let the system refuse one new process, once `count` were started."""
+    start = asyncio.create_subprocess_exec
+    started = 0
+
+    async def refusing(*arguments: Any, **options: Any) -> asyncio.subprocess.Process:
+        nonlocal started
+        started += 1
+        if started == count + 1:
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return await start(*arguments, **options)
+
+    asyncio.create_subprocess_exec = refusing
 
 
 def main(workers: int, grace_seconds: float) -> None:
@@ -83,6 +109,8 @@ def main(workers: int, grace_seconds: float) -> None:
             options = ServerOptions(shutdown_grace_seconds=grace_seconds)
             run_server(create_app(Settings()), sockets[0], options, ready)
         else:
+            if os.environ.get("TINY") == "no third process":
+                refuse_the_next_process_after(2)
             asyncio.run(
                 Supervisor(
                     "tests.tiny:create_app", sockets, grace_seconds=grace_seconds, on_ready=ready
