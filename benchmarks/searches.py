@@ -150,17 +150,14 @@ def main() -> None:
         chosen.rows, chosen.searchers = 20_000, 4
     seconds = max(2.0, chosen.rounds * chosen.seconds)
     batches = -(-chosen.rows // _BATCH)
-    with (
-        postgres() as url,
-        steps(batches + 1, "searches") as bar,
-        serve("widgetwire", url) as server,
-    ):
-        bar.says(f"making {chosen.rows:,} messages")
-        uvloop.run(_make(url, chosen.rows, bar.done))
-        bar.says(f"{chosen.searchers} clients search for {chosen.seconds:g} s")
-        rows = uvloop.run(_measure(server.port, chosen.searchers, chosen.seconds))
+    with postgres() as url, steps(batches + 1, "searches") as bar:
+        with serve("widgetwire", url) as server:
+            bar.says(f"making {chosen.rows:,} messages")
+            uvloop.run(_make(url, chosen.rows, bar.done))
+            bar.says(f"{chosen.searchers} clients search for {seconds:g} s")
+            rows = uvloop.run(_measure(server.port, chosen.searchers, seconds))
         bar.done()
-    show(f"Beside searches in a channel of {chosen.rows:,}", _COLUMNS, rows, None)
+    show(f"Beside searches in a channel of {chosen.rows:,}", _COLUMNS, rows, chosen.json)
 
 
 if __name__ == "__main__":
