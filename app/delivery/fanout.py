@@ -58,11 +58,16 @@ class FanOut:
             filters: all must hold for a message to be given.
             encode: called once a message for the whole group.
             member: a new one.
+
+        Raises:
+            Unavailable: the channel's feed is not open.
         """
         groups = self._channels.get(channel)
         if groups is None:
-            groups = self._channels[channel] = _ChannelGroups()
+            groups = _ChannelGroups()
+            # First: groups that nothing feeds must not be found by the next one.
             self._hub.join_open(channel, groups)
+            self._channels[channel] = groups
         group = groups.get(key)
         if group is None:
             group = groups.add(key, _Group(filters, encode))

@@ -1,7 +1,7 @@
 """The hub: who joins hears everything from then on, over processes too, whatever gets lost."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -9,9 +9,12 @@ from broadcaster import Broadcast
 
 from app.delivery import hub as hub_module
 from app.delivery.bus import Bus
+from app.delivery.fanout import FanOut
 from app.delivery.hub import Hub
 from app.domain.channel import Channel
+from app.domain.message import Message
 from app.errors import Unavailable
+from app.services.message_stream import MessageStream
 from tests.delivery.recorded import CHANNEL, Recorder, Table, stored, transient, until
 
 pytestmark = pytest.mark.anyio
@@ -149,6 +152,104 @@ async def test_one_who_gives_up_joining_does_not_take_it_from_the_others() -> No
         assert await other == 3
         commit(table, hub, 1)
         assert recorder.sequences == [4]
+
+
+class SlowTable(Table):
+    """A table whose heads are told when it is let go."""
+
+    def __init__(self, head: int = 0) -> None:
+        super().__init__(head)
+        self.asked = asyncio.Event()
+        self.let_go = asyncio.Event()
+
+    async def heads(self, channels: Sequence[Channel]) -> dict[Channel, int]:
+        self.asked.set()
+        await self.let_go.wait()
+        return await super().heads(channels)
+
+
+async def given_up(table: SlowTable, hub: Hub) -> None:
+    """Subscribe, and give up while the channel's head is being read."""
+    stream = MessageStream(hub, FanOut(hub), table, CHANNEL)
+    starting = asyncio.create_task(stream.start())
+    await table.asked.wait()
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    await stream.aclose()
+
+
+async def test_who_gives_up_while_a_slow_table_is_read_does_not_silence_the_channel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Leaving began the linger of a feed that was still opening, and closed it half open.
+
+    The next subscriber got a feed that nothing fed any more; its group was stored all the same,
+    and everybody who came later joined that group: a channel silent for good in this process.
+    """
+    monkeypatch.setattr(hub_module, "_LINGER_SECONDS", 0.01)
+    table = SlowTable(3)
+    async with hubs(table) as (hub,):
+        fan_out = FanOut(hub)
+        await given_up(table, hub)
+        second = asyncio.create_task(subscribed(hub, fan_out, table))
+        await asyncio.sleep(0.05)  # the linger of the first one would be over
+        table.let_go.set()
+        third, fourth = await second, await subscribed(hub, fan_out, table)
+        commit(table, hub, 1)
+        assert third == fourth == [b"4"]
+
+
+async def test_a_table_that_fails_after_somebody_gave_up_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The feed had been closed under its own opening: KeyError, an internal error."""
+    monkeypatch.setattr(hub_module, "_LINGER_SECONDS", 0.01)
+    table = SlowTable(3)
+    async with hubs(table) as (hub,):
+        await given_up(table, hub)
+        second = asyncio.create_task(hub.join(CHANNEL, Recorder()))
+        await asyncio.sleep(0.05)
+        table.fails = 1
+        table.let_go.set()
+        with pytest.raises(Unavailable):
+            await second
+        assert await subscribed(hub, FanOut(hub), table) == []
+
+
+async def test_a_group_that_cannot_join_its_feed_is_not_found_by_the_next_one() -> None:
+    """It was stored before it joined: whoever came later joined a group that nothing fed."""
+    table = Table()
+    async with hubs(table) as (hub,):
+        fan_out = FanOut(hub)
+        with pytest.raises(Unavailable):
+            fan_out.join(CHANNEL, "all", (), encoded, Payloads())
+        heard = await subscribed(hub, fan_out, table)
+        commit(table, hub, 1)
+        assert heard == [b"1"]
+
+
+class Payloads:
+    """A member that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.taken: list[bytes] = []
+
+    def receive(self, payloads: Sequence[bytes]) -> None:
+        self.taken.extend(payloads)
+
+
+def encoded(message: Message) -> bytes:
+    return b"%d" % (message.sequence or 0)
+
+
+async def subscribed(hub: Hub, fan_out: FanOut, table: Table) -> list[bytes]:
+    """Subscribe as a socket does, by way of a group; return where the payloads will be."""
+    stream = MessageStream(hub, fan_out, table, CHANNEL)
+    await stream.start()
+    stream.replay_after(None)
+    member = Payloads()
+    stream.hand_over("all", encoded, member)
+    return member.taken
 
 
 async def test_a_lost_event_is_found_by_the_slow_poll(monkeypatch: pytest.MonkeyPatch) -> None:
