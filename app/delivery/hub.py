@@ -112,6 +112,11 @@ class Hub:
         if not feed.subscribers and feed.position is not None:
             self._linger(channel)
 
+    def reach(self, channel: Channel, sequence: int) -> None:
+        """Take note that a channel's messages up to `sequence` are committed."""
+        if (feed := self._feeds.get(channel)) is not None:
+            feed.reach(sequence)
+
     def last_created(self, channel: Channel) -> int:
         """Return the newest `created` seen of a channel; 0 where none was."""
         feed = self._feeds.get(channel)

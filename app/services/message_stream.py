@@ -86,8 +86,14 @@ class MessageStream(AsyncIterator[Message]):
         return self._joined_at
 
     def replay_after(self, sequence: int | None) -> None:
-        """Set the starting point; None: the present. Call it right after `start`."""
+        """Set the starting point; None: the present. Call it right after `start`.
+
+        Args:
+            sequence: of a committed message; this process may not have come so far yet.
+        """
         self._replayed = self._joined_at if sequence is None else sequence
+        if self._replayed > self._seen:
+            self._hub.reach(self._channel, self._replayed)
         self._catch_up()
 
     @property
@@ -97,8 +103,14 @@ class MessageStream(AsyncIterator[Message]):
 
     @property
     def settled(self) -> bool:
-        """Whether the replay is over and nothing waits: what comes next is published next."""
-        return not (self._replaying or self._pending or self._failure or self._closed)
+        """Whether the replay is over and nothing waits: what comes next is published next.
+
+        Not while the feed of this process is behind the starting point: what it dispatches
+        until then is not for this stream, and a group has no starting points.
+        """
+        return self._seen >= self._replayed and not (
+            self._replaying or self._pending or self._failure or self._closed
+        )
 
     def hand_over(self, key: Hashable, encode: Encode, member: Member) -> Callable[[], None]:
         """Let a fan-out group go on in place of this stream, without a gap or a repeat.

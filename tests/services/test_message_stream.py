@@ -33,6 +33,9 @@ class OneFeed:
     def leave(self, _channel: Channel, subscriber: Subscriber) -> None:
         self.feed.subscribers.pop(subscriber, None)
 
+    def reach(self, _channel: Channel, sequence: int) -> None:
+        self.feed.reach(sequence)
+
     def publish(self, number: int = 1) -> None:
         """Commit the next messages and dispatch them in one piece."""
         first = self.table.head + 1
@@ -81,6 +84,33 @@ async def test_a_replay_while_others_publish_has_no_gap_and_no_repeat(
     hub.publish(5)
     seen += await taken(stream, 5)
     assert seen == list(range(101, hub.table.head + 1))
+    await stream.aclose()
+
+
+@pytest.mark.parametrize("events_come", [True, False])
+async def test_a_starting_point_that_the_feed_has_not_reached_is_not_given_away(
+    events_come: bool,
+) -> None:
+    """The cursor of a message that another process has just acknowledged.
+
+    The stream was settled at once, while this process's feed was behind the cursor: the group
+    that took over has no starting point, and gave its new member the message again.
+    """
+    hub = OneFeed(10)
+    hub.table.head = 12  # committed elsewhere, the events are on their way
+    stream = await hub.stream(after=12)
+    assert not stream.settled
+    waiting = asyncio.create_task(taken(stream, 1))
+    await asyncio.sleep(0)
+    if events_come:
+        hub.feed.stored([stored(11), stored(12)])
+    # Lost events cost no more than the reading of the hole: nobody waits for the poll.
+    async with asyncio.timeout(2):
+        while hub.feed.position != 12:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+    assert stream.settled
+    hub.publish()
+    assert await waiting == [13]
     await stream.aclose()
 
 
