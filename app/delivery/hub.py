@@ -38,7 +38,7 @@ class Hub:
         self._bus = bus
         self._history = history
         self._feeds: dict[Channel, Feed] = {}
-        self._opening: dict[Channel, asyncio.Task[Feed]] = {}
+        self._opening: dict[Channel, asyncio.Task[None]] = {}
         self._closing: dict[Channel, asyncio.TimerHandle] = {}
         self._closed_later: set[asyncio.Task[None]] = set()
         self._poll_now = asyncio.Event()
@@ -126,10 +126,17 @@ class Hub:
         """Dispatch what this process has just committed, and tell the others."""
         in_order = sorted(messages, key=lambda m: (m.channel.key, m.sequence))
         for channel, group in groupby(in_order, key=lambda m: m.channel):
-            own = list(group)
-            if (feed := self._feeds.get(channel)) is not None:
-                feed.stored(own)
-            self._bus.post(channel, stored_event(self._bus.origin, own))
+            try:
+                self._publish_stored(channel, list(group))
+            except Exception:
+                # It is committed: its publisher is answered, and the table has it for all.
+                logger.exception("messages of %s could not be dispatched", channel.key)
+                self.missed()
+
+    def _publish_stored(self, channel: Channel, messages: list[Message]) -> None:
+        if (feed := self._feeds.get(channel)) is not None:
+            feed.stored(messages)
+        self._bus.post(channel, stored_event(self._bus.origin, messages))
 
     def publish_transient(self, message: Message) -> None:
         """Dispatch a message that is not stored, and tell the others.

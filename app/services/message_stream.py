@@ -19,7 +19,7 @@ from app.delivery.hub import Hub
 from app.domain.channel import Channel
 from app.domain.message import Message
 from app.domain.query import Filter, compile_filter
-from app.errors import SubscriberTooSlow, Unavailable
+from app.errors import DeliveryFailed, SubscriberTooSlow, Unavailable
 
 __all__ = ["MessageStream"]
 
@@ -152,6 +152,10 @@ class MessageStream(AsyncIterator[Message]):
                 self._queue(message)
         self._wake.set()
 
+    def dropped(self) -> None:
+        """End with an error: a message could not be taken."""
+        self._let_go(DeliveryFailed())
+
     def __aiter__(self) -> "MessageStream":
         return self
 
@@ -202,11 +206,15 @@ class MessageStream(AsyncIterator[Message]):
             self._too_slow("bytes", self._pending_bytes, _PENDING_BYTES_MAX)
 
     def _too_slow(self, what: str, came: int, allowed: int) -> None:
+        self._let_go(SubscriberTooSlow(f"{came} {what} are waiting, at most {allowed} may"))
+
+    def _let_go(self, failure: SubscriberTooSlow) -> None:
         # Nothing more is taken: what waits is let go, the client resumes from its cursor.
         self._hub.leave(self._channel, self)
-        self._failure = SubscriberTooSlow(f"{came} {what} are waiting, at most {allowed} may")
+        self._failure = failure
         self._pending.clear()
         self._pending_bytes = 0
+        self._wake.set()
 
     async def _replay_page(self) -> None:
         # `_seen` may grow while reading: what was asked for is what was read.

@@ -47,6 +47,9 @@ class WatchedChannel:
     def deliver(self, messages: Sequence[Message]) -> None:
         """Messages are none of its business."""
 
+    def dropped(self) -> None:
+        """Nothing it does with messages can fail."""
+
     def watch(self, interval: float, on_unwatched: Callable[[], object]) -> "Counts":
         """Return the counts for one more watcher; await `opened` before they are read.
 

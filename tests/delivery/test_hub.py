@@ -10,6 +10,7 @@ from broadcaster import Broadcast
 from app.delivery import hub as hub_module
 from app.delivery.bus import Bus
 from app.delivery.fanout import FanOut
+from app.delivery.feed import Feed
 from app.delivery.hub import Hub
 from app.domain.channel import Channel
 from app.domain.message import Message
@@ -72,6 +73,27 @@ async def test_all_processes_hear_what_one_publishes() -> None:
         await until(lambda: len(there.messages) == 4)
         assert here.sequences == there.sequences == [6, 7, 8]
         assert len(here.messages) == 4, "its own events do not come back to it"
+
+
+async def test_a_channel_that_cannot_be_dispatched_costs_the_others_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is committed is acknowledged, whatever becomes of its dispatch: the table has it."""
+    table = Table()
+    async with hubs(table) as (hub,):
+        recorder = Recorder()
+        await hub.join(CHANNEL, recorder)
+        stored_in_feed = Feed.stored
+        failures = iter([ZeroDivisionError])
+
+        def fails_once(feed: Feed, messages: Sequence[Message]) -> None:
+            for error in failures:
+                raise error
+            stored_in_feed(feed, messages)
+
+        monkeypatch.setattr(Feed, "stored", fails_once)
+        commit(table, hub, 1)
+        await recorder.has(1)
 
 
 async def test_other_channels_notice_nothing() -> None:
@@ -236,6 +258,9 @@ class Payloads:
 
     def receive(self, payloads: Sequence[bytes]) -> None:
         self.taken.extend(payloads)
+
+    def dropped(self) -> None:
+        raise AssertionError("nothing broke")
 
 
 def encoded(message: Message) -> bytes:

@@ -9,10 +9,10 @@ from app.delivery.fanout import FanOut
 from app.delivery.feed import Feed, Subscriber
 from app.delivery.hub import Hub
 from app.domain.channel import Channel
-from app.errors import SubscriberTooSlow, Unavailable
+from app.errors import DeliveryFailed, SubscriberTooSlow, Unavailable
 from app.services import message_stream
 from app.services.message_stream import MessageStream
-from tests.delivery.recorded import CHANNEL, Table, stored, transient
+from tests.delivery.recorded import CHANNEL, Table, stored, transient, until
 
 pytestmark = pytest.mark.anyio
 
@@ -99,15 +99,14 @@ async def test_a_starting_point_that_the_feed_has_not_reached_is_not_given_away(
     hub = OneFeed(10)
     hub.table.head = 12  # committed elsewhere, the events are on their way
     stream = await hub.stream(after=12)
-    assert not stream.settled
+    settled_at_once = stream.settled
+    assert not settled_at_once
     waiting = asyncio.create_task(taken(stream, 1))
     await asyncio.sleep(0)
     if events_come:
         hub.feed.stored([stored(11), stored(12)])
     # Lost events cost no more than the reading of the hole: nobody waits for the poll.
-    async with asyncio.timeout(2):
-        while hub.feed.position != 12:  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
+    await until(lambda: hub.feed.position == 12, 2)
     assert stream.settled
     hub.publish()
     assert await waiting == [13]
@@ -146,6 +145,24 @@ async def test_a_reader_that_fell_behind_is_let_go_before_the_first_hole(
     assert not hub.feed.subscribers
     with pytest.raises(StopAsyncIteration):
         await anext(stream)
+
+
+async def test_a_stream_that_cannot_take_a_message_ends_with_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hub = OneFeed(0)
+    stream = await hub.stream()
+    waiting = asyncio.create_task(taken(stream, 1))
+    await asyncio.sleep(0)
+
+    def fails(_message: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(stream, "_queue", fails)
+    hub.publish()
+    with pytest.raises(DeliveryFailed, match="resume after the last message received"):
+        await waiting
+    assert not hub.feed.subscribers
 
 
 async def test_a_database_that_is_away_shortly_delays_a_replay_only() -> None:
