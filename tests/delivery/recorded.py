@@ -4,11 +4,22 @@ import asyncio
 from collections.abc import Callable, Sequence
 from itertools import count
 
+from broadcaster import Broadcast
+
 from app.domain.channel import Channel
 from app.domain.message import Message
 from app.errors import Unavailable
 
-__all__ = ["CHANNEL", "BrokenRecorder", "Recorder", "Table", "stored", "transient", "until"]
+__all__ = [
+    "CHANNEL",
+    "BrokenRecorder",
+    "Recorder",
+    "SharedBroadcast",
+    "Table",
+    "stored",
+    "transient",
+    "until",
+]
 
 CHANNEL = Channel("project", "widget")
 _ids = count(1)
@@ -108,6 +119,25 @@ class BrokenRecorder(Recorder):
         super().dropped()
         if self._fails_when_dropped:
             raise ZeroDivisionError
+
+
+class SharedBroadcast(Broadcast):
+    """One broadcaster for several processes: connected once, disconnected at the end."""
+
+    def __init__(self) -> None:
+        super().__init__("memory://")
+        self._connected = False
+
+    async def connect(self) -> None:
+        if not self._connected:
+            self._connected = True
+            await super().connect()
+
+    async def disconnect(self) -> None:
+        """Keep it for the others."""
+
+    async def really_disconnect(self) -> None:
+        await super().disconnect()
 
 
 async def until(condition: Callable[[], object], seconds: float = 20) -> None:

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
-from broadcaster import Broadcast
 
 from app.delivery import hub as hub_module
 from app.delivery.bus import Bus
@@ -16,7 +15,15 @@ from app.domain.channel import Channel
 from app.domain.message import Message
 from app.errors import Unavailable
 from app.services.message_stream import MessageStream
-from tests.delivery.recorded import CHANNEL, Recorder, Table, stored, transient, until
+from tests.delivery.recorded import (
+    CHANNEL,
+    Recorder,
+    SharedBroadcast,
+    Table,
+    stored,
+    transient,
+    until,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -24,7 +31,7 @@ pytestmark = pytest.mark.anyio
 @asynccontextmanager
 async def hubs(table: Table, number: int = 1) -> AsyncIterator[list[Hub]]:
     """Run the hubs of several processes on one bus, in memory."""
-    broadcast = Shared()
+    broadcast = SharedBroadcast()
     made = [Hub(Bus(broadcast, f"process {each}"), table) for each in range(number)]
     for one in made:
         await one.start()
@@ -34,25 +41,6 @@ async def hubs(table: Table, number: int = 1) -> AsyncIterator[list[Hub]]:
         for one in made:
             await one.stop()
         await broadcast.really_disconnect()
-
-
-class Shared(Broadcast):
-    """One broadcaster for all of them: connected once, disconnected at the end."""
-
-    def __init__(self) -> None:
-        super().__init__("memory://")
-        self._connected = False
-
-    async def connect(self) -> None:
-        if not self._connected:
-            self._connected = True
-            await super().connect()
-
-    async def disconnect(self) -> None:
-        """Keep it for the others."""
-
-    async def really_disconnect(self) -> None:
-        await super().disconnect()
 
 
 def commit(table: Table, hub: Hub, number: int) -> None:
