@@ -7,6 +7,7 @@ from contextlib import suppress
 from itertools import groupby
 from typing import Any, Final
 
+from app.delivery.budget import Budget
 from app.delivery.bus import Bus
 from app.delivery.events import (
     Event,
@@ -27,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 _LINGER_SECONDS: Final = 10.0
 """A feed without subscribers stays this long: widgets come back after a reload."""
+_AHEAD_MAX: Final = 20_000
+_AHEAD_BYTES_MAX: Final = 16 * 1024 * 1024
+"""What came before its turn, over all channels; more is read from the table when it is due."""
 _POLL_SECONDS: Final = 5.0
 """How often the table's heads are compared with the feeds: the most a lost event costs."""
 
@@ -37,6 +41,7 @@ class Hub:
     def __init__(self, bus: Bus, history: History) -> None:
         self._bus = bus
         self._history = history
+        self._ahead = Budget(_AHEAD_MAX, _AHEAD_BYTES_MAX)
         self._feeds: dict[Channel, Feed] = {}
         self._opening: dict[Channel, asyncio.Task[None]] = {}
         self._closing: dict[Channel, asyncio.TimerHandle] = {}
@@ -142,7 +147,7 @@ class Hub:
         """Dispatch a message that is not stored, and tell the others.
 
         Raises:
-            Unavailable: the bus has too much to send.
+            Unavailable: 10,000 events, or 8 MiB of them, wait to be sent. Nobody was given it.
         """
         if not self._bus.post(message.channel, transient_event(self._bus.origin, message)):
             raise Unavailable("too many messages wait to be sent to other processes; retry later")
@@ -164,7 +169,7 @@ class Hub:
         return feed.position
 
     async def _open(self, channel: Channel) -> None:
-        feed = Feed(channel, self._history)
+        feed = Feed(channel, self._history, self._ahead)
         try:
             # First the events, then the head: what is committed in between comes twice
             # rather than never.

@@ -25,7 +25,9 @@ __all__ = ["MessageStream"]
 
 _PAGE: Final = 500
 _RECENT_MAX: Final = 256
-"""Live messages kept during a replay, so that it need not chase the last few."""
+_RECENT_BYTES_MAX: Final = 1024 * 1024
+"""Live messages kept during a replay, so that it need not chase the last few. Of more than
+that, the oldest are forgotten and read from the table."""
 _PENDING_MAX: Final = 10_000
 _PENDING_BYTES_MAX: Final = 4 * 1024 * 1024
 _PATIENCE_SECONDS: Final = 30.0
@@ -67,7 +69,8 @@ class MessageStream(AsyncIterator[Message]):
         self._on_closed = on_closed
         self._pending: deque[Message] = deque()
         self._pending_bytes = 0
-        self._recent: deque[Message] = deque(maxlen=_RECENT_MAX)
+        self._recent: deque[Message] = deque()
+        self._recent_bytes = 0
         self._replayed = 0
         """All stored messages up to here were yielded or queued."""
         self._joined_at = 0
@@ -146,7 +149,7 @@ class MessageStream(AsyncIterator[Message]):
                 continue
             self._seen = message.sequence
             if self._replaying:
-                self._recent.append(message)
+                self._keep(message)
             elif message.sequence > self._replayed:
                 self._replayed = message.sequence
                 self._queue(message)
@@ -192,6 +195,15 @@ class MessageStream(AsyncIterator[Message]):
             self._hub.leave(self._channel, self)
             self._wake.set()
             self._on_closed()
+
+    def _keep(self, message: Message) -> None:
+        self._recent.append(message)
+        self._recent_bytes += len(message.data_json)
+        while len(self._recent) > _RECENT_MAX or self._recent_bytes > _RECENT_BYTES_MAX:
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        self._recent_bytes -= len(self._recent.popleft().data_json)
 
     def _queue(self, message: Message) -> None:
         if self._failure is not None:
@@ -249,7 +261,7 @@ class MessageStream(AsyncIterator[Message]):
     def _catch_up(self) -> None:
         """Go live if nothing is left to read: no await between the check and the switch."""
         while self._recent and (self._recent[0].sequence or 0) <= self._replayed:
-            self._recent.popleft()
+            self._forget_oldest()
         missing_from_recent = self._seen > self._replayed and not (
             self._recent and self._recent[0].sequence == self._replayed + 1
         )
@@ -261,3 +273,4 @@ class MessageStream(AsyncIterator[Message]):
             self._replayed = message.sequence
             self._queue(message)
         self._recent.clear()
+        self._recent_bytes = 0

@@ -124,6 +124,16 @@ async def test_large_messages_are_replayed_in_bounded_pieces() -> None:
     await stream.aclose()
 
 
+async def test_what_is_kept_during_a_replay_is_bounded_in_bytes() -> None:
+    """256 messages were kept, of up to 64 KiB each: 16 MB a subscription that replays."""
+    hub = OneFeed(1, size=60_000)
+    stream = await hub.stream(after=0)
+    hub.publish(100)
+    assert sum(len(message.data_json) for message in stream._recent) <= 1024 * 1024
+    assert await taken(stream, 101) == list(range(1, 102))
+    await stream.aclose()
+
+
 async def test_a_message_that_is_not_stored_comes_during_a_replay_too() -> None:
     hub = OneFeed(3)
     stream = await hub.stream(after=0)
