@@ -16,6 +16,7 @@ from zlib import crc32
 import msgspec
 from broadcaster import Broadcast
 
+from app.delivery.budget import Budget, text_size
 from app.delivery.events import Event, decode_event, encode_event
 from app.domain.channel import Channel
 from app.errors import Unavailable
@@ -26,7 +27,10 @@ logger = logging.getLogger(__name__)
 
 TOPICS: Final = 64
 _OUTBOX_MAX: Final = 10_000
+_OUTBOX_BYTES_MAX: Final = 8 * 1024 * 1024
 _SENT_TOGETHER_MAX: Final = 200
+_SENT_TOGETHER_BYTES_MAX: Final = 1024 * 1024
+"""Reached, and a batch is not added to."""
 
 
 def topic_of(channel: Channel) -> str:
@@ -51,7 +55,9 @@ class Bus:
         self._readers: dict[str, asyncio.Task[None]] = {}
         # broadcaster loses a subscriber when two first ones of a topic come at once.
         self._subscribing = asyncio.Lock()
-        self._outbox: asyncio.Queue[tuple[str, str]] = asyncio.Queue(_OUTBOX_MAX)
+        self._outbox: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        self._budget = Budget(_OUTBOX_MAX, _OUTBOX_BYTES_MAX)
+        self._overflowing = False
         self._sender: asyncio.Task[None] | None = None
 
     async def start(self, on_event: Callable[[Event], None]) -> None:
@@ -84,15 +90,19 @@ class Bus:
         )
 
     def post(self, channel: Channel, event: Event) -> bool:
-        """Send an event soon, in order; return False where too many wait already.
+        """Send an event soon, in order; return False where it is dropped.
 
-        A stored message that is not posted is found by the readers' poll of the table.
+        It is dropped where 10,000 events, or 8 MiB of them, wait already. A stored message
+        that is not posted is found by the readers' poll of the table.
         """
-        try:
-            self._outbox.put_nowait((topic_of(channel), encode_event(event)))
-        except asyncio.QueueFull:
-            logger.warning("bus outbox is full (%d); an event was dropped", _OUTBOX_MAX)
+        text = encode_event(event)
+        if not self._budget.take(text_size(text)):
+            if not self._overflowing:
+                logger.warning("%s wait to be sent; events are dropped", self._budget)
+            self._overflowing = True
             return False
+        self._overflowing = False
+        self._outbox.put_nowait((topic_of(channel), text))
         return True
 
     async def open(self, channel: Channel) -> None:
@@ -134,7 +144,8 @@ class Bus:
         try:
             async with self._broadcast.subscribe(topic) as subscriber:
                 ready.set_result(None)
-                # broadcaster's queue has no bound; it stays short, for nothing here waits.
+                # broadcaster's queue has no bound; it stays short, for nothing here waits, and
+                # the inbox hands over a portion at a time.
                 while True:
                     self._receive((await subscriber.get()).message)
         finally:
@@ -154,8 +165,14 @@ class Bus:
     async def _send_forever(self) -> None:
         while True:
             batch = [await self._outbox.get()]
-            while len(batch) < _SENT_TOGETHER_MAX and not self._outbox.empty():
+            size = text_size(batch[0][1])
+            while (
+                len(batch) < _SENT_TOGETHER_MAX
+                and size < _SENT_TOGETHER_BYTES_MAX
+                and not self._outbox.empty()
+            ):
                 batch.append(self._outbox.get_nowait())
+                size += text_size(batch[-1][1])
             # Started in order; the backend keeps that order and may send them as one.
             sent = await asyncio.gather(
                 *(self._broadcast.publish(topic, text) for topic, text in batch),
@@ -168,5 +185,6 @@ class Bus:
                 logger.warning(
                     "%d of %d events could not be sent: %s", counts[kind], len(batch), why
                 )
-            for _ in batch:
+            for _, text in batch:
+                self._budget.give_back(text_size(text))
                 self._outbox.task_done()

@@ -30,7 +30,13 @@ class Member(Protocol):
     """Whoever is given a group's bytes."""
 
     def receive(self, payloads: Sequence[bytes]) -> None:
-        """Take the next ones, in order. Must not raise or block."""
+        """Take the next ones, in order. Must not block. One that raises is dropped."""
+
+    def dropped(self) -> None:
+        """Take note that something broke and nothing more is given.
+
+        Closes what is behind it so that its client comes back and resumes.
+        """
 
 
 class FanOut:
@@ -58,35 +64,40 @@ class FanOut:
             filters: all must hold for a message to be given.
             encode: called once a message for the whole group.
             member: a new one.
+
+        Raises:
+            Unavailable: the channel's feed is not open.
         """
         groups = self._channels.get(channel)
         if groups is None:
-            groups = self._channels[channel] = _ChannelGroups()
+            groups = _ChannelGroups(lambda groups: self._forget(channel, groups))
+            # First: groups that nothing feeds must not be found by the next one.
             self._hub.join_open(channel, groups)
+            self._channels[channel] = groups
         group = groups.get(key)
         if group is None:
-            group = groups.add(key, _Group(filters, encode))
+            group = groups.add(key, _Group(key, filters, encode))
         group.members[member] = None
 
         def leave() -> None:
-            if member not in group.members:
-                return
-            del group.members[member]
-            if not group.members:
-                groups.remove(key)
-                if not groups:
-                    self._hub.leave(channel, groups)
-                    del self._channels[channel]
+            if group.members.pop(member, group) is None and not group.members:
+                groups.remove(group)
 
         return leave
+
+    def _forget(self, channel: Channel, groups: "_ChannelGroups") -> None:
+        """Let go of a channel that has no groups any more."""
+        del self._channels[channel]
+        self._hub.leave(channel, groups)
 
 
 class _Group:
     """Members that are given the same bytes."""
 
-    __slots__ = ("encode", "members", "tests", "value_wanted")
+    __slots__ = ("encode", "key", "members", "tests", "value_wanted")
 
-    def __init__(self, filters: Sequence[Filter], encode: Encode) -> None:
+    def __init__(self, key: Hashable, filters: Sequence[Filter], encode: Encode) -> None:
+        self.key = key
         self.encode = encode
         self.members: dict[Member, None] = {}
         self.value_wanted = next(filter(None, map(_value_wanted, filters)), None)
@@ -99,13 +110,11 @@ class _Group:
 class _ChannelGroups:
     """The groups of one channel; a subscriber of its feed."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_empty: Callable[["_ChannelGroups"], None]) -> None:
+        self._on_empty = on_empty
         self._groups: dict[Hashable, _Group] = {}
         self._unindexed: dict[_Group, None] = {}
         self._by_value: dict[FieldPath, dict[_Value, dict[_Group, None]]] = {}
-
-    def __len__(self) -> int:
-        return len(self._groups)
 
     def get(self, key: Hashable) -> _Group | None:
         return self._groups.get(key)
@@ -119,32 +128,66 @@ class _ChannelGroups:
             self._by_value.setdefault(field, {}).setdefault(value, {})[group] = None
         return group
 
-    def remove(self, key: Hashable) -> None:
-        group = self._groups.pop(key)
+    def remove(self, group: _Group) -> None:
+        """Forget a group that has no members any more."""
+        del self._groups[group.key]
         if group.value_wanted is None:
             del self._unindexed[group]
-            return
-        field, value = group.value_wanted
-        by_value = self._by_value[field]
-        del by_value[value][group]
-        if not by_value[value]:
-            del by_value[value]
-        if not by_value:
-            del self._by_value[field]
+        else:
+            field, value = group.value_wanted
+            by_value = self._by_value[field]
+            del by_value[value][group]
+            if not by_value[value]:
+                del by_value[value]
+            if not by_value:
+                del self._by_value[field]
+        if not self._groups:
+            self._on_empty(self)
 
     def deliver(self, messages: Sequence[Message]) -> None:
         payloads: dict[_Group, list[bytes]] = {}
+        broken: dict[_Group, Exception] = {}
         for message in messages:
             for group in self._concerned(message):
                 try:
                     if group.accepts(message):
                         payloads.setdefault(group, []).append(group.encode(message))
-                except Exception:
-                    # A feed goes on whatever one group makes of a message.
-                    logger.exception("a message could not be encoded for a group")
+                except Exception as error:
+                    broken.setdefault(group, error)
+        for group, why in broken.items():
+            payloads.pop(group, None)
+            logger.error("a message could not be encoded for a group", exc_info=why)
+            self._drop(group, tuple(group.members))
         for group, encoded in payloads.items():
-            for member in tuple(group.members):  # one that falls behind may leave meanwhile
+            self._give(group, encoded)
+
+    def dropped(self) -> None:
+        for group in tuple(self._groups.values()):
+            self._drop(group, tuple(group.members))
+
+    def _give(self, group: _Group, encoded: Sequence[bytes]) -> None:
+        broken: dict[Member, Exception] = {}
+        for member in tuple(group.members):  # one that falls behind may leave meanwhile
+            try:
                 member.receive(encoded)
+            except Exception as error:
+                broken[member] = error
+        if broken:
+            # They may be thousands, with one cause.
+            example = next(iter(broken.values()))
+            logger.error("%d members of a group failed", len(broken), exc_info=example)
+            self._drop(group, tuple(broken))
+
+    def _drop(self, group: _Group, members: Sequence[Member]) -> None:
+        """Remove members that miss something from here on, and tell them."""
+        there = [member for member in members if group.members.pop(member, group) is None]
+        if there and not group.members:
+            self.remove(group)
+        for member in there:
+            try:
+                member.dropped()
+            except Exception:
+                logger.exception("a member of a group could not be dropped")
 
     def _concerned(self, message: Message) -> Iterator[_Group]:
         yield from self._unindexed

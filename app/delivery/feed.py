@@ -13,6 +13,8 @@ from typing import Final, Protocol
 from tenacity import AsyncRetrying, retry_if_exception_type
 from tenacity.wait import wait_random_exponential
 
+from app.delivery.ahead import Ahead
+from app.delivery.budget import Budget
 from app.domain.channel import Channel
 from app.domain.message import Message
 from app.errors import Unavailable
@@ -23,7 +25,8 @@ logger = logging.getLogger(__name__)
 
 _PAGE: Final = 500
 _AHEAD_MAX: Final = 2_000
-"""Messages waiting for their turn; beyond it they are read from the table later."""
+_AHEAD_BYTES_MAX: Final = 1024 * 1024
+"""Of a feed that is alone; a hub's feeds share what they keep."""
 _GRACE_SECONDS: Final = 0.025
 """How long a hole may close by itself: the event of another process is often on its way."""
 
@@ -34,7 +37,13 @@ class Subscriber(Protocol):
     def deliver(self, messages: Sequence[Message]) -> None:
         """Take messages: stored ones in order without a gap, transient ones as they come.
 
-        Called on the loop; must not raise, block, join or leave.
+        Called on the loop; must not block, join or leave. One that raises is dropped.
+        """
+
+    def dropped(self) -> None:
+        """Take note that nothing more is delivered, because `deliver` raised.
+
+        Whoever is behind it must learn that messages are missing: its client resumes.
         """
 
 
@@ -51,7 +60,15 @@ class History(Protocol):
 class Feed:
     """One channel in this process."""
 
-    def __init__(self, channel: Channel, history: History) -> None:
+    def __init__(self, channel: Channel, history: History, ahead: Budget | None = None) -> None:
+        """Take the parts; nothing is dispatched before `open_at`.
+
+        Args:
+            channel: whose messages.
+            history: where holes are filled from.
+            ahead: room for messages that wait for their turn, shared with other feeds; None:
+                2,000, or 1 MiB of them. What finds no room is read from the table later.
+        """
         self.channel = channel
         self.position: int | None = None
         """The sequence dispatched last; None until the feed is open."""
@@ -59,7 +76,7 @@ class Feed:
         """The newest `created` seen: a transient message is not older."""
         self.subscribers: dict[Subscriber, None] = {}
         self._history = history
-        self._ahead: dict[int, Message] = {}
+        self._ahead = Ahead(ahead or Budget(_AHEAD_MAX, _AHEAD_BYTES_MAX))
         self._target = 0
         self._repair: asyncio.Task[None] | None = None
 
@@ -69,7 +86,8 @@ class Feed:
         self._advance()
 
     def close(self) -> None:
-        """Stop what runs. Idempotent."""
+        """Stop what runs and forget what waits. Idempotent."""
+        self._ahead.clear()
         if self._repair is not None:
             self._repair.cancel()
 
@@ -83,8 +101,8 @@ class Feed:
             return
         for message in messages:
             assert message.sequence is not None
-            if len(self._ahead) < _AHEAD_MAX:
-                self._ahead[message.sequence] = message
+            if self.position is None or message.sequence > self.position:
+                self._ahead.add(message)
             self._target = max(self._target, message.sequence)
         self._advance()
 
@@ -96,29 +114,36 @@ class Feed:
     def transient(self, message: Message) -> None:
         """Take a message that is not stored."""
         self.last_created = max(self.last_created, message.created)
-        for subscriber in tuple(self.subscribers):
-            subscriber.deliver((message,))
+        self._deliver((message,))
 
     def _advance(self) -> None:
         if self.position is None:
             return
-        ready: list[Message] = []
-        following = self.position + 1
-        while following in self._ahead:
-            ready.append(self._ahead.pop(following))
-            following += 1
-        if ready:
+        if ready := self._ahead.take_after(self.position):
             self._dispatch(ready)
-        if self._ahead and min(self._ahead) <= self.position:
-            self._ahead = {n: m for n, m in self._ahead.items() if n > self.position}
         if self._target > self.position and self._repair is None:
             self._repair = asyncio.create_task(self._fill(), name=f"hole in {self.channel.key}")
 
     def _dispatch(self, messages: Sequence[Message]) -> None:
         self.position = messages[-1].sequence
         self.last_created = max(self.last_created, messages[-1].created)
+        self._deliver(messages)
+
+    def _deliver(self, messages: Sequence[Message]) -> None:
         for subscriber in tuple(self.subscribers):
-            subscriber.deliver(messages)
+            try:
+                subscriber.deliver(messages)
+            except Exception:
+                # One that breaks costs neither the others a message nor the publisher its ack.
+                logger.exception("a subscriber of %s failed and is dropped", self.channel.key)
+                self._drop(subscriber)
+
+    def _drop(self, subscriber: Subscriber) -> None:
+        self.subscribers.pop(subscriber, None)
+        try:
+            subscriber.dropped()
+        except Exception:
+            logger.exception("a subscriber of %s could not be dropped", self.channel.key)
 
     async def _fill(self) -> None:
         try:

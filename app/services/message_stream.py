@@ -19,13 +19,15 @@ from app.delivery.hub import Hub
 from app.domain.channel import Channel
 from app.domain.message import Message
 from app.domain.query import Filter, compile_filter
-from app.errors import SubscriberTooSlow, Unavailable
+from app.errors import DeliveryFailed, SubscriberTooSlow, Unavailable
 
 __all__ = ["MessageStream"]
 
 _PAGE: Final = 500
 _RECENT_MAX: Final = 256
-"""Live messages kept during a replay, so that it need not chase the last few."""
+_RECENT_BYTES_MAX: Final = 1024 * 1024
+"""Live messages kept during a replay, so that it need not chase the last few. Of more than
+that, the oldest are forgotten and read from the table."""
 _PENDING_MAX: Final = 10_000
 _PENDING_BYTES_MAX: Final = 4 * 1024 * 1024
 _PATIENCE_SECONDS: Final = 30.0
@@ -67,7 +69,8 @@ class MessageStream(AsyncIterator[Message]):
         self._on_closed = on_closed
         self._pending: deque[Message] = deque()
         self._pending_bytes = 0
-        self._recent: deque[Message] = deque(maxlen=_RECENT_MAX)
+        self._recent: deque[Message] = deque()
+        self._recent_bytes = 0
         self._replayed = 0
         """All stored messages up to here were yielded or queued."""
         self._joined_at = 0
@@ -86,8 +89,14 @@ class MessageStream(AsyncIterator[Message]):
         return self._joined_at
 
     def replay_after(self, sequence: int | None) -> None:
-        """Set the starting point; None: the present. Call it right after `start`."""
+        """Set the starting point; None: the present. Call it right after `start`.
+
+        Args:
+            sequence: of a committed message; this process may not have come so far yet.
+        """
         self._replayed = self._joined_at if sequence is None else sequence
+        if self._replayed > self._seen:
+            self._hub.reach(self._channel, self._replayed)
         self._catch_up()
 
     @property
@@ -97,8 +106,14 @@ class MessageStream(AsyncIterator[Message]):
 
     @property
     def settled(self) -> bool:
-        """Whether the replay is over and nothing waits: what comes next is published next."""
-        return not (self._replaying or self._pending or self._failure or self._closed)
+        """Whether the replay is over and nothing waits: what comes next is published next.
+
+        Not while the feed of this process is behind the starting point: what it dispatches
+        until then is not for this stream, and a group has no starting points.
+        """
+        return self._seen >= self._replayed and not (
+            self._replaying or self._pending or self._failure or self._closed
+        )
 
     def hand_over(self, key: Hashable, encode: Encode, member: Member) -> Callable[[], None]:
         """Let a fan-out group go on in place of this stream, without a gap or a repeat.
@@ -134,11 +149,15 @@ class MessageStream(AsyncIterator[Message]):
                 continue
             self._seen = message.sequence
             if self._replaying:
-                self._recent.append(message)
+                self._keep(message)
             elif message.sequence > self._replayed:
                 self._replayed = message.sequence
                 self._queue(message)
         self._wake.set()
+
+    def dropped(self) -> None:
+        """End with an error: a message could not be taken."""
+        self._let_go(DeliveryFailed())
 
     def __aiter__(self) -> "MessageStream":
         return self
@@ -177,6 +196,15 @@ class MessageStream(AsyncIterator[Message]):
             self._wake.set()
             self._on_closed()
 
+    def _keep(self, message: Message) -> None:
+        self._recent.append(message)
+        self._recent_bytes += len(message.data_json)
+        while len(self._recent) > _RECENT_MAX or self._recent_bytes > _RECENT_BYTES_MAX:
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        self._recent_bytes -= len(self._recent.popleft().data_json)
+
     def _queue(self, message: Message) -> None:
         if self._failure is not None:
             return  # What follows what was let go would leave a hole.
@@ -190,11 +218,15 @@ class MessageStream(AsyncIterator[Message]):
             self._too_slow("bytes", self._pending_bytes, _PENDING_BYTES_MAX)
 
     def _too_slow(self, what: str, came: int, allowed: int) -> None:
+        self._let_go(SubscriberTooSlow(f"{came} {what} are waiting, at most {allowed} may"))
+
+    def _let_go(self, failure: SubscriberTooSlow) -> None:
         # Nothing more is taken: what waits is let go, the client resumes from its cursor.
         self._hub.leave(self._channel, self)
-        self._failure = SubscriberTooSlow(f"{came} {what} are waiting, at most {allowed} may")
+        self._failure = failure
         self._pending.clear()
         self._pending_bytes = 0
+        self._wake.set()
 
     async def _replay_page(self) -> None:
         # `_seen` may grow while reading: what was asked for is what was read.
@@ -229,7 +261,7 @@ class MessageStream(AsyncIterator[Message]):
     def _catch_up(self) -> None:
         """Go live if nothing is left to read: no await between the check and the switch."""
         while self._recent and (self._recent[0].sequence or 0) <= self._replayed:
-            self._recent.popleft()
+            self._forget_oldest()
         missing_from_recent = self._seen > self._replayed and not (
             self._recent and self._recent[0].sequence == self._replayed + 1
         )
@@ -241,3 +273,4 @@ class MessageStream(AsyncIterator[Message]):
             self._replayed = message.sequence
             self._queue(message)
         self._recent.clear()
+        self._recent_bytes = 0

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 from uuid import NAMESPACE_OID, uuid5
 
@@ -196,25 +197,57 @@ class MessageService:
 class _RecentTransients:
     """The idempotency keys of the last messages that are not stored: this process's memory.
 
-    Bounded; the oldest is forgotten first, and a retry after that is published again.
+    Bounded by number, bytes and age; the oldest is forgotten first, and a retry after that is
+    published again.
     """
 
     _MAX: Final = 10_000
+    _MAX_BYTES: Final = 8 * 1024 * 1024
+    _MAX_AGE_SECONDS: Final = 300.0
+    """Whoever retries does so within seconds."""
+    _ENTRY_BYTES: Final = 800
+    """What one takes beside its data: the message, its ids and its key."""
 
-    def __init__(self) -> None:
-        self._messages: dict[tuple[Channel, str, str], Message] = {}
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._messages: dict[tuple[Channel, str, str], tuple[Message, float]] = {}
+        self._bytes = 0
 
     def first(self, draft: Draft) -> Message | None:
         if draft.idempotency_key is None:
             return None
-        return self._messages.get((draft.channel, draft.client_id, draft.idempotency_key))
+        self._forget_old()
+        found = self._messages.get((draft.channel, draft.client_id, draft.idempotency_key))
+        return None if found is None else found[0]
 
     def add(self, draft: Draft, message: Message) -> None:
         if draft.idempotency_key is None:
             return
-        if len(self._messages) >= self._MAX:
-            del self._messages[next(iter(self._messages))]
-        self._messages[draft.channel, draft.client_id, draft.idempotency_key] = message
+        key = (draft.channel, draft.client_id, draft.idempotency_key)
+        self._forget(key)
+        # A copy: the one that is delivered keeps its decoded data, which may be many times larger.
+        self._messages[key] = (replace(message), self._clock())
+        self._bytes += self._size(message)
+        self._forget_old()
+
+    def _forget_old(self) -> None:
+        earliest = self._clock() - self._MAX_AGE_SECONDS
+        while self._messages:
+            key, (_, since) = next(iter(self._messages.items()))
+            if (
+                since >= earliest
+                and len(self._messages) <= self._MAX
+                and self._bytes <= self._MAX_BYTES
+            ):
+                return
+            self._forget(key)
+
+    def _forget(self, key: tuple[Channel, str, str]) -> None:
+        if (known := self._messages.pop(key, None)) is not None:
+            self._bytes -= self._size(known[0])
+
+    def _size(self, message: Message) -> int:
+        return len(message.data_json) + self._ENTRY_BYTES
 
 
 def _made_up_client_id(viewer: Viewer, idempotency_key: str | None) -> str:

@@ -8,8 +8,10 @@ from broadcaster import Broadcast, BroadcastBackend, Event
 
 from app.delivery.bus import Bus
 from app.delivery.events import PresenceChanged
+from app.delivery.hub import Hub
 from app.domain.channel import Channel
 from app.errors import Unavailable
+from tests.delivery.recorded import Recorder, Table, stored, transient
 
 CHANNEL = Channel("project", "widget")
 
@@ -56,6 +58,44 @@ async def test_a_backend_that_refuses_once_does_not_hold_up_the_next_who_opens()
             await bus.close(CHANNEL)
     finally:
         await bus.stop()
+
+
+class SlowBackend(RefusingBackend):
+    """Takes what is published when it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.let_go = asyncio.Event()
+
+    async def publish(self, channel: str, message: Any) -> None:  # noqa: ARG002
+        await self.let_go.wait()
+
+
+async def test_what_waits_to_be_sent_is_bounded_in_bytes_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """10,000 events might wait, whatever their size: 640 MB of the largest."""
+    backend = SlowBackend()
+    hub = Hub(Bus(Broadcast(backend=backend), "this process"), Table())
+    await hub.start()
+    try:
+        recorder = Recorder()
+        await hub.join(CHANNEL, recorder)
+        sent = 8 * 1024 * 1024 // 61_000
+        for _ in range(sent):
+            hub.publish_transient(transient(60_000))
+        with pytest.raises(Unavailable, match="retry later"):
+            hub.publish_transient(transient(200_000))
+        assert len(recorder.messages) == sent, "whoever is refused was given to nobody"
+        # Stored ones are not refused: the table has them, and the others' poll finds them.
+        hub.publish_stored([stored(1)])
+        assert recorder.sequences == [1]
+        assert caplog.text.count("events are dropped") == 1
+        backend.let_go.set()
+        await hub._bus._outbox.join()
+        hub.publish_transient(transient(60_000))
+    finally:
+        await hub.stop()
 
 
 async def test_what_cannot_be_sent_is_one_line_of_the_log_a_batch_and_reason(

@@ -7,8 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.delivery.budget import Budget
 from app.delivery.feed import Feed
-from tests.delivery.recorded import CHANNEL, Recorder, Table, stored, transient, until
+from tests.delivery.recorded import (
+    CHANNEL,
+    BrokenRecorder,
+    Recorder,
+    Table,
+    stored,
+    transient,
+    until,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -98,6 +107,25 @@ async def test_the_next_ones_go_on_without_reading() -> None:
     assert table.reads == [], "the hole closed by itself within the grace"
 
 
+@pytest.mark.parametrize("fails_when_dropped", [False, True])
+async def test_a_subscriber_that_fails_is_dropped_and_costs_the_others_nothing(
+    caplog: pytest.LogCaptureFixture, fails_when_dropped: bool
+) -> None:
+    """Those behind it missed the message, and its publisher the acknowledgement."""
+    feed = Feed(CHANNEL, Table(9))
+    broken = BrokenRecorder(2, fails_when_dropped=fails_when_dropped)
+    before, behind = Recorder(), Recorder()
+    feed.subscribers = dict.fromkeys((before, broken, behind))
+    feed.open_at(0)
+    for sequence in (1, 2, 3):
+        feed.stored([stored(sequence)])
+    feed.transient(transient())
+    assert before.sequences == behind.sequences == [1, 2, 3]
+    assert len(before.messages) == len(behind.messages) == 4
+    assert (broken.sequences, broken.drops) == ([1, 2], 1)
+    assert "a subscriber of project/widget failed" in caplog.text
+
+
 async def test_far_more_than_fits_is_read_from_the_table() -> None:
     table, recorder = Table(6_000), Recorder()
     feed = Feed(CHANNEL, table)
@@ -107,6 +135,26 @@ async def test_far_more_than_fits_is_read_from_the_table() -> None:
     await recorder.has(6_000)
     assert recorder.sequences == list(range(1, 6_001))
     feed.close()
+
+
+async def test_what_waits_for_its_turn_is_bounded_in_bytes_over_all_feeds() -> None:
+    """2,000 a feed might wait, of up to 64 KiB each: 128 MB, in every channel with a hole."""
+    budget = Budget(2_000, 1_000_000)
+    table, recorder = Table(100, size=60_000), Recorder()
+    feed, other = (Feed(CHANNEL, table, budget) for _ in range(2))
+    feed.subscribers[recorder] = None
+    for each in (feed, other):
+        each.open_at(0)
+        each.stored([stored(n, 60_000) for n in range(2, 101)])
+        assert len(feed._ahead) + len(other._ahead) == 16
+    await recorder.has(100)
+    assert recorder.sequences == list(range(1, 101))
+    await until(lambda: other.position == 100)
+    assert str(budget) == "0 with 0 bytes"
+    feed.stored([stored(200)])
+    feed.close()
+    other.close()
+    assert str(budget) == "0 with 0 bytes"
 
 
 async def test_deleted_messages_do_not_hold_it_up() -> None:

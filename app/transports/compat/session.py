@@ -18,6 +18,7 @@ from app.domain.channel import Channel, checked_client_id
 from app.domain.query import MessageQuery, parse_query
 from app.domain.viewer import Viewer
 from app.errors import (
+    DeliveryFailed,
     ErrorCode,
     PayloadTooLarge,
     RateLimited,
@@ -268,6 +269,10 @@ class CompatSession:
         """Send what the channel's group is given: one frame, the same for all its sockets."""
         for frame in payloads:
             self._outlet.send(frame)
+
+    def dropped(self) -> None:
+        """Close: a message could not be sent, and the client resumes after the last one."""
+        self._fail(DeliveryFailed())
 
     # Calls.
 

@@ -16,7 +16,7 @@ from enum import Enum, auto
 from app.delivery.fanout import Member
 from app.domain.json_value import encode_json
 from app.domain.viewer import Viewer
-from app.errors import SubscriberTooSlow, TokenExpired, Unauthenticated, Unavailable
+from app.errors import DeliveryFailed, SubscriberTooSlow, TokenExpired, Unauthenticated, Unavailable
 from app.transports.auth import bearer_token, connection_init_token
 from app.transports.close_codes import CloseCode
 from app.transports.expiry import Expiry
@@ -325,13 +325,17 @@ class GraphQLSession:
 class _SharedOperation:
     """One operation among many that get the same responses: only its id is its own."""
 
-    __slots__ = ("_after", "_before", "_send")
+    __slots__ = ("_after", "_before", "_outlet")
 
     def __init__(self, outlet: Outlet, before: bytes, after: bytes) -> None:
-        self._send = outlet.send
+        self._outlet = outlet
         self._before = before
         self._after = after
 
     def receive(self, payloads: Sequence[bytes]) -> None:
+        send = self._outlet.send
         for payload in payloads:
-            self._send(self._before + payload + self._after)
+            send(self._before + payload + self._after)
+
+    def dropped(self) -> None:
+        self._outlet.close(CloseCode.TRY_AGAIN_LATER, DeliveryFailed().message)
