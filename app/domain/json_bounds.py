@@ -12,7 +12,7 @@ from app.errors import BadUserInput
 
 __all__ = ["MAX_LEVELS", "MAX_VALUES", "BeyondBounds", "check_json_bounds", "decode_request"]
 
-MAX_VALUES: Final = 125_000
+MAX_VALUES: Final = 100_000
 """Values of one request or frame, those inside arrays and objects included."""
 MAX_LEVELS: Final = 100
 """Arrays and objects inside one another: the 64 of `data`, and the request around it."""
@@ -34,7 +34,7 @@ def decode_request(text: bytes | str) -> JsonValue:
         text: UTF-8 bytes or text; bound its length before.
 
     Raises:
-        BeyondBounds: more than 125,000 values, or more than 100 levels.
+        BeyondBounds: more than 100,000 values, or more than 100 levels.
         BadUserInput: as `decode_json`.
     """
     try:

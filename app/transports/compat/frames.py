@@ -210,11 +210,14 @@ def _boolean(field: str, raw: msgspec.Raw) -> bool:
 
 _HEAD: Final = re.compile(r'\s*\{(?:[^"\[\]{}]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+', re.DOTALL)
 """A frame up to the first array or object in it."""
-_SURROGATES: Final = re.compile(
-    r"(?<!\\)(?P<before>(?:\\\\)*+)"  # backslashes that are escaped themselves
-    r"(?:(?P<pair>(?:\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})++)"
-    r"|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+_LONE: Final = re.compile(
+    r"(\\(?<!\\\\)(?:\\\\)*+)u[dD]"  # an odd number of backslashes: the last one escapes
+    r"(?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    r"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD])[c-fC-F][0-9a-fA-F]{2})"
 )
+"""An escaped surrogate without its other half."""
+_MAX_REPAIRS: Final = 10_000
+"""A frame with more of them is noise."""
 
 
 def _damaged(repaired: str | None, reason: str) -> ClientFrame:
@@ -250,16 +253,6 @@ def _without_nested(text: str | bytes) -> str | None:
 
 def _without_lone_surrogates(text: str | bytes) -> str | None:
     """Return the text with U+FFFD for each lone surrogate, or None if it has none."""
-    lone = 0
-
-    def repaired(found: re.Match[str]) -> str:
-        nonlocal lone
-        if found["pair"]:
-            return found[0]
-        lone += 1
-        return found["before"] + "\\ufffd"
-
-    text = _SURROGATES.sub(
-        repaired, text if isinstance(text, str) else text.decode(errors="replace")
-    )
-    return text if lone else None
+    text = text if isinstance(text, str) else text.decode(errors="replace")
+    repaired, count = _LONE.subn(r"\1ufffd", text, _MAX_REPAIRS)
+    return repaired if count else None

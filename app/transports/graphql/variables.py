@@ -115,9 +115,10 @@ class _Inputs:
             return self.plain(value, item_type, at, times)  # GraphQL takes one for a list of one.
         plain = []
         for index, item in enumerate(value):
-            if not isinstance(item, dict):
-                self._count(at, times)
-            plain.append(self.plain(item, item_type, f"{at}[{index}]", times))
+            here = f"{at}[{index}]"
+            if not isinstance(item, dict):  # An object counts itself.
+                self._count(here, times)
+            plain.append(self.plain(item, item_type, here, times))
         return plain
 
     def _object(
