@@ -35,6 +35,7 @@ __all__ = [
     "Unavailable",
     "UnknownCursor",
     "WidgetwireError",
+    "cut",
     "shown",
 ]
 
@@ -146,5 +147,9 @@ def shown(value: object, most: int = 60) -> str:
         value: what came from the client.
         most: the longest result, in characters; a longer one ends in an ellipsis.
     """
-    text = repr(value[: most + 1] if isinstance(value, str | bytes) else value)
+    return cut(repr(value[: most + 1] if isinstance(value, str | bytes) else value), most)
+
+
+def cut(text: str, most: int) -> str:
+    """Return `text`, or its beginning and an ellipsis: at most `most` characters."""
     return text if len(text) <= most else text[: most - 1] + "…"

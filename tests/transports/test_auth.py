@@ -260,6 +260,35 @@ def test_a_malformed_connection_init_token_is_an_error(payload: object) -> None:
         connection_init_token(payload)
 
 
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [(False, "a boolean"), (7, "a number"), (["eyJh"], "a list"), ({"eyJh": 1}, "an object")],
+)
+def test_of_a_malformed_token_only_its_kind_is_told(value: object, kind: str) -> None:
+    """`authToken: false` was shown as Python's False, and a list with a piece of the token."""
+    with pytest.raises(Unauthenticated) as refusal:
+        connection_init_token({"authToken": value})
+    assert refusal.value.message == f"authToken in connection_init is {kind}; allowed is a string"
+
+
+@pytest.mark.parametrize("levels", [16, 900, 2_000])
+def test_claims_nested_too_deeply_are_refused(levels: int) -> None:
+    """How deep the parser could go depended on how deep the stack was already."""
+    with pytest.raises(Unauthenticated, match="not a valid JSON Web Token: the JSON is nested"):
+        Authenticator(KEY, max_token_bytes=65_536).viewer(_nested_claims(levels))
+
+
+def test_claims_as_deep_as_issuers_write_them_are_taken() -> None:
+    assert Authenticator(KEY).viewer(_nested_claims(15)).subject == "a"
+
+
+def _nested_claims(levels: int) -> str:
+    claims = b'{"sub":"a","x":%b%b}' % (b"[" * levels, b"]" * levels)
+    parts = [base64.urlsafe_b64encode(part).rstrip(b"=") for part in (b'{"alg":"HS256"}', claims)]
+    signature = jwt.get_algorithm_by_name("HS256").sign(b".".join(parts), SECRET.encode())
+    return b".".join([*parts, base64.urlsafe_b64encode(signature).rstrip(b"=")]).decode()
+
+
 _json = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),

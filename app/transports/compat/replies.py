@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from app.domain.message import Message
-from app.errors import ErrorCode
+from app.errors import ErrorCode, cut
 from app.transports.compat.frames import Ref
 
 __all__ = [
@@ -27,6 +27,9 @@ __all__ = [
 
 _CACHED_RECORDS: Final = 256
 """Sockets of a channel get a message within a moment of one another; of 64 KiB each, 16 MiB."""
+
+_MAX_MESSAGE: Final = 500
+"""Characters of an error's text."""
 
 _encoder: Final = msgspec.json.Encoder()
 _encode: Final = _encoder.encode
@@ -132,10 +135,14 @@ def error_frame(code: ErrorCode, message: str, ref: Ref | None = None) -> bytes:
 
     Args:
         code: the same as in GraphQL.
-        message: what was wrong, what came, what is allowed.
+        message: what was wrong, what came, what is allowed; cut after 500 characters.
         ref: of the call that failed; None: it had none, or the connection as a whole fails.
     """
-    fields: dict[str, object] = {"type": "error", "code": str(code), "message": message}
+    fields: dict[str, object] = {
+        "type": "error",
+        "code": str(code),
+        "message": cut(message, _MAX_MESSAGE),
+    }
     if ref is not None:
         fields["ref"] = msgspec.Raw(ref)
     return _encode(fields)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 from uuid import uuid4
 
 from app.domain.channel import Channel, checked_client_id
@@ -19,7 +19,6 @@ from app.domain.query import MessageQuery, parse_query
 from app.domain.viewer import Viewer
 from app.errors import (
     DeliveryFailed,
-    ErrorCode,
     PayloadTooLarge,
     RateLimited,
     ShuttingDown,
@@ -37,8 +36,15 @@ from app.transports.compat import replies
 from app.transports.compat.frames import Open, Publish, Ref, Refused, Search
 from app.transports.compat.lane import Lane
 from app.transports.compat.operators import query_wire
-from app.transports.compat.protocol import OPEN_TIMEOUT_SECONDS, Close, Protocol, State
+from app.transports.compat.protocol import (
+    OPEN_TIMEOUT_SECONDS,
+    Close,
+    Decision,
+    Protocol,
+    State,
+)
 from app.transports.expiry import Expiry
+from app.transports.masking import masked, told
 from app.transports.pace import Pace
 from app.transports.socket import Outlet
 
@@ -119,7 +125,13 @@ class CompatSession:
     def received(self, text: str | bytes) -> None:
         if self._stopping is not None:
             return  # Not answered: the client sends it again to the next process.
-        frame = self._protocol.receive(text)
+        try:
+            self._take(self._protocol.receive(text))
+        except Exception as error:
+            # Cannot happen; if it does, this conversation ends and no other notices.
+            self._break(error)
+
+    def _take(self, frame: Decision | None) -> None:
         match frame:
             case Close():
                 self._end(frame)
@@ -158,6 +170,10 @@ class CompatSession:
             self.shutdown()
         elif (close := self._protocol.failed(error)) is not None:
             self._end(close)
+
+    def _break(self, error: Exception) -> None:
+        doing = f"serving a legacy socket on {self._channel.key}"
+        self._fail(WidgetwireError(masked(error, doing)))
 
     def _end(self, close: Close) -> None:
         """Say why, close, and stop everything but what is being published."""
@@ -199,9 +215,8 @@ class CompatSession:
             await self._serve(frame)
         except* WidgetwireError as group:
             self._fail(_first(group))
-        except* Exception:
-            logger.exception("a legacy socket on %s broke", self._channel.key)
-            self._fail(WidgetwireError(_INTERNAL))
+        except* Exception as group:
+            self._break(_first(group))
 
     async def _serve(self, frame: Open) -> None:
         """Join the channel, answer the `open`, and deliver until the end."""
@@ -347,16 +362,13 @@ class CompatSession:
         return await search.total_count(self._channel, query)
 
 
-_INTERNAL: Final = "internal error"
-
-
 def _error(error: Exception, ref: Ref | None) -> bytes:
-    if isinstance(error, WidgetwireError):
-        return replies.error_frame(error.code, error.message, ref)
-    logger.error("a legacy call broke", exc_info=error)
-    return replies.error_frame(ErrorCode.INTERNAL_SERVER_ERROR, _INTERNAL, ref)
+    return replies.error_frame(*told(error, "carrying out a legacy call"), ref)
 
 
-def _first(group: BaseExceptionGroup[WidgetwireError]) -> WidgetwireError:
+_Error = TypeVar("_Error", bound=Exception)
+
+
+def _first(group: BaseExceptionGroup[_Error]) -> _Error:
     error = group.exceptions[0]
     return _first(error) if isinstance(error, BaseExceptionGroup) else error

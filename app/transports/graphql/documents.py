@@ -26,15 +26,19 @@ from graphql import (
     parse,
     specified_rules,
     type_from_ast,
+    validate,
 )
-from strawberry.schema.schema import validate_document
+from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
+from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from app.errors import ErrorCode, shown
-from app.transports.graphql.errors import RequestRefused, response_errors
+from app.transports.graphql.errors import MAX_ERRORS, RequestRefused, response_errors
 from app.transports.graphql.limits import DocumentLimits, check_limits
 
 __all__ = ["Documents", "Operation"]
 
+_RULES: Final = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
+"""GraphQL's own, and those that Strawberry adds."""
 _MAX_KEPT_CHARACTERS: Final = 512 * 1024
 """Of all kept texts together: a parsed document takes about a hundred times its text."""
 
@@ -50,6 +54,8 @@ class Operation:
     root_field: str | None
     """The name of the first field; a subscription has no other."""
     variable_types: Mapping[str, GraphQLInputType] = field(repr=False)
+    variable_uses: Mapping[str, int] = field(repr=False)
+    """How often each variable stands in an argument, fragments spread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +144,9 @@ class Documents:
             ) from error
         errors: list[GraphQLError]
         try:
-            check_limits(document, limits)
-            errors = validate_document(self._schema, document, tuple(specified_rules))
+            uses = check_limits(document, limits)
+            # One less, for the word that there are more.
+            errors = validate(self._schema, document, _RULES, max_errors=MAX_ERRORS - 1)
         except GraphQLError as error:
             errors = [error]
         except RecursionError as error:
@@ -151,7 +158,7 @@ class Documents:
         operations = {
             operation.name: operation
             for operation in (
-                self._operation(document, definition)
+                self._operation(document, definition, uses)
                 for definition in document.definitions
                 if isinstance(definition, OperationDefinitionNode)
             )
@@ -162,18 +169,25 @@ class Documents:
             )
         return _Document(operations, len(query))
 
-    def _operation(self, document: DocumentNode, definition: OperationDefinitionNode) -> Operation:
+    def _operation(
+        self,
+        document: DocumentNode,
+        definition: OperationDefinitionNode,
+        uses: Mapping[str | None, Mapping[str, int]],
+    ) -> Operation:
         types: dict[str, GraphQLInputType] = {}
         for variable in definition.variable_definitions or ():
             # Validation has proven that it is the name of an input type.
             types[variable.variable.name.value] = type_from_ast(self._schema, variable.type)  # type: ignore[assignment]
+        name = definition.name.value if definition.name else None
         return Operation(
             document=document,
             definition=definition,
-            name=definition.name.value if definition.name else None,
+            name=name,
             kind=definition.operation,
             root_field=_first_field(definition.selection_set, document),
             variable_types=types,
+            variable_uses=uses[name],
         )
 
 

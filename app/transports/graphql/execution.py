@@ -30,6 +30,7 @@ from app.services.message_stream import MessageStream
 from app.transports.graphql.direct import DirectPublish, DirectSubscription, Resolvers
 from app.transports.graphql.documents import Documents, Operation
 from app.transports.graphql.errors import (
+    MAX_ERRORS,
     RequestRefused,
     response_error,
     response_errors,
@@ -37,7 +38,7 @@ from app.transports.graphql.errors import (
 from app.transports.graphql.limits import DocumentLimits
 from app.transports.graphql.projection import Projection
 from app.transports.graphql.sharing import sharing_key
-from app.transports.graphql.variables import plain_numbers
+from app.transports.graphql.variables import bounded_variables
 
 __all__ = ["Encoding", "Encodings", "Executor", "Payloads", "encode_response"]
 
@@ -158,8 +159,11 @@ class Executor:
             self.schema._schema,
             operation.document,
             context_value=context,
-            raw_variable_values=plain_numbers(variables, operation.variable_types),
+            raw_variable_values=bounded_variables(
+                variables, operation.variable_types, operation.variable_uses
+            ),
             operation_name=operation.name,
+            max_coercion_errors=MAX_ERRORS - 1,
         )
         if isinstance(executor, list):
             raise RequestRefused(response_errors(executor))

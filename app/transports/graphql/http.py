@@ -5,6 +5,7 @@ and a GET only queries, so that no page of another origin can mutate without a p
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -16,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.domain.json_value import encode_json
 from app.domain.viewer import Viewer
-from app.errors import ErrorCode, ShuttingDown, WidgetwireError, shown
+from app.errors import BadUserInput, ErrorCode, ShuttingDown, shown
 from app.transports.auth import bearer_token
 from app.transports.expiry import Expiry
 from app.transports.graphql.context import ContextFactory, ViewerOf
@@ -97,7 +98,16 @@ class GraphQLHttp:
             response = await self._respond(request)
         except ClientDisconnect:
             return
-        await response(scope, receive, send)
+        except Exception as error:
+            response = _error_response(error)
+        try:
+            await response(scope, receive, send)
+        except OSError:
+            return  # The client is gone.
+        except Exception as error:
+            told = _error_response(error)
+            with suppress(Exception):  # An answer has begun: the server breaks it off.
+                await told(scope, receive, send)
 
     async def _respond(self, request: Request) -> ASGIApp:
         preferences = Preferences.of(_accept(request.headers))
@@ -105,7 +115,7 @@ class GraphQLHttp:
             self._landing is not None
             and request.method in {"GET", "HEAD"}
             and preferences.html()
-            and "query" not in request.query_params
+            and not _asks(request.scope["query_string"])
         ):
             return await self._landing(request)
         if request.method not in {"GET", "POST"}:
@@ -125,8 +135,8 @@ class GraphQLHttp:
                 viewer = self._viewer(request)
                 body = await read_body(request.stream(), self._limits.max_body_bytes)
                 parameters = Parameters.of_body(body)
-        except WidgetwireError as error:
-            return _error_response(error)
+        except RecursionError:
+            return _error_response(BadUserInput("the request is nested too deeply"))
         return await self._operate(request.method, preferences, viewer, parameters)
 
     def _viewer(self, request: Request) -> Viewer:
@@ -209,6 +219,11 @@ class GraphQLHttp:
             stream.interrupt()
 
 
+def _asks(query_string: bytes) -> bool:
+    """Return whether a GET has a document; its parameters are read, and bounded, later."""
+    return any(part.startswith(b"query=") for part in query_string.split(b"&"))
+
+
 def _accept(headers: Headers) -> str | None:
     # RFC 9110, 5.3: several fields of one name are one list.
     values = headers.getlist("accept")
@@ -263,9 +278,9 @@ class _Answer:
         await send({"type": "http.response.body", "body": self._payload})
 
 
-def _error_response(error: WidgetwireError) -> Response:
+def _error_response(error: Exception) -> Response:
     told = response_error(error)
-    status = _STATUS.get(error.code, 500)
+    status = _STATUS.get(told["extensions"]["code"], 500)
     headers = {}
     if status == 401:
         headers["www-authenticate"] = "Bearer"

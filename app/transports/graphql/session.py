@@ -35,6 +35,7 @@ from app.transports.graphql.dialects import (
 from app.transports.graphql.errors import ResponseError, response_error
 from app.transports.graphql.execution import Executor
 from app.transports.graphql.operations import OperationLimits, Operations
+from app.transports.masking import masked
 from app.transports.socket import Outlet
 
 __all__ = ["GraphQLSession", "SessionLimits", "State"]
@@ -127,10 +128,9 @@ class GraphQLSession:
             return
         try:
             self._take(text)
-        except Exception:
+        except Exception as error:
             # Cannot happen; if it does, this conversation ends and no other notices.
-            _log.exception("internal error in a GraphQL socket session")
-            self._close(CloseCode.INTERNAL_ERROR, "internal server error")
+            self._close(CloseCode.INTERNAL_ERROR, masked(error, "reading a GraphQL socket"))
 
     def received_binary(self) -> None:
         """End the conversation: both subprotocols speak text only."""

@@ -81,3 +81,8 @@ def test_open_and_counts() -> None:
         "type": "activeConnections",
         "data": 3,
     }
+
+
+def test_the_text_of_an_error_ends_after_500_characters() -> None:
+    frame = json.loads(replies.error_frame(ErrorCode.BAD_USER_INPUT, "a" * 501))
+    assert frame["message"] == "a" * 499 + "…"

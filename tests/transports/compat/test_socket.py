@@ -388,6 +388,47 @@ async def test_a_shutdown_acknowledges_what_was_begun_then_closes_with_1012(
         assert stored == list(range(len(stored))), "in order, and none in between is missing"
 
 
+@pytest.mark.parametrize(
+    "broken", ["auth.Authenticator.viewer", "compat.protocol.parse_frame"], ids=["open", "reading"]
+)
+async def test_a_defect_closes_under_an_id_of_the_log(
+    server: LegacyServer,
+    broken: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The text was "internal error", and nothing said which trace in the log it belonged to."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("SELECT secret")
+
+    async with server.client() as client:
+        monkeypatch.setattr(f"app.transports.{broken}", fail)
+        await client.send(type="open")
+        code, message = await client.error()
+        assert await client.closed() == 1011
+    assert code == "INTERNAL_SERVER_ERROR"
+    assert message.startswith("internal server error (id ")
+    assert message.removeprefix("internal server error (id ")[:12] in caplog.text
+
+
+async def test_a_defect_in_a_call_is_told_under_an_id_and_the_socket_lives_on(
+    server: LegacyServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("SELECT secret")
+
+    async with server.client() as client:
+        await client.open()
+        with monkeypatch.context() as patched:
+            patched.setattr("app.transports.compat.session.query_wire", fail)
+            await client.send(type="search", ref=1, query={})
+            code, message = await client.error()
+        assert code == "INTERNAL_SERVER_ERROR"
+        assert message.removeprefix("internal server error (id ")[:12] in caplog.text
+        assert await client.publish("good")
+
+
 async def _stored(server: LegacyServer, limit: int) -> list[Any]:
     search = server.services.messages.search(VIEWER, POLL)
     return [m.data for m in await search.messages(POLL, MessageQuery(limit=limit))]

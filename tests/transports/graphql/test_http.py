@@ -53,6 +53,26 @@ def code_of(response: httpx.Response) -> Any:
     return response.json()["errors"][0]["extensions"]["code"]
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_defect_is_answered_under_an_id_of_the_log(
+    method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was a plain-text 500 without a code, and a trace that nobody could relate to it."""
+
+    def broken(_token: str | None) -> Any:
+        raise RuntimeError("SELECT secret")
+
+    sample = Sample()
+    app = GraphQLHttp(sample.executor, broken, sample.context)
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://widgets")
+    body = {"query": "{ hello }"} if method == "POST" else None
+    response = await client.request(method, "/graphql?query={hello}", json=body)
+    assert (response.status_code, code_of(response)) == (500, "INTERNAL_SERVER_ERROR")
+    message = response.json()["errors"][0]["message"]
+    assert message.removeprefix("internal server error (id ")[:12] in caplog.text
+    assert "SELECT" not in message
+
+
 async def test_a_post_is_answered(service: Service) -> None:
     response = await service.post(
         {"query": "query($n: Int!) { count(number: $n) }", "variables": {"n": 3}}, MODERN
@@ -113,7 +133,7 @@ async def test_the_status_of_a_refused_request_depends_on_the_media_type(
         (b"nonsense", "not valid JSON"),
         (b'{"query": "\xff"}', "not valid JSON"),
         (b'{"query": "{ hello }", "variables": {"a": NaN}}', "not valid JSON"),
-        (b"[" * 9_000, "not valid JSON"),
+        (b"[" * 9_000, "nested too deeply: 9000 levels, at most 100"),
         (b'{"query":"{hello}","variables":{"n":' + b"9" * 5_000 + b"}}", "not valid JSON"),
         (b'[{"query": "{ hello }"}]', "batching is not offered"),
         (b"null", "allowed is a JSON object"),
