@@ -12,6 +12,7 @@
     │   └── ShuttingDown      UNAVAILABLE             ... with another process
     └── SubscriberTooSlow     UNAVAILABLE             read faster, then resume
     ConfigurationError                                the operator must change a setting
+    StartupError                                      the service did not start; the log says why
 
 Reply errors live here. The codes that close a socket are another catalogue:
 `app.transports.close_codes`.
@@ -27,6 +28,7 @@ __all__ = [
     "PayloadTooLarge",
     "RateLimited",
     "ShuttingDown",
+    "StartupError",
     "SubscriberTooSlow",
     "TokenExpired",
     "Unauthenticated",
@@ -126,6 +128,10 @@ class SubscriberTooSlow(WidgetwireError):
 
 class ConfigurationError(Exception):
     """A setting or the surroundings keep the service from starting."""
+
+
+class StartupError(Exception):
+    """The application did not start; the log says why."""
 
 
 def shown(value: object, most: int = 60) -> str:
