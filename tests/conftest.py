@@ -124,6 +124,21 @@ def serve(database_url: str) -> Iterator[Callable[..., Served]]:
         served.close()
 
 
+@pytest.fixture(scope="module")
+def shared_service(postgres: EmbeddedPostgres, template_database: str) -> Iterator[Served]:
+    """A `widgetwire serve` for all tests of a module that leave it as it was.
+
+    It has a database of its own. Each test uses a channel of its own.
+    """
+    for url in cloned(postgres, template_database):
+        served = Served(url, {}, ())
+        try:
+            served.wait_until_ready()
+            yield served
+        finally:
+            served.close()
+
+
 @pytest.fixture(scope="session")
 def chromium_path() -> Path:
     """The browser."""
