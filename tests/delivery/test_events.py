@@ -65,7 +65,9 @@ def test_a_change_of_presence_names_its_channel() -> None:
     assert decode_event(encode_event(event)) == event
 
 
-@pytest.mark.parametrize("text", ["", "x", "{}", "[]", '["z","a","b"]', '["p","a"]', '["s",1,2,3,4]'])
+@pytest.mark.parametrize(
+    "text", ["", "x", "{}", "[]", '["z","a","b"]', '["p","a"]', '["s",1,2,3,4]']
+)
 def test_what_is_no_event_is_refused(text: str) -> None:
     """Another version of the service, or another program, may write to the same topic."""
     with pytest.raises(msgspec.MsgspecError):

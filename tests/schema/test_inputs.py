@@ -66,5 +66,5 @@ def test_a_combination_that_is_null_is_told_by_the_query_language() -> None:
 
 
 def test_the_words_are_those_of_the_query_language() -> None:
-    assert [one.value for one in FilterOperator] == [one.value for one in Operator]
-    assert [one.value for one in SortOrderEnum] == [one.value for one in SortOrder]
+    assert list(FilterOperator.__members__) == list(Operator.__members__)
+    assert list(SortOrderEnum.__members__) == list(SortOrder.__members__)

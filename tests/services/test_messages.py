@@ -172,7 +172,12 @@ async def test_what_is_out_of_bounds_is_refused_and_not_stored(messages: Message
 
 async def test_a_subscriber_begins_where_it_asks_to(messages: MessageService) -> None:
     first, *_ = [await messages.publish(ANYBODY, CHANNEL, number) for number in range(5)]
-    assert await heard(await messages.subscribe(ANYBODY, CHANNEL, after=first.id), 4) == [1, 2, 3, 4]
+    assert await heard(await messages.subscribe(ANYBODY, CHANNEL, after=first.id), 4) == [
+        1,
+        2,
+        3,
+        4,
+    ]
     assert await heard(await messages.subscribe(ANYBODY, CHANNEL, after_sequence=0), 1) == [0]
     assert await heard(await messages.subscribe(ANYBODY, CHANNEL, last=2), 2) == [3, 4]
     both = await messages.subscribe(ANYBODY, CHANNEL, after=first.id, last=3)

@@ -1,4 +1,4 @@
-"""Watching a channel's count: known before it is told, told once in a while, let go of at the end."""
+"""Watching a channel's count: known before it is told, told once in a while."""
 
 import asyncio
 from collections.abc import AsyncIterator

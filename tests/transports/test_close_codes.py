@@ -4,7 +4,7 @@ import pytest
 
 from app.transports.close_codes import CloseCode
 
-# graphql-ws ends for good after these: https://github.com/enisdenjo/graphql-ws, `isFatalInternalCloseCode` and `CloseCode`.
+# graphql-ws ends for good after these: https://github.com/enisdenjo/graphql-ws, `CloseCode`.
 FINAL_TO_CLIENTS = {4400, 4401, 4406, 4409, 4429}
 # RFC 6455, 7.4.1: reserved, "MUST NOT be set as a status code in a Close control frame".
 RESERVED = {1004, 1005, 1006, 1015}
@@ -19,5 +19,5 @@ def test_it_may_be_sent(code: CloseCode) -> None:
 
 def test_final_to_us_is_final_to_graphql_clients() -> None:
     """A client that retries after a bad token would do so for ever."""
-    ours = {code for code in CloseCode if 4000 <= code}
+    ours = {code for code in CloseCode if code >= 4000}
     assert ours - {CloseCode.FORBIDDEN, CloseCode.INITIALISATION_TIMEOUT} == FINAL_TO_CLIENTS
