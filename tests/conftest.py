@@ -19,6 +19,7 @@ from typing import NoReturn
 
 import asyncpg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from app.storage.database import Database
 from app.storage.embedded import EmbeddedPostgres
@@ -39,6 +40,10 @@ def pytest_configure() -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
+    # How long an example takes is the machine's business, and that of who else is on it.
+    patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile("patient", patient)
+    settings.load_profile("patient")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

@@ -5,9 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from app.delivery import outbox
 from app.delivery.outbox import Inbox, Outbox
-from app.errors import Unavailable
 
 pytestmark = pytest.mark.anyio
 
@@ -90,19 +88,6 @@ async def test_whoever_gives_up_does_not_take_the_batch_along(line: Line) -> Non
     await out.close()
 
 
-async def test_beyond_the_bound_it_refuses(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "_WAITING_MAX", 2)
-    out = line.outbox()
-    line.free.clear()
-    waiting = [asyncio.create_task(out.put("topic", "x")) for _ in range(2)]
-    await asyncio.sleep(0)
-    with pytest.raises(Unavailable, match="2 events wait to be sent"):
-        await out.put("topic", "x")
-    line.free.set()
-    await asyncio.gather(*waiting)
-    await out.close()
-
-
 async def test_closing_gives_up_what_waits(line: Line) -> None:
     out = line.outbox()
     line.free.clear()
@@ -141,16 +126,3 @@ async def test_what_no_outbox_wrote_goes_no_further(foreign: str) -> None:
     inbox.put("topic", foreign)
     inbox.put("topic", "a/1/ours")
     assert await taken(inbox, 1) == ["ours"]
-
-
-async def test_what_overflows_is_dropped_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever hears of it reads the table."""
-    monkeypatch.setattr(outbox, "_RECEIVED_MAX", 2)
-    missed: list[int] = []
-    inbox = Inbox(lambda: missed.append(1))
-    for number in range(1, 5):
-        inbox.put("topic", f"one/{number}/{number}")
-    assert missed == [1, 1]
-    assert await taken(inbox, 2) == ["1", "2"]
-    inbox.put("topic", "one/5/5")
-    assert await taken(inbox, 1) == ["5"]

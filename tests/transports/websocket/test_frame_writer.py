@@ -84,7 +84,7 @@ async def test_thousands_of_connections_do_not_hold_the_loop(turn: Turn) -> None
     writers = [Writer(turn) for _ in range(1_100)]
     for writer in writers:
         writer.send(b"x")
-    steps = []
+    steps: list[int] = []
     while not steps or steps[-1] < len(writers):
         await asyncio.sleep(0)
         steps.append(sum(bool(writer.transport.writes) for writer in writers))
