@@ -13,6 +13,7 @@
     └── SubscriberTooSlow     UNAVAILABLE             read faster, then resume
         └── DeliveryFailed    UNAVAILABLE             ... it was not your fault; resume
     ConfigurationError                                the operator must change a setting
+    StartupError                                      the service did not start; the log says why
 
 Reply errors live here. The codes that close a socket are another catalogue:
 `app.transports.close_codes`.
@@ -29,6 +30,7 @@ __all__ = [
     "PayloadTooLarge",
     "RateLimited",
     "ShuttingDown",
+    "StartupError",
     "SubscriberTooSlow",
     "TokenExpired",
     "Unauthenticated",
@@ -138,6 +140,10 @@ class DeliveryFailed(SubscriberTooSlow):
 
 class ConfigurationError(Exception):
     """A setting or the surroundings keep the service from starting."""
+
+
+class StartupError(Exception):
+    """The application did not start; the log says why."""
 
 
 def shown(value: object, most: int = 60) -> str:

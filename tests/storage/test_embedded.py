@@ -31,6 +31,23 @@ with EmbeddedPostgres(Path(sys.argv[1])) as server:
 """
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Path]:
+    """A data directory with a cluster in it that runs nowhere."""
+    with tempfile.TemporaryDirectory() as directory:
+        place = Path(directory) / "data"
+        with EmbeddedPostgres(place):
+            pass
+        yield place
+
+
+@pytest.fixture
+def made(data_dir: Path, cluster: Path) -> None:
+    """Make the cluster in `data_dir`, by a copy: in a fifth of the time of `initdb`."""
+    # With owners and modes: under root the cluster is another user's.
+    subprocess.run(["cp", "-a", cluster, data_dir], check=True)
+
+
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
     """A directory to be made, closed to every other user; whatever runs there is killed after."""
@@ -56,6 +73,7 @@ async def test_it_starts_from_nothing_and_keeps_its_data(data_dir: Path) -> None
         assert await _fetchval(server.url, "SELECT number FROM kept") == 7
 
 
+@pytest.mark.usefixtures("made")
 async def test_the_last_one_that_uses_it_stops_it(data_dir: Path) -> None:
     first, second = EmbeddedPostgres(data_dir), EmbeddedPostgres(data_dir)
     first.start()
@@ -81,6 +99,7 @@ async def test_processes_that_start_at_the_same_moment_share_one_server(data_dir
     assert _servers(data_dir) == []
 
 
+@pytest.mark.usefixtures("made")
 async def test_a_service_that_was_killed_leaves_a_server_that_the_next_one_takes_over(
     data_dir: Path,
 ) -> None:
@@ -95,6 +114,7 @@ async def test_a_service_that_was_killed_leaves_a_server_that_the_next_one_takes
     assert _servers(data_dir) == []
 
 
+@pytest.mark.usefixtures("made")
 async def test_a_server_that_was_killed_is_started_again_with_all_that_was_committed(
     data_dir: Path,
 ) -> None:
@@ -108,6 +128,7 @@ async def test_a_server_that_was_killed_is_started_again_with_all_that_was_commi
             assert await _fetchval(joined.url, "SELECT number FROM kept") == 7
 
 
+@pytest.mark.usefixtures("made")
 async def test_restarting_keeps_the_address_and_what_was_committed(data_dir: Path) -> None:
     with EmbeddedPostgres(data_dir) as server:
         url = server.url
@@ -120,6 +141,7 @@ async def test_restarting_keeps_the_address_and_what_was_committed(data_dir: Pat
         assert await _fetchval(url, "SELECT number FROM kept") == 7
 
 
+@pytest.mark.usefixtures("made")
 async def test_a_stale_pid_file_with_the_number_of_another_process_is_no_server(
     data_dir: Path,
 ) -> None:
@@ -148,6 +170,7 @@ async def test_a_path_too_long_or_too_odd_for_a_socket_is_no_hindrance(data_dir:
     assert _mode(socket_dir) is None
 
 
+@pytest.mark.usefixtures("made")
 async def test_a_log_that_grew_long_is_put_aside(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +181,7 @@ async def test_a_log_that_grew_long_is_put_aside(
     assert (data_dir / "postgres.log.old").exists()
 
 
+@pytest.mark.usefixtures("made")
 async def test_the_server_inherits_no_secret(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,6 +218,7 @@ def test_a_directory_with_other_files_is_refused_and_kept(data_dir: Path) -> Non
     assert (data_dir / "postgres/thesis.txt").read_text() == "years of work"
 
 
+@pytest.mark.usefixtures("made")
 def test_a_server_that_does_not_start_says_why_and_holds_nothing(data_dir: Path) -> None:
     with EmbeddedPostgres(data_dir):
         pass
@@ -214,6 +239,7 @@ def test_a_platform_without_the_wheel_is_told_what_to_set(
         EmbeddedPostgres(data_dir).start()
 
 
+@pytest.mark.usefixtures("made")
 def test_a_start_that_hangs_elsewhere_is_waited_for_and_then_reported(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
