@@ -228,10 +228,14 @@ class WebSocketProtocol(FrameWriter):
 
     def refuse(self, response: bytes) -> None:
         """Answer the handshake with an HTTP response and hang up."""
-        if self._phase is _Phase.CONNECTING and not self._transport.is_closing():
-            self._transport.write(response)
-            self._start_timer(CLOSE_TIMEOUT_SECONDS, self._transport.abort)
-            self._transport.close()
+        if self._phase is not _Phase.CONNECTING or self._transport.is_closing():
+            return
+        self._phase = _Phase.CLOSING
+        self._reader = None
+        self._transport.write(response)
+        self._start_timer(CLOSE_TIMEOUT_SECONDS, self._transport.abort)
+        self._half_close()()
+        self._transport.resume_reading()
 
     # The Outlet, whose `send` is the FrameWriter's.
 
@@ -331,13 +335,7 @@ class WebSocketProtocol(FrameWriter):
     def _fail(self, error: FrameError) -> None:
         self._reader = None
         self._say_goodbye(error.code, error.reason)
-        # Half closed: the peer sees the end at once, and what it still sends is read and
-        # dropped, since closing with unread data would reset the connection and could
-        # take our close frame with it.
-        if self._transport.can_write_eof():
-            self._after_last = self._transport.write_eof
-        else:
-            self._after_last = self._transport.close
+        self._after_last = self._half_close()
         self._hang_up_when_written()
 
     def _say_goodbye(self, code: int, reason: str, *, instead: bool = False) -> None:
@@ -368,6 +366,16 @@ class WebSocketProtocol(FrameWriter):
         # 7.1.1: the server closes the TCP connection first.
         self._after_last = self._transport.close
         self._hang_up_when_written()
+
+    def _half_close(self) -> Callable[[], None]:
+        """Return how to end what we send.
+
+        Half closed: the peer sees the end at once, and what it still sends is read and
+        dropped until the timer ends it, since closing with unread data would reset the
+        connection and could take our last word with it (RFC 9112, 9.6).
+        """
+        transport = self._transport
+        return transport.write_eof if transport.can_write_eof() else transport.close
 
     def _hang_up_when_written(self) -> None:
         if self._after_last is not None and not self._blocked:
