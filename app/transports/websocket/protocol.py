@@ -22,7 +22,7 @@ from uvicorn.server import ServerState
 
 from app.transports.asgi_socket import CLOSE_TIMEOUT_SECONDS, DIRECT
 from app.transports.close_codes import CloseCode
-from app.transports.socket import Session
+from app.transports.socket import MAX_UNACCEPTED_BYTES, Session
 from app.transports.websocket.asgi import AsgiCall
 from app.transports.websocket.frames import PING, Opcode, close_frame
 from app.transports.websocket.handshake import Handshake
@@ -69,9 +69,9 @@ _servers: Final[WeakKeyDictionary[ServerState, _Server]] = WeakKeyDictionary()
 class WebSocketProtocol(FrameWriter):
     """One connection, constructed by `BoundedHttpProtocol` when an upgrade is asked for.
 
-    Of uvicorn's settings, `ws_max_size` bounds a message, `ws_ping_interval` and
-    `ws_ping_timeout` (seconds) find dead peers; `ws_per_message_deflate` and
-    `ws_max_queue` have no meaning here.
+    Of uvicorn's settings, `ws_max_size` bounds a message once the peer is accepted (before:
+    `MAX_UNACCEPTED_BYTES`, if that is less), `ws_ping_interval` and `ws_ping_timeout`
+    (seconds) find dead peers; `ws_per_message_deflate` and `ws_max_queue` have no meaning here.
 
     Args:
         config: of the server.
@@ -110,7 +110,9 @@ class WebSocketProtocol(FrameWriter):
         self._server_state = server_state
         self._phase = _Phase.CONNECTING
         # None once the peer broke the protocol: what it sends is no longer understood.
-        self._reader: FrameReader | None = FrameReader(config.ws_max_size)
+        self._reader: FrameReader | None = FrameReader(
+            min(config.ws_max_size, MAX_UNACCEPTED_BYTES)
+        )
         # One of the two drives an open connection.
         self._session: Session | None = None
         self._call: AsgiCall | None = None
@@ -242,6 +244,11 @@ class WebSocketProtocol(FrameWriter):
     def close(self, code: int, reason: str) -> None:
         """See `Outlet.close`."""
         self._say_goodbye(code, reason)
+
+    def accept_peer(self) -> None:
+        """See `Outlet.accept_peer`."""
+        if self._reader is not None:
+            self._reader.max_message_bytes = self._config.ws_max_size
 
     def pause_reading(self) -> None:
         """See `Outlet.pause_reading`."""

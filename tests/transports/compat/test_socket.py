@@ -12,6 +12,7 @@ from app.domain.channel import Channel
 from app.domain.query import MessageQuery
 from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
 from app.transports.compat.session import CompatLimits
+from app.transports.socket import MAX_UNACCEPTED_BYTES
 from tests.transports.compat.served import SECRET, LegacyServer, serving
 
 pytestmark = pytest.mark.anyio
@@ -391,3 +392,15 @@ async def test_a_shutdown_acknowledges_what_was_begun_then_closes_with_1012(
 async def _stored(server: LegacyServer, limit: int) -> list[Any]:
     search = server.services.messages.search(VIEWER, POLL)
     return [m.data for m in await search.messages(POLL, MessageQuery(limit=limit))]
+
+
+async def test_until_open_is_answered_a_frame_may_have_64_kib(server: LegacyServer) -> None:
+    """200 sockets that had shown nothing could make a process hold 200 MiB."""
+    async with server.client() as client:
+        await client.send(type="open", padding="x" * MAX_UNACCEPTED_BYTES)
+        assert await client.closed() == 1009
+    async with server.client() as client:
+        # Without waiting for the reply: the publish behind is taken when the peer is accepted.
+        await client.send(type="open", padding="x" * (MAX_UNACCEPTED_BYTES - 100))
+        await client.send(type="publish", ref=1, data="small", padding="x" * 500_000)
+        assert (await client.next("ack"))["message"]["data"] == "small"
