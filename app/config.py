@@ -154,7 +154,10 @@ class Settings(BaseSettings):
     max_data_bytes: int = _number(65536, 16, _MIB, "largest data of a message as JSON")
     max_request_bytes: int = _number(_MIB, 1024, 64 * _MIB, "largest HTTP body: 413 above")
     max_frame_bytes: int = _number(
-        _MIB, 1024, 64 * _MIB, "largest WebSocket message from a client: close 1009 above"
+        _MIB,
+        1024,
+        64 * _MIB,
+        "largest WebSocket message from a client that is accepted: close 1009 above",
     )
     max_query_depth: int = _number(20, 2, 100, "deepest selection of a GraphQL operation")
     max_query_tokens: int = _number(2000, 50, 100_000, "most tokens of a GraphQL document")

@@ -259,6 +259,7 @@ class CompatSession:
     def _begin(self) -> None:
         """Carry out what came before `open` was answered, and read on."""
         self._protocol.ready()
+        self._outlet.accept_peer()
         early, self._early = self._early, []
         for frame in early:
             self._submit(frame)

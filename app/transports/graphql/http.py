@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.domain.json_value import encode_json
 from app.domain.viewer import Viewer
-from app.errors import BadUserInput, ErrorCode, ShuttingDown, shown
+from app.errors import BadUserInput, ErrorCode, PayloadTooLarge, ShuttingDown, shown
 from app.transports.auth import bearer_token
 from app.transports.expiry import Expiry
 from app.transports.graphql.context import ContextFactory, ViewerOf
@@ -133,6 +133,7 @@ class GraphQLHttp:
                 if unsupported:
                     return _refusal(415, unsupported)
                 viewer = self._viewer(request)
+                _check_declared(request.headers, self._limits.max_body_bytes)
                 body = await read_body(request.stream(), self._limits.max_body_bytes)
                 parameters = Parameters.of_body(body)
         except RecursionError:
@@ -246,6 +247,20 @@ def _unsupported_content(headers: Headers) -> str | None:
     if encoding.lower() != "identity":
         return f"the Content-Encoding is {shown(encoding)}; send the body uncompressed"
     return None
+
+
+def _check_declared(headers: Headers, max_bytes: int) -> None:
+    """Refuse a body by its declared length, before a byte of it is asked for.
+
+    RFC 9110, 10.1.1: whoever sent `Expect: 100-continue` gets "an immediate response with a
+    final status code, if that status can be determined by examining just the method, target
+    URI, and header section".
+    """
+    declared = headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > max_bytes:
+        raise PayloadTooLarge(
+            f"the body has {int(declared)} bytes; at most {max_bytes} are allowed"
+        )
 
 
 def _one_response(payload: bytes, media_type: MediaType, status: int) -> ASGIApp:

@@ -214,6 +214,8 @@ class GraphQLSession:
     def _acknowledge(self, viewer: Viewer) -> None:
         self._cancel_timer("init")
         self._state = State.ACKNOWLEDGED
+        if self._outlet is not None:
+            self._outlet.accept_peer()
         self._context = self._context_factory(viewer, True)
         self._operations = Operations(
             self._executor, self._context, self, self._limits.operations, self._regulate

@@ -22,7 +22,7 @@ from uvicorn.server import ServerState
 
 from app.transports.asgi_socket import CLOSE_TIMEOUT_SECONDS, DIRECT
 from app.transports.close_codes import CloseCode
-from app.transports.socket import Session
+from app.transports.socket import MAX_UNACCEPTED_BYTES, Session
 from app.transports.websocket.asgi import AsgiCall
 from app.transports.websocket.frames import PING, Opcode, close_frame
 from app.transports.websocket.handshake import Handshake
@@ -69,9 +69,9 @@ _servers: Final[WeakKeyDictionary[ServerState, _Server]] = WeakKeyDictionary()
 class WebSocketProtocol(FrameWriter):
     """One connection, constructed by `BoundedHttpProtocol` when an upgrade is asked for.
 
-    Of uvicorn's settings, `ws_max_size` bounds a message, `ws_ping_interval` and
-    `ws_ping_timeout` (seconds) find dead peers; `ws_per_message_deflate` and
-    `ws_max_queue` have no meaning here.
+    Of uvicorn's settings, `ws_max_size` bounds a message once the peer is accepted (before:
+    `MAX_UNACCEPTED_BYTES`, if that is less), `ws_ping_interval` and `ws_ping_timeout`
+    (seconds) find dead peers; `ws_per_message_deflate` and `ws_max_queue` have no meaning here.
 
     Args:
         config: of the server.
@@ -110,7 +110,9 @@ class WebSocketProtocol(FrameWriter):
         self._server_state = server_state
         self._phase = _Phase.CONNECTING
         # None once the peer broke the protocol: what it sends is no longer understood.
-        self._reader: FrameReader | None = FrameReader(config.ws_max_size)
+        self._reader: FrameReader | None = FrameReader(
+            min(config.ws_max_size, MAX_UNACCEPTED_BYTES)
+        )
         # One of the two drives an open connection.
         self._session: Session | None = None
         self._call: AsgiCall | None = None
@@ -228,16 +230,25 @@ class WebSocketProtocol(FrameWriter):
 
     def refuse(self, response: bytes) -> None:
         """Answer the handshake with an HTTP response and hang up."""
-        if self._phase is _Phase.CONNECTING and not self._transport.is_closing():
-            self._transport.write(response)
-            self._start_timer(CLOSE_TIMEOUT_SECONDS, self._transport.abort)
-            self._transport.close()
+        if self._phase is not _Phase.CONNECTING or self._transport.is_closing():
+            return
+        self._phase = _Phase.CLOSING
+        self._reader = None
+        self._transport.write(response)
+        self._start_timer(CLOSE_TIMEOUT_SECONDS, self._transport.abort)
+        self._half_close()()
+        self._transport.resume_reading()
 
     # The Outlet, whose `send` is the FrameWriter's.
 
     def close(self, code: int, reason: str) -> None:
         """See `Outlet.close`."""
         self._say_goodbye(code, reason)
+
+    def accept_peer(self) -> None:
+        """See `Outlet.accept_peer`."""
+        if self._reader is not None:
+            self._reader.max_message_bytes = self._config.ws_max_size
 
     def pause_reading(self) -> None:
         """See `Outlet.pause_reading`."""
@@ -331,13 +342,7 @@ class WebSocketProtocol(FrameWriter):
     def _fail(self, error: FrameError) -> None:
         self._reader = None
         self._say_goodbye(error.code, error.reason)
-        # Half closed: the peer sees the end at once, and what it still sends is read and
-        # dropped, since closing with unread data would reset the connection and could
-        # take our close frame with it.
-        if self._transport.can_write_eof():
-            self._after_last = self._transport.write_eof
-        else:
-            self._after_last = self._transport.close
+        self._after_last = self._half_close()
         self._hang_up_when_written()
 
     def _say_goodbye(self, code: int, reason: str, *, instead: bool = False) -> None:
@@ -368,6 +373,16 @@ class WebSocketProtocol(FrameWriter):
         # 7.1.1: the server closes the TCP connection first.
         self._after_last = self._transport.close
         self._hang_up_when_written()
+
+    def _half_close(self) -> Callable[[], None]:
+        """Return how to end what we send.
+
+        Half closed: the peer sees the end at once, and what it still sends is read and
+        dropped until the timer ends it, since closing with unread data would reset the
+        connection and could take our last word with it (RFC 9112, 9.6).
+        """
+        transport = self._transport
+        return transport.write_eof if transport.can_write_eof() else transport.close
 
     def _hang_up_when_written(self) -> None:
         if self._after_last is not None and not self._blocked:

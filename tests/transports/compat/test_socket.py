@@ -12,6 +12,7 @@ from app.domain.channel import Channel
 from app.domain.query import MessageQuery
 from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
 from app.transports.compat.session import CompatLimits, CompatSession
+from app.transports.socket import MAX_UNACCEPTED_BYTES
 from tests.transports.compat.served import SECRET, LegacyServer, serving
 
 pytestmark = pytest.mark.anyio
@@ -452,3 +453,15 @@ async def test_a_socket_that_fails_is_closed_to_resume_and_the_others_lose_nothi
         acknowledged = await publisher.publish("data")
         assert (await other.next("message"))["message"] == acknowledged
         assert await unlucky.closed() == 1013
+
+
+async def test_until_open_is_answered_a_frame_may_have_64_kib(server: LegacyServer) -> None:
+    """200 sockets that had shown nothing could make a process hold 200 MiB."""
+    async with server.client() as client:
+        await client.send(type="open", padding="x" * MAX_UNACCEPTED_BYTES)
+        assert await client.closed() == 1009
+    async with server.client() as client:
+        # Without waiting for the reply: the publish behind is taken when the peer is accepted.
+        await client.send(type="open", padding="x" * (MAX_UNACCEPTED_BYTES - 100))
+        await client.send(type="publish", ref=1, data="small", padding="x" * 500_000)
+        assert (await client.next("ack"))["message"]["data"] == "small"

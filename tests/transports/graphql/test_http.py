@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, Response
 
 from app.transports.graphql.http import GraphQLHttp, HttpLimits
 from tests.transports.graphql.sample import Sample, viewer_of
+from tests.transports.raw_http import answer_to, head, served
 
 pytestmark = pytest.mark.anyio
 
@@ -260,3 +261,26 @@ async def test_any_body_gives_an_answer_in_json(content: bytes, accept: str | No
     response = await Service().client.post("/graphql", content=content, headers=headers)
     assert 200 <= response.status_code < 300 or 400 <= response.status_code < 500
     assert isinstance(response.json(), dict)
+
+
+async def test_a_body_declared_too_long_is_refused_before_it_is_asked_for(
+    service: Service,
+) -> None:
+    """Once the client was told to continue, sent its megabytes, and was refused then."""
+    request = head(
+        b"Expect: 100-continue",
+        b"Content-Type: application/json",
+        b"Content-Length: 10001",
+        target=b"/graphql",
+    )
+    async with served(app=service.app) as port:
+        answer = await answer_to(port, request)
+        accepted = await answer_to(
+            port, request.replace(b"10001", b"10000"), b"x" * 10_000 + b"\0", pause_seconds=0.1
+        )
+        token = request.replace(b"Host: a", b"Host: a\r\nAuthorization: Bearer bad")
+        unread = await answer_to(port, token.replace(b"10001", b"10000"))
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"the body has 10001 bytes; at most 10000 are allowed" in answer
+    assert accepted.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 400 ")
+    assert unread.startswith(b"HTTP/1.1 401 ")

@@ -25,6 +25,7 @@ class Recorder:
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
         self.closed: tuple[int, str] | None = None
+        self.accepted = False
         self._reading = True
         self._changed = asyncio.Event()
 
@@ -36,6 +37,9 @@ class Recorder:
     def close(self, code: int, reason: str) -> None:
         self.closed = self.closed or (code, reason)
         self._changed.set()
+
+    def accept_peer(self) -> None:
+        self.accepted = True
 
     def pause_reading(self) -> None:
         self._reading = False

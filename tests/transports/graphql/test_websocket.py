@@ -5,6 +5,7 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import uvicorn
@@ -16,7 +17,10 @@ from websockets.typing import Origin, Subprotocol
 
 from app.transports.graphql.http import GraphQLHttp
 from app.transports.graphql.websocket import GraphQLSocket
+from app.transports.http_protocol import BoundedHttpProtocol
 from app.transports.origins import OriginPolicy
+from app.transports.socket import MAX_UNACCEPTED_BYTES
+from app.transports.websocket import WebSocketProtocol
 from tests.transports.graphql.sample import Sample, viewer_of
 
 pytestmark = pytest.mark.anyio
@@ -24,8 +28,12 @@ pytestmark = pytest.mark.anyio
 TRANSPORT, LEGACY = Subprotocol("graphql-transport-ws"), Subprotocol("graphql-ws")
 
 
+STOCK: dict[str, Any] = {"ws": "websockets-sansio"}
+OURS: dict[str, Any] = {"http": BoundedHttpProtocol, "ws": WebSocketProtocol}
+
+
 @asynccontextmanager
-async def serving() -> AsyncIterator[tuple[Sample, str]]:
+async def serving(classes: dict[str, Any] = STOCK) -> AsyncIterator[tuple[Sample, str]]:
     sample = Sample()
     sockets = GraphQLSocket(
         sample.executor, viewer_of, sample.context, OriginPolicy(["https://video.example"])
@@ -36,9 +44,9 @@ async def serving() -> AsyncIterator[tuple[Sample, str]]:
     server = uvicorn.Server(
         uvicorn.Config(
             Starlette(routes=routes),
-            ws="websockets-sansio",
             lifespan="off",
             log_level="critical",
+            **classes,
         )
     )
     running = asyncio.create_task(server.serve(sockets=[listening]))
@@ -99,3 +107,29 @@ async def test_a_binary_message_closes_with_a_reason() -> None:
             await client.recv()
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 4400
+
+
+def _message(kind: str, size: int, **fields: Any) -> str:
+    """Return a message of exactly `size` bytes."""
+    empty = json.dumps({"type": kind, "payload": {"padding": ""}, **fields})
+    return empty.replace('"padding": ""', '"padding": "' + "x" * (size - len(empty)) + '"')
+
+
+@pytest.mark.parametrize("classes", [STOCK, OURS], ids=["asgi", "direct"])
+async def test_until_it_is_acknowledged_a_socket_may_send_64_kib_at_once(
+    classes: dict[str, Any],
+) -> None:
+    """200 sockets that had shown nothing could make a process hold 200 MiB."""
+    async with serving(classes) as (_, url):
+        async with connect(url, subprotocols=[TRANSPORT]) as client:
+            await client.send(_message("connection_init", MAX_UNACCEPTED_BYTES + 1))
+            with pytest.raises(ConnectionClosed) as closed:
+                await client.recv()
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1009
+        async with connect(url, subprotocols=[TRANSPORT]) as client:
+            await client.send(_message("connection_init", MAX_UNACCEPTED_BYTES))
+            # Not waiting for the answer, as the protocol allows of a ping.
+            await client.send(_message("ping", 1_000_000))
+            assert json.loads(await client.recv())["type"] == "connection_ack"
+            assert json.loads(await client.recv())["type"] == "pong"

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from app.transports.asgi_socket import DIRECT
-from app.transports.socket import Outlet
+from app.transports.socket import MAX_UNACCEPTED_BYTES, Outlet
 from tests.transports.websocket.wire import (
     Echo,
     attaching,
@@ -332,3 +333,36 @@ async def test_a_wrong_upgrade_request_is_refused(wrong: str) -> None:
         assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 426 "))
         writer.close()
         await writer.wait_closed()
+
+
+@pytest.mark.parametrize(
+    "unfinished",
+    [
+        pytest.param([client_frame(0x1, b"x" * 2**20)[:-1]], id="announced"),
+        pytest.param([client_frame(0x1, b"x" * MAX_UNACCEPTED_BYTES)[:-1]], id="just allowed"),
+        pytest.param(
+            [client_frame(0x2, b"x" * 1000, fin=False)]
+            + [client_frame(0x0, b"x" * 1000, fin=False)] * 1047,
+            id="fragments",
+        ),
+    ],
+)
+async def test_sockets_that_have_shown_nothing_hold_little(unfinished: list[bytes]) -> None:
+    """200 of them that push 1 MiB each made the process hold 204 MiB; this is 40 of them."""
+    sockets, session = 40, Echo(accepts=False)
+    async with serving(attaching(session)) as (server, port), AsyncExitStack() as stack:
+        wires = [await stack.enter_async_context(connected(port)) for _ in range(sockets)]
+        for wire in wires:
+            await wire.say(b"".join(unfinished))
+
+        def held() -> list[int]:
+            protocols: list[Any] = list(server.server_state.connections)
+            readers = [protocol._reader for protocol in protocols]
+            return [0 if reader is None else reader.held_bytes for reader in readers]
+
+        if len(unfinished) > 1 or len(unfinished[0]) > 2**20:
+            # Refused from the header alone, before the rest was read.
+            assert [await wire.closed() for wire in wires] == [1009] * sockets
+            assert sum(held()) == 0
+        else:
+            await until(lambda: held() == [MAX_UNACCEPTED_BYTES - 1] * sockets)

@@ -39,7 +39,8 @@ def client_frame(
 class Echo:
     """A session that answers each text with itself and notes what happens to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, accepts: bool = True) -> None:
+        self.accepts = accepts
         self.outlet: Outlet | None = None
         self.events: list[str | bytes] = []
         self.is_open = asyncio.Event()
@@ -49,6 +50,8 @@ class Echo:
 
     def opened(self, outlet: Outlet) -> None:
         self.outlet = outlet
+        if self.accepts:
+            outlet.accept_peer()
         self.is_open.set()
 
     def received(self, text: str | bytes) -> None:
