@@ -15,6 +15,8 @@ _PUBLISH: Final = """
     mutation ($data: JSON!, $id: ID!, $by: ID! = "numbers") {
       poll: publish(projectId: "demo", widgetId: "poll", data: $data, id: $id, clientId: $by) { id }
       quiz: publish(projectId: "demo", widgetId: "quiz", data: $data, id: $id, clientId: $by) { id }
+      b: publish(projectId: "demo", widgetId: "poll", data: "passing", persistent: false) { id }
+      c: publish(projectId: "demo", widgetId: "quiz", data: "passing", persistent: false) { id }
     }
 """
 _COUNTS: Final = """{
@@ -26,7 +28,8 @@ _COUNTS: Final = """{
 class Publisher:
     """Publishes 0, 1, 2, … on demo/poll and demo/quiz until told to stop.
 
-    Each number has a key and is sent again until it is acknowledged: stored exactly once.
+    Each number has a key and is sent again until it is acknowledged: stored exactly once. A
+    message that is not stored, and whose id is no cursor, follows each.
 
     Args:
         url: the server's, which may be away for a while.
