@@ -83,7 +83,7 @@ def open_frame(client_id: str, username: str | None, connections: int, after: st
         client_id: the client's, or the one made up for it.
         username: from the token; None: anonymous.
         connections: the channel's count, this socket included.
-        after: the cursor of where this socket starts; empty: before the first message.
+        after: the cursor of where this socket starts; `@0`: before the first message.
     """
     return _encode(
         {

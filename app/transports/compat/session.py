@@ -54,6 +54,8 @@ logger = logging.getLogger(__name__)
 
 _POSITION: Final = re.compile(r"@(\d{1,18})", re.ASCII)
 """A cursor that is a place in the channel's order: what `open` is answered with."""
+_BEFORE_THE_FIRST: Final = "@0"
+"""What an empty cursor means: a client that never received a message has no other."""
 _EVERY_MESSAGE: Final = "legacy"
 """The key of the one group that all legacy sockets of a channel are in."""
 
@@ -228,7 +230,8 @@ class CompatSession:
                 if frame.client_id is None
                 else checked_client_id("open.client_id", frame.client_id)
             )
-            stream = await self._subscribe(frame.after)
+            asked = _BEFORE_THE_FIRST if frame.after == "" else frame.after
+            stream = await self._subscribe(asked)
             resources.push_async_callback(stream.aclose)
             presence = self._services.presence
             presence.join(self._channel)
@@ -236,7 +239,7 @@ class CompatSession:
             counts = await presence.watch(self._viewer, self._channel)
             resources.push_async_callback(counts.aclose)
             count = await counts.__anext__()
-            after = frame.after or f"@{stream.position}"
+            after = f"@{stream.position}" if asked is None else asked
             self._outlet.send(
                 replies.open_frame(self._client_id, self._viewer.username, count, after)
             )

@@ -313,6 +313,16 @@ async def test_resume_before_any_message_was_heard(server: LegacyServer) -> None
         assert (await client.next("activeConnections"))["data"] == 2
 
 
+async def test_an_empty_cursor_is_before_the_first_message(server: LegacyServer) -> None:
+    """It was refused as unknown, though a client that never received a message has no other."""
+    async with server.client() as publisher, server.client() as client:
+        await publisher.open(persistent=True)
+        await publisher.publish("first")
+        assert (await client.open(after=""))["after"] == "@0"
+        await publisher.publish("second")
+        assert await client.data(2) == ["first", "second"]
+
+
 async def test_a_long_replay_waits_for_its_reader(server: LegacyServer) -> None:
     """What is replayed is more than may wait for a slow reader, who is none yet."""
     messages = server.services.messages
