@@ -10,6 +10,7 @@ the connection itself drives the session, without a task and without a queue.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, Final, cast
@@ -35,6 +36,8 @@ __all__ = ["WebSocketProtocol"]
 
 _EVENTS_PER_TURN: Final = 128
 """Messages and control frames of one connection taken in one turn of the loop."""
+_SECONDS_PER_TURN: Final = 0.01
+"""And for how long: a document that is parsed for the first time takes milliseconds."""
 
 _SHUTDOWN_SECONDS: Final = 4.0
 """How long a session may take to say its last after `shutdown`."""
@@ -268,6 +271,7 @@ class WebSocketProtocol(FrameWriter):
         """Take what the reader has, at most one turn's share."""
         if self._more_to_read:
             return
+        until = time.monotonic() + _SECONDS_PER_TURN
         for _ in range(_EVENTS_PER_TURN):
             if self._paused or self._reader is None or self._phase is _Phase.CONNECTING:
                 return
@@ -288,6 +292,8 @@ class WebSocketProtocol(FrameWriter):
                 self.send_pong(payload)
             elif opcode is not Opcode.PONG:
                 self._message(opcode, payload)
+                if time.monotonic() > until:
+                    break
         self._transport.pause_reading()
         self._read_on()
 

@@ -21,6 +21,7 @@ from tests.transports.websocket.wire import (
     serving,
     until,
 )
+from tests.turns import Turns
 
 pytestmark = pytest.mark.anyio
 
@@ -65,6 +66,23 @@ async def test_more_messages_than_a_turn_takes_are_all_heard() -> None:
         await wire.say(b"".join(client_frame(0x1, text) for text in texts))
         assert [(await wire.frame())[1] for _ in texts] == texts
     assert session.events[:1000] == texts
+
+
+async def test_messages_that_take_long_leave_turns_to_others() -> None:
+    """Sixty documents in one read, each parsed for the first time, held the loop for a second."""
+    session = Echo()
+
+    def work(_outlet: Outlet, _text: bytes) -> None:
+        done_at = time.thread_time() + 0.004
+        while time.thread_time() < done_at:
+            pass
+
+    session.on_text = work
+    async with serving(attaching(session)) as (_, port), connected(port) as wire:
+        with Turns() as turns:
+            await wire.say(client_frame(0x1, b"x") * 100)
+            await until(lambda: len(session.events) == 100)
+    assert turns.longest_seconds < 0.1
 
 
 async def test_a_paused_session_hears_nothing_until_it_resumes_and_is_not_taken_for_dead() -> None:
