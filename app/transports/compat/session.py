@@ -23,6 +23,7 @@ from app.errors import (
     PayloadTooLarge,
     RateLimited,
     ShuttingDown,
+    SubscriberTooSlow,
     TokenExpired,
     WidgetwireError,
 )
@@ -277,6 +278,10 @@ class CompatSession:
         """Send what the channel's group is given: one frame, the same for all its sockets."""
         for frame in payloads:
             self._outlet.send(frame)
+
+    def fell_behind(self, error: SubscriberTooSlow) -> None:
+        """Close: the client resumes after the last message it received."""
+        self._fail(error)
 
     # Calls.
 

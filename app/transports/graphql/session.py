@@ -268,7 +268,7 @@ class GraphQLSession:
         assert self._outlet is not None
         # An id's JSON text has no line break: the place where the payload goes.
         before, after = self._dialect.next(encode_json(operation_id), b"\n").split(b"\n")
-        return _SharedOperation(self._outlet, before, after)
+        return _SharedOperation(self._outlet, before, after, self.too_slow)
 
     async def drained(self) -> None:
         """Wait while the socket is busy."""
@@ -326,12 +326,19 @@ class GraphQLSession:
 class _SharedOperation:
     """One operation among many that get the same responses: only its id is its own."""
 
-    __slots__ = ("_after", "_before", "_send")
+    __slots__ = ("_after", "_before", "_send", "fell_behind")
 
-    def __init__(self, outlet: Outlet, before: bytes, after: bytes) -> None:
+    def __init__(
+        self,
+        outlet: Outlet,
+        before: bytes,
+        after: bytes,
+        fell_behind: Callable[[SubscriberTooSlow], None],
+    ) -> None:
         self._send = outlet.send
         self._before = before
         self._after = after
+        self.fell_behind = fell_behind
 
     def receive(self, payloads: Sequence[bytes]) -> None:
         for payload in payloads:
