@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.config import Settings, broadcast_scheme
 from app.delivery.bus import Bus
 from app.delivery.hub import Hub
+from app.delivery.matching_turns import MatchingTurns
 from app.delivery.postgres_backend import PostgresBackend
 from app.domain.viewer import Viewer
 from app.errors import ConfigurationError, Unavailable
@@ -21,6 +22,7 @@ from app.schema.context import Context, Services
 from app.schema.operations import publish, subscribe
 from app.services.live_queries import LiveQueryService
 from app.services.messages import MessageService
+from app.services.open_filters import FilterLimits, OpenFilters
 from app.services.presence import PresenceService
 from app.storage.database import Database
 from app.storage.history import MessageHistory
@@ -110,6 +112,7 @@ class Process:
             timeout_seconds=settings.publish_timeout_seconds,
         )
         stack.push_async_callback(writer.close)
+        turns = MatchingTurns()
         messages = MessageService(
             hub=hub,
             writer=writer,
@@ -117,9 +120,14 @@ class Process:
             search=MessageSearch(database),
             max_data_bytes=settings.max_data_bytes,
             replay_max_messages=settings.replay_max_messages,
+            turns=turns,
         )
-        live_queries = LiveQueryService(hub, settings.live_query_interval_seconds)
-        return Services(messages, presence, live_queries)
+        live_queries = LiveQueryService(hub, settings.live_query_interval_seconds, turns)
+        limits = FilterLimits(
+            bytes_per_connection=settings.max_filter_bytes_per_connection,
+            bytes_per_process=settings.max_filter_bytes,
+        )
+        return Services(messages, presence, live_queries, OpenFilters(limits))
 
     def _routes(self, services: Services) -> list[BaseRoute]:
         settings = self._settings

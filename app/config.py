@@ -175,6 +175,18 @@ class Settings(BaseSettings):
     max_subscriptions_per_connection: int = _number(
         100, 1, 10_000, "subscriptions on one socket: error RATE_LIMITED above"
     )
+    max_filter_bytes_per_connection: int = _number(
+        2 * _MIB,
+        64 * 1024,
+        1024 * _MIB,
+        "memory of the filters of one socket's subscriptions: error RATE_LIMITED above",
+    )
+    max_filter_bytes: int = _number(
+        64 * _MIB,
+        _MIB,
+        16 * 1024 * _MIB,
+        "memory of the filters of all subscriptions of a process: error UNAVAILABLE above",
+    )
     max_operations_in_flight: int = _number(
         100, 1, 10_000, "unanswered operations per socket; reading pauses until one is answered"
     )

@@ -1,6 +1,7 @@
 """The root fields: arguments in, services called, results out."""
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar, cast
 
 import strawberry
@@ -8,7 +9,7 @@ from strawberry import UNSET
 
 from app.domain.channel import Channel, parse_channel
 from app.domain.message import Message
-from app.domain.query import Filter, parse_filters, parse_query
+from app.domain.query import Filter, MessageQuery, parse_filters, parse_query
 from app.schema.context import Context
 from app.schema.inputs import MessageFilterInput, MessageQueryInput, wire_filters, wire_query
 from app.schema.scalars import JSON
@@ -55,7 +56,8 @@ class Query:
         widget_id: WidgetId,
         query: QueryArgument = _EVERYTHING,
     ) -> MessageResultType:
-        return _found(info, parse_channel(project_id, widget_id), query)
+        channel = parse_channel(project_id, widget_id)
+        return _found(info.context, channel, parse_query(wire_query(query)))
 
     @strawberry.field(description="How many are connected to a channel now.")
     async def connection_count(
@@ -168,15 +170,22 @@ class Subscription:
         context = info.context
         channel = parse_channel(project_id, widget_id)
         parsed = parse_query(wire_query(query))
-        leave = context.connection.enter(channel)
+        ending = _Ending()
         try:
+            ending.calls.append(context.connection.enter(channel))
+            filters, give_back = context.filters.open(parsed.filters, "query.filters")
+            ending.calls.append(give_back)
+            # Equal filters are held once.
+            parsed = replace(parsed, filters=filters.filters)
             changes = await context.services.live_queries.watch(
-                context.viewer, channel, parsed, on_closed=leave
+                context.viewer, channel, filters, on_closed=ending
             )
         except BaseException:
-            leave()
+            ending()
             raise
-        results = _Mapped(changes, lambda _change: _found(info, channel, query, changes.look_again))
+        results = _Mapped(
+            changes, lambda _change: _found(context, channel, parsed, changes.look_again)
+        )
         return cast("AsyncGenerator[MessageResultType, None]", results)
 
     @strawberry.subscription(
@@ -220,19 +229,36 @@ async def subscribe(
         filters: all must hold for a message to be delivered.
     """
     channel = parse_channel(arguments["projectId"], arguments["widgetId"])
-    leave = context.connection.enter(channel)
+    ending = _Ending()
     try:
+        ending.calls.append(context.connection.enter(channel))
+        compiled, give_back = context.filters.open(filters)
+        ending.calls.append(give_back)
         return await context.services.messages.subscribe(
             context.viewer,
             channel,
-            filters,
+            compiled,
             after=arguments.get("after"),
             last=arguments.get("last"),
-            on_closed=leave,
+            on_closed=ending,
         )
     except BaseException:
-        leave()
+        ending()
         raise
+
+
+class _Ending:
+    """What gives back all that a subscription was given, once."""
+
+    __slots__ = ("calls",)
+
+    def __init__(self) -> None:
+        self.calls: list[Callable[[], None]] = []
+
+    def __call__(self) -> None:
+        calls, self.calls = self.calls, []
+        for call in calls:
+            call()
 
 
 def _given(argument: Item | None) -> Item | None:
@@ -241,14 +267,13 @@ def _given(argument: Item | None) -> Item | None:
 
 
 def _found(
-    info: Info,
+    context: Context,
     channel: Channel,
-    query: MessageQueryInput,
+    query: MessageQuery,
     on_unavailable: Callable[[], None] = lambda: None,
 ) -> MessageResultType:
-    search = info.context.services.messages.search(info.context.viewer, channel)
-    scope = SearchScope(search, channel, parse_query(wire_query(query)), on_unavailable)
-    return MessageResultType(scope=scope)
+    search = context.services.messages.search(context.viewer, channel)
+    return MessageResultType(scope=SearchScope(search, channel, query, on_unavailable))
 
 
 def _connection_count(channel: Channel, count: int) -> ConnectionCountType:

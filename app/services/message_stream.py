@@ -13,12 +13,14 @@ from typing import Final
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay
 from tenacity.wait import wait_random_exponential
 
-from app.delivery.fanout import Encode, FanOut, Member
+from app.delivery.fanout import Encode, FanOut
 from app.delivery.feed import History
 from app.delivery.hub import Hub
+from app.delivery.matching_turns import MatchingTurns
+from app.delivery.members import Member
 from app.domain.channel import Channel
 from app.domain.message import Message
-from app.domain.query import Filter, compile_filter
+from app.domain.query import EVERY_MESSAGE, CompiledFilters
 from app.errors import DeliveryFailed, SubscriberTooSlow, Unavailable
 
 __all__ = ["MessageStream"]
@@ -30,6 +32,8 @@ _RECENT_BYTES_MAX: Final = 1024 * 1024
 that, the oldest are forgotten and read from the table."""
 _PENDING_MAX: Final = 10_000
 _PENDING_BYTES_MAX: Final = 4 * 1024 * 1024
+_LOOK_BYTES: Final = 512 * 1024
+"""Of a page, filtered at once: data is decoded for it."""
 _PATIENCE_SECONDS: Final = 30.0
 """How long a replay waits for a database that is away."""
 
@@ -47,8 +51,9 @@ class MessageStream(AsyncIterator[Message]):
         fan_out: FanOut,
         history: History,
         channel: Channel,
-        filters: Sequence[Filter] = (),
+        filters: CompiledFilters = EVERY_MESSAGE,
         on_closed: Callable[[], None] = lambda: None,
+        turns: MatchingTurns | None = None,
     ) -> None:
         """Prepare; nothing is delivered before `start`.
 
@@ -59,13 +64,14 @@ class MessageStream(AsyncIterator[Message]):
             channel: what to listen to.
             filters: all must hold for a message to come.
             on_closed: called once at the end, however it ends.
+            turns: of the process, for filters that may take long.
         """
         self._hub = hub
         self._history = history
         self._channel = channel
         self._fan_out = fan_out
         self._filters = filters
-        self._tests = [compile_filter(one) for one in filters]
+        self._turns = turns or MatchingTurns()
         self._on_closed = on_closed
         self._pending: deque[Message] = deque()
         self._pending_bytes = 0
@@ -132,10 +138,11 @@ class MessageStream(AsyncIterator[Message]):
         leave_group = self._fan_out.join(self._channel, key, self._filters, encode, member)
         self._closed = True
         self._hub.leave(self._channel, self)
+        on_closed = self._on_closed  # not `self`: what it held is the group's now
 
         def leave() -> None:
             leave_group()
-            self._on_closed()
+            on_closed()
 
         return leave
 
@@ -174,7 +181,9 @@ class MessageStream(AsyncIterator[Message]):
             if self._pending:
                 message = self._pending.popleft()
                 self._pending_bytes -= len(message.data_json)
-                return message
+                if self._filters.light or await self._turns.accept(self._filters, message):
+                    return message
+                continue
             if self._failure is not None:
                 failure, self._failure = self._failure, None
                 await self.aclose()
@@ -208,7 +217,8 @@ class MessageStream(AsyncIterator[Message]):
     def _queue(self, message: Message) -> None:
         if self._failure is not None:
             return  # What follows what was let go would leave a hole.
-        if not all(test(message) for test in self._tests):
+        # Filters that may take long are asked when the message is taken.
+        if self._filters.light and not self._filters.accept(message):
             return
         self._pending.append(message)
         self._pending_bytes += len(message.data_json)
@@ -237,7 +247,14 @@ class MessageStream(AsyncIterator[Message]):
             self._failure = error
             return
         last = page[-1].sequence if len(page) == _PAGE else up_to
+        looked_at = 0
         for message in page:
+            looked_at += len(message.data_json)
+            if looked_at > _LOOK_BYTES:
+                looked_at = 0
+                await asyncio.sleep(0)
+                if self._closed:
+                    return
             self._queue(message)
             if self._pending_bytes > _PENDING_BYTES_MAX // 2:
                 # Large ones: the rest is read once these are taken.

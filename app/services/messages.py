@@ -1,7 +1,7 @@
 """Publishing, searching and subscribing: the rights and checks, then the work."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 from uuid import NAMESPACE_OID, uuid5
@@ -10,10 +10,11 @@ from uuid_utils import uuid4, uuid7
 
 from app.delivery.fanout import FanOut
 from app.delivery.hub import Hub
+from app.delivery.matching_turns import MatchingTurns
 from app.domain.channel import Channel, checked_client_id
 from app.domain.json_value import checked_data
 from app.domain.message import Draft, Message
-from app.domain.query import Filter
+from app.domain.query import EVERY_MESSAGE, CompiledFilters
 from app.domain.viewer import Permission, Viewer
 from app.errors import BadUserInput, Unavailable, UnknownCursor, shown
 from app.services.message_stream import MessageStream
@@ -36,6 +37,7 @@ class MessageService:
         search: MessageSearch,
         max_data_bytes: int = 65_536,
         replay_max_messages: int = 1_000,
+        turns: MatchingTurns | None = None,
     ) -> None:
         """Take the parts.
 
@@ -46,9 +48,11 @@ class MessageService:
             search: reads by query.
             max_data_bytes: bound of a message's data as compact JSON.
             replay_max_messages: the most that `last` may ask for.
+            turns: of the process, for filters that may take long; None: its own.
         """
         self._hub = hub
-        self._fan_out = FanOut(hub)
+        self._turns = turns or MatchingTurns()
+        self._fan_out = FanOut(hub, self._turns)
         self._writer = writer
         self._history = history
         self._search = search
@@ -123,7 +127,7 @@ class MessageService:
         self,
         viewer: Viewer,
         channel: Channel,
-        filters: Sequence[Filter] = (),
+        filters: CompiledFilters = EVERY_MESSAGE,
         *,
         after: str | None = None,
         after_sequence: int | None = None,
@@ -151,7 +155,9 @@ class MessageService:
         viewer.require(Permission.SUBSCRIBE, channel)
         if last is not None and not 0 <= last <= self._replay_max:
             raise BadUserInput(f"last is {last}; allowed are 0 to {self._replay_max}")
-        stream = MessageStream(self._hub, self._fan_out, self._history, channel, filters, on_closed)
+        stream = MessageStream(
+            self._hub, self._fan_out, self._history, channel, filters, on_closed, self._turns
+        )
         try:
             joined_at = await stream.start()
             start = after_sequence if after is None else await self._sequence_of(channel, after)

@@ -13,7 +13,8 @@ from app.delivery.feed import Feed
 from app.delivery.hub import Hub
 from app.domain.channel import Channel
 from app.domain.message import Message
-from app.errors import Unavailable
+from app.domain.query import EVERY_MESSAGE
+from app.errors import SubscriberTooSlow, Unavailable
 from app.services.message_stream import MessageStream
 from tests.delivery.recorded import (
     CHANNEL,
@@ -232,7 +233,7 @@ async def test_a_group_that_cannot_join_its_feed_is_not_found_by_the_next_one() 
     async with hubs(table) as (hub,):
         fan_out = FanOut(hub)
         with pytest.raises(Unavailable):
-            fan_out.join(CHANNEL, "all", (), encoded, Payloads())
+            fan_out.join(CHANNEL, "all", EVERY_MESSAGE, encoded, Payloads())
         heard = await subscribed(hub, fan_out, table)
         commit(table, hub, 1)
         assert heard == [b"1"]
@@ -247,8 +248,8 @@ class Payloads:
     def receive(self, payloads: Sequence[bytes]) -> None:
         self.taken.extend(payloads)
 
-    def dropped(self) -> None:
-        raise AssertionError("nothing broke")
+    def fail(self, error: SubscriberTooSlow) -> None:
+        raise AssertionError("nothing broke") from error
 
 
 def encoded(message: Message) -> bytes:

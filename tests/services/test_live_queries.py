@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from broadcaster import Broadcast
 
 from app.delivery.bus import Bus
 from app.delivery.hub import Hub
-from app.domain.query import parse_query
+from app.domain.query import EVERY_MESSAGE, CompiledFilters, parse_filters
 from app.domain.viewer import DEFAULT_PERMISSIONS, Permission, Viewer
 from app.errors import DeliveryFailed, Forbidden
 from app.services.live_queries import LiveQueryService
@@ -17,7 +19,7 @@ from tests.delivery.recorded import CHANNEL, Table, stored, transient
 pytestmark = pytest.mark.anyio
 
 VIEWER = Viewer(None, DEFAULT_PERMISSIONS)
-EVERYTHING = parse_query({})
+EVERYTHING = EVERY_MESSAGE
 
 
 @pytest.fixture
@@ -64,8 +66,11 @@ async def test_a_burst_is_told_of_within_the_interval_and_at_its_end(hub: Hub) -
     await changes.aclose()
 
 
-async def test_what_its_filters_refuse_changes_nothing(hub: Hub) -> None:
-    wanted = parse_query({"filters": [{"field": "id", "operator": "EQ", "value": "id 2"}]})
+@pytest.mark.parametrize("operator", ["EQ", "CONTAINS"])
+async def test_what_its_filters_refuse_changes_nothing(hub: Hub, operator: str) -> None:
+    wanted = CompiledFilters(
+        parse_filters([{"field": "id", "operator": operator, "value": "id 2"}])
+    )
     changes = await LiveQueryService(hub, 0.01).watch(VIEWER, CHANNEL, wanted)
     await anext(changes)
     waiting = asyncio.ensure_future(anext(changes))
@@ -103,7 +108,7 @@ async def test_one_that_cannot_look_at_a_message_ends_with_an_error(hub: Hub) ->
     def fails(_message: object) -> bool:
         raise ZeroDivisionError
 
-    changes._tests = [fails]
+    changes._filters = cast("CompiledFilters", SimpleNamespace(light=True, accept=fails))
     hub.publish_stored([stored(1)])
     with pytest.raises(DeliveryFailed):
         await waiting

@@ -9,6 +9,7 @@ from app.delivery.fanout import FanOut
 from app.delivery.feed import Feed, Subscriber
 from app.delivery.hub import Hub
 from app.domain.channel import Channel
+from app.domain.query import CompiledFilters, parse_filters
 from app.errors import DeliveryFailed, SubscriberTooSlow, Unavailable
 from app.services import message_stream
 from app.services.message_stream import MessageStream
@@ -197,7 +198,11 @@ async def test_closing_ends_a_wait_and_tells_once() -> None:
     hub = OneFeed(0)
     told = []
     stream = MessageStream(
-        cast("Hub", hub), FanOut(cast("Hub", hub)), hub.table, CHANNEL, (), lambda: told.append(1)
+        cast("Hub", hub),
+        FanOut(cast("Hub", hub)),
+        hub.table,
+        CHANNEL,
+        on_closed=lambda: told.append(1),
     )
     await stream.start()
     stream.replay_after(None)
@@ -209,3 +214,20 @@ async def test_closing_ends_a_wait_and_tells_once() -> None:
         await waiting
     assert told == [1]
     assert not hub.feed.subscribers
+
+
+async def test_filters_that_take_long_choose_the_same_messages() -> None:
+    """They are asked when a message is taken: a replay and what follows it are one."""
+    hub = OneFeed(600)
+    wire = {"field": "id", "operator": "CONTAINS", "value": "5"}
+    filters = CompiledFilters(parse_filters([wire]))
+    assert not filters.light
+    core = cast("Hub", hub)
+    stream = MessageStream(core, FanOut(core), hub.table, CHANNEL, filters)
+    await stream.start()
+    stream.replay_after(0)
+    hub.publish(100)
+    expected = [n for n in range(1, 701) if filters.accept(stored(n))]
+    assert 100 < len(expected) < 700
+    assert await taken(stream, len(expected)) == expected
+    await stream.aclose()

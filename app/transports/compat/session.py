@@ -18,10 +18,10 @@ from app.domain.channel import Channel, checked_client_id
 from app.domain.query import MessageQuery, parse_query
 from app.domain.viewer import Viewer
 from app.errors import (
-    DeliveryFailed,
     PayloadTooLarge,
     RateLimited,
     ShuttingDown,
+    SubscriberTooSlow,
     TokenExpired,
     WidgetwireError,
 )
@@ -289,9 +289,9 @@ class CompatSession:
         for frame in payloads:
             self._outlet.send(frame)
 
-    def dropped(self) -> None:
-        """Close: a message could not be sent, and the client resumes after the last one."""
-        self._fail(DeliveryFailed())
+    def fail(self, error: SubscriberTooSlow) -> None:
+        """Close: the client resumes after the last message it received."""
+        self._fail(error)
 
     # Calls.
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from graphql import OperationType
 
-from app.delivery.fanout import Member
+from app.delivery.members import Member
 from app.errors import ErrorCode, ShuttingDown, SubscriberTooSlow
 from app.transports.graphql.context import OperationContext
 from app.transports.graphql.documents import Operation
@@ -218,6 +218,8 @@ class Operations:
         pace = Pace(self._replies.drained)
         try:
             payloads = await self._executor.subscribe(operation, variables, self._context)
+            # It may live for days, and needs neither any more.
+            del operation, variables
             self._leave_door(entry)
             while not payloads.shareable:
                 payload = await anext(payloads)

@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from app.delivery.fanout import Member
+from app.delivery.members import Member
 from app.domain.json_value import encode_json
 from app.domain.viewer import Viewer
-from app.errors import DeliveryFailed, SubscriberTooSlow, TokenExpired, Unauthenticated, Unavailable
+from app.errors import SubscriberTooSlow, TokenExpired, Unauthenticated, Unavailable
 from app.transports.auth import bearer_token, connection_init_token
 from app.transports.close_codes import CloseCode
 from app.transports.expiry import Expiry
@@ -267,7 +267,7 @@ class GraphQLSession:
         assert self._outlet is not None
         # An id's JSON text has no line break: the place where the payload goes.
         before, after = self._dialect.next(encode_json(operation_id), b"\n").split(b"\n")
-        return _SharedOperation(self._outlet, before, after)
+        return _SharedOperation(self._outlet, before, after, self.too_slow)
 
     async def drained(self) -> None:
         """Wait while the socket is busy."""
@@ -327,17 +327,21 @@ class GraphQLSession:
 class _SharedOperation:
     """One operation among many that get the same responses: only its id is its own."""
 
-    __slots__ = ("_after", "_before", "_outlet")
+    __slots__ = ("_after", "_before", "_outlet", "fail")
 
-    def __init__(self, outlet: Outlet, before: bytes, after: bytes) -> None:
+    def __init__(
+        self,
+        outlet: Outlet,
+        before: bytes,
+        after: bytes,
+        fail: Callable[[SubscriberTooSlow], None],
+    ) -> None:
         self._outlet = outlet
         self._before = before
         self._after = after
+        self.fail = fail
 
     def receive(self, payloads: Sequence[bytes]) -> None:
         send = self._outlet.send
         for payload in payloads:
             send(self._before + payload + self._after)
-
-    def dropped(self) -> None:
-        self._outlet.close(CloseCode.TRY_AGAIN_LATER, DeliveryFailed().message)

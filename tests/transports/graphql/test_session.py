@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
+from app.errors import DeliveryFailed
 from app.transports.close_codes import CloseCode
 from app.transports.graphql.dialects import Dialect, LegacyDialect, TransportDialect
 from app.transports.graphql.operations import OperationLimits
@@ -142,7 +143,7 @@ async def test_an_operation_that_its_group_dropped_closes_so_that_the_client_res
     dialect: Dialect,
 ) -> None:
     talk = await Conversation(dialect).begun()
-    talk.session.member("s").dropped()
+    talk.session.member("s").fail(DeliveryFailed())
     assert await talk.outlet.close_code() == CloseCode.TRY_AGAIN_LATER
 
 

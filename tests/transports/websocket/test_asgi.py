@@ -25,6 +25,9 @@ class Connection:
         self.said.append(("open", response.split()[1]))
         return max_outbound_bytes > 0
 
+    def accept_peer(self) -> None:
+        self.said.append("accept_peer")
+
     def refuse(self, response: bytes) -> None:
         self.said.append(("refuse", response.split()[1]))
 

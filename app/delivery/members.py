@@ -1,0 +1,83 @@
+"""Members: whoever is given a group's bytes, and the guard around each."""
+
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+
+from app.errors import DeliveryFailed, SubscriberTooSlow
+
+__all__ = ["Member", "Members"]
+
+logger = logging.getLogger(__name__)
+
+
+class Member(Protocol):
+    """A client's end of a subscription."""
+
+    def receive(self, payloads: Sequence[bytes]) -> None:
+        """Take the next ones, in order. Must not block. One that raises is dropped."""
+
+    def fail(self, error: SubscriberTooSlow) -> None:
+        """Take note that messages were left out and nothing more is given.
+
+        Closes what is behind it so that its client comes back and resumes.
+        """
+
+
+class Members:
+    """The members of one group. One that breaks costs the others nothing."""
+
+    __slots__ = ("_joined_at",)
+
+    def __init__(self) -> None:
+        self._joined_at: dict[Member, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._joined_at)
+
+    def add(self, member: Member, joined_at: int = 0) -> None:
+        """Give it what comes from now on.
+
+        Args:
+            member: a new one.
+            joined_at: the number of the last dispatch that is not for it.
+        """
+        self._joined_at[member] = joined_at
+
+    def remove(self, member: Member) -> bool:
+        """Give it nothing more; return whether it was there."""
+        return self._joined_at.pop(member, None) is not None
+
+    def give(self, payloads: Sequence[bytes], dispatch: int | None = None) -> None:
+        """Give the payloads to the members; drop those that break.
+
+        Args:
+            payloads: what they are given.
+            dispatch: its number, where it is late: whoever has joined since then has had
+                it before, or did not ask for it.
+        """
+        broken: dict[Member, Exception] = {}
+        for member in tuple(self._joined_at):  # one that falls behind may leave meanwhile
+            if dispatch is not None and self._joined_at.get(member, dispatch) >= dispatch:
+                continue
+            try:
+                member.receive(payloads)
+            except Exception as error:
+                broken[member] = error
+        if broken:
+            # They may be thousands, with one cause.
+            example = next(iter(broken.values()))
+            logger.error("%d members of a group failed", len(broken), exc_info=example)
+            self._drop(tuple(broken), DeliveryFailed())
+
+    def drop(self, error: SubscriberTooSlow) -> None:
+        """Let all go: they miss something from here on."""
+        self._drop(tuple(self._joined_at), error)
+
+    def _drop(self, members: Sequence[Member], error: SubscriberTooSlow) -> None:
+        there = [member for member in members if self.remove(member)]
+        for member in there:
+            try:
+                member.fail(error)
+            except Exception:
+                logger.exception("a member of a group could not be dropped")
