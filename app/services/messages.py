@@ -1,7 +1,7 @@
 """Publishing, searching and subscribing: the rights and checks, then the work."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Final
 from uuid import NAMESPACE_OID, uuid5
 
@@ -74,9 +74,10 @@ class MessageService:
             client_id: the widget instance, 1 to 128 printable characters; None: made up.
             persistent: False: delivered to whoever is connected, never stored.
             idempotency_key: 1 to 128 printable characters; the same key sent again in
-                this channel with the same client id returns the first message and
-                publishes nothing. Without a client id the made-up one follows from the
-                key, so that a retry finds the first.
+                this channel by the same publisher returns the first message and publishes
+                nothing. The publisher is the token's subject, whatever the client id, else
+                the client id. Without either the made-up client id follows from the key,
+                so that a retry finds the first.
 
         Raises:
             Forbidden, Unauthenticated: the viewer may not.
@@ -98,6 +99,7 @@ class MessageService:
             username=viewer.username,
             data_json=checked_data(data, self._max_data_bytes),
             idempotency_key=idempotency_key,
+            publisher=viewer.publisher,
         )
         if not persistent:
             return self._publish_transient(draft)
@@ -202,19 +204,19 @@ class _RecentTransients:
     _MAX: Final = 10_000
 
     def __init__(self) -> None:
-        self._messages: dict[tuple[Channel, str, str], Message] = {}
+        self._messages: dict[Hashable, Message] = {}
 
     def first(self, draft: Draft) -> Message | None:
-        if draft.idempotency_key is None:
-            return None
-        return self._messages.get((draft.channel, draft.client_id, draft.idempotency_key))
+        key = draft.repeat_key
+        return None if key is None else self._messages.get(key)
 
     def add(self, draft: Draft, message: Message) -> None:
-        if draft.idempotency_key is None:
+        key = draft.repeat_key
+        if key is None:
             return
         if len(self._messages) >= self._MAX:
             del self._messages[next(iter(self._messages))]
-        self._messages[draft.channel, draft.client_id, draft.idempotency_key] = message
+        self._messages[key] = message
 
 
 def _made_up_client_id(viewer: Viewer, idempotency_key: str | None) -> str:
