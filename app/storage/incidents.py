@@ -42,9 +42,9 @@ class Incidents:
         """Take note that the database could not be reached.
 
         Args:
-            kind: the class of the error; there are few, so what is kept is bounded.
+            kind: the class of the error: one outage has several, one after another.
         """
-        self._tell(f"the database is not reachable ({kind})")
+        self._tell("lost", f"the database is not reachable ({kind})")
 
     def refused(self, reason: str) -> None:
         """Take note that the database answers and refuses to work.
@@ -53,14 +53,14 @@ class Incidents:
             reason: one of a few, such as `disk full`.
         """
         self.refusal = reason
-        self._tell(f"the database refuses to work: {reason}")
+        self._tell(reason, f"the database refuses to work: {reason}")
 
-    def _tell(self, text: str) -> None:
+    def _tell(self, cause: str, text: str) -> None:
         now = time.monotonic()
-        told = self._told.get(text)
+        told = self._told.get(cause)
         if told is not None and now < told.at + self._every:
             told.untold += 1
             return
         again = f" ({told.untold} more times since the last line)" if told and told.untold else ""
         logger.warning("%s%s", text, again)
-        self._told[text] = _Told(now)
+        self._told[cause] = _Told(now)
