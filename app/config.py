@@ -112,10 +112,20 @@ class Settings(BaseSettings):
         None, repr=False, description="postgresql://… of PostgreSQL 15 or newer; unset: embedded"
     )
     database_pool_size: int = _number(
-        8, 2, 200, "database connections per process; one more listens for notifications"
+        4,
+        2,
+        200,
+        "database connections per process for joining, replaying and counting; publishing, "
+        "presence and the bus have five more, searches have SEARCH_POOL_SIZE",
+    )
+    search_pool_size: int = _number(
+        4, 1, 200, "database connections per process for searches: so many run at once"
+    )
+    search_wait_seconds: float = _number(
+        5, 0.1, 60, "a search that finds no free connection within this: UNAVAILABLE"
     )
     statement_timeout_seconds: float = _number(
-        10, 0.1, 300, "a statement that runs longer is cancelled: UNAVAILABLE"
+        10, 0.1, 300, "a search that runs longer is cancelled: UNAVAILABLE"
     )
     broadcast_url: str = Field(
         "postgres",
@@ -208,6 +218,12 @@ class Settings(BaseSettings):
     publish_batch_max: int = _number(500, 1, 10_000, "messages written by one statement")
     publish_queue_max: int = _number(
         10_000, 1, 1_000_000, "publishes waiting per process: UNAVAILABLE above"
+    )
+    publish_queue_max_bytes: int = _number(
+        64 * _MIB,
+        2 * _MIB,
+        1024 * _MIB,
+        "bytes of publishes waiting per process: UNAVAILABLE above",
     )
     replay_max_messages: int = _number(1000, 1, 100_000, "most messages `last` may ask for")
     live_query_interval_seconds: float = _number(

@@ -101,8 +101,8 @@ class Mutation:
             strawberry.ID | None,
             strawberry.argument(
                 description="Idempotency key, 1 to 128 printable characters: sent again in this "
-                "channel with the same clientId it returns the first message and publishes "
-                "nothing."
+                "channel by the same publisher it returns the first message and publishes "
+                "nothing. The publisher is the token's sub; without one, the clientId."
             ),
         ] = UNSET,
     ) -> MessageType:

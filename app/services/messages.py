@@ -1,7 +1,7 @@
 """Publishing, searching and subscribing: the rights and checks, then the work."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from typing import Final
 from uuid import NAMESPACE_OID, uuid5
@@ -79,9 +79,10 @@ class MessageService:
             client_id: the widget instance, 1 to 128 printable characters; None: made up.
             persistent: False: delivered to whoever is connected, never stored.
             idempotency_key: 1 to 128 printable characters; the same key sent again in
-                this channel with the same client id returns the first message and
-                publishes nothing. Without a client id the made-up one follows from the
-                key, so that a retry finds the first.
+                this channel by the same publisher returns the first message and publishes
+                nothing. The publisher is the token's subject, whatever the client id, else
+                the client id. Without either the made-up client id follows from the key,
+                so that a retry finds the first.
 
         Raises:
             Forbidden, Unauthenticated: the viewer may not.
@@ -103,6 +104,7 @@ class MessageService:
             username=viewer.username,
             data_json=checked_data(data, self._max_data_bytes),
             idempotency_key=idempotency_key,
+            publisher=viewer.publisher,
         )
         if not persistent:
             return self._publish_transient(draft)
@@ -216,20 +218,21 @@ class _RecentTransients:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._messages: dict[tuple[Channel, str, str], tuple[Message, float]] = {}
+        self._messages: dict[Hashable, tuple[Message, float]] = {}
         self._bytes = 0
 
     def first(self, draft: Draft) -> Message | None:
-        if draft.idempotency_key is None:
+        key = draft.repeat_key
+        if key is None:
             return None
         self._forget_old()
-        found = self._messages.get((draft.channel, draft.client_id, draft.idempotency_key))
+        found = self._messages.get(key)
         return None if found is None else found[0]
 
     def add(self, draft: Draft, message: Message) -> None:
-        if draft.idempotency_key is None:
+        key = draft.repeat_key
+        if key is None:
             return
-        key = (draft.channel, draft.client_id, draft.idempotency_key)
         self._forget(key)
         # A copy: the one that is delivered keeps its decoded data, which may be many times larger.
         self._messages[key] = (replace(message), self._clock())
@@ -248,7 +251,7 @@ class _RecentTransients:
                 return
             self._forget(key)
 
-    def _forget(self, key: tuple[Channel, str, str]) -> None:
+    def _forget(self, key: Hashable) -> None:
         if (known := self._messages.pop(key, None)) is not None:
             self._bytes -= self._size(known[0])
 

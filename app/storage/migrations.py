@@ -4,6 +4,8 @@ The revisions are Alembic's, in `migrations/` of a source tree and in `app/_migr
 an installed wheel. They run over asyncpg, as all else does.
 """
 
+import asyncio
+import time
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -14,7 +16,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlmodel import SQLModel
 
@@ -29,12 +31,13 @@ OLDEST_SERVER: Final = 15
 
 _CONNECT_TIMEOUT_SECONDS: Final = 10.0
 _LOCK_TIMEOUT_SECONDS: Final = 60
+_LOCK_POLL_SECONDS: Final = 0.1
 _LOCK_KEY: Final = 0x57494447_45545752
 """`WIDGETWR`: the advisory lock that one migration at a time holds."""
 
 _REFUSALS: Final[dict[str | None, str]] = {
-    asyncpg.LockNotAvailableError.sqlstate: "another migration of this database has been running "
-    f"for {_LOCK_TIMEOUT_SECONDS} s: wait for it, then start again",
+    asyncpg.LockNotAvailableError.sqlstate: "a transaction (a backup, say) has been holding a "
+    "table that must be changed: wait for its end, then start again",
     asyncpg.InsufficientPrivilegeError.sqlstate: "the database's user may not change its schema: "
     "run `widgetwire migrate` as the owner of the database",
     asyncpg.ReadOnlySQLTransactionError.sqlstate: "the database takes no writes now (a standby): "
@@ -59,8 +62,7 @@ async def migrate(url: str) -> None:
     try:
         # The lock has a connection of its own: revisions may end transactions on theirs.
         async with engine.connect() as lock, engine.connect() as connection:
-            await lock.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT_SECONDS}s'"))
-            await lock.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK_KEY})"))
+            await _take(lock)
             await connection.run_sync(_upgrade)
             await connection.commit()
     except DBAPIError as error:
@@ -122,6 +124,21 @@ def tables() -> MetaData:
     """Return the tables that the revisions must add up to."""
     assert _tables.MessageRow.metadata is SQLModel.metadata
     return SQLModel.metadata
+
+
+async def _take(lock: AsyncConnection) -> None:
+    # An index that is built concurrently waits for all who have a snapshot, as an open
+    # transaction and a statement that waits have. So the lock belongs to the session, and is
+    # asked for rather than waited for.
+    await lock.execution_options(isolation_level="AUTOCOMMIT")
+    deadline = time.monotonic() + _LOCK_TIMEOUT_SECONDS
+    while not await lock.scalar(text(f"SELECT pg_try_advisory_lock({_LOCK_KEY})")):
+        if time.monotonic() > deadline:
+            raise ConfigurationError(
+                "another migration of this database has been running for "
+                f"{_LOCK_TIMEOUT_SECONDS} s: wait for it, then start again"
+            )
+        await asyncio.sleep(_LOCK_POLL_SECONDS)
 
 
 def _upgrade(connection: Connection) -> None:
