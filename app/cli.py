@@ -1,24 +1,28 @@
 """The command `widgetwire`.
 
-Exit codes: 0 done, or ended as asked; 1 the service could not start (the log says why);
-2 a setting, an option or the surroundings must be changed first (said in one line each).
+Exit codes: 0 done, or ended as asked; 1 the service could not start, because of a database
+that stayed away for one (the log says why); 2 a setting, an option or the surroundings must be
+changed first (said in one line each).
 """
 
 import asyncio
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from types import FrameType
 from typing import Annotated, Final, NoReturn
 
 import jwt
 import typer
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay
+from tenacity.wait import wait_random_exponential
 
 from app import __version__
 from app.config import PREFIX, Settings, unknown_variables
@@ -27,13 +31,16 @@ from app.errors import ConfigurationError, WidgetwireError
 from app.server import StartupError, raise_file_limit, run_server
 from app.serving import Supervisor, bind
 from app.storage.embedded import EmbeddedPostgres
-from app.storage.migrations import check_schema
+from app.storage.embedded_watch import DatabaseWatch
+from app.storage.migrations import DatabaseUnreachable, check_schema
 from app.storage.migrations import migrate as migrate_schema
 from app.telemetry import configure_logging
 from app.transports.auth import Authenticator, VerificationKey
 from app.worker import server_options
 
 __all__ = ["main"]
+
+_logger = logging.getLogger(__name__)
 
 FACTORY: Final = "app.asgi:create_app"
 
@@ -57,7 +64,8 @@ def main() -> NoReturn:
     except ConfigurationError as error:
         for line in str(error).splitlines():
             sys.stderr.write(f"widgetwire: {line}\n")
-        sys.exit(2)
+        # A database that is down needs no other setting: starting again may well help.
+        sys.exit(1 if isinstance(error, DatabaseUnreachable) else 2)
     except StartupError:
         sys.exit(1)
     sys.exit(0)
@@ -196,46 +204,84 @@ def version() -> None:
 
 
 class _Database:
-    """The database of a command: an external one, or the embedded one held meanwhile."""
+    """The database of a command: an external one, or the embedded one held and watched."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._embedded = (
             EmbeddedPostgres(settings.data_dir) if settings.database_url is None else None
         )
+        self._watch = None if self._embedded is None else DatabaseWatch(self._embedded)
         self.end_by: float | None = None
         """When this process must be gone, as `time.monotonic` tells it; None: no hurry."""
 
     def __enter__(self) -> "_Database":
-        if self._embedded is not None:
+        if self._embedded is not None and self._watch is not None:
             self._embedded.start()
+            self._watch.start()
         return self
 
     def __exit__(self, *_error: object) -> None:
         if self._embedded is None:
             return
         if self.end_by is None:
-            self._embedded.stop()
+            self._let_go()
             return
         # Another SIGTERM must not cut this short. A database that takes longer than there is
         # time for was told to stop, and does so without us.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
-        stopping = threading.Thread(target=self._embedded.stop, daemon=True)
+        stopping = threading.Thread(target=self._let_go, daemon=True)
         stopping.start()
         stopping.join(max(0.5, self.end_by - time.monotonic()))
 
+    def _let_go(self) -> None:
+        if self._embedded is not None and self._watch is not None:
+            # First the watch: it would take the end for a death.
+            self._watch.stop()
+            self._embedded.stop()
+
     def prepare(self, *, migrate: bool) -> Settings:
-        """Return settings that name the database, its schema known to fit."""
+        """Return settings that name the database, its schema known to fit.
+
+        A database that takes no connections yet is waited for.
+
+        Raises:
+            DatabaseUnreachable: it stayed away for `database_wait_seconds`.
+            ConfigurationError: it does not fit.
+        """
         if self._embedded is not None:
             os.environ[f"{PREFIX}DATABASE_URL"] = self._embedded.url
         settings = Settings()
         assert settings.database_url is not None
-        if migrate or self._embedded is not None:
-            asyncio.run(migrate_schema(settings.database_url))
-        else:
-            asyncio.run(check_schema(settings.database_url))
+        step = migrate_schema if migrate or self._embedded is not None else check_schema
+        asyncio.run(_when_reachable(step, settings.database_url, settings.database_wait_seconds))
         return settings
+
+
+async def _when_reachable(
+    step: Callable[[str], Awaitable[None]], url: str, wait_seconds: float
+) -> None:
+    """Carry out `step` on the database as soon as it takes connections."""
+
+    def tell(state: RetryCallState) -> None:
+        # Once a reason: refused at first, then starting, say.
+        assert state.outcome is not None
+        reason = str(state.outcome.exception())
+        if reason != told[-1]:
+            told.append(reason)
+            _logger.warning("%s; waiting for it, %g s at the most", reason, wait_seconds)
+
+    told = [""]
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception_type(DatabaseUnreachable),
+        stop=stop_after_delay(wait_seconds),
+        wait=wait_random_exponential(multiplier=0.1, max=2.0),
+        before_sleep=tell,
+        reraise=True,
+    ):
+        with attempt:
+            await step(url)
 
 
 def _settings() -> Settings:

