@@ -239,7 +239,10 @@ class _Database:
         if self._embedded is not None and self._watch is not None:
             # First the watch: it would take the end for a death.
             self._watch.stop()
-            self._embedded.stop()
+            try:
+                self._embedded.stop()
+            except (ConfigurationError, OSError) as error:
+                _logger.error("the embedded database could not be stopped: %s", error)
 
     def prepare(self, *, migrate: bool) -> Settings:
         """Return settings that name the database, its schema known to fit.

@@ -101,20 +101,18 @@ class EmbeddedPostgres:
                 return Revival.BUSY
             if self._users is None:
                 return Revival.LET_GO
-            if self._cluster.process is not None:
+            if self._cluster.process() is not None:
                 return Revival.RUNNING
             self._cluster.start()
             return Revival.STARTED
 
-    @property
     def process(self) -> psutil.Process | None:
-        """The server's process while it lives; it may not take connections yet, or hang."""
-        return self._cluster.process
+        """Return the server's process while it lives; it may not take connections yet, or hang."""
+        return self._cluster.process()
 
-    @property
     def ended_in_order(self) -> bool:
         """Whether the server, which does not run, ended by itself or was told to end."""
-        return self._cluster.ended_in_order
+        return self._cluster.ended_in_order()
 
     def answers(self, seconds: float) -> bool:
         """Whether the server shows a sign of life within about `seconds`."""

@@ -13,6 +13,7 @@ import shlex
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ import psutil
 
 from app.errors import ConfigurationError
 from app.storage.embedded_account import Account, account_for
-from app.storage.embedded_programs import failure, find_program, run_program
+from app.storage.embedded_programs import failure, run_program
 
 __all__ = ["Cluster", "StopMode"]
 
@@ -68,7 +69,11 @@ _SETTINGS: Final = {
     # Statements and details hold what clients wrote: not for the log.
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
-}
+} | (
+    # Before recovery all files are flushed: with one call, and not one by one, which takes
+    # seconds on a busy disk. The kernel reports its failures since Linux 5.8.
+    {"recovery_init_sync_method": "syncfs"} if sys.platform == "linux" else {}
+)
 """Written to postgresql.conf once, when the cluster is made; an operator may change them."""
 
 
@@ -227,12 +232,10 @@ class Cluster:
         with contextlib.suppress(OSError):
             Path(server[1]).rmdir()
 
-    @property
     def process(self) -> psutil.Process | None:
-        """The process of the server that works on the cluster, taking connections or not."""
+        """Return the process of the server that works on the cluster, taking connections or not."""
         return None if (found := self._found()) is None else found[0]
 
-    @property
     def ended_in_order(self) -> bool:
         """Whether the server that ran last took its leave: `pg_ctl stop`, or a failed start.
 
@@ -291,7 +294,8 @@ class Cluster:
         # port number, Unix-domain socket directory path …"
         try:
             lines = (self._files / "postmaster.pid").read_text(encoding="utf-8").splitlines()
-            process = psutil.Process(int(lines[0]))
+            # Negative: an operator mends it in single-user mode.
+            process = psutil.Process(abs(int(lines[0])))
             # A number in a file proves nothing after a reboot. A server works in its cluster.
             if (
                 process.status() == psutil.STATUS_ZOMBIE
@@ -304,15 +308,15 @@ class Cluster:
 
     def _leftovers(self) -> list[psutil.Process]:
         """Return the processes of a server that are in the cluster still: these, and no others."""
-        program = find_program("postgres").resolve()
         files = self._files.resolve()
         found = []
         for process in psutil.process_iter():
             try:
+                # Which installation it is of does not matter: two may share the directory.
                 if (
-                    process.name() == program.name
+                    process.name() == "postgres"
                     and Path(process.cwd()) == files
-                    and Path(process.exe().removesuffix(" (deleted)")) == program
+                    and Path(process.exe().removesuffix(" (deleted)")).name == "postgres"
                 ):
                     found.append(process)
             except psutil.Error:

