@@ -1,7 +1,8 @@
 """The command `widgetwire`.
 
-Exit codes: 0 done, or ended as asked; 1 the service could not start (the log says why);
-2 a setting, an option or the surroundings must be changed first (said in one line each).
+Exit codes: 0 done, or ended as asked; 1 the service could not start, because of a database
+that stayed away for one (the log says why); 2 a setting, an option or the surroundings must be
+changed first (said in one line each).
 
 Each command imports what it needs itself: `version` starts in a fifth of the time of `serve`.
 """
@@ -10,7 +11,6 @@ import contextlib
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from types import FrameType
@@ -20,7 +20,7 @@ import typer
 
 from app import __version__
 from app.domain.viewer import Permission
-from app.errors import ConfigurationError, StartupError, WidgetwireError
+from app.errors import ConfigurationError, DatabaseUnreachable, StartupError, WidgetwireError
 
 if TYPE_CHECKING:
     from app.config import Settings
@@ -50,7 +50,8 @@ def main() -> NoReturn:
     except ConfigurationError as error:
         for line in str(error).splitlines():
             sys.stderr.write(f"widgetwire: {line}\n")
-        sys.exit(2)
+        # A database that is down needs no other setting: starting again may well help.
+        sys.exit(1 if isinstance(error, DatabaseUnreachable) else 2)
     except StartupError:
         sys.exit(1)
     sys.exit(0)
@@ -70,6 +71,7 @@ def serve(
 
     from app.config import PREFIX
     from app.server import raise_file_limit, run_server
+    from app.service_database import ServiceDatabase
     from app.serving import Supervisor, bind
     from app.telemetry import configure_logging
     from app.worker import server_options
@@ -85,7 +87,7 @@ def serve(
     with _ended_by_sigterm():
         sockets = bind(settings.host, settings.port, settings.workers)
         port = sockets[0][0].getsockname()[1]
-        with _Database(settings) as database:
+        with ServiceDatabase(settings) as database:
             settings = database.prepare(migrate=migrate)
 
             def ready() -> None:
@@ -111,11 +113,12 @@ def serve(
 @_cli.command()
 def migrate() -> None:
     """Bring the database's schema to this version's."""
+    from app.service_database import ServiceDatabase
     from app.telemetry import configure_logging
 
     settings = _settings()
     configure_logging(settings.log_level, settings.log_format)
-    with _Database(settings) as database:
+    with ServiceDatabase(settings) as database:
         database.prepare(migrate=True)
     typer.echo("the schema is up to date")
 
@@ -204,57 +207,6 @@ def schema() -> None:
 def version() -> None:
     """Print the version."""
     typer.echo(__version__)
-
-
-class _Database:
-    """The database of a command: an external one, or the embedded one held meanwhile."""
-
-    def __init__(self, settings: "Settings") -> None:
-        from app.storage.embedded import EmbeddedPostgres
-
-        self._settings = settings
-        self._embedded = (
-            EmbeddedPostgres(settings.data_dir) if settings.database_url is None else None
-        )
-        self.end_by: float | None = None
-        """When this process must be gone, as `time.monotonic` tells it; None: no hurry."""
-
-    def __enter__(self) -> "_Database":
-        if self._embedded is not None:
-            self._embedded.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        if self._embedded is None:
-            return
-        if self.end_by is None:
-            self._embedded.stop()
-            return
-        # Another SIGTERM must not cut this short. A database that takes longer than there is
-        # time for was told to stop, and does so without us.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)
-        stopping = threading.Thread(target=self._embedded.stop, daemon=True)
-        stopping.start()
-        stopping.join(max(0.5, self.end_by - time.monotonic()))
-
-    def prepare(self, *, migrate: bool) -> "Settings":
-        """Return settings that name the database, its schema known to fit."""
-        import asyncio
-
-        from app.config import PREFIX, Settings
-        from app.storage.migrations import check_schema
-        from app.storage.migrations import migrate as migrate_schema
-
-        if self._embedded is not None:
-            os.environ[f"{PREFIX}DATABASE_URL"] = self._embedded.url
-        settings = Settings()
-        assert settings.database_url is not None
-        if migrate or self._embedded is not None:
-            asyncio.run(migrate_schema(settings.database_url))
-        else:
-            asyncio.run(check_schema(settings.database_url))
-        return settings
 
 
 def _settings() -> "Settings":

@@ -111,6 +111,9 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         None, repr=False, description="postgresql://… of PostgreSQL 15 or newer; unset: embedded"
     )
+    database_wait_seconds: float = _number(
+        60, 0, 3600, "at start, a database that takes no connections yet is waited for this long"
+    )
     database_pool_size: int = _number(
         4,
         2,

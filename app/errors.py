@@ -24,6 +24,7 @@ from enum import StrEnum
 __all__ = [
     "BadUserInput",
     "ConfigurationError",
+    "DatabaseUnreachable",
     "DeliveryFailed",
     "ErrorCode",
     "Forbidden",
@@ -140,6 +141,10 @@ class DeliveryFailed(SubscriberTooSlow):
 
 class ConfigurationError(Exception):
     """A setting or the surroundings keep the service from starting."""
+
+
+class DatabaseUnreachable(ConfigurationError):
+    """The database takes no connections now; it may be starting."""
 
 
 class StartupError(Exception):

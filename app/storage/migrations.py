@@ -21,10 +21,17 @@ from sqlalchemy.pool import NullPool
 from sqlmodel import SQLModel
 
 import app
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, DatabaseUnreachable
 from app.storage import tables as _tables  # fills SQLModel.metadata
 
-__all__ = ["check_schema", "current_revision", "engine_of", "migrate", "newest_revision", "tables"]
+__all__ = [
+    "check_schema",
+    "current_revision",
+    "engine_of",
+    "migrate",
+    "newest_revision",
+    "tables",
+]
 
 OLDEST_SERVER: Final = 15
 """The oldest major version of PostgreSQL that is served."""
@@ -45,6 +52,15 @@ _REFUSALS: Final[dict[str | None, str]] = {
 }
 
 
+_NOT_YET: Final = (
+    OSError,  # nobody listens, or the name is not known yet
+    TimeoutError,
+    asyncpg.CannotConnectNowError,  # it is starting
+    asyncpg.PostgresConnectionError,
+    asyncpg.TooManyConnectionsError,
+)
+
+
 async def migrate(url: str) -> None:
     """Bring the schema to the newest revision; nothing happens where it is there already.
 
@@ -54,8 +70,9 @@ async def migrate(url: str) -> None:
         url: postgresql://…, of a user that may create tables.
 
     Raises:
-        ConfigurationError: the database cannot be reached, does not fit, is newer than this
-            version, or another migration takes longer than a minute.
+        DatabaseUnreachable: the database takes no connections now.
+        ConfigurationError: it refuses this user, does not fit, is newer than this version, or
+            another migration takes longer than a minute.
     """
     _refuse_newer(await _inspect(url))
     engine = engine_of(url)
@@ -87,8 +104,10 @@ async def check_schema(url: str) -> None:
     """Return if this version can serve that database.
 
     Raises:
-        ConfigurationError: the server is older than PostgreSQL 15, its encoding is not UTF8,
-            or the schema is older or newer than this version's; says what to do.
+        DatabaseUnreachable: the database takes no connections now.
+        ConfigurationError: it refuses this user, the server is older than PostgreSQL 15, its
+            encoding is not UTF8, or the schema is older or newer than this version's; says
+            what to do.
     """
     revision = await _inspect(url)
     _refuse_newer(revision)
@@ -178,7 +197,8 @@ async def _inspect(url: str) -> str | None:
         asyncpg.InterfaceError,
     ) as error:
         reason = str(error) or "no answer in time"
-        raise ConfigurationError(
+        kind = DatabaseUnreachable if isinstance(error, _NOT_YET) else ConfigurationError
+        raise kind(
             f"the database at {_place(url)} cannot be reached ({reason}): check "
             "WIDGETWIRE_DATABASE_URL and that the server runs"
         ) from error

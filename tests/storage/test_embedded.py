@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -15,7 +16,7 @@ import pytest
 
 from app.errors import ConfigurationError
 from app.storage import embedded, embedded_cluster, embedded_programs
-from app.storage.embedded import EmbeddedPostgres
+from app.storage.embedded import EmbeddedPostgres, Revival
 
 pytestmark = pytest.mark.anyio
 
@@ -126,6 +127,71 @@ async def test_a_server_that_was_killed_is_started_again_with_all_that_was_commi
         process.wait(10)
         with EmbeddedPostgres(data_dir) as joined:
             assert await _fetchval(joined.url, "SELECT number FROM kept") == 7
+
+
+async def test_processes_that_a_killed_server_left_are_ended_and_no_others(
+    data_dir: Path,
+) -> None:
+    """A suspended backend holds the shared memory, and kept the next server out for a minute."""
+    with EmbeddedPostgres(data_dir / "other"), EmbeddedPostgres(data_dir / "one") as server:
+        await _execute(server.url, "CREATE TABLE kept AS SELECT 7 AS number")
+        (postmaster,) = _servers(data_dir / "one")
+        left = postmaster.children()
+        (other,) = _servers(data_dir / "other")
+        others = other.children()
+        for process in (postmaster, *left):
+            process.suspend()
+        postmaster.kill()
+        began = time.monotonic()
+        with EmbeddedPostgres(data_dir / "one") as joined:
+            assert time.monotonic() - began < 10
+            assert await _fetchval(joined.url, "SELECT number FROM kept") == 7
+        assert not any(map(_lives, left))
+        assert all(map(_lives, (other, *others)))
+
+
+async def test_a_stale_lock_of_the_socket_with_the_number_of_another_process_is_no_server(
+    data_dir: Path,
+) -> None:
+    """PostgreSQL takes the zombie of a server for a server; not every first process reaps."""
+    with EmbeddedPostgres(data_dir) as server:
+        (postmaster,) = _servers(data_dir)
+        postmaster.kill()
+        postmaster.wait(10)
+        (lock,) = (data_dir / "run").glob(".s.PGSQL.*.lock")
+        lock.write_text(lock.read_text().replace(str(postmaster.pid), str(os.getpid()), 1))
+        with EmbeddedPostgres(data_dir):
+            assert await _fetchval(server.url, "SELECT 1") == 1
+
+
+async def test_a_hanging_server_is_told_from_one_that_answers(data_dir: Path) -> None:
+    with EmbeddedPostgres(data_dir) as server:
+        process = server.process()
+        assert process is not None
+        assert server.answers(5)
+        process.suspend()
+        assert not server.answers(0.1)
+        assert server.process() == process
+        process.resume()
+        assert server.answers(5)
+    assert server.process() is None
+    assert not server.answers(0.1)
+
+
+def test_of_all_who_revive_a_dead_server_one_does(data_dir: Path) -> None:
+    first, second = EmbeddedPostgres(data_dir), EmbeddedPostgres(data_dir)
+    with first, second:
+        assert first.revive() is Revival.RUNNING
+        (postmaster,) = _servers(data_dir)
+        postmaster.kill()
+        postmaster.wait(10)
+        assert not first.ended_in_order()
+        with second._starting():
+            assert first.revive() is Revival.BUSY
+        assert first.revive() is Revival.STARTED
+        assert second.revive() is Revival.RUNNING
+    assert first.ended_in_order()
+    assert first.revive() is Revival.LET_GO
 
 
 @pytest.mark.usefixtures("made")
@@ -283,6 +349,13 @@ def _servers(data_dir: Path) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return [process for process in found.values() if process.ppid() not in found]
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _mode(path: str) -> int | None:
