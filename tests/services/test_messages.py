@@ -14,7 +14,7 @@ from app.delivery.bus import Bus
 from app.delivery.hub import Hub
 from app.domain.channel import Channel
 from app.domain.message import Message
-from app.domain.query import CompiledFilters, parse_filters, parse_query
+from app.domain.query import parse_query
 from app.domain.viewer import DEFAULT_PERMISSIONS, Permission, Viewer
 from app.errors import BadUserInput, Forbidden, PayloadTooLarge, Unauthenticated, UnknownCursor
 from app.services.message_stream import MessageStream
@@ -89,14 +89,6 @@ async def test_a_subscriber_of_the_channel_hears_it_and_one_of_another_does_not(
     await messages.publish(ANYBODY, OTHER, 2)
     assert await heard(here, 1) == [1]
     assert await heard(there, 1) == [2]
-
-
-async def test_a_filter_chooses_what_a_subscriber_hears(messages: MessageService) -> None:
-    filters = parse_filters([{"field": "data", "operator": "GT", "value": 1}])
-    stream = await messages.subscribe(ANYBODY, CHANNEL, CompiledFilters(filters))
-    for number in (1, 3, 0, 2):
-        await messages.publish(ANYBODY, CHANNEL, number)
-    assert await heard(stream, 2) == [3, 2]
 
 
 async def test_a_message_that_is_not_stored_is_heard_and_not_found(

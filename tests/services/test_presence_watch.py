@@ -36,6 +36,11 @@ class Watched:
         await self.channel.opened()
         return counts
 
+    def hold(self, connections: int) -> None:
+        """Hold so many connections, and say that it changed."""
+        self.own = connections
+        self.channel.tell()
+
     def _unwatched(self) -> None:
         self.left += 1
 
@@ -67,10 +72,9 @@ async def test_changes_close_together_are_told_once(watched: Watched) -> None:
     async with aclosing(await watched.watch()) as counts:
         assert await told(counts) == 3
         for number in range(1, 101):
-            watched.own = number
-            watched.channel.tell()
+            watched.hold(number)
         assert await told(counts) == 103
-        watched.channel.set_others(1, asyncio.get_running_loop().time())
+        watched.hold(98)
         assert await told(counts) == 101
 
 
@@ -79,12 +83,12 @@ async def test_each_watcher_is_told_and_the_last_one_who_goes_lets_the_channel_g
 ) -> None:
     first, second = await watched.watch(), await watched.watch(interval=0.02)
     assert [await told(first), await told(second)] == [3, 3]
-    watched.channel.set_others(4, asyncio.get_running_loop().time())
+    watched.hold(1)
     assert [await told(first), await told(second)] == [4, 4]
     await first.aclose()
     await first.aclose()
     assert watched.left == 0
-    watched.channel.set_others(5, asyncio.get_running_loop().time())
+    watched.hold(2)
     assert await told(second) == 5
     await second.aclose()
     assert watched.left == 1
@@ -96,10 +100,9 @@ async def test_a_change_back_to_what_was_told_is_not_told(watched: Watched) -> N
     async with aclosing(await watched.watch(interval=0.2)) as counts:
         assert await told(counts) == 3
         waiting = asyncio.create_task(told(counts))
-        watched.channel.set_others(9, asyncio.get_running_loop().time())
-        watched.channel.set_others(3, asyncio.get_running_loop().time())
-        watched.own = 0
+        watched.hold(6)
+        watched.hold(0)
         await asyncio.sleep(0.3)
         assert not waiting.done()
-        watched.channel.set_others(4, asyncio.get_running_loop().time())
+        watched.hold(1)
         assert await waiting == 4
