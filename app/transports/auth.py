@@ -147,7 +147,8 @@ class Authenticator:
         # ASCII is no token.
         if len(token) > self._max_token_bytes:
             raise Unauthenticated(
-                f"the token has {len(token)} bytes; allowed are {self._max_token_bytes}"
+                f"the token has {len(token)} bytes; allowed are {self._max_token_bytes}",
+                f"the token has more than {self._max_token_bytes} bytes",
             )
         if not token or not token.isascii():
             raise Unauthenticated("the token is not a JSON Web Token")
@@ -201,7 +202,10 @@ def connection_init_token(payload: object) -> str | None:
         if value is None or name not in {"authtoken", "authorization"}:
             continue
         if not isinstance(value, str):
-            raise Unauthenticated(f"{key} in connection_init is {shown(value)}; allowed is text")
+            raise Unauthenticated(
+                f"{key} in connection_init is {shown(value)}; allowed is text",
+                "the token in connection_init is not text",
+            )
         token = bearer_token(value) if name == "authorization" else value
         if token is not None:
             tokens.add(token)

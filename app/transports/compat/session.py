@@ -24,6 +24,7 @@ from app.errors import (
     RateLimited,
     ShuttingDown,
     TokenExpired,
+    Unauthenticated,
     WidgetwireError,
 )
 from app.services.closable import Closable
@@ -39,6 +40,7 @@ from app.transports.compat.lane import Lane
 from app.transports.compat.operators import query_wire
 from app.transports.compat.protocol import OPEN_TIMEOUT_SECONDS, Close, Protocol, State
 from app.transports.pace import Pace
+from app.transports.refusals import log_refused_token
 from app.transports.socket import Outlet
 
 __all__ = ["CompatLimits", "CompatServices", "CompatSession"]
@@ -207,7 +209,7 @@ class CompatSession:
     async def _serve(self, frame: Open) -> None:
         """Join the channel, answer the `open`, and deliver until the end."""
         async with AsyncExitStack() as resources:
-            self._viewer = self._services.authenticator.viewer(frame.token)
+            self._viewer = self._viewer_of(frame.token)
             self._persistent = frame.persistent
             self._client_id = (
                 str(uuid4())
@@ -232,6 +234,13 @@ class CompatSession:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._tell_counts(counts))
                 resources.callback(await self._deliver(stream))
+
+    def _viewer_of(self, token: str | None) -> Viewer:
+        try:
+            return self._services.authenticator.viewer(token)
+        except Unauthenticated as error:
+            log_refused_token(error)
+            raise
 
     async def _subscribe(self, after: str | None) -> MessageStream:
         position = None if after is None else _POSITION.fullmatch(after)
