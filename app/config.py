@@ -11,13 +11,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from platformdirs import user_data_dir
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.config_words import PREFIX, printable, problem
+from app.domain.origin import ORIGIN_FORMS, OriginList
 from app.errors import ConfigurationError
 
 __all__ = ["PREFIX", "SettingDescription", "Settings", "broadcast_scheme", "unknown_variables"]
@@ -158,7 +159,8 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="origins of pages that may connect besides this host's own: "
-        "https://example.com,https://… or *",
+        "https://example.com, https://*.example.com (its subdomains), null (sandboxed frames), "
+        "separated by commas; or * for all",
     )
     max_token_bytes: int = _number(8192, 256, 65536, "longest token; a longer one is refused")
     graphiql: bool = Field(True, description="serve GraphiQL and the demonstration page")
@@ -242,10 +244,6 @@ class Settings(BaseSettings):
         7, 0.3, 300, "counts of a process not renewed for this long are dropped"
     )
 
-    _ORIGIN: ClassVar = re.compile(
-        r"https?://(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?", re.ASCII
-    )
-
     def __init__(self, **values: Any) -> None:
         try:
             super().__init__(**values)
@@ -316,9 +314,10 @@ class Settings(BaseSettings):
     @classmethod
     def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
         lowered = tuple(origin.lower() for origin in origins)
-        for origin in lowered:
-            if origin != "*" and not cls._ORIGIN.fullmatch(origin):
-                raise ValueError("* or a comma-separated list such as https://example.com")
+        try:
+            OriginList(lowered)
+        except ValueError:
+            raise ValueError(ORIGIN_FORMS) from None
         return lowered
 
     @field_validator("data_dir")

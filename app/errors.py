@@ -75,9 +75,17 @@ class BadUserInput(WidgetwireError):
 
 
 class Unauthenticated(WidgetwireError):
-    """A token is needed, or the one that came is not valid."""
+    """A token is needed, or the one that came is not valid.
+
+    Attributes:
+        reason: the message without anything that the client sent, for the log.
+    """
 
     code = ErrorCode.UNAUTHENTICATED
+
+    def __init__(self, message: str, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = message if reason is None else reason
 
 
 class TokenExpired(Unauthenticated):

@@ -153,7 +153,8 @@ class Authenticator:
         # ASCII is no token.
         if len(token) > self._max_token_bytes:
             raise Unauthenticated(
-                f"the token has {len(token)} bytes; allowed are {self._max_token_bytes}"
+                f"the token has {len(token)} bytes; allowed are {self._max_token_bytes}",
+                f"the token has more than {self._max_token_bytes} bytes",
             )
         if not token or not token.isascii():
             raise Unauthenticated("the token is not a JSON Web Token")
@@ -229,7 +230,8 @@ def connection_init_token(payload: object) -> str | None:
         if not isinstance(value, str):
             # Its type and nothing of it: half a token is still a secret.
             raise Unauthenticated(
-                f"{key} in connection_init is {json_kind(value)}; allowed is a string"
+                f"{key} in connection_init is {json_kind(value)}; allowed is a string",
+                "the token in connection_init is not a string",
             )
         token = bearer_token(value) if name == "authorization" else value
         if token is not None:

@@ -23,6 +23,7 @@ from app.errors import (
     ShuttingDown,
     SubscriberTooSlow,
     TokenExpired,
+    Unauthenticated,
     WidgetwireError,
 )
 from app.services.closable import Closable
@@ -46,6 +47,7 @@ from app.transports.compat.protocol import (
 from app.transports.expiry import Expiry
 from app.transports.masking import masked, told
 from app.transports.pace import Pace
+from app.transports.refusals import log_refused_token
 from app.transports.socket import Outlet
 
 __all__ = ["CompatLimits", "CompatServices", "CompatSession"]
@@ -223,7 +225,7 @@ class CompatSession:
     async def _serve(self, frame: Open) -> None:
         """Join the channel, answer the `open`, and deliver until the end."""
         async with AsyncExitStack() as resources:
-            self._viewer = self._services.authenticator.viewer(frame.token)
+            self._viewer = self._viewer_of(frame.token)
             self._persistent = frame.persistent
             self._client_id = (
                 str(uuid4())
@@ -249,6 +251,13 @@ class CompatSession:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._tell_counts(counts))
                 resources.callback(await self._deliver(stream))
+
+    def _viewer_of(self, token: str | None) -> Viewer:
+        try:
+            return self._services.authenticator.viewer(token)
+        except Unauthenticated as error:
+            log_refused_token(error)
+            raise
 
     async def _subscribe(self, after: str | None) -> MessageStream:
         position = None if after is None else _POSITION.fullmatch(after)

@@ -17,7 +17,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.domain.json_value import encode_json
 from app.domain.viewer import Viewer
-from app.errors import BadUserInput, ErrorCode, PayloadTooLarge, ShuttingDown, shown
+from app.errors import (
+    BadUserInput,
+    ErrorCode,
+    PayloadTooLarge,
+    ShuttingDown,
+    Unauthenticated,
+    shown,
+)
 from app.transports.auth import bearer_token
 from app.transports.expiry import Expiry
 from app.transports.graphql.context import ContextFactory, ViewerOf
@@ -27,6 +34,7 @@ from app.transports.graphql.execution import Executor
 from app.transports.graphql.negotiation import MediaType, Preferences
 from app.transports.graphql.parameters import Parameters, read_body
 from app.transports.graphql.streams import EventStreamFraming, SubscriptionStream, framing_for
+from app.transports.refusals import log_refused_token
 
 __all__ = ["GraphQLHttp", "HttpLimits", "Landing"]
 
@@ -141,7 +149,11 @@ class GraphQLHttp:
         return await self._operate(request.method, preferences, viewer, parameters)
 
     def _viewer(self, request: Request) -> Viewer:
-        return self._viewer_of(bearer_token(request.headers.get("authorization")))
+        try:
+            return self._viewer_of(bearer_token(request.headers.get("authorization")))
+        except Unauthenticated as error:
+            log_refused_token(error)
+            raise
 
     async def _operate(
         self, method: str, preferences: Preferences, viewer: Viewer, parameters: Parameters

@@ -36,6 +36,7 @@ from app.transports.graphql.errors import ResponseError, response_error
 from app.transports.graphql.execution import Executor
 from app.transports.graphql.operations import OperationLimits, Operations
 from app.transports.masking import masked
+from app.transports.refusals import log_refused_token
 from app.transports.socket import Outlet
 
 __all__ = ["GraphQLSession", "SessionLimits", "State"]
@@ -206,6 +207,8 @@ class GraphQLSession:
             self._acknowledge(viewer)
 
     def _refuse(self, error: Unauthenticated | Unavailable, code: CloseCode) -> None:
+        if isinstance(error, Unauthenticated):
+            log_refused_token(error)
         frame = self._dialect.refused(response_error(error))
         if frame is not None:
             self._send(frame)

@@ -21,6 +21,7 @@ from starlette.types import Scope
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.server import ServerState
 
+from app.errors import shown
 from app.transports.asgi_socket import CLOSE_TIMEOUT_SECONDS, DIRECT
 from app.transports.close_codes import CloseCode
 from app.transports.socket import MAX_UNACCEPTED_BYTES, Session
@@ -48,6 +49,7 @@ _ABNORMAL: Final = 1006
 # the close frame had none, and when no close frame came.
 
 _logger: Final = logging.getLogger("uvicorn.error")
+_log: Final = logging.getLogger(__name__)
 
 
 class _Phase(Enum):
@@ -94,6 +96,7 @@ class WebSocketProtocol(FrameWriter):
         "_server_state",
         "_session",
         "_silent_visits",
+        "_story",
         "_timer",
         "_visits",
     )
@@ -122,6 +125,8 @@ class WebSocketProtocol(FrameWriter):
         self._visits: set[Pinged] | None = None
         self._silent_visits = 0
         self._timer: asyncio.TimerHandle | None = None
+        # For the log, if it is wanted: the path without its query, and when it was opened.
+        self._story: tuple[str, float | None] | None = None
         # Reading stops for the session's sake, or until the next turn.
         self._paused = False
         self._more_to_read = False
@@ -145,6 +150,9 @@ class WebSocketProtocol(FrameWriter):
         if handshake.refusal is not None:
             self.refuse(handshake.refusal)
             return
+        if _log.isEnabledFor(logging.DEBUG):
+            path = target.partition(b"?")[0].decode("ascii", "backslashreplace")
+            self._story = (path, None)
         scope = websocket_scope(http, target, handshake.subprotocols, {DIRECT: self})
         self._call = AsgiCall(self, handshake, self._server_state.default_headers)
         task = self._server.loop.create_task(self._run(scope, self._call))
@@ -224,6 +232,9 @@ class WebSocketProtocol(FrameWriter):
         if self._phase is not _Phase.CONNECTING or self._transport.is_closing():
             return False
         self._phase = _Phase.OPEN
+        if self._story is not None:
+            self._story = (self._story[0], self._server.loop.time())
+            _log.debug("socket opened: %s", self._story[0])
         self._transport.write(response)
         self.write_through(self._transport, max_outbound_bytes)
         self._visits = self._server.keepalive.add(self)
@@ -236,7 +247,7 @@ class WebSocketProtocol(FrameWriter):
         if self._phase is not _Phase.CONNECTING or self._transport.is_closing():
             return
         self._phase = _Phase.CLOSING
-        self._reader = None
+        self._reader = self._story = None
         self._transport.write(response)
         self._start_timer(CLOSE_TIMEOUT_SECONDS, self._transport.abort)
         self._half_close()()
@@ -398,6 +409,16 @@ class WebSocketProtocol(FrameWriter):
 
     def _ended(self, code: int, reason: str) -> None:
         """Tell the session or the call, once."""
+        path, opened_at = self._story or ("", None)
+        self._story = None
+        if opened_at is not None:
+            _log.debug(
+                "socket closed: %s, code %d, reason %s, after %.3f s",
+                path,
+                code,
+                shown(reason, 130),
+                self._server.loop.time() - opened_at,
+            )
         session, self._session = self._session, None
         call, self._call = self._call, None
         if session is not None:

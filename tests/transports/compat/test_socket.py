@@ -14,6 +14,7 @@ from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
 from app.transports.compat.session import CompatLimits, CompatSession
 from app.transports.socket import MAX_UNACCEPTED_BYTES
 from tests.transports.compat.served import SECRET, LegacyServer, serving
+from tests.transports.test_refusals import forget_refusals
 
 pytestmark = pytest.mark.anyio
 
@@ -475,3 +476,27 @@ async def test_until_open_is_answered_a_frame_may_have_64_kib(server: LegacyServ
         await client.send(type="open", padding="x" * (MAX_UNACCEPTED_BYTES - 100))
         await client.send(type="publish", ref=1, data="small", padding="x" * 500_000)
         assert (await client.next("ack"))["message"]["data"] == "small"
+
+
+async def test_a_refused_page_and_a_refused_token_leave_a_line_in_the_log(
+    server: LegacyServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget_refusals(monkeypatch)
+    caplog.set_level("INFO", "app.transports.refusals")
+    with pytest.raises(InvalidStatus):
+        async with server.client(origin="https://evil.example"):
+            pass
+    for wrong in (token(exp=time.time() - 60), token(exp=time.time() - 90), "nonsense"):
+        async with server.client() as client:
+            await client.send(type="open", token=wrong)
+            await client.closed()
+    lines = [
+        (record.levelname, record.getMessage().partition(" at the host")[0])
+        for record in caplog.records
+        if record.name == "app.transports.refusals"
+    ]
+    assert lines == [
+        ("WARNING", "refused the origin 'https://evil.example'"),
+        ("INFO", "authentication refused: the token has expired"),
+        ("WARNING", "authentication refused: the token is not a valid JSON Web Token"),
+    ]

@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, Response
 from app.transports.graphql.http import GraphQLHttp, HttpLimits
 from tests.transports.graphql.sample import Sample, viewer_of
 from tests.transports.raw_http import answer_to, head, served
+from tests.transports.test_refusals import forget_refusals
 
 pytestmark = pytest.mark.anyio
 
@@ -284,3 +285,21 @@ async def test_a_body_declared_too_long_is_refused_before_it_is_asked_for(
     assert b"the body has 10001 bytes; at most 10000 are allowed" in answer
     assert accepted.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 400 ")
     assert unread.startswith(b"HTTP/1.1 401 ")
+
+
+async def test_a_refused_token_leaves_a_line_in_the_log(
+    service: Service, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget_refusals(monkeypatch)
+    caplog.set_level("INFO", "app")
+    for token in ("Bearer bad", "Bearer bad", "Bearer expired", "Basic c2VjcmV0"):
+        response = await service.post({"query": "{ hello }"}, {"authorization": token})
+        assert response.status_code == 401
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "authentication refused: the token is not valid"),
+        ("INFO", "authentication refused: the token has expired"),
+        (
+            "WARNING",
+            "authentication refused: the Authorization header is not of the form 'Bearer TOKEN'",
+        ),
+    ]

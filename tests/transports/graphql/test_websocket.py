@@ -22,6 +22,7 @@ from app.transports.origins import OriginPolicy
 from app.transports.socket import MAX_UNACCEPTED_BYTES
 from app.transports.websocket import WebSocketProtocol
 from tests.transports.graphql.sample import Sample, viewer_of
+from tests.transports.test_refusals import forget_refusals
 
 pytestmark = pytest.mark.anyio
 
@@ -98,6 +99,25 @@ async def test_pages_of_foreign_origins_are_refused() -> None:
             url, subprotocols=[TRANSPORT], origin=Origin("https://video.example")
         )
         await client.close()
+
+
+async def test_a_refused_page_and_a_refused_token_leave_a_line_in_the_log(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget_refusals(monkeypatch)
+    async with serving() as (_, url):
+        for _ in range(2):
+            with pytest.raises(InvalidStatus):
+                await connect(url, subprotocols=[TRANSPORT], origin=Origin("https://evil.example"))
+            async with connect(url, subprotocols=[TRANSPORT]) as client:
+                await client.send('{"type":"connection_init","payload":{"authToken":"bad"}}')
+                with pytest.raises(ConnectionClosed):
+                    await client.recv()
+    origin, token = caplog.records
+    assert origin.levelname == token.levelname == "WARNING"
+    assert "'https://evil.example' at the host '127.0.0.1:" in origin.getMessage()
+    assert "WIDGETWIRE_ALLOWED_ORIGINS" in origin.getMessage()
+    assert token.getMessage() == "authentication refused: the token is not valid"
 
 
 async def test_a_binary_message_closes_with_a_reason() -> None:

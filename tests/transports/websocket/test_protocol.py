@@ -1,6 +1,7 @@
 """Our protocol class under uvicorn, over real sockets, byte by byte."""
 
 import asyncio
+import logging
 import time
 from contextlib import AsyncExitStack
 from typing import Any
@@ -13,6 +14,7 @@ from websockets.exceptions import InvalidStatus
 
 from app.transports.asgi_socket import DIRECT
 from app.transports.socket import MAX_UNACCEPTED_BYTES, Outlet
+from tests.transports.raw_http import UPGRADE, answer_to
 from tests.transports.websocket.wire import (
     Echo,
     attaching,
@@ -384,3 +386,35 @@ async def test_sockets_that_have_shown_nothing_hold_little(unfinished: list[byte
             assert sum(held()) == 0
         else:
             await until(lambda: held() == [MAX_UNACCEPTED_BYTES - 1] * sockets)
+
+
+async def test_opening_and_closing_are_lines_of_the_log_for_debugging(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A socket that did not work left no trace at all."""
+    session = Echo()
+    with caplog.at_level(logging.DEBUG, "app.transports.websocket"):
+        async with serving(attaching(session)) as (_, port):
+            async with connected(port, target=b"/?token=secret") as wire:
+                await wire.say(client_frame(0x8, (4001).to_bytes(2, "big") + b"done\nwith it"))
+                await session.ended.wait()
+            async with connected(port) as wire:
+                await wire.say(client_frame(0x3))
+                assert await wire.closed() == 1002
+                # Refused: never opened.
+                assert (await answer_to(port, UPGRADE)).startswith(b"HTTP/1.1 403")
+    lines = [record.getMessage() for record in caplog.records if "socket" in record.getMessage()]
+    assert lines[0] == "socket opened: /"
+    assert lines[1].startswith("socket closed: /, code 4001, reason 'done\\nwith it', after 0.")
+    assert lines[1].endswith(" s")
+    assert lines[3].startswith("socket closed: /, code 1002, reason 'opcode 3 is reserved', after")
+    assert len(lines) == 4
+    assert "secret" not in caplog.text
+
+
+async def test_nothing_is_kept_for_lines_that_nobody_wants() -> None:
+    session = Echo()
+    async with serving(attaching(session)) as (server, port), connected(port):
+        await session.is_open.wait()
+        (protocol,) = server.server_state.connections
+        assert protocol._story is None  # type: ignore[union-attr]

@@ -141,7 +141,9 @@ class Wire:
 
 
 @contextlib.asynccontextmanager
-async def connected(port: int, receive_buffer: int | None = None) -> AsyncIterator[Wire]:
+async def connected(
+    port: int, receive_buffer: int | None = None, target: bytes = b"/"
+) -> AsyncIterator[Wire]:
     """Open a raw connection and do the handshake."""
     client = socket.socket()
     if receive_buffer is not None:
@@ -151,7 +153,7 @@ async def connected(port: int, receive_buffer: int | None = None) -> AsyncIterat
     reader, writer = await asyncio.open_connection(sock=client, limit=1024)
     try:
         writer.write(
-            b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+            b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
             b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
             b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         )
