@@ -278,5 +278,5 @@ async def test_groups_with_the_very_same_filters_ask_them_once() -> None:
 
 async def until(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while not true():
-            await asyncio.sleep(0)  # noqa: ASYNC110  a group's task has no event to wait for
+        while not true():  # noqa: ASYNC110  it has no event
+            await asyncio.sleep(0)

@@ -8,14 +8,13 @@ around them and the same payload can go to many.
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final, TypeAlias, cast
 from weakref import WeakValueDictionary
 
 import strawberry
 from graphql import (
+    DocumentNode,
     ExecutionResult,
-    FieldNode,
     OperationType,
     create_source_event_stream,
     execute_root_selection_set,
@@ -27,7 +26,7 @@ from app.delivery.fanout import Member
 from app.domain.json_value import encode_json
 from app.domain.message import Message
 from app.services.message_stream import MessageStream
-from app.transports.graphql.direct import DirectPublish, DirectSubscription, Resolvers
+from app.transports.graphql.direct import Resolvers, publish_directly, subscribe_directly
 from app.transports.graphql.documents import Documents, Operation
 from app.transports.graphql.errors import (
     RequestRefused,
@@ -35,8 +34,6 @@ from app.transports.graphql.errors import (
     response_errors,
 )
 from app.transports.graphql.limits import DocumentLimits
-from app.transports.graphql.projection import Projection
-from app.transports.graphql.sharing import sharing_key
 from app.transports.graphql.variables import plain_numbers
 
 __all__ = ["Encoding", "Encodings", "Executor", "Payloads", "encode_response"]
@@ -99,11 +96,10 @@ class Executor:
             RequestRefused: the variables do not fit; nothing was executed.
         """
         assert operation.kind is not OperationType.SUBSCRIPTION
-        if self.resolvers is not None:
-            direct = _direct_publish(self.resolvers, operation)
-            arguments = None if direct is None else direct.arguments(variables)
-            if direct is not None and arguments is not None:
-                return await direct.execute(arguments, context)
+        if self.resolvers is not None and operation.direct is not None:
+            arguments = operation.direct.arguments(variables)
+            if arguments is not None:
+                return await publish_directly(self.resolvers, operation.direct, arguments, context)
         executor = self._executor(operation, variables, context)
         result = execute_root_selection_set(executor)
         if not isinstance(result, ExecutionResult):
@@ -125,7 +121,7 @@ class Executor:
         """
         assert operation.kind is OperationType.SUBSCRIPTION
         source, encode = await self._begin(operation, variables, context)
-        key = sharing_key(operation, variables)
+        key = None if operation.sharing is None else operation.sharing.key(variables)
         return Payloads(
             encode if key is None else self.encodings.shared(key, encode),
             source,
@@ -136,11 +132,11 @@ class Executor:
     async def _begin(
         self, operation: Operation, variables: Mapping[str, Any], context: object
     ) -> "tuple[AsyncIterable[Any], Encoding]":
-        if self.resolvers is not None:
-            direct = _direct_subscription(self.resolvers, operation)
-            arguments = None if direct is None else direct.arguments(variables)
-            if direct is not None and arguments is not None:
-                stream = await direct.begin(arguments, context)
+        direct = operation.direct
+        if self.resolvers is not None and direct is not None:
+            arguments = direct.arguments(variables)
+            if arguments is not None:
+                stream = await subscribe_directly(self.resolvers, direct, arguments, context)
                 return stream, Encoding(direct.projection)
         executor = self._executor(operation, variables, context)
         source = create_source_event_stream(executor)
@@ -148,15 +144,27 @@ class Executor:
             source = await source
         if isinstance(source, ExecutionResult):
             raise RequestRefused(response_errors(source.errors or ()))
-        encode = Encoding(_projection(operation) or _engine(executor))
-        return cast("AsyncIterable[Any]", source), encode
+        respond = operation.projection or self._responder(operation, variables, context)
+        return cast("AsyncIterable[Any]", source), Encoding(respond)
+
+    def _responder(
+        self, operation: Operation, variables: Mapping[str, Any], context: object
+    ) -> _Respond:
+        """Return how the engine answers events: without what only began the subscription."""
+        assert operation.responding is not None, "a subscription"
+        needed = operation.responding.needed(variables)
+        return _engine(self._executor(operation, needed, context, operation.responding.document))
 
     def _executor(
-        self, operation: Operation, variables: Mapping[str, Any], context: object
+        self,
+        operation: Operation,
+        variables: Mapping[str, Any],
+        context: object,
+        document: DocumentNode | None = None,
     ) -> "CoreExecutor[Any]":
         executor = self.schema.execution_context_class.build(
             self.schema._schema,
-            operation.document,
+            document or operation.document,
             context_value=context,
             raw_variable_values=plain_numbers(variables, operation.variable_types),
             operation_name=operation.name,
@@ -223,24 +231,6 @@ class Payloads:
         aclose = getattr(self._source, "aclose", None)
         if aclose is not None:
             await aclose()
-
-
-@lru_cache(maxsize=1_000)
-def _direct_publish(resolvers: Resolvers, operation: Operation) -> DirectPublish | None:
-    return DirectPublish.of(resolvers, operation)
-
-
-@lru_cache(maxsize=1_000)
-def _direct_subscription(resolvers: Resolvers, operation: Operation) -> DirectSubscription | None:
-    return DirectSubscription.of(resolvers, operation)
-
-
-@lru_cache(maxsize=1_000)
-def _projection(operation: Operation) -> Projection | None:
-    root = operation.definition.selection_set.selections[0]
-    if operation.root_field == "messages" and isinstance(root, FieldNode) and not root.directives:
-        return Projection.of(root)
-    return None
 
 
 def _engine(executor: "CoreExecutor[Any]") -> _Respond:

@@ -218,6 +218,8 @@ class Operations:
         pace = Pace(self._replies.drained)
         try:
             payloads = await self._executor.subscribe(operation, variables, self._context)
+            # It may live for days, and needs neither any more.
+            del operation, variables
             self._leave_door(entry)
             while not payloads.shareable:
                 payload = await anext(payloads)
