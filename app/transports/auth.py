@@ -42,6 +42,8 @@ _FAR: Final = 1e12
 _CACHED_VIEWERS: Final = 4096
 _MAX_LEVELS: Final = 16
 """Arrays and objects inside one another, in a token."""
+_CACHED_CHARACTERS: Final = 2 * 1024 * 1024
+"""Of all cached tokens; a token and its viewer take up to sixteen times the token's length."""
 _REGISTERED: Final = ("exp", "nbf", "iat", "aud", "iss", "sub", "jti")
 _PERMISSIONS: Final = ", ".join(Permission)
 
@@ -125,6 +127,7 @@ class Authenticator:
         # HTTP clients send one token again and again; verifying costs 20 to 150 µs, a look-up
         # 0.2. Oldest goes first.
         self._verified: dict[str, Viewer] = {}
+        self._verified_characters = 0
 
     def viewer(self, token: str | None) -> Viewer:
         """Return who holds `token`; without one, the anonymous viewer if there may be one.
@@ -140,13 +143,21 @@ class Authenticator:
         known = self._verified.get(token)
         if known is None:
             known = _viewer(self._claims(token), time.time())
-            if len(self._verified) >= _CACHED_VIEWERS:
-                del self._verified[next(iter(self._verified))]
             self._verified[token] = known
+            self._verified_characters += len(token)
+            while (
+                len(self._verified) > _CACHED_VIEWERS
+                or self._verified_characters > _CACHED_CHARACTERS
+            ):
+                self._forget(next(iter(self._verified)))
         elif _expired(known):
-            self._verified.pop(token, None)
+            self._forget(token)
             raise TokenExpired("the token has expired")
         return known
+
+    def _forget(self, token: str) -> None:
+        del self._verified[token]
+        self._verified_characters -= len(token)
 
     def _claims(self, token: str) -> dict[str, Any]:
         # Characters are at least one byte each, so this bounds the bytes as well; what is not

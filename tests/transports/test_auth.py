@@ -210,6 +210,18 @@ def test_the_cache_of_verified_tokens_is_bounded(monkeypatch: pytest.MonkeyPatch
     assert len(authenticator._verified) == 3
 
 
+def test_the_cache_of_verified_tokens_is_bounded_in_characters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Tokens of 8 KiB that name a thousand projects, by the thousand, were 300 MiB."""
+    monkeypatch.setattr("app.transports.auth._CACHED_CHARACTERS", 5_000)
+    authenticator = Authenticator(KEY)
+    for number in range(20):
+        authenticator.viewer(_signed({"sub": str(number), "projects": ["a" * 50] * 10}))
+    assert 1 < len(authenticator._verified) < 10
+    assert authenticator._verified_characters == sum(map(len, authenticator._verified)) <= 5_000
+
+
 def test_the_key_does_not_show() -> None:
     assert SECRET not in repr(KEY)
 
