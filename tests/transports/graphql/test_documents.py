@@ -86,7 +86,7 @@ def test_the_least_recently_used_document_goes_first() -> None:
 
 
 COMMENTED = "{ __typename } # " + "x" * 199_000
-DENSE = "{ node { " + "number " * 490 + "} } #"
+DENSE = "{ node { " + "number " * 70 + "} } #"
 ORDINARY = "query A($n: Int!) { count(number: $n) hello node { number } }  #"
 
 
