@@ -13,6 +13,7 @@ from app.domain.channel import Channel
 from app.domain.message import Message
 
 __all__ = [
+    "Echo",
     "Event",
     "PresenceChanged",
     "Stored",
@@ -63,18 +64,28 @@ class PresenceChanged(msgspec.Struct, frozen=True, array_like=True, tag="p"):
     channel: str
 
 
-Event: TypeAlias = Stored | Transient | PresenceChanged
+class Echo(msgspec.Struct, frozen=True, array_like=True, tag="e"):
+    """What a process sends to itself, round through the broker."""
 
-_decoder: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
+    origin: str
+    number: int
+
+
+Event: TypeAlias = Stored | Transient | PresenceChanged
+"""What is about a channel."""
+
+_Carried: TypeAlias = Event | Echo
+
+_decoder: Final[msgspec.json.Decoder[_Carried]] = msgspec.json.Decoder(_Carried)
 _encoder: Final = msgspec.json.Encoder()
 
 
-def encode_event(event: Event) -> str:
+def encode_event(event: _Carried) -> str:
     """Return the event's text."""
     return _encoder.encode(event).decode()
 
 
-def decode_event(text: str) -> Event:
+def decode_event(text: str) -> _Carried:
     """Return the event of a text.
 
     Raises:

@@ -52,6 +52,7 @@ class Table:
         self.size = size
         self.fails = 0
         """So many reads fail before the next succeeds."""
+        self.error: type[Exception] = Unavailable
         self.reads: list[tuple[int, int]] = []
         self.on_read: Callable[[], None] = lambda: None
 
@@ -72,7 +73,7 @@ class Table:
         await asyncio.sleep(0)
         if self.fails:
             self.fails -= 1
-            raise Unavailable("the database is away")
+            raise self.error("the database is away")
 
 
 class Recorder:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from app.delivery import hub as hub_module
+from app.delivery import supervision
 from app.delivery.bus import Bus
 from app.delivery.fanout import FanOut
 from app.delivery.feed import Feed
@@ -277,6 +278,23 @@ async def test_a_lost_event_is_found_by_the_slow_poll(monkeypatch: pytest.Monkey
         table.head, table.fails = 5, 1
         await recorder.has(5)
         assert recorder.sequences == [1, 2, 3, 4, 5]
+
+
+async def test_a_poll_that_fails_in_an_unknown_way_goes_on_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It ended without a line in the log, and lost events were not found any more."""
+    monkeypatch.setattr(hub_module, "_POLL_SECONDS", 0.02)
+    monkeypatch.setattr(supervision, "AGAIN_SECONDS", 0.02)
+    table = Table()
+    async with hubs(table) as (hub,):
+        recorder = Recorder()
+        await hub.join(CHANNEL, recorder)
+        table.error, table.fails = ZeroDivisionError, 1
+        await until(lambda: not table.fails)
+        table.head = 3
+        await recorder.has(3)
+        assert "the head poll failed" in caplog.text
 
 
 async def test_after_a_cut_the_table_is_read_at_once() -> None:
