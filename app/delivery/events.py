@@ -47,6 +47,8 @@ class Stored(msgspec.Struct, frozen=True, array_like=True, tag="s"):
     last: int
     records: tuple[_Record, ...] = ()
     """All of them in order, or none when they are too large to carry."""
+    created: int = 0
+    """Of the first; 0: an older version has sent this."""
 
 
 class Transient(msgspec.Struct, frozen=True, array_like=True, tag="t"):
@@ -106,7 +108,7 @@ def stored_event(origin: str, messages: list[Message]) -> Stored:
     assert last is not None
     small = sum(len(message.data_json) + 200 for message in messages) <= _MAX_INLINE_BYTES
     records = tuple(map(_record, messages)) if small else ()
-    return Stored(origin, messages[0].channel.key, first, last, records)
+    return Stored(origin, messages[0].channel.key, first, last, records, messages[0].created)
 
 
 def transient_event(origin: str, message: Message) -> Transient:

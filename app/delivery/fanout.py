@@ -165,6 +165,9 @@ class _ChannelGroups:
         for group in tuple(self._groups.values()):
             self._drop(group, tuple(group.members))
 
+    def restarted(self, position: int) -> None:
+        """Groups know no places."""
+
     def _give(self, group: _Group, encoded: Sequence[bytes]) -> None:
         broken: dict[Member, Exception] = {}
         for member in tuple(group.members):  # one that falls behind may leave meanwhile

@@ -215,7 +215,7 @@ class Hub:
         elif messages:
             feed.stored(messages)
         else:
-            feed.reach(event.last)
+            feed.committed(event.first, event.last, event.created)
 
     async def _poll_forever(self) -> None:
         while True:
@@ -224,12 +224,19 @@ class Hub:
                 async with asyncio.timeout(_POLL_SECONDS):
                     await self._poll_now.wait()
             self._poll_now.clear()
-            if not self._feeds:
+            # Before the heads are read: what is dispatched meanwhile may be newer than they are.
+            places = {
+                channel: (feed, place)
+                for channel, feed in self._feeds.items()
+                if (place := feed.place) is not None
+            }
+            if not places:
                 continue
             try:
-                heads = await self._history.heads(list(self._feeds))
+                heads = await self._history.heads(list(places))
             except Unavailable:
                 continue  # the next round asks again
             for channel, head in heads.items():
-                if (feed := self._feeds.get(channel)) is not None:
-                    feed.reach(head)
+                feed, place = places[channel]
+                if self._feeds.get(channel) is feed:
+                    feed.compare(place, head)

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from app.domain.channel import Channel
 from app.domain.json_value import JsonValue, decode_json
 
-__all__ = ["Draft", "Message"]
+__all__ = ["Draft", "Head", "Message"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,15 @@ class Draft:
     username: str | None
     data_json: bytes
     idempotency_key: str | None = None
+
+
+class Head(NamedTuple):
+    """Where a channel's order ends."""
+
+    sequence: int
+    """Of the newest stored message; 0: there is none."""
+    created: int
+    """Its `created`; 0: there is none."""
 
 
 @dataclass(frozen=True)
