@@ -219,8 +219,8 @@ class Process:
         return await self._write_probe.state()
 
     async def _bus_state(self) -> str | None:
-        alive = self._hub is not None and self._hub.alive
-        return None if alive else "events of other processes do not arrive"
+        assert self._hub is not None
+        return await self._hub.trouble()
 
     async def _state(self) -> str | None:
         return "the process is shutting down" if self._draining else None

@@ -211,6 +211,9 @@ class _ChannelGroups:
         for group in tuple(self._groups.values()):
             self._drop(group, DeliveryFailed())
 
+    def restarted(self, position: int) -> None:
+        """Groups know no places."""
+
     def _drop(self, group: _Group, error: SubscriberTooSlow) -> None:
         group.members.drop(error)
         self.forget_if_empty(group)

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from app.delivery.budget import Budget
 from app.delivery.bus import Bus
@@ -18,6 +18,7 @@ from app.delivery.events import (
     transient_event,
 )
 from app.delivery.feed import Feed, History, Subscriber
+from app.delivery.supervision import keep_running
 from app.domain.channel import Channel
 from app.domain.message import Message
 from app.errors import Unavailable
@@ -47,14 +48,15 @@ class Hub:
         self._closing: dict[Channel, asyncio.TimerHandle] = {}
         self._closed_later: set[asyncio.Task[None]] = set()
         self._poll_now = asyncio.Event()
-        self._poller: asyncio.Task[None] | None = None
+        self._poller: asyncio.Task[NoReturn] | None = None
         self.on_presence: Callable[[Channel], None] = lambda _channel: None
         """Told of another process's presence changes."""
 
     async def start(self) -> None:
         """Connect to the bus and begin to compare."""
-        await self._bus.start(self._receive)
-        self._poller = asyncio.create_task(self._poll_forever(), name="head poll")
+        await self._bus.start(self._receive, self.missed)
+        poll = keep_running("head poll", self._poll_forever)
+        self._poller = asyncio.create_task(poll, name="head poll")
 
     async def stop(self) -> None:
         """Close all feeds and disconnect."""
@@ -71,10 +73,9 @@ class Hub:
         self._feeds.clear()
         await self._bus.stop()
 
-    @property
-    def alive(self) -> bool:
-        """Whether events flow, as far as this process can tell."""
-        return self._bus.alive and self._poller is not None and not self._poller.done()
+    async def trouble(self) -> str | None:
+        """Return None while events flow, by observation; else what is wrong."""
+        return await self._bus.trouble()
 
     def missed(self) -> None:
         """Take note that events may have been lost: compare with the table now."""
@@ -214,7 +215,7 @@ class Hub:
         elif messages:
             feed.stored(messages)
         else:
-            feed.reach(event.last)
+            feed.committed(event.first, event.last, event.created)
 
     async def _poll_forever(self) -> None:
         while True:
@@ -223,12 +224,19 @@ class Hub:
                 async with asyncio.timeout(_POLL_SECONDS):
                     await self._poll_now.wait()
             self._poll_now.clear()
-            if not self._feeds:
+            # Before the heads are read: what is dispatched meanwhile may be newer than they are.
+            places = {
+                channel: (feed, place)
+                for channel, feed in self._feeds.items()
+                if (place := feed.place) is not None
+            }
+            if not places:
                 continue
             try:
-                heads = await self._history.heads(list(self._feeds))
+                heads = await self._history.heads(list(places))
             except Unavailable:
                 continue  # the next round asks again
             for channel, head in heads.items():
-                if (feed := self._feeds.get(channel)) is not None:
-                    feed.reach(head)
+                feed, place = places[channel]
+                if self._feeds.get(channel) is feed:
+                    feed.compare(place, head)

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from app.domain.channel import Channel
 from app.domain.json_value import JsonValue, decode_json
 
-__all__ = ["Draft", "Message"]
+__all__ = ["Draft", "Head", "Message"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,15 @@ class Draft:
             return None
         claimed = self.client_id if self.publisher is None else ""
         return self.channel.key, self.publisher, claimed, self.idempotency_key
+
+
+class Head(NamedTuple):
+    """Where a channel's order ends."""
+
+    sequence: int
+    """Of the newest stored message; 0: there is none."""
+    created: int
+    """Its `created`; 0: there is none."""
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,10 @@ class Changes(AsyncIterator[None]):
         self._failure = DeliveryFailed()
         self._notice()
 
+    def restarted(self, position: int) -> None:  # noqa: ARG002
+        """Yield: messages are gone."""
+        self._notice()
+
     def look_again(self) -> None:
         """Yield soon, whatever changes: the result could not be read."""
         self._earliest = asyncio.get_running_loop().time() + _AGAIN_SECONDS

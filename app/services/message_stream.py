@@ -83,6 +83,8 @@ class MessageStream(AsyncIterator[Message]):
         self._seen = 0
         """The newest sequence known to be committed."""
         self._replaying = True
+        self._begun = False
+        self._restarts = 0
         self._wake = asyncio.Event()
         self._failure: Exception | None = None
         self._closed = False
@@ -103,6 +105,7 @@ class MessageStream(AsyncIterator[Message]):
         self._replayed = self._joined_at if sequence is None else sequence
         if self._replayed > self._seen:
             self._hub.reach(self._channel, self._replayed)
+        self._begun = True
         self._catch_up()
 
     @property
@@ -165,6 +168,18 @@ class MessageStream(AsyncIterator[Message]):
     def dropped(self) -> None:
         """End with an error: a message could not be taken."""
         self._let_go(DeliveryFailed())
+
+    def restarted(self, position: int) -> None:
+        """Go on from a place in a new count; what was to be replayed after it is gone."""
+        self._restarts += 1
+        self._joined_at = min(self._joined_at, position)
+        self._seen = position
+        self._replayed = min(self._replayed, position)
+        while self._recent:
+            self._forget_oldest()
+        if self._begun:
+            self._catch_up()
+            self._wake.set()
 
     def __aiter__(self) -> "MessageStream":
         return self
@@ -240,12 +255,14 @@ class MessageStream(AsyncIterator[Message]):
 
     async def _replay_page(self) -> None:
         # `_seen` may grow while reading: what was asked for is what was read.
-        up_to = self._seen
+        up_to, restarts = self._seen, self._restarts
         try:
             page = await self._read(self._replayed, up_to)
         except Unavailable as error:
             self._failure = error
             return
+        if restarts != self._restarts:
+            return  # it may be of a count that is gone
         last = page[-1].sequence if len(page) == _PAGE else up_to
         looked_at = 0
         for message in page:

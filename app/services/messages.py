@@ -165,7 +165,7 @@ class MessageService:
             start = after_sequence if after is None else await self._sequence_of(channel, after)
             if start is not None and start > joined_at:
                 # This process may be a moment behind the one that named the place.
-                head = (await self._history.heads([channel]))[channel]
+                head = (await self._history.heads([channel]))[channel].sequence
                 if start > head:
                     raise UnknownCursor(f"after is the place {start}; the channel ends at {head}")
             if last is not None:

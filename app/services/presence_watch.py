@@ -51,6 +51,9 @@ class WatchedChannel:
     def dropped(self) -> None:
         """Nothing it does with messages can fail."""
 
+    def restarted(self, position: int) -> None:
+        """Nor are their places."""
+
     def watch(self, interval: float, on_unwatched: Callable[[], object]) -> "Counts":
         """Return the counts for one more watcher; await `opened` before they are read.
 

@@ -99,6 +99,14 @@ async def test_closing_ends_a_wait_and_tells_once(hub: Hub) -> None:
     assert told == [1]
 
 
+async def test_a_channel_that_counts_anew_is_a_change(hub: Hub) -> None:
+    changes = await LiveQueryService(hub, 0.01).watch(VIEWER, CHANNEL, EVERYTHING)
+    await anext(changes)
+    changes.restarted(0)
+    await asyncio.wait_for(anext(changes), 5)
+    await changes.aclose()
+
+
 async def test_one_that_cannot_look_at_a_message_ends_with_an_error(hub: Hub) -> None:
     changes = await LiveQueryService(hub, 0.01).watch(VIEWER, CHANNEL, EVERYTHING)
     await anext(changes)

@@ -9,6 +9,7 @@ from app.delivery.fanout import FanOut
 from app.delivery.feed import Feed, Subscriber
 from app.delivery.hub import Hub
 from app.domain.channel import Channel
+from app.domain.message import Head
 from app.domain.query import CompiledFilters, parse_filters
 from app.errors import DeliveryFailed, SubscriberTooSlow, Unavailable
 from app.services import message_stream
@@ -24,7 +25,7 @@ class OneFeed:
     def __init__(self, head: int, size: int = 2) -> None:
         self.table = Table(head, size)
         self.feed = Feed(CHANNEL, self.table)
-        self.feed.open_at(head)
+        self.feed.open_at(Head(head, head))
 
     async def join(self, _channel: Channel, subscriber: Subscriber) -> int:
         self.feed.subscribers[subscriber] = None
@@ -174,6 +175,41 @@ async def test_a_stream_that_cannot_take_a_message_ends_with_an_error(
     with pytest.raises(DeliveryFailed, match="resume after the last message received"):
         await waiting
     assert not hub.feed.subscribers
+
+
+@pytest.mark.parametrize("taken_before", [0, 1, 10])
+async def test_a_stream_follows_its_channel_into_a_new_count(taken_before: int) -> None:
+    """Live or within its replay: the new count's messages were below what it had seen."""
+    hub = OneFeed(1_000)
+    stream = await hub.stream(after=990 if taken_before else None)
+    await taken(stream, taken_before)
+    hub.table.head, hub.table.created_after = 12, 2_000
+    hub.feed.stored([stored(n, created_after=2_000) for n in range(1, 13)])
+    await until(lambda: hub.feed.position == 12)
+    rest = 10 - taken_before if taken_before == 1 else 0
+    # What was queued already comes first.
+    assert await taken(stream, rest) == list(range(1_001 - rest, 1_001))
+    assert await taken(stream, 12) == list(range(1, 13))
+    hub.table.head = 13
+    hub.feed.stored([stored(13, created_after=2_000)])
+    assert await taken(stream, 1) == [13]
+    await stream.aclose()
+
+
+async def test_a_page_that_is_read_while_its_channel_begins_anew_is_not_taken() -> None:
+    hub = OneFeed(1_000)
+
+    def begin_anew() -> None:
+        hub.table.on_read = lambda: None
+        hub.table.head, hub.table.created_after = 2, 2_000
+        hub.feed.stored([stored(n, created_after=2_000) for n in (1, 2)])
+        for subscriber in tuple(hub.feed.subscribers):
+            subscriber.restarted(0)
+
+    hub.table.on_read = begin_anew
+    stream = await hub.stream(after=100)
+    assert await taken(stream, 2) == [1, 2]
+    await stream.aclose()
 
 
 async def test_a_database_that_is_away_shortly_delays_a_replay_only() -> None:
