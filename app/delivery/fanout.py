@@ -198,7 +198,12 @@ class _ChannelGroups:
         payloads: dict[_Group, list[bytes]] = {}
         for message in messages:
             for filters, groups in self._concerned(message):
-                if _accept(filters, message):
+                try:
+                    accepted = filters.accept(message)
+                except Exception:
+                    logger.exception("a message could not be filtered for a group")
+                    continue
+                if accepted:
                     for group in groups:
                         if (payload := group.encoded(message)) is not None:
                             payloads.setdefault(group, []).append(payload)
@@ -281,14 +286,6 @@ class _ChannelGroups:
             for group in tuple(groups):
                 for member in tuple(group.members):
                     member.fell_behind(error)
-
-
-def _accept(filters: CompiledFilters, message: Message) -> bool:
-    try:
-        return filters.accept(message)
-    except Exception:
-        logger.exception("a message could not be filtered for a group")
-        return False
 
 
 def _remove(groups: _Groups, group: _Group) -> None:
