@@ -197,7 +197,7 @@ class Settings(BaseSettings):
         "memory of the filters of one socket's subscriptions: error RATE_LIMITED above",
     )
     max_filter_bytes: int = _number(
-        64 * _MIB,
+        48 * _MIB,
         _MIB,
         16 * 1024 * _MIB,
         "memory of the filters of all subscriptions of a process: error UNAVAILABLE above",

@@ -27,7 +27,7 @@ class FilterLimits:
     bytes_per_connection: int = 2 * 1024 * 1024
     """Beyond it: RATE_LIMITED. The largest filters of one subscription take 1.4 MiB, those that
     clients usually send 2 KiB."""
-    bytes_per_process: int = 64 * 1024 * 1024
+    bytes_per_process: int = 48 * 1024 * 1024
     """Beyond it: UNAVAILABLE. Asking so many about one message takes less than 50 ms."""
 
 

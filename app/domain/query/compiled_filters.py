@@ -4,11 +4,10 @@ from collections.abc import Hashable, Sequence
 from typing import Final
 
 from app.domain.held_bytes import held_bytes
-from app.domain.message import Message
 from app.domain.query.equality import scalar_key
 from app.domain.query.fields import FieldPath
 from app.domain.query.filters import And, Comparison, Filter, Not, Or
-from app.domain.query.matching import compile_filter
+from app.domain.query.matching import MessageTest, compile_filter
 from app.domain.query.operators import Operator
 
 __all__ = ["EVERY_MESSAGE", "CompiledFilters"]
@@ -24,11 +23,12 @@ class CompiledFilters:
         filters: as they were parsed.
     """
 
-    __slots__ = ("_tests", "equality", "filters", "held_bytes", "light", "searches")
+    __slots__ = ("accept", "equality", "filters", "held_bytes", "light", "searches")
 
     def __init__(self, filters: Sequence[Filter] = ()) -> None:
         self.filters = tuple(filters)
-        self._tests = tuple(map(compile_filter, self.filters))
+        self.accept: MessageTest = compile_filter(And(self.filters))
+        """Tells whether all of them hold for a message."""
         comparisons = [one for each in self.filters for one in _comparisons(each)]
         self.searches = sum(one.operator is Operator.CONTAINS for one in comparisons)
         """Comparisons that read a text or an array from end to end."""
@@ -44,10 +44,6 @@ class CompiledFilters:
         """A field, and the key of the scalar that it must equal; None: no such filter."""
         self.held_bytes = held_bytes(self)
         """Memory that is held while they are in use."""
-
-    def accept(self, message: Message) -> bool:
-        """Return whether all of them hold for a message."""
-        return all(test(message) for test in self._tests)
 
 
 def _comparisons(one: Filter) -> list[Comparison]:
