@@ -155,7 +155,7 @@ class MessageWriter:
             self._pending.clear()
             self._written_off(left)
             for pending in left:
-                _fail(pending, ShuttingDown())
+                _fail(pending, _maybe_stored() if pending.uncertain else ShuttingDown())
 
     def _next_batch(self) -> list[_Pending]:
         batch: list[_Pending] = []

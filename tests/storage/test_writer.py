@@ -357,3 +357,18 @@ async def test_one_batch_may_hold_the_same_key_of_two_publishers(database: Datab
     written = await asyncio.gather(*map(writing.writer.write, drafts))
     assert [one.first_id for one in written] == [*(one.id for one in drafts[:3]), drafts[0].id]
     assert writing.watched.batches == [3, 1]
+
+
+async def test_closing_does_not_say_that_a_draft_under_way_was_not_stored(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.storage.writer._CLOSED_AFTER_SECONDS", 0.1)
+    writing = Writing(database, batch_max=1)
+    writing.watched.open.clear()
+    tasks = [asyncio.create_task(writing.writer.write(draft())) for _ in range(2)]
+    await asyncio.sleep(0.01)
+    await writing.writer.close()
+    with pytest.raises(Unavailable, match="may have been stored"):
+        await tasks[0]
+    with pytest.raises(ShuttingDown):
+        await tasks[1]
