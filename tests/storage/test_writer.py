@@ -1,7 +1,7 @@
 """Group commit: many drafts, few statements, one order, and nothing twice."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import asyncpg
@@ -38,11 +38,15 @@ class Watched:
         self.open.set()
 
     async def fetch(
-        self, sql: str, *parameters: Any, timeout_seconds: float
+        self, sql: str, *parameters: Any, timeout_seconds: float, on_send: Callable[[], None]
     ) -> list[asyncpg.Record]:
         self.batches.append(len(parameters[0]))
-        await self.open.wait()
-        rows = await self._database.fetch(sql, *parameters, timeout_seconds=timeout_seconds)
+        if not self.open.is_set():
+            on_send()  # as if it hung over there
+            await self.open.wait()
+        rows = await self._database.fetch(
+            sql, *parameters, timeout_seconds=timeout_seconds, on_send=on_send
+        )
         if self.lose_answers:
             self.lose_answers -= 1
             raise DatabaseLost
