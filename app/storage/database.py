@@ -11,7 +11,7 @@ Nothing above this file sees an asyncpg exception of an outage: what a client ma
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
@@ -181,7 +181,11 @@ class Database:
         return database
 
     async def fetch(
-        self, sql: str, *parameters: Any, timeout_seconds: float | None = None
+        self,
+        sql: str,
+        *parameters: Any,
+        timeout_seconds: float | None = None,
+        on_send: Callable[[], None] = lambda: None,
     ) -> list[asyncpg.Record]:
         """Run one statement in a transaction of its own and return its rows.
 
@@ -190,6 +194,8 @@ class Database:
             parameters: as asyncpg encodes them; jsonb as the bytes of its text.
             timeout_seconds: for all of it, the wait for a connection included; None: what
                 `connect` was told.
+            on_send: called when the statement is about to leave; before that, it has not
+                happened.
 
         Raises:
             DatabaseLost: the database is away; unless `sent` is False, a write may have
@@ -205,6 +211,7 @@ class Database:
             connection = await self._acquire(min(timeout_seconds, self._wait))
             # asyncpg takes a timeout of 0 for none.
             left = max(0.001, deadline - time.monotonic())
+        on_send()
         try:
             return await connection.fetch(sql, *parameters, timeout=left)
         except Exception as error:

@@ -155,7 +155,7 @@ class MessageWriter:
             self._pending.clear()
             self._written_off(left)
             for pending in left:
-                _fail(pending, ShuttingDown())
+                _fail(pending, _maybe_stored() if pending.uncertain else ShuttingDown())
 
     def _next_batch(self) -> list[_Pending]:
         batch: list[_Pending] = []
@@ -239,12 +239,8 @@ class MessageWriter:
 
     async def _insert(self, batch: list[_Pending], *, again: bool) -> None:
         before = [pending.uncertain for pending in batch]
-        for pending in batch:
-            pending.uncertain = True
         try:
-            rows = await self._fetch(
-                [pending.draft for pending in batch], batch[-1].deadline, again=again
-            )
+            rows = await self._fetch(batch, again=again)
         except Exception as error:
             if not (isinstance(error, DatabaseLost) and error.sent):
                 # It did not happen: nothing is less certain than it was before.
@@ -257,9 +253,12 @@ class MessageWriter:
             if not pending.written.done():
                 pending.written.set_result(one)
 
-    async def _fetch(
-        self, drafts: list[Draft], deadline: float, *, again: bool
-    ) -> list[asyncpg.Record]:
+    async def _fetch(self, batch: list[_Pending], *, again: bool) -> list[asyncpg.Record]:
+        def sent() -> None:
+            for pending in batch:
+                pending.uncertain = True
+
+        drafts = [pending.draft for pending in batch]
         return await self._database.fetch(
             _PUBLISH,
             [draft.channel.key for draft in drafts],
@@ -270,7 +269,8 @@ class MessageWriter:
             [draft.data_json for draft in drafts],
             [draft.idempotency_key for draft in drafts],
             again,
-            timeout_seconds=deadline - asyncio.get_running_loop().time(),
+            timeout_seconds=batch[-1].deadline - asyncio.get_running_loop().time(),
+            on_send=sent,
         )
 
 

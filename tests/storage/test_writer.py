@@ -1,7 +1,7 @@
 """Group commit: many drafts, few statements, one order, and nothing twice."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import asyncpg
@@ -38,11 +38,15 @@ class Watched:
         self.open.set()
 
     async def fetch(
-        self, sql: str, *parameters: Any, timeout_seconds: float
+        self, sql: str, *parameters: Any, timeout_seconds: float, on_send: Callable[[], None]
     ) -> list[asyncpg.Record]:
         self.batches.append(len(parameters[0]))
-        await self.open.wait()
-        rows = await self._database.fetch(sql, *parameters, timeout_seconds=timeout_seconds)
+        if not self.open.is_set():
+            on_send()  # as if it hung over there
+            await self.open.wait()
+        rows = await self._database.fetch(
+            sql, *parameters, timeout_seconds=timeout_seconds, on_send=on_send
+        )
         if self.lose_answers:
             self.lose_answers -= 1
             raise DatabaseLost
@@ -357,3 +361,18 @@ async def test_one_batch_may_hold_the_same_key_of_two_publishers(database: Datab
     written = await asyncio.gather(*map(writing.writer.write, drafts))
     assert [one.first_id for one in written] == [*(one.id for one in drafts[:3]), drafts[0].id]
     assert writing.watched.batches == [3, 1]
+
+
+async def test_closing_does_not_say_that_a_draft_under_way_was_not_stored(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.storage.writer._CLOSED_AFTER_SECONDS", 0.1)
+    writing = Writing(database, batch_max=1)
+    writing.watched.open.clear()
+    tasks = [asyncio.create_task(writing.writer.write(draft())) for _ in range(2)]
+    await asyncio.sleep(0.01)
+    await writing.writer.close()
+    with pytest.raises(Unavailable, match="may have been stored"):
+        await tasks[0]
+    with pytest.raises(ShuttingDown):
+        await tasks[1]
