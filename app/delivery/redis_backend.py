@@ -192,4 +192,10 @@ class RedisBackend(RemoteBackend):
             # redis-py would connect again, without the subscriptions.
             raise RedisConnectionError("the connection is closed")
         channels = [topic + self._suffix for topic in topics]
-        await connection.send_command(name, *channels, check_health=False)
+        try:
+            await connection.send_command(name, *channels, check_health=False)
+        except AttributeError:
+            if connection.is_connected:
+                raise
+            # redis-py, where the reader closes the connection between two steps of a command.
+            raise RedisConnectionError("the connection is closed") from None

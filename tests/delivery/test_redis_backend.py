@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Connection
 
 from app.delivery.redis_backend import RedisBackend
 from app.errors import ConfigurationError
@@ -42,6 +43,28 @@ async def test_a_server_that_hangs_is_given_up_and_found_again(redis: Broker) ->
         redis.thaw()
         await asyncio.wait_for(publishing, 20)
         assert await text_of(backend) == "while it hangs"
+        await backend.publish("topic", "after")
+        assert await text_of(backend) == "after"
+
+
+@pytest.mark.anyio
+async def test_a_connection_that_is_lost_within_a_command_is_subscribed_later(
+    redis: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """redis-py writes to what is None by then: whoever opened a channel was told an error."""
+    missed = asyncio.Event()
+    async with connected(redis.url, missed.set) as backend:
+        connection = backend._connection
+        assert isinstance(connection, Connection)
+        send = connection._send_packed_command
+
+        async def lost_before(command: list[bytes]) -> None:
+            await connection.disconnect(nowait=True)
+            await send(command)
+
+        monkeypatch.setattr(connection, "_send_packed_command", lost_before)
+        await backend.subscribe("topic")
+        await asyncio.wait_for(missed.wait(), 20)
         await backend.publish("topic", "after")
         assert await text_of(backend) == "after"
 
