@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -14,35 +15,39 @@ from tests.turns import Turns
 pytestmark = pytest.mark.anyio
 
 
-class Slow(CompiledFilters):
-    """Filters that take 4 ms of CPU time."""
+def filters(accept: Callable[[Message], bool]) -> CompiledFilters:
+    made = CompiledFilters()
+    made.accept = accept
+    return made
 
-    def accept(self, message: Message) -> bool:
-        done_at = time.thread_time() + 0.004
-        while time.thread_time() < done_at:
-            pass
-        return message.sequence == 1
+
+def slow(message: Message) -> bool:
+    """Take 4 ms of CPU time."""
+    done_at = time.thread_time() + 0.004
+    while time.thread_time() < done_at:
+        pass
+    return message.sequence == 1
+
+
+def broken(message: Message) -> bool:
+    raise ZeroDivisionError(message)
 
 
 async def test_it_tells_what_the_filters_say() -> None:
     turns = MatchingTurns()
-    assert await turns.accept(Slow(), stored(1))
-    assert not await turns.accept(Slow(), stored(2))
+    assert await turns.accept(filters(slow), stored(1))
+    assert not await turns.accept(filters(slow), stored(2))
 
 
 async def test_many_who_ask_at_once_hold_the_loop_for_a_moment_each() -> None:
     turns = MatchingTurns()
     with Turns() as measured:
-        await asyncio.gather(*(turns.accept(Slow(), stored(1)) for _ in range(50)))
+        await asyncio.gather(*(turns.accept(filters(slow), stored(1)) for _ in range(50)))
     assert measured.longest_seconds < 0.05
 
 
 async def test_a_filter_that_breaks_leaves_the_turn_to_the_next() -> None:
-    class Broken(CompiledFilters):
-        def accept(self, message: Message) -> bool:
-            raise ZeroDivisionError(message)
-
     turns = MatchingTurns()
     with pytest.raises(ZeroDivisionError):
-        await turns.accept(Broken(), stored(1))
-    assert await turns.accept(Slow(), stored(1))
+        await turns.accept(filters(broken), stored(1))
+    assert await turns.accept(filters(slow), stored(1))

@@ -59,7 +59,7 @@ def test_a_token_is_never_logged(caplog: pytest.LogCaptureFixture) -> None:
     refusals.log_refused_token(TokenExpired("the token has expired"))
     assert "secret" not in caplog.text
     assert [record.getMessage().partition(": ")[2] for record in caplog.records] == [
-        "the token in connection_init is not text",
+        "the token in connection_init is not a string",
         "a token came, but this server has no key to verify it with; connect without one",
         "the token has more than 300 bytes",
         "the token has expired",

@@ -26,7 +26,7 @@ class Connection:
         return max_outbound_bytes > 0
 
     def accept_peer(self) -> None:
-        self.said.append("accept_peer")
+        """A call takes messages of any size from its beginning."""
 
     def refuse(self, response: bytes) -> None:
         self.said.append(("refuse", response.split()[1]))
