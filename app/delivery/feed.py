@@ -248,7 +248,8 @@ class Feed:
         assert self.position is not None
         reached = min(target, head.sequence)
         self.position = max(self.position, reached)
-        self._created = max(self._created, head.created)
+        if self.position >= head.sequence:
+            self._created = max(self._created, head.created)
         if reached < self._target == target:
             self._target = reached  # named by a late event of a count that is gone
 
@@ -290,11 +291,13 @@ class Feed:
     async def _find_beginning(self) -> None:
         """Ask the table what is newer than all that was dispatched, and go on from there."""
         beginning = self._beginnings
-        position = await known_up_to(self._read, self._created, self._target)
+        known = await known_up_to(self._read, self._created, self._target)
         if beginning != self._beginnings:
             return
+        assert self.position is not None
         self._begins_anew = False
-        self.position = position
+        # Not further: what follows may have been stored in the same millisecond.
+        self.position = position = min(known, self.position)
         self._tell(lambda subscriber: subscriber.restarted(position))
 
     async def _read(self, after: int, up_to: int, limit: int) -> list[Message]:

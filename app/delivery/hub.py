@@ -179,7 +179,7 @@ class Hub:
             try:
                 heads = await self._history.heads([channel])
             except BaseException:
-                del self._feeds[channel]
+                self._feeds.pop(channel).close()
                 await self._bus.close(channel)
                 raise
             feed.open_at(heads[channel])

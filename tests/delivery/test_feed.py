@@ -1,6 +1,7 @@
 """The feed: whatever happens to events, all subscribers see the one order."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -285,6 +286,21 @@ async def test_a_database_that_lost_its_newest_messages_repeats_none_of_the_othe
     await recorder.has(99)
     assert [one.created for one in recorder.messages] == [1_098, 1_099]
     assert len(table.reads) < 20
+    feed.close()
+
+
+async def test_what_was_stored_in_the_same_millisecond_is_not_passed_over() -> None:
+    class SameMillisecond(Table):
+        async def between(self, *arguments: Any) -> list[Message]:
+            return [replace(one, created=7) for one in await super().between(*arguments)]
+
+    table = SameMillisecond(12)
+    feed, recorder = Feed(CHANNEL, table), Recorder()
+    feed.subscribers[recorder] = None
+    feed.open_at(Head(10, 7))
+    feed.committed(9, 12, 8)  # a message that cannot be: its clock ran ahead
+    await recorder.has(12)
+    assert recorder.sequences == [11, 12]
     feed.close()
 
 

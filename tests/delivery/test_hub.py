@@ -230,6 +230,20 @@ async def test_a_table_that_fails_after_somebody_gave_up_is_unavailable(
         assert await subscribed(hub, FanOut(hub), table) == []
 
 
+async def test_what_came_for_a_channel_that_could_not_be_opened_takes_no_room() -> None:
+    table = SlowTable(3)
+    async with hubs(table) as (hub,):
+        joining = asyncio.create_task(hub.join(CHANNEL, Recorder()))
+        await table.asked.wait()
+        hub.publish_stored([stored(5)])
+        assert str(hub._ahead) != "0 with 0 bytes"
+        table.fails = 1
+        table.let_go.set()
+        with pytest.raises(Unavailable):
+            await joining
+        assert str(hub._ahead) == "0 with 0 bytes"
+
+
 async def test_a_group_that_cannot_join_its_feed_is_not_found_by_the_next_one() -> None:
     """It was stored before it joined: whoever came later joined a group that nothing fed."""
     table = Table()
