@@ -123,7 +123,7 @@ class Settings(BaseSettings):
         "presence and the bus have five more, searches have SEARCH_POOL_SIZE",
     )
     search_pool_size: int = _number(
-        4, 1, 200, "database connections per process for searches: so many run at once"
+        2, 1, 200, "database connections per process for searches: so many run at once"
     )
     search_wait_seconds: float = _number(
         5, 0.1, 60, "a search that finds no free connection within this: UNAVAILABLE"
