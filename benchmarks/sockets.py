@@ -34,10 +34,10 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 from websockets.speedups import apply_mask
 
-from app.transports.asgi_socket import run_session
 from app.transports.http_protocol import BoundedHttpProtocol
 from app.transports.socket import Outlet
 from app.transports.websocket import WebSocketProtocol
+from app.transports.websocket.upgrade import Upgrade
 
 CLASSES: dict[str, Any] = {
     "ours": {"http": BoundedHttpProtocol, "ws": WebSocketProtocol},
@@ -87,7 +87,8 @@ class Server:
 
     async def endpoint(self, websocket: WebSocket) -> None:
         if self.kind == "ours":
-            await run_session(websocket, Listener(), subprotocol=None, max_outbound_bytes=2**20)
+            upgrade = Upgrade.of(websocket.scope)
+            upgrade.accept(Listener(), subprotocol=None, max_outbound_bytes=2**20)
             return
         await websocket.accept()
         self.sockets.append(websocket)

@@ -19,13 +19,13 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
-from starlette.websockets import WebSocket
 
 from app.config import Settings
 from app.errors import ConfigurationError, StartupError
 from app.server import ServerOptions, run_server
 from app.serving import Supervisor, bind
 from app.telemetry import configure_logging
+from tests.echo import echo
 
 
 def create_app(settings: Settings) -> Starlette:
@@ -50,11 +50,6 @@ def create_app(settings: Settings) -> Starlette:
         print("slow began", flush=True)
         await draining.wait()
         return PlainTextResponse("done")
-
-    async def echo(socket: WebSocket) -> None:
-        await socket.accept()
-        async for text in socket.iter_text():
-            await socket.send_text(text)
 
     async def drain() -> None:
         draining.set()

@@ -1,9 +1,8 @@
 """The border between a WebSocket and what is said on it.
 
 A `Session` is a conversation: text in, frames out, no socket and no await in its face.
-An `Outlet` is the socket as the session sees it. Whatever carries the frames (ASGI, or a
-protocol class that writes to the transport itself) implements `Outlet` and drives the
-`Session`; neither knows more of the other than is written here.
+An `Outlet` is the socket as the session sees it. `WebSocketProtocol` is the outlet and drives
+the session; neither knows more of the other than is written here.
 """
 
 from typing import Final, Protocol

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 import uvicorn
@@ -18,6 +19,8 @@ from uvicorn.server import ServerState
 
 from app.transports.http_protocol import BoundedHttpProtocol, HttpBounds
 from app.transports.websocket import WebSocketProtocol
+from app.transports.websocket.upgrade import Upgrade
+from tests.echo import echo
 
 __all__ = ["GET", "LONG", "UPGRADE", "Application", "answer_to", "head", "served"]
 
@@ -58,7 +61,7 @@ class Application:
                 Route("/long", self._long),
                 Route("/stream", self._stream),
                 Route("/endless", self._endless),
-                WebSocketRoute("/echo", self._echo),
+                WebSocketRoute("/echo", echo),
                 WebSocketRoute("/no", self._no),
             ]
         )
@@ -103,13 +106,8 @@ class Application:
 
         return StreamingResponse(parts())
 
-    async def _echo(self, socket: WebSocket) -> None:
-        await socket.accept()
-        async for text in socket.iter_text():
-            await socket.send_text(text)
-
     async def _no(self, socket: WebSocket) -> None:
-        await socket.send_denial_response(PlainTextResponse("no entry", 403))
+        Upgrade.of(socket.scope).deny(HTTPStatus.FORBIDDEN, "no entry")
 
 
 @asynccontextmanager

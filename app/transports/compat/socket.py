@@ -1,15 +1,17 @@
 """The endpoint of legacy sockets: `/c8/{project}/{widget}`."""
 
+from http import HTTPStatus
+
 from starlette.routing import WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
 from app.domain.channel import parse_channel
 from app.errors import BadUserInput
-from app.transports.asgi_socket import run_session
 from app.transports.close_codes import CloseCode
 from app.transports.compat.replies import error_frame
 from app.transports.compat.session import CompatLimits, CompatServices, CompatSession
 from app.transports.origins import OriginPolicy
+from app.transports.websocket.upgrade import Upgrade
 
 __all__ = ["compat_route"]
 
@@ -33,29 +35,18 @@ def compat_route(
     """
 
     async def endpoint(websocket: WebSocket) -> None:
+        upgrade = Upgrade.of(websocket.scope)
         if not origins.allows(websocket.headers.get("origin"), websocket.headers.get("host")):
-            # Closed before it is accepted: the server answers the handshake with a 403.
-            await websocket.close(CloseCode.UNAUTHORIZED)
+            upgrade.deny(HTTPStatus.FORBIDDEN)
             return
         ids = websocket.path_params
         try:
             channel = parse_channel(ids["project"], ids["widget"])
         except BadUserInput as error:
-            await _refuse(websocket, error)
+            frame = error_frame(error.code, error.message)
+            upgrade.close(CloseCode.MALFORMED, error.message[:120], frame=frame)
             return
         session = CompatSession(channel, services, limits)
-        await run_session(
-            websocket, session, subprotocol=None, max_outbound_bytes=max_outbound_bytes
-        )
+        upgrade.accept(session, subprotocol=None, max_outbound_bytes=max_outbound_bytes)
 
     return WebSocketRoute(prefix + "/{project}/{widget}", endpoint, name="legacy socket")
-
-
-async def _refuse(websocket: WebSocket, error: BadUserInput) -> None:
-    """Accept and close: a browser shows a page no answer to a handshake, but a close code."""
-    try:
-        await websocket.accept()
-        await websocket.send_text(error_frame(error.code, error.message).decode())
-        await websocket.close(CloseCode.MALFORMED, error.message[:120])
-    except (OSError, RuntimeError, WebSocketDisconnect):
-        pass  # Gone meanwhile.

@@ -1,18 +1,19 @@
 """The WebSocket endpoint at `/graphql`: checks the handshake and begins a session."""
 
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Final
 
+from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
-from starlette.websockets import WebSocket
 
-from app.transports.asgi_socket import run_session
 from app.transports.close_codes import CloseCode
 from app.transports.graphql.context import ContextFactory, ViewerOf
 from app.transports.graphql.dialects import Dialect, LegacyDialect, TransportDialect
 from app.transports.graphql.execution import Executor
 from app.transports.graphql.session import GraphQLSession, SessionLimits
 from app.transports.origins import OriginPolicy
+from app.transports.websocket.upgrade import Upgrade
 
 __all__ = ["GraphQLSocket"]
 
@@ -49,21 +50,15 @@ class GraphQLSocket:
         self._max_outbound_bytes = max_outbound_bytes
         self._limits = limits
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one handshake and drive its session, as ASGI calls it."""
-        websocket = WebSocket(scope, receive, send)
-        headers = websocket.headers
+    async def __call__(self, scope: Scope, _receive: Receive, _send: Send) -> None:
+        """Answer one handshake, as ASGI calls it."""
+        upgrade, headers = Upgrade.of(scope), Headers(scope=scope)
         if not self._origins.allows(headers.get("origin"), headers.get("host")):
-            # Closed before it is accepted: the handshake is answered with 403.
-            await websocket.close()
+            upgrade.deny(HTTPStatus.FORBIDDEN)
             return
-        dialect = _chosen(scope.get("subprotocols") or ())
+        dialect = _chosen(scope["subprotocols"])
         if dialect is None:
-            # A client sees a close code only after an accepted handshake.
-            await websocket.accept()
-            await websocket.close(
-                CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable"
-            )
+            upgrade.close(CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
             return
         session = GraphQLSession(
             dialect,
@@ -73,8 +68,7 @@ class GraphQLSocket:
             authorization=headers.get("authorization"),
             limits=self._limits,
         )
-        await run_session(
-            websocket,
+        upgrade.accept(
             session,
             subprotocol=dialect.subprotocol,
             max_outbound_bytes=self._max_outbound_bytes,

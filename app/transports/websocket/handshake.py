@@ -64,17 +64,11 @@ class Handshake:
         lines = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
         return _SWITCHING % (self._accept.encode(), lines)
 
-    def deny(self, status: int, headers: HeaderPairs, body: bytes) -> bytes:
+    def deny(self, status: HTTPStatus, headers: HeaderPairs, body: bytes) -> bytes:
         """Return an ordinary HTTP response, after which the connection is to be closed."""
         answer = Headers(
-            (name.decode("latin-1"), value.decode("latin-1"))
-            for name, value in headers
-            if name.lower() not in (b"connection", b"content-length")
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in headers
         )
         answer["Connection"] = "close"
         answer["Content-Length"] = str(len(body))
-        try:
-            phrase = HTTPStatus(status).phrase
-        except ValueError:
-            phrase = ""
-        return Response(status, phrase, answer, body).serialize()
+        return Response(status, status.phrase, answer, body).serialize()

@@ -11,9 +11,12 @@ from typing import Final
 
 from app.transports.websocket.frames import pong_frame, text_frame
 
-__all__ = ["FrameWriter", "Turn"]
+__all__ = ["CLOSE_TIMEOUT_SECONDS", "FrameWriter", "Turn"]
 
 logger = logging.getLogger(__name__)
+
+CLOSE_TIMEOUT_SECONDS: Final = 5.0
+"""How long a peer may take to read what waits for it and to answer our close frame."""
 
 _WRITES_PER_TURN: Final = 512
 """A few milliseconds: one great fan-out must not keep everybody else waiting."""

@@ -1,11 +1,10 @@
 """The WebSocket protocol class, for uvicorn under `BoundedHttpProtocol`.
 
-To the application a connection is an ordinary ASGI WebSocket. The extension `DIRECT`
-in its scope lets it attach a `Session` instead: the ASGI call returns, and from then on
-the connection itself drives the session, without a task and without a queue.
+The application is called once, to answer the upgrade request (`upgrade.py`). From then on
+the connection itself drives the `Session`, without a task and without a queue.
 
-    CONNECTING ──accept, attach──► OPEN ──close frame──► CLOSING ──► CLOSED
-         └────────────denied, refused, lost──────────────────────────▲
+    CONNECTING ──accepted──► OPEN ──close frame──► CLOSING ──► CLOSED
+         └────────────denied, refused, lost────────────────────▲
 """
 
 import asyncio
@@ -17,21 +16,19 @@ from typing import Any, Final, cast
 from weakref import WeakKeyDictionary
 
 import uvicorn
-from starlette.types import Scope
-from uvicorn.protocols.utils import ClientDisconnected
+from starlette.types import ASGIApp, Scope
 from uvicorn.server import ServerState
 
 from app.errors import shown
-from app.transports.asgi_socket import CLOSE_TIMEOUT_SECONDS, DIRECT
 from app.transports.close_codes import CloseCode
 from app.transports.socket import MAX_UNACCEPTED_BYTES, Session
-from app.transports.websocket.asgi import AsgiCall
 from app.transports.websocket.frames import PING, Opcode, close_frame
 from app.transports.websocket.handshake import Handshake
 from app.transports.websocket.inbound import FrameError, FrameReader
 from app.transports.websocket.keepalive import Keepalive, Pinged
-from app.transports.websocket.outbound import FrameWriter, Turn
+from app.transports.websocket.outbound import CLOSE_TIMEOUT_SECONDS, FrameWriter, Turn
 from app.transports.websocket.scope import websocket_scope
+from app.transports.websocket.upgrade import SOCKET, Upgrade
 
 __all__ = ["WebSocketProtocol"]
 
@@ -48,7 +45,6 @@ _ABNORMAL: Final = 1006
 # RFC 6455, 7.1.5: what "_The WebSocket Connection Close Code_ is considered to be" when
 # the close frame had none, and when no close frame came.
 
-_logger: Final = logging.getLogger("uvicorn.error")
 _log: Final = logging.getLogger(__name__)
 
 
@@ -86,7 +82,6 @@ class WebSocketProtocol(FrameWriter):
 
     __slots__ = (
         "_after_last",
-        "_call",
         "_config",
         "_more_to_read",
         "_paused",
@@ -98,6 +93,7 @@ class WebSocketProtocol(FrameWriter):
         "_silent_visits",
         "_story",
         "_timer",
+        "_upgrade",
         "_visits",
     )
 
@@ -119,9 +115,8 @@ class WebSocketProtocol(FrameWriter):
         self._reader: FrameReader | None = FrameReader(
             min(config.ws_max_size, MAX_UNACCEPTED_BYTES)
         )
-        # One of the two drives an open connection.
+        self._upgrade: Upgrade | None = None
         self._session: Session | None = None
-        self._call: AsgiCall | None = None
         self._visits: set[Pinged] | None = None
         self._silent_visits = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -153,9 +148,10 @@ class WebSocketProtocol(FrameWriter):
         if _log.isEnabledFor(logging.DEBUG):
             path = target.partition(b"?")[0].decode("ascii", "backslashreplace")
             self._story = (path, None)
-        scope = websocket_scope(http, target, handshake.subprotocols, {DIRECT: self})
-        self._call = AsgiCall(self, handshake, self._server_state.default_headers)
-        task = self._server.loop.create_task(self._run(scope, self._call))
+        upgrade = self._upgrade = Upgrade(self, handshake, self._server_state.default_headers)
+        scope = websocket_scope(http, target, handshake.subprotocols, {SOCKET: upgrade})
+        app = cast(ASGIApp, self._config.loaded_app)
+        task = self._server.loop.create_task(upgrade.ask(app, scope))
         self._server_state.tasks.add(task)
         task.add_done_callback(self._server_state.tasks.discard)
 
@@ -183,55 +179,29 @@ class WebSocketProtocol(FrameWriter):
         self._stop_timer()
         self._server_state.connections.discard(cast(Any, self))
         self.end_writing()
-        self._reader = self._after_last = None
+        self._reader = self._after_last = self._upgrade = None
         self._ended(_ABNORMAL, "")
 
     def shutdown(self) -> None:
-        """The server is going away: close with 1012, a session when it has said its last."""
+        """The server is going away: close with 1012 when the session has said its last."""
         if self._phase is _Phase.CONNECTING:
-            if self._call is not None:
-                self._call.going_away()
-        elif self._phase is _Phase.OPEN:
-            if self._session is None:
-                self.close(CloseCode.SERVICE_RESTART, "restarting")
-                return
+            if self._upgrade is not None:
+                self._upgrade.going_away()
+        elif self._session is not None and self._phase is _Phase.OPEN:
             self._start_timer(
                 _SHUTDOWN_SECONDS,
                 lambda: self.close(CloseCode.SERVICE_RESTART, "restarting"),
             )
             self._session.shutdown()
 
-    # The ASGI call.
+    # The answer to the upgrade request.
 
-    async def _run(self, scope: Scope, call: AsgiCall) -> None:
-        failed = True
-        try:
-            await self._config.loaded_app(scope, cast(Any, call.receive), cast(Any, call.send))
-            failed = False
-        except ClientDisconnected:
-            pass
-        except Exception:
-            _logger.exception("Exception in ASGI application\n")
-        finally:
-            call.finished(failed=failed)
-
-    def attach(self, session: Session, *, subprotocol: str | None, max_outbound_bytes: int) -> None:
-        """See `Direct.attach`.
-
-        Raises:
-            RuntimeError: the handshake has been answered already.
-        """
-        if self._call is None or not self._call.attached(subprotocol, max_outbound_bytes):
-            return
-        self._call = None
-        self._session = session
-        session.opened(self)
-
-    def open(self, response: bytes, max_outbound_bytes: int) -> bool:
-        """Answer the handshake; False if the peer is gone."""
+    def open(self, response: bytes, max_outbound_bytes: int, session: Session | None) -> None:
+        """See `Connection.open`."""
         if self._phase is not _Phase.CONNECTING or self._transport.is_closing():
-            return False
+            return
         self._phase = _Phase.OPEN
+        self._upgrade = None
         if self._story is not None:
             self._story = (self._story[0], self._server.loop.time())
             _log.debug("socket opened: %s", self._story[0])
@@ -240,14 +210,16 @@ class WebSocketProtocol(FrameWriter):
         self._visits = self._server.keepalive.add(self)
         # What the peer said before it was answered is taken in the next turn.
         self._read_on()
-        return True
+        if session is not None:
+            self._session = session
+            session.opened(self)
 
     def refuse(self, response: bytes) -> None:
-        """Answer the handshake with an HTTP response and hang up."""
+        """See `Connection.refuse`."""
         if self._phase is not _Phase.CONNECTING or self._transport.is_closing():
             return
         self._phase = _Phase.CLOSING
-        self._reader = self._story = None
+        self._reader = self._upgrade = self._story = None
         self._transport.write(response)
         self._start_timer(CLOSE_TIMEOUT_SECONDS, self._transport.abort)
         self._half_close()()
@@ -309,13 +281,11 @@ class WebSocketProtocol(FrameWriter):
         self._read_on()
 
     def _message(self, opcode: Opcode, payload: bytes) -> None:
-        if self._session is not None:
-            if opcode is Opcode.TEXT:
-                self._session.received(payload)
-            else:
-                self._session.received_binary()
-        elif self._call is not None:
-            self._call.message(opcode, payload)
+        assert self._session is not None, "an open connection has a session"
+        if opcode is Opcode.TEXT:
+            self._session.received(payload)
+        else:
+            self._session.received_binary()
 
     def _read_on(self) -> None:
         """Go on with what the reader still has, in the next turn; never within a call."""
@@ -408,7 +378,7 @@ class WebSocketProtocol(FrameWriter):
                 hang_up()
 
     def _ended(self, code: int, reason: str) -> None:
-        """Tell the session or the call, once."""
+        """Tell the session, once."""
         path, opened_at = self._story or ("", None)
         self._story = None
         if opened_at is not None:
@@ -420,11 +390,8 @@ class WebSocketProtocol(FrameWriter):
                 self._server.loop.time() - opened_at,
             )
         session, self._session = self._session, None
-        call, self._call = self._call, None
         if session is not None:
             session.lost()
-        elif call is not None:
-            call.disconnected(code, reason)
 
     def _start_timer(self, seconds: float, then: Callable[[], None]) -> None:
         self._stop_timer()

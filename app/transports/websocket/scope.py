@@ -13,13 +13,13 @@ _SCHEMES: Final = {"http": "ws", "https": "wss"}
 def websocket_scope(
     http: Scope, target: bytes, subprotocols: list[str], extensions: dict[str, Any]
 ) -> Scope:
-    """Return the scope, with the extension for denials that are whole HTTP responses.
+    """Return the scope of the ASGI call that answers the request.
 
     Args:
         http: of the request, as far as uvicorn fills it for an upgrade: without a path.
         target: of the request.
         subprotocols: what the client offers, its favourite first.
-        extensions: further ones, by name.
+        extensions: by name.
     """
     raw_path, _, query_string = target.partition(b"?")
     root_path = http["root_path"]
@@ -38,5 +38,5 @@ def websocket_scope(
         "headers": http["headers"],
         "subprotocols": subprotocols,
         "state": http["state"],
-        "extensions": {"websocket.http.response": {}, **extensions},
+        "extensions": extensions,
     }

@@ -2,60 +2,38 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import uvicorn
 from starlette.applications import Starlette
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import WebSocketRoute
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
-from app.transports.graphql.http import GraphQLHttp
 from app.transports.graphql.websocket import GraphQLSocket
-from app.transports.http_protocol import BoundedHttpProtocol
 from app.transports.origins import OriginPolicy
 from app.transports.socket import MAX_UNACCEPTED_BYTES
-from app.transports.websocket import WebSocketProtocol
 from tests.transports.graphql.sample import Sample, viewer_of
 from tests.transports.test_refusals import forget_refusals
+from tests.transports.websocket import wire
 
 pytestmark = pytest.mark.anyio
 
 TRANSPORT, LEGACY = Subprotocol("graphql-transport-ws"), Subprotocol("graphql-ws")
 
 
-STOCK: dict[str, Any] = {"ws": "websockets-sansio"}
-OURS: dict[str, Any] = {"http": BoundedHttpProtocol, "ws": WebSocketProtocol}
-
-
 @asynccontextmanager
-async def serving(classes: dict[str, Any] = STOCK) -> AsyncIterator[tuple[Sample, str]]:
+async def serving() -> AsyncIterator[tuple[Sample, str]]:
     sample = Sample()
     sockets = GraphQLSocket(
         sample.executor, viewer_of, sample.context, OriginPolicy(["https://video.example"])
     )
-    http = GraphQLHttp(sample.executor, viewer_of, sample.context)
-    routes = [Route("/graphql", http), WebSocketRoute("/graphql", sockets)]
-    listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(
-            Starlette(routes=routes),
-            lifespan="off",
-            log_level="critical",
-            **classes,
-        )
-    )
-    running = asyncio.create_task(server.serve(sockets=[listening]))
-    try:
-        yield sample, f"ws://127.0.0.1:{listening.getsockname()[1]}/graphql"
-    finally:
-        server.should_exit = True
-        await running
+    app = Starlette(routes=[WebSocketRoute("/graphql", sockets)])
+    async with wire.serving(app) as (_, port):
+        yield sample, f"ws://127.0.0.1:{port}/graphql"
 
 
 @pytest.mark.parametrize(
@@ -135,12 +113,9 @@ def _message(kind: str, size: int, **fields: Any) -> str:
     return empty.replace('"padding": ""', '"padding": "' + "x" * (size - len(empty)) + '"')
 
 
-@pytest.mark.parametrize("classes", [STOCK, OURS], ids=["asgi", "direct"])
-async def test_until_it_is_acknowledged_a_socket_may_send_64_kib_at_once(
-    classes: dict[str, Any],
-) -> None:
+async def test_until_it_is_acknowledged_a_socket_may_send_64_kib_at_once() -> None:
     """200 sockets that had shown nothing could make a process hold 200 MiB."""
-    async with serving(classes) as (_, url):
+    async with serving() as (_, url):
         async with connect(url, subprotocols=[TRANSPORT]) as client:
             await client.send(_message("connection_init", MAX_UNACCEPTED_BYTES + 1))
             with pytest.raises(ConnectionClosed) as closed:

@@ -7,12 +7,8 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from starlette.responses import PlainTextResponse
-from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
 
-from app.transports.asgi_socket import DIRECT
 from app.transports.socket import MAX_UNACCEPTED_BYTES, Outlet
 from tests.transports.raw_http import UPGRADE, answer_to
 from tests.transports.websocket.wire import (
@@ -59,6 +55,35 @@ async def test_what_is_sent_in_one_turn_arrives_in_order_and_a_shared_text_to_ev
     assert answers[0] == answers[2] == answers[4] == (0x81, shared)
     assert answers[1] == (0x81, b"other")
     assert answers[3] == (0x81, "ü".encode() * 40_000)
+
+
+async def test_what_was_sent_before_a_close_arrives_and_nothing_after_it() -> None:
+    session = Echo()
+
+    def answer(outlet: Outlet, _text: bytes) -> None:
+        outlet.send(b"first")
+        outlet.send(b"second")
+        outlet.close(4400, "x" * 200)
+        outlet.send(b"never")
+        outlet.close(1000, "only the first close counts")
+
+    session.on_text = answer
+    async with serving(attaching(session)) as (_, port), connected(port) as wire:
+        await wire.say(client_frame(0x1, b"go") + client_frame(0x1, b"not heard any more"))
+        assert [await wire.frame() for _ in range(2)] == [(0x81, b"first"), (0x81, b"second")]
+        assert await wire.frame() == (0x88, (4400).to_bytes(2, "big") + b"x" * 123)
+        await wire.say(GOODBYE)
+        assert await wire.at_end()
+        await session.ended.wait()
+    assert session.events == [b"go", "lost"]
+
+
+async def test_a_binary_message_is_told_to_the_session() -> None:
+    session = Echo()
+    async with serving(attaching(session)) as (_, port), connected(port) as wire:
+        await wire.say(client_frame(0x2, b"\0") + client_frame(0x1, b"text"))
+        assert await wire.frame() == (0x81, b"text")
+    assert session.events[:2] == ["binary", b"text"]
 
 
 async def test_more_messages_than_a_turn_takes_are_all_heard() -> None:
@@ -261,80 +286,6 @@ async def test_a_session_that_says_nothing_is_closed_all_the_same(
         server.should_exit = True
         assert await wire.closed() == 1012
     assert session.events == ["shutdown", "lost"]
-
-
-# Ordinary ASGI.
-
-
-async def test_an_ordinary_application_reads_and_writes_text_and_binary() -> None:
-    ended: list[tuple[int, str]] = []
-
-    async def application(websocket: WebSocket) -> None:
-        await websocket.accept(subprotocol="talk", headers=[(b"x-own", b"yes")])
-        try:
-            await websocket.send_text(await websocket.receive_text())
-            await websocket.send_bytes(await websocket.receive_bytes())
-            await websocket.receive_text()
-        except WebSocketDisconnect as left:
-            ended.append((left.code, left.reason))
-
-    async with serving(application) as (server, port):
-        async with connect(f"ws://127.0.0.1:{port}/?a=b", subprotocols=["talk"]) as client:  # type: ignore[list-item]
-            assert client.response is not None
-            assert client.response.headers["x-own"] == "yes"
-            assert client.subprotocol == "talk"
-            await client.send("text ü")
-            assert await client.recv() == "text ü"
-            await client.send(b"\0\1")
-            assert await client.recv() == b"\0\1"
-            await client.close(4000, "bye")
-        await until(lambda: not server.server_state.tasks)
-    assert ended == [(4000, "bye")]
-
-
-async def test_a_denial_is_the_application_s_own_response() -> None:
-    async def application(websocket: WebSocket) -> None:
-        await websocket.send_denial_response(PlainTextResponse("no entry", status_code=401))
-
-    async with serving(application) as (_, port):
-        with pytest.raises(InvalidStatus) as refused:
-            await connect(f"ws://127.0.0.1:{port}/")
-    assert refused.value.response.status_code == 401
-    assert bytes(refused.value.response.body or b"") == b"no entry"
-
-
-async def test_an_application_that_fails_tells_no_internals() -> None:
-    async def before(_websocket: WebSocket) -> None:
-        raise RuntimeError("secret")
-
-    async with serving(before) as (_, port):
-        with pytest.raises(InvalidStatus) as refused:
-            await connect(f"ws://127.0.0.1:{port}/")
-    assert refused.value.response.status_code == 500
-    assert not refused.value.response.body
-
-    async def after(websocket: WebSocket) -> None:
-        await websocket.accept()
-        raise RuntimeError("secret")
-
-    async with serving(after) as (_, port), connected(port) as wire:
-        assert await wire.frame() == (0x88, b"\x03\xf3internal error")
-
-
-async def test_a_session_cannot_be_attached_to_an_answered_handshake() -> None:
-    raised: list[str] = []
-
-    async def application(websocket: WebSocket) -> None:
-        await websocket.accept()
-        with pytest.raises(RuntimeError, match="before the handshake is answered") as error:
-            websocket.scope["extensions"][DIRECT].attach(
-                Echo(), subprotocol=None, max_outbound_bytes=1
-            )
-        raised.append(str(error.value))
-
-    async with serving(application) as (_, port), connected(port) as wire:
-        assert await wire.closed() == 1000
-    assert raised
 
 
 @pytest.mark.parametrize("wrong", ["Sec-WebSocket-Key: short", "Sec-WebSocket-Version: 12"])

@@ -12,10 +12,10 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 from websockets.utils import apply_mask
 
-from app.transports.asgi_socket import run_session
 from app.transports.http_protocol import BoundedHttpProtocol
 from app.transports.socket import Outlet, Session
 from app.transports.websocket import WebSocketProtocol
+from app.transports.websocket.upgrade import Upgrade
 
 MASK = b"\x12\x34\x56\x78"
 
@@ -74,20 +74,24 @@ class Echo:
 
 def attaching(session: Session, max_outbound_bytes: int = 2**20) -> Endpoint:
     async def endpoint(websocket: WebSocket) -> None:
-        await run_session(
-            websocket, session, subprotocol=None, max_outbound_bytes=max_outbound_bytes
+        Upgrade.of(websocket.scope).accept(
+            session, subprotocol=None, max_outbound_bytes=max_outbound_bytes
         )
 
     return endpoint
 
 
 @contextlib.asynccontextmanager
-async def serving(endpoint: Endpoint, **settings: Any) -> AsyncIterator[tuple[uvicorn.Server, int]]:
-    """Serve at `/` with our class; yields the server and its port."""
+async def serving(
+    app: Endpoint | Starlette, **settings: Any
+) -> AsyncIterator[tuple[uvicorn.Server, int]]:
+    """Serve an application, or an endpoint at `/`, with our classes; yields server and port."""
+    if not isinstance(app, Starlette):
+        app = Starlette(routes=[WebSocketRoute("/", app)])
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(
         uvicorn.Config(
-            Starlette(routes=[WebSocketRoute("/", endpoint)]),
+            app,
             http=BoundedHttpProtocol,
             ws=WebSocketProtocol,
             lifespan="off",
