@@ -10,6 +10,7 @@ from app.transports.close_codes import CloseCode
 from app.transports.compat.replies import error_frame
 from app.transports.compat.session import CompatLimits, CompatServices, CompatSession
 from app.transports.origins import OriginPolicy
+from app.transports.outcomes import outcome_of
 
 __all__ = ["compat_route"]
 
@@ -56,6 +57,6 @@ async def _refuse(websocket: WebSocket, error: BadUserInput) -> None:
     try:
         await websocket.accept()
         await websocket.send_text(error_frame(error.code, error.message).decode())
-        await websocket.close(CloseCode.MALFORMED, error.message[:120])
+        await websocket.close(outcome_of(error).close, error.message[:120])
     except (OSError, RuntimeError, WebSocketDisconnect):
         pass  # Gone meanwhile.

@@ -12,7 +12,9 @@ from typing import Final, Protocol
 from starlette.types import Message
 from uvicorn.protocols.utils import ClientDisconnected
 
+from app.errors import ShuttingDown
 from app.transports.close_codes import CloseCode
+from app.transports.outcomes import OUTCOMES
 from app.transports.websocket.frames import Opcode, frame
 from app.transports.websocket.handshake import Handshake, HeaderPairs
 
@@ -107,7 +109,9 @@ class AsgiCall:
     def going_away(self) -> None:
         """Refuse a handshake that the application has not answered yet."""
         if self._stage is _Stage.HANDSHAKE:
-            self._deny(HTTPStatus.SERVICE_UNAVAILABLE, [], b"")
+            refused = OUTCOMES[ShuttingDown]
+            headers = [(name.encode(), text.encode()) for name, text in refused.headers.items()]
+            self._deny(refused.status, headers, b"")
 
     def attached(self, subprotocol: str | None, max_outbound_bytes: int) -> bool:
         """Open the connection for a session; the call has no more to say.
