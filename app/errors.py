@@ -15,8 +15,7 @@
     ConfigurationError                                the operator must change a setting
     StartupError                                      the service did not start; the log says why
 
-Reply errors live here. The codes that close a socket are another catalogue:
-`app.transports.close_codes`.
+Reply errors live here. Which HTTP status and close code each means: `app.transports.outcomes`.
 """
 
 from enum import StrEnum

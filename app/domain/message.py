@@ -1,13 +1,20 @@
-"""The message: one published record, immutable from the moment it is made."""
+"""The message: one published record, immutable from the moment it is made.
 
-from dataclasses import dataclass
+`MESSAGE_FIELDS` names its fields wherever they have a name: in GraphQL, on the legacy wire, in
+queries, in the table's columns. What reads or writes a whole message is made from it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+import msgspec
 
 from app.domain.channel import Channel
 from app.domain.json_value import JsonValue, decode_json
 
-__all__ = ["Draft", "Head", "Message"]
+__all__ = ["MESSAGE_COLUMNS", "MESSAGE_FIELDS", "Draft", "Head", "Message", "MessageField"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,23 @@ class Draft:
             return None
         claimed = self.client_id if self.publisher is None else ""
         return self.channel.key, self.publisher, claimed, self.idempotency_key
+
+    def placed(self, sequence: int | None, created: int) -> "Message":
+        """Return the message that it has become.
+
+        Args:
+            sequence: its place in the channel's order; None: not stored.
+            created: milliseconds since the Unix epoch.
+        """
+        return Message(
+            channel=self.channel,
+            sequence=sequence,
+            id=self.id,
+            client_id=self.client_id,
+            created=created,
+            username=self.username,
+            data_json=self.data_json,
+        )
 
 
 class Head(NamedTuple):
@@ -69,7 +93,49 @@ class Message:
         """Whether it is stored."""
         return self.sequence is not None
 
+    @property
+    def raw_data(self) -> msgspec.Raw:
+        """`data_json` as an encoder takes it: copied into the text around it."""
+        return msgspec.Raw(self.data_json)
+
     @cached_property
     def data(self) -> JsonValue:
         """The decoded `data_json`."""
         return decode_json(self.data_json)
+
+
+class MessageField(NamedTuple):
+    """One field of a message, by all its names."""
+
+    name: str
+    """In queries, and of the table's column."""
+    graphql: str
+    legacy: str | None
+    """On the legacy wire; None: not told there."""
+    searchable: bool
+    """Whether a query may filter, sort and group by it; by `name` or `graphql`."""
+    stored: str | None
+    """The attribute of `Message` that is the column's value; None: it has no column."""
+    value: str
+    """The attribute of `Message` that JSON is encoded from."""
+
+
+MESSAGE_FIELDS: Final[Sequence[MessageField]] = (
+    # In the order of the legacy record.
+    MessageField("id", "id", "id", True, "id", "id"),
+    MessageField("client_id", "clientId", "client_id", True, "client_id", "client_id"),
+    MessageField("created", "created", "created", True, "created", "created"),
+    MessageField("data", "data", "data", True, "data_json", "raw_data"),
+    MessageField("username", "username", "username", True, "username", "username"),
+    MessageField("persistent", "persistent", None, False, None, "persistent"),
+)
+"""The fields that clients see."""
+
+_STORED: Final = {"sequence": "sequence"} | {
+    field.stored: field.name for field in MESSAGE_FIELDS if field.stored is not None
+}
+
+MESSAGE_COLUMNS: Final = tuple(
+    _STORED[field.name] for field in fields(Message) if field.name != "channel"
+)
+"""The columns of a message, in the order of its attributes: `Message(channel, *row)`."""

@@ -7,6 +7,7 @@ import strawberry
 from strawberry import UNSET
 
 from app.domain.query import Operator, SortOrder
+from app.domain.query.fields import FIELD_NAMES
 from app.schema.scalars import JSON
 
 __all__ = ["MessageFilterInput", "MessageQueryInput", "wire_filters", "wire_query"]
@@ -87,8 +88,8 @@ class MessageFilterInput:
 
     field: str | None = strawberry.field(
         default=UNSET,
-        description="id, client_id (or clientId), created, username, data, or a path below "
-        "data such as data.score, data.user.name or data.tags.0.",
+        description=f"{FIELD_NAMES}, or a path below data such as data.score, data.user.name or "
+        "data.tags.0.",
     )
     operator: FilterOperator | None = strawberry.field(
         default=UNSET, description="How the field is compared with the value."

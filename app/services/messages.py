@@ -188,15 +188,8 @@ class MessageService:
         first = self._recent_transients.first(draft)
         if first is not None:
             return first
-        message = Message(
-            channel=draft.channel,
-            sequence=None,
-            id=draft.id,
-            client_id=draft.client_id,
-            created=max(int(time.time() * 1000), self._hub.last_created(draft.channel)),
-            username=draft.username,
-            data_json=draft.data_json,
-        )
+        created = max(int(time.time() * 1000), self._hub.last_created(draft.channel))
+        message = draft.placed(None, created)
         self._hub.publish_transient(message)
         self._recent_transients.add(draft, message)
         return message

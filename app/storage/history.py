@@ -7,15 +7,15 @@ from uuid import UUID
 from app.domain.channel import Channel
 from app.domain.message import Head, Message
 from app.storage.database import Database
-from app.storage.rows import MESSAGE_COLUMNS, message_from_row
+from app.storage.rows import SELECTED, message_from_row
 
 __all__ = ["MessageHistory"]
 
 _RANGE: Final = f"""
-    SELECT {MESSAGE_COLUMNS} FROM messages
+    SELECT {SELECTED} FROM messages
     WHERE channel = $1 AND sequence > $2 AND sequence <= $3 ORDER BY sequence LIMIT $4
 """  # noqa: S608  columns are ours
-_BY_ID: Final = f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE channel = $1 AND id = $2"  # noqa: S608
+_BY_ID: Final = f"SELECT {SELECTED} FROM messages WHERE channel = $1 AND id = $2"  # noqa: S608
 _HEADS: Final = "SELECT channel, head, last_created FROM channels WHERE channel = ANY($1::text[])"
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import (
     ColumnElement,
     Numeric,
     Select,
+    Text,
     and_,
     case,
     cast,
@@ -27,6 +28,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.sql.expression import TableValuedAlias, UnaryExpression
 
 from app.domain.channel import Channel
+from app.domain.message import MESSAGE_COLUMNS
 from app.domain.query import FieldPath, MessageQuery
 from app.storage.predicates import MESSAGES, condition, json_of
 
@@ -47,7 +49,8 @@ _JSON_NULL: Final = literal_column("'null'::jsonb", JSONB)
 _LARGEST_SEQUENCE: Final = 2**63 - 1
 
 _COLUMNS: Final = tuple(
-    MESSAGES.c[name] for name in ("sequence", "id", "client_id", "created", "username", "data")
+    cast(MESSAGES.c.id, Text).label("id") if name == "id" else MESSAGES.c[name]
+    for name in MESSAGE_COLUMNS
 )
 """What `app.storage.rows.message_from_row` reads."""
 

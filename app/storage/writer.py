@@ -277,16 +277,7 @@ class MessageWriter:
 def _written(draft: Draft, sequence: int, stored_id: str, created: int) -> Written:
     if stored_id != draft.id:
         return Written(None, stored_id)
-    message = Message(
-        channel=draft.channel,
-        sequence=sequence,
-        id=draft.id,
-        client_id=draft.client_id,
-        created=created,
-        username=draft.username,
-        data_json=draft.data_json,
-    )
-    return Written(message, stored_id)
+    return Written(draft.placed(sequence, created), stored_id)
 
 
 def _late(seconds: float, *, uncertain: bool) -> Unavailable:

@@ -12,6 +12,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from app.errors import Unavailable
+from app.transports.outcomes import OUTCOMES
+
 __all__ = ["Health", "Probe"]
 
 Probe = Callable[[], Awaitable[str | None]]
@@ -79,6 +82,6 @@ class Health:
                 "status": "ready" if ready else "not ready",
                 "checks": {name: state or "ok" for name, state in states.items()},
             },
-            status_code=200 if ready else 503,
+            status_code=200 if ready else OUTCOMES[Unavailable].status,
             headers=_NO_STORE,
         )

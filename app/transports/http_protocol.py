@@ -22,8 +22,10 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from app.errors import Unavailable
 from app.transports.http_answer import CarefulAnswer, LastWord
 from app.transports.lingering import LingeringClose
+from app.transports.outcomes import OUTCOMES
 from app.transports.request_head import Head, HttpRefusal, checked_head
 from app.transports.websocket import WebSocketProtocol
 
@@ -41,6 +43,8 @@ _MAX_LINGERING_OVER: Final = 1000
 """Connections beyond the bound that may linger with their 503; more are closed at once."""
 _FRAMING_PER_BYTE: Final = 16
 """Bytes of chunk framing for each byte of content; chunks of one byte need 5."""
+
+_OVERLOADED: Final = OUTCOMES[Unavailable]
 
 _logger: Final = logging.getLogger(__name__)
 
@@ -112,7 +116,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._last_word = LastWord(transport, self._linger)
         if len(self.connections) > self._bounds.max_connections:
             self._refuse(
-                HttpRefusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections; retry later")
+                HttpRefusal(
+                    _OVERLOADED.status, "too many connections; retry later", _OVERLOADED.headers
+                )
             )
         else:
             self._watch()
@@ -418,10 +424,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._phase is not _Phase.LAST or self.transport.is_closing():
             return
         text = refusal.text.encode()
+        more = "".join(f"{name}: {value}\r\n" for name, value in refusal.headers.items())
         self.transport.write(
             b"HTTP/1.1 %d %s\r\ncontent-type: text/plain; charset=utf-8\r\n"
-            b"content-length: %d\r\nconnection: close\r\n\r\n%s"
-            % (refusal.status, refusal.status.phrase.encode(), len(text), text)
+            b"content-length: %d\r\n%sconnection: close\r\n\r\n%s"
+            % (refusal.status, refusal.status.phrase.encode(), len(text), more.encode(), text)
         )
         self._linger()
 

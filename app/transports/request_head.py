@@ -4,7 +4,7 @@ The parser (httptools) has checked the syntax of each line; here the lines are j
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
@@ -26,12 +26,16 @@ class HttpRefusal(Exception):
     Attributes:
         status: of the answer.
         text: its body.
+        headers: fields besides those of the body and the connection.
     """
 
-    def __init__(self, status: HTTPStatus, text: str) -> None:
+    def __init__(
+        self, status: HTTPStatus, text: str, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(text)
         self.status = status
         self.text = text
+        self.headers = headers or {}
 
 
 class Head(NamedTuple):

@@ -17,7 +17,7 @@ from app.delivery.events import (
     transient_event,
 )
 from app.domain.json_value import encode_json
-from app.domain.message import Message
+from app.domain.message import MESSAGE_COLUMNS, Message
 from tests.delivery.recorded import CHANNEL, stored, transient
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -45,6 +45,11 @@ def test_stored_messages_come_out_as_they_went_in(
     event = stored_event("process", messages)
     assert (event.first, event.last) == (first, first + len(said) - 1)
     assert carried(event) == messages
+
+
+def test_a_record_has_each_field_of_a_message_in_its_place() -> None:
+    event = stored_event("process", [stored(1)])
+    assert event.records[0].__struct_fields__ == MESSAGE_COLUMNS
 
 
 def test_messages_too_large_for_an_event_are_named_only() -> None:

@@ -3,7 +3,10 @@
 from typing import Any
 
 import pytest
+from graphql import GraphQLObjectType
 
+from app.domain.message import MESSAGE_FIELDS
+from app.schema import build_schema
 from tests.schema.conftest import Ask
 
 pytestmark = pytest.mark.anyio
@@ -17,6 +20,13 @@ VOTES = [
     {"liked": False, "score": 55},
     {"liked": None},
 ]
+
+
+def test_a_message_has_the_fields_that_the_table_of_fields_names() -> None:
+    """A field that only one of them knows fails where a response is made without the engine."""
+    message = build_schema()._schema.type_map["Message"]
+    assert isinstance(message, GraphQLObjectType)
+    assert message.fields.keys() == {field.graphql for field in MESSAGE_FIELDS}
 
 
 async def found(ask: Ask, selection: str, query: str = "{}") -> Any:

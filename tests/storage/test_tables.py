@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import Table, Text
 from sqlmodel import SQLModel
 
+from app.domain.message import MESSAGE_COLUMNS
 from app.storage import tables
 
 TABLES = SQLModel.metadata.tables
@@ -12,6 +13,10 @@ TABLES = SQLModel.metadata.tables
 def test_each_table_is_exported() -> None:
     rows = {getattr(tables, name).__tablename__ for name in tables.__all__}
     assert rows == TABLES.keys() == {"channels", "messages", "processes", "presence"}
+
+
+def test_the_table_has_the_columns_that_a_message_is_read_from() -> None:
+    assert set(MESSAGE_COLUMNS) <= {column.name for column in TABLES["messages"].columns}
 
 
 @pytest.mark.parametrize("table", [one for one in TABLES.values() if "channel" in one.columns])

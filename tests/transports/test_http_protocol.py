@@ -132,7 +132,9 @@ async def test_connections_above_the_bound_are_told_so_and_leave_the_others_alon
     async with served(QUICK) as port, connect(f"ws://127.0.0.1:{port}/echo") as first:
         url = f"ws://127.0.0.1:{port}/echo"
         async with connect(url), connect(url):
-            assert (await answer_to(port)).startswith(b"HTTP/1.1 503 Service Unavailable")
+            refused = await answer_to(port)
+            assert refused.startswith(b"HTTP/1.1 503 Service Unavailable")
+            assert b"\r\nretry-after: 1\r\n" in refused
             await first.send("still here")
             assert await first.recv() == "still here"
         # Sockets count only while they are open.

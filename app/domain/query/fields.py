@@ -5,27 +5,33 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.domain.json_value import json_shown
+from app.domain.message import MESSAGE_FIELDS
 from app.errors import BadUserInput
 
-__all__ = ["MAX_FIELD_LENGTH", "MAX_SEGMENTS", "FieldPath", "array_index", "parse_field"]
+__all__ = [
+    "FIELD_NAMES",
+    "MAX_FIELD_LENGTH",
+    "MAX_SEGMENTS",
+    "FieldPath",
+    "array_index",
+    "parse_field",
+]
 
 MAX_FIELD_LENGTH: Final = 256
 """Characters of a field."""
 MAX_SEGMENTS: Final = 32
 """Segments of a field, `data` included."""
 
-_NAMES: Final = {
-    "id": "id",
-    "client_id": "client_id",
-    "clientId": "client_id",
-    "created": "created",
-    "username": "username",
-    "data": "data",
-}
-_ALLOWED: Final = (
-    "id, client_id (or clientId), created, username, data, "
-    "or a path below data such as data.score or data.tags.0"
+_SEARCHABLE: Final = [field for field in MESSAGE_FIELDS if field.searchable]
+_NAMES: Final = {name: field.name for field in _SEARCHABLE for name in (field.name, field.graphql)}
+
+FIELD_NAMES: Final = ", ".join(
+    field.name if field.name == field.graphql else f"{field.name} (or {field.graphql})"
+    # `data` comes last: the paths below it are named after it.
+    for field in sorted(_SEARCHABLE, key=lambda field: field.name == "data")
 )
+"""What may be named, in words; and then there are paths below data."""
+_ALLOWED: Final = f"{FIELD_NAMES}, or a path below data such as data.score or data.tags.0"
 _INTEGER: Final = re.compile(r"[ \t\n\v\f\r]*([+-]?[0-9]+)", re.ASCII)
 _LARGEST_INDEX: Final = 2**31
 
@@ -35,7 +41,7 @@ class FieldPath:
     """A parsed field."""
 
     name: str
-    """`id`, `client_id`, `created`, `username` or `data`."""
+    """Of a searchable field of `MESSAGE_FIELDS`."""
     path: tuple[str, ...] = ()
     """The segments below `data`; empty for every other name, and for `data` as a whole."""
 

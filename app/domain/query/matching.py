@@ -63,15 +63,8 @@ def compile_filter(filter: Filter) -> MessageTest:  # noqa: A002
 
 def field_getter(field: FieldPath) -> Callable[[Message], Any]:
     """Return a function that reads `field` of a message: plain JSON, or `MISSING`."""
-    match field:
-        case FieldPath("id"):
-            return lambda message: message.id
-        case FieldPath("client_id"):
-            return lambda message: message.client_id
-        case FieldPath("created"):
-            return lambda message: message.created
-        case FieldPath("username"):
-            return lambda message: message.username
+    if field.name != "data":
+        return operator.attrgetter(field.name)
     steps = tuple((segment, array_index(segment)) for segment in field.path)
 
     def get(message: Message) -> Any:

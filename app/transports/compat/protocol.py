@@ -12,20 +12,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from app.errors import (
-    BadUserInput,
-    ErrorCode,
-    Forbidden,
-    PayloadTooLarge,
-    RateLimited,
-    ShuttingDown,
-    SubscriberTooSlow,
-    TokenExpired,
-    Unauthenticated,
-    Unavailable,
-    UnknownCursor,
-    WidgetwireError,
-)
+from app.errors import ErrorCode, WidgetwireError
 from app.transports.close_codes import CloseCode
 from app.transports.compat.frames import (
     Open,
@@ -35,8 +22,9 @@ from app.transports.compat.frames import (
     Unreadable,
     parse_frame,
 )
+from app.transports.outcomes import outcome_of
 
-__all__ = ["OPEN_TIMEOUT_SECONDS", "Close", "Decision", "Protocol", "State", "closing"]
+__all__ = ["OPEN_TIMEOUT_SECONDS", "Close", "Decision", "Protocol", "State"]
 
 OPEN_TIMEOUT_SECONDS: Final = 10.0
 """How long a client may take to send its `open`."""
@@ -120,7 +108,7 @@ class Protocol:
         if self._state is State.CLOSED:
             return None
         self._state = State.CLOSED
-        return Close(closing(error), error.code, error.message)
+        return Close(outcome_of(error).close, error.code, error.message)
 
     def closed(self) -> None:
         """Take note that the socket is closed, or being closed."""
@@ -129,27 +117,3 @@ class Protocol:
     def _close(self, code: CloseCode, reason: str) -> Close:
         self._state = State.CLOSED
         return Close(code, ErrorCode.BAD_USER_INPUT, reason)
-
-
-_CODES: Final[tuple[tuple[type[WidgetwireError], CloseCode], ...]] = (
-    # The first that fits: subclasses before their base.
-    (TokenExpired, CloseCode.FORBIDDEN),
-    (Unauthenticated, CloseCode.UNAUTHORIZED),
-    # The token is good, but not for this: the same one would be refused for ever.
-    (Forbidden, CloseCode.UNAUTHORIZED),
-    (BadUserInput, CloseCode.MALFORMED),
-    (UnknownCursor, CloseCode.MALFORMED),
-    (PayloadTooLarge, CloseCode.MESSAGE_TOO_BIG),
-    (RateLimited, CloseCode.TOO_MANY),
-    (ShuttingDown, CloseCode.SERVICE_RESTART),
-    (SubscriberTooSlow, CloseCode.TRY_AGAIN_LATER),
-    (Unavailable, CloseCode.TRY_AGAIN_LATER),
-)
-
-
-def closing(error: WidgetwireError) -> CloseCode:
-    """Return the code that closes a socket which cannot go on because of `error`."""
-    for kind, code in _CODES:
-        if isinstance(error, kind):
-            return code
-    return CloseCode.INTERNAL_ERROR

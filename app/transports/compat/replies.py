@@ -5,11 +5,12 @@ A record is encoded once, however many sockets of the channel it goes to.
 """
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Final
 
 import msgspec
 
-from app.domain.message import Message
+from app.domain.message import MESSAGE_FIELDS, Message
 from app.errors import ErrorCode, cut
 from app.transports.compat.frames import Ref
 
@@ -35,18 +36,15 @@ _MAX_MESSAGE: Final = 500
 _encoder: Final = msgspec.json.Encoder()
 _encode: Final = _encoder.encode
 
+_TOLD: Final = [(field.legacy, field.value) for field in MESSAGE_FIELDS if field.legacy]
+_Record: Final = msgspec.defstruct("_Record", [name for name, _ in _TOLD], gc=False)
+"""A record on its way into JSON: cheaper to make and to encode than a dict."""
+_values: Final = attrgetter(*(value for _, value in _TOLD))
+
 
 def record_json(message: Message) -> bytes:
-    """Return the record of a message: `{"id","client_id","created","data","username"}`."""
-    return _encode(
-        {
-            "id": message.id,
-            "client_id": message.client_id,
-            "created": message.created,
-            "data": msgspec.Raw(message.data_json),
-            "username": message.username,
-        }
-    )
+    """Return the record of a message: the fields that have a legacy name, in their order."""
+    return _encode(_Record(*_values(message)))
 
 
 class _Frames:

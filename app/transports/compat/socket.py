@@ -7,10 +7,10 @@ from starlette.websockets import WebSocket
 
 from app.domain.channel import parse_channel
 from app.errors import BadUserInput
-from app.transports.close_codes import CloseCode
 from app.transports.compat.replies import error_frame
 from app.transports.compat.session import CompatLimits, CompatServices, CompatSession
 from app.transports.origins import OriginPolicy
+from app.transports.outcomes import outcome_of
 from app.transports.websocket.upgrade import Upgrade
 
 __all__ = ["compat_route"]
@@ -44,7 +44,7 @@ def compat_route(
             channel = parse_channel(ids["project"], ids["widget"])
         except BadUserInput as error:
             frame = error_frame(error.code, error.message)
-            upgrade.close(CloseCode.MALFORMED, error.message[:120], frame=frame)
+            upgrade.close(outcome_of(error).close, error.message[:120], frame=frame)
             return
         session = CompatSession(channel, services, limits)
         upgrade.accept(session, subprotocol=None, max_outbound_bytes=max_outbound_bytes)

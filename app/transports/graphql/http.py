@@ -23,6 +23,7 @@ from app.errors import (
     PayloadTooLarge,
     ShuttingDown,
     Unauthenticated,
+    Unavailable,
     shown,
 )
 from app.transports.auth import bearer_token
@@ -34,6 +35,7 @@ from app.transports.graphql.execution import Executor
 from app.transports.graphql.negotiation import MediaType, Preferences
 from app.transports.graphql.parameters import Parameters, read_body
 from app.transports.graphql.streams import EventStreamFraming, SubscriptionStream, framing_for
+from app.transports.outcomes import outcome_of
 from app.transports.refusals import log_refused_token
 
 __all__ = ["GraphQLHttp", "HttpLimits", "Landing"]
@@ -41,16 +43,7 @@ __all__ = ["GraphQLHttp", "HttpLimits", "Landing"]
 Landing: TypeAlias = Callable[[Request], Awaitable[Response]]
 """The page for a browser that opens the endpoint."""
 
-_STATUS: Final = {
-    ErrorCode.BAD_USER_INPUT: 400,
-    ErrorCode.UNAUTHENTICATED: 401,
-    ErrorCode.FORBIDDEN: 403,
-    ErrorCode.PAYLOAD_TOO_LARGE: 413,
-    ErrorCode.RATE_LIMITED: 429,
-    ErrorCode.UNAVAILABLE: 503,
-}
 _CONTENT_TYPES: Final = {one: f"{one.value}; charset=utf-8".encode() for one in MediaType}
-_RETRY_AFTER_SECONDS: Final = "1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +194,9 @@ class GraphQLHttp:
         if self._shutting_down:
             return _error_response(ShuttingDown())
         if len(self._streams) >= self._limits.max_streams:
-            return _refusal(503, "too many subscriptions over HTTP are open; retry later")
+            return _error_response(
+                Unavailable("too many subscriptions over HTTP are open; retry later")
+            )
         context = self._context_factory(viewer, True)
         try:
             payloads = await self._executor.subscribe(operation, parameters.variables, context)
@@ -306,25 +301,19 @@ class _Answer:
 
 
 def _error_response(error: Exception) -> Response:
-    told = response_error(error)
-    status = _STATUS.get(told["extensions"]["code"], 500)
-    headers = {}
-    if status == 401:
-        headers["www-authenticate"] = "Bearer"
-    if status == 503:
-        headers["retry-after"] = _RETRY_AFTER_SECONDS
-    if status == 413:
+    outcome = outcome_of(error)
+    headers = outcome.headers
+    if isinstance(error, PayloadTooLarge):
         # The rest of the body is not read, so that the connection cannot be used again.
         headers["connection"] = "close"
-    return _errors([told], status, headers)
+    return _errors([response_error(error)], outcome.status, headers)
 
 
 def _refusal(status: int, message: str, *, allow: str | None = None) -> Response:
-    code = ErrorCode.UNAVAILABLE if status == 503 else ErrorCode.BAD_USER_INPUT
+    """Refuse what HTTP has a status for and our errors have not."""
+    code = ErrorCode.BAD_USER_INPUT.value
     headers = {"allow": allow} if allow else {}
-    if status == 503:
-        headers["retry-after"] = _RETRY_AFTER_SECONDS
-    return _errors([{"message": message, "extensions": {"code": code.value}}], status, headers)
+    return _errors([{"message": message, "extensions": {"code": code}}], status, headers)
 
 
 def _errors(errors: list[ResponseError], status: int, headers: dict[str, str]) -> Response:

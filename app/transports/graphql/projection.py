@@ -6,25 +6,19 @@ possible answer; it is read off here in a few. Any other selection is left to th
 """
 
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any, Final
 
-import msgspec
 from graphql import FieldNode
 
 from app.domain.json_value import encode_json
-from app.domain.message import Message
+from app.domain.message import MESSAGE_FIELDS, Message
 
 __all__ = ["Projection", "response_key"]
 
 _FIELDS: Final[Mapping[str, Callable[[Message], Any]]] = {
-    "id": lambda message: message.id,
-    "clientId": lambda message: message.client_id,
-    "created": lambda message: message.created,
-    "data": lambda message: msgspec.Raw(message.data_json),
-    "username": lambda message: message.username,
-    "persistent": lambda message: message.persistent,
-    "__typename": lambda _message: "Message",
-}
+    field.graphql: attrgetter(field.value) for field in MESSAGE_FIELDS
+} | {"__typename": lambda _message: "Message"}
 
 
 class Projection:

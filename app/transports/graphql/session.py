@@ -16,7 +16,7 @@ from enum import Enum, auto
 from app.delivery.members import Member
 from app.domain.json_value import encode_json
 from app.domain.viewer import Viewer
-from app.errors import SubscriberTooSlow, TokenExpired, Unauthenticated, Unavailable
+from app.errors import SubscriberTooSlow, TokenExpired, Unauthenticated, WidgetwireError
 from app.transports.auth import bearer_token, connection_init_token
 from app.transports.close_codes import CloseCode
 from app.transports.expiry import Expiry
@@ -36,6 +36,7 @@ from app.transports.graphql.errors import ResponseError, response_error
 from app.transports.graphql.execution import Executor
 from app.transports.graphql.operations import OperationLimits, Operations
 from app.transports.masking import masked
+from app.transports.outcomes import outcome_of
 from app.transports.refusals import log_refused_token
 from app.transports.socket import Outlet
 
@@ -197,22 +198,18 @@ class GraphQLSession:
             if token is None:
                 token = bearer_token(self._authorization)
             viewer = self._viewer_of(token)
-        except TokenExpired as error:
-            self._refuse(error, CloseCode.FORBIDDEN)
-        except Unauthenticated as error:
-            self._refuse(error, CloseCode.UNAUTHORIZED)
-        except Unavailable as error:
-            self._refuse(error, CloseCode.TRY_AGAIN_LATER)
+        except WidgetwireError as error:
+            self._refuse(error)
         else:
             self._acknowledge(viewer)
 
-    def _refuse(self, error: Unauthenticated | Unavailable, code: CloseCode) -> None:
+    def _refuse(self, error: WidgetwireError) -> None:
         if isinstance(error, Unauthenticated):
             log_refused_token(error)
         frame = self._dialect.refused(response_error(error))
         if frame is not None:
             self._send(frame)
-        self._close(code, error.message)
+        self._fail(error)
 
     def _acknowledge(self, viewer: Viewer) -> None:
         self._cancel_timer("init")
@@ -229,7 +226,7 @@ class GraphQLSession:
             self._beat()
 
     def _expired(self) -> None:
-        self._close(CloseCode.FORBIDDEN, "the token has expired")
+        self._fail(TokenExpired("the token has expired"))
 
     def _start(self, message: Start | Unexecutable) -> None:
         if self._operations is None:
@@ -259,7 +256,7 @@ class GraphQLSession:
 
     def too_slow(self, error: SubscriberTooSlow) -> None:
         """Close: the client resumes after the last message it received."""
-        self._close(CloseCode.TRY_AGAIN_LATER, error.message)
+        self._fail(error)
 
     def going_away(self) -> None:
         """A source has ended because the process does."""
@@ -282,6 +279,9 @@ class GraphQLSession:
     def _send(self, frame: bytes) -> None:
         if self._outlet is not None and self._state is not State.CLOSED:
             self._outlet.send(frame)
+
+    def _fail(self, error: WidgetwireError) -> None:
+        self._close(outcome_of(error).close, error.message)
 
     def _close(self, code: CloseCode, reason: str) -> None:
         if self._state is State.CLOSED:

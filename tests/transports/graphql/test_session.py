@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
-from app.errors import DeliveryFailed
+from app.errors import DeliveryFailed, Forbidden, RateLimited, Unavailable, WidgetwireError
 from app.transports.close_codes import CloseCode
 from app.transports.graphql.dialects import Dialect, LegacyDialect, TransportDialect
 from app.transports.graphql.operations import OperationLimits
 from app.transports.graphql.session import GraphQLSession, SessionLimits, State
+from app.transports.outcomes import outcome_of
 from tests.transports.graphql.sample import TOO_SLOW, Sample, viewer_of
 
 pytestmark = pytest.mark.anyio
@@ -384,6 +385,20 @@ async def test_an_id_in_use_closes(dialect: Dialect) -> None:
     talk.subscribe("s", "{ hello }")
     assert await talk.outlet.close_code() == CloseCode.CONFLICT
     assert talk.sample.contexts[0].closed
+
+
+@pytest.mark.parametrize("error", [RateLimited("x"), Forbidden("x"), Unavailable("x")])
+async def test_any_refusal_of_the_introduction_closes_with_its_own_code(
+    error: WidgetwireError,
+) -> None:
+    """Three errors were known here; any other was logged as a defect and closed with 1011."""
+
+    def refusing(_token: str | None) -> Viewer:
+        raise error
+
+    talk = Conversation(viewer_of=refusing)
+    talk.say(type="connection_init")
+    assert await talk.outlet.close_code() == outcome_of(error).close
 
 
 async def test_the_end_of_the_token_closes() -> None:

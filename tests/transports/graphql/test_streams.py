@@ -194,4 +194,5 @@ async def test_the_number_of_streams_is_bounded() -> None:
     async with service.stream(SSE) as response:
         await response.start()
         second = Response(service.app, SSE)
-        assert (await second.start())[b":status"] == b"503"
+        headers = await second.start()
+        assert (headers[b":status"], headers[b"retry-after"]) == (b"503", b"1")
