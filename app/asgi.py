@@ -1,19 +1,20 @@
 """The composition root: the only place that knows every part."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 from uuid import uuid4
 
-from broadcaster import Broadcast
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.config import Settings, broadcast_scheme
+from app.delivery.backend import Backend
 from app.delivery.bus import Bus
 from app.delivery.hub import Hub
 from app.delivery.matching_turns import MatchingTurns
+from app.delivery.memory_backend import MemoryBackend
 from app.delivery.postgres_backend import PostgresBackend
 from app.domain.viewer import Viewer
 from app.errors import ConfigurationError, Unavailable
@@ -101,7 +102,7 @@ class Process:
         self._database = pools.leasing
         self._write_probe = WriteProbe(pools.leasing, pools.incidents)
         history = SharedHistory(MessageHistory(pools.reading))
-        hub = self._hub = Hub(Bus(_broadcast(settings, self._missed), self._process_id), history)
+        hub = self._hub = Hub(Bus(_backend(settings), self._process_id), history)
         await hub.start()
         stack.push_async_callback(hub.stop)
         presence = PresenceService(
@@ -205,10 +206,6 @@ class Process:
             *page_routes(settings.graphiql),
         ]
 
-    def _missed(self) -> None:
-        if self._hub is not None:
-            self._hub.missed()
-
     async def _database_state(self) -> str | None:
         assert self._database is not None
         assert self._write_probe is not None
@@ -244,7 +241,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         )
     # A bad key or a bad bus is told at start.
     _authenticator(settings)
-    _broadcast(settings, lambda: None)
+    _backend(settings)
     process = Process(settings)
     return Application(
         lifespan=process.lifespan, middleware=[OriginPolicy(settings.allowed_origins).cors()]
@@ -277,21 +274,21 @@ class Application(Starlette):
         return self.graphql
 
 
-def _broadcast(settings: Settings, on_missed: Callable[[], None]) -> Broadcast:
+def _backend(settings: Settings) -> Backend:
     assert settings.database_url is not None
     # Redis and Kafka are extras: their packages are asked for where they are chosen only.
     match broadcast_scheme(settings.broadcast_url):
         case "memory":
-            return Broadcast("memory://")
+            return MemoryBackend()
         case "redis" | "rediss":
             from app.delivery.redis_backend import RedisBackend  # noqa: PLC0415
 
-            return Broadcast(backend=RedisBackend(settings.broadcast_url, on_missed))
+            return RedisBackend(settings.broadcast_url)
         case "kafka":
             from app.delivery.kafka_backend import KafkaBackend  # noqa: PLC0415
 
-            return Broadcast(backend=KafkaBackend(settings.broadcast_url, on_missed))
-    return Broadcast(backend=PostgresBackend(settings.database_url, on_missed))
+            return KafkaBackend(settings.broadcast_url)
+    return PostgresBackend(settings.database_url)
 
 
 def _authenticator(settings: Settings) -> Authenticator:

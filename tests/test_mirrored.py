@@ -12,7 +12,6 @@ _PIPELINE: Final = "transports/graphql/test_execution.py, test_session.py and te
 
 WITHOUT: Final = {
     "__main__.py": "one call, which tests/test_cli.py runs",
-    "delivery/kafka_backend.py": _BACKENDS,
     "delivery/postgres_backend.py": _BACKENDS,
     "delivery/remote_backend.py": _BACKENDS,
     "domain/query/operands.py": "domain/query/test_filter_parser.py",

@@ -149,6 +149,7 @@ class Hub:
 
         Raises:
             Unavailable: 10,000 events, or 8 MiB of them, wait to be sent. Nobody was given it.
+            PayloadTooLarge: the broker takes no event of this size. Nobody was given it.
         """
         if not self._bus.post(message.channel, transient_event(self._bus.origin, message)):
             raise Unavailable("too many messages wait to be sent to other processes; retry later")

@@ -8,7 +8,7 @@ were added, a topic that was made anew) is asked for every two seconds.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final, NoReturn
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
@@ -22,6 +22,7 @@ from aiokafka.errors import (
 from tenacity import AsyncRetrying, retry_if_exception_type
 from tenacity.wait import wait_random_exponential
 
+from app.delivery.budget import text_size
 from app.delivery.kafka_address import KafkaAddress
 from app.delivery.remote_backend import RemoteBackend
 from app.errors import PayloadTooLarge
@@ -37,6 +38,8 @@ _PRODUCE_TIMEOUT_SECONDS: Final = 2.0
 _STOP_TIMEOUT_SECONDS: Final = 2.0
 _MAX_RECORD_BYTES: Final = 1_000_000
 """Below the 1,048,588 that a broker takes by default (its message.max.bytes)."""
+_MAX_TEXT_BYTES: Final = _MAX_RECORD_BYTES - 1000
+"""The rest is for the topic, the sender and the number."""
 _PARTITIONS: Final = 8
 _RETENTION_MS: Final = 3_600_000
 _RETRY_BACKOFF_MS: Final = 500
@@ -49,17 +52,16 @@ class KafkaBackend(RemoteBackend):
     _broker = "Kafka"
     _failures = _send_failures = (KafkaError, OSError, TimeoutError)
 
-    def __init__(self, url: str, on_missed: Callable[[], None]) -> None:
+    def __init__(self, url: str) -> None:
         """Take the cluster; nothing is opened before `connect`.
 
         Args:
             url: kafka://host:9092,host:9093/topic; see `KafkaAddress`.
-            on_missed: called on the loop whenever events may have been lost.
 
         Raises:
             ConfigurationError: the URL is wrong.
         """
-        super().__init__(on_missed)
+        super().__init__()
         self._address = KafkaAddress.parse(url)
         self._next: dict[int, int] = {}
         """The offset that the next record of a partition has, where none is lost."""
@@ -68,7 +70,7 @@ class KafkaBackend(RemoteBackend):
         self._producer: AIOKafkaProducer | None = None
 
     async def disconnect(self) -> None:
-        """Close all connections. Idempotent."""
+        """Send what waits, for at most a second, and close all connections. Idempotent."""
         await super().disconnect()
         producer, self._producer = self._producer, None
         if producer is not None:
@@ -77,17 +79,15 @@ class KafkaBackend(RemoteBackend):
             producer._message_accumulator.fail_all(KafkaError("disconnected"))
             await _stopped(producer)
 
-    async def publish(self, channel: str, message: Any) -> None:
-        """Send a text to a topic, with all others that wait, in the order of the calls.
+    def post(self, topic: str, text: str) -> bool:
+        """Send a text soon; return False where 10,000, or 8 MiB of them, wait already.
 
         Raises:
-            PayloadTooLarge: more than 1,000,000 bytes.
-            Unavailable, KafkaError, OSError: as with every backend.
+            PayloadTooLarge: about 1,000,000 bytes, or more.
         """
-        size = len(message.encode())
-        if size > _MAX_RECORD_BYTES - 1000:
+        if text_size(text) > _MAX_TEXT_BYTES and (size := len(text.encode())) > _MAX_TEXT_BYTES:
             raise PayloadTooLarge(f"an event of {size} bytes; Kafka takes 1,000,000 by default")
-        await super().publish(channel, message)
+        return super().post(topic, text)
 
     async def _prepare(self) -> None:
         self._producer = AIOKafkaProducer(

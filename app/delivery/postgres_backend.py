@@ -7,7 +7,7 @@ whole, in one transaction, and the inbox knows its number.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, NoReturn, TypeAlias
 
 import asyncpg
@@ -45,15 +45,14 @@ class PostgresBackend(RemoteBackend):
     _broker = "Postgres"
     _failures = _send_failures = _FAILURES
 
-    def __init__(self, url: str, on_missed: Callable[[], None]) -> None:
+    def __init__(self, url: str) -> None:
         """Take the database; nothing is opened before `connect`.
 
         Args:
             url: postgresql://…; not through a pooler that multiplexes transactions, for
                 LISTEN belongs to a session.
-            on_missed: called on the loop whenever events may have been lost.
         """
-        super().__init__(on_missed)
+        super().__init__()
         self._url = url
         self._assembler = Assembler()
         self._listening: _Connection | None = None
@@ -63,7 +62,7 @@ class PostgresBackend(RemoteBackend):
         self._sending: _Connection | None = None
 
     async def disconnect(self) -> None:
-        """Close both connections. Idempotent."""
+        """Send what waits, for at most a second, and close both connections. Idempotent."""
         await super().disconnect()
         if self._sending is not None:
             self._sending.terminate()

@@ -6,7 +6,7 @@ redis-py's `PubSub` is not used: it reconnects by itself and tells nobody that t
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final, NoReturn
 
@@ -45,13 +45,12 @@ class RedisBackend(RemoteBackend):
     # A refusal stays one, however often the same text is sent.
     _send_failures = (RedisConnectionError, RedisTimeoutError, OSError)
 
-    def __init__(self, url: str, on_missed: Callable[[], None]) -> None:
+    def __init__(self, url: str) -> None:
         """Take the server; nothing is opened before `connect`.
 
         Args:
             url: redis://user:password@host:port/database, or rediss:// for TLS, with
                 redis-py's options as its query.
-            on_missed: called on the loop whenever events may have been lost.
 
         Raises:
             ConfigurationError: the URL is not one that redis-py takes.
@@ -74,14 +73,14 @@ class RedisBackend(RemoteBackend):
                 "the bus: expected redis://user:password@host:port/database, got a URL that "
                 "redis-py does not take"
             ) from None
-        super().__init__(on_missed)
+        super().__init__()
         self._connection: AbstractConnection | None = None
         # One command at a time on the listening connection, and none while it is replaced.
         self._commands = asyncio.Lock()
         self._unconfirmed: dict[str, asyncio.Future[None]] = {}
 
     async def disconnect(self) -> None:
-        """Close all connections. Idempotent."""
+        """Send what waits, for at most a second, and close all connections. Idempotent."""
         await super().disconnect()
         await self._client.aclose()
 

@@ -8,13 +8,12 @@ through an outbox and receive through an inbox. How a broker is talked to is the
 import asyncio
 import logging
 import random
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Final, NoReturn
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Final, NoReturn
 
-from broadcaster import BroadcastBackend, Event
-
-from app.delivery.outbox import Inbox, Outbox
+from app.delivery.backend import Backend
+from app.delivery.outbox import Outbox
 from app.errors import ConfigurationError
 
 __all__ = ["RemoteBackend"]
@@ -28,7 +27,7 @@ _STEADY_SECONDS: Final = 10.0
 """A listener that fails earlier comes back more slowly each time."""
 
 
-class RemoteBackend(BroadcastBackend, ABC):
+class RemoteBackend(Backend):
     """Events over one broker."""
 
     _broker: ClassVar[str]
@@ -38,15 +37,9 @@ class RemoteBackend(BroadcastBackend, ABC):
     _send_failures: ClassVar[tuple[type[Exception], ...]]
     """What sending raises when another try may succeed."""
 
-    def __init__(self, on_missed: Callable[[], None]) -> None:
-        """Open nothing yet.
-
-        Args:
-            on_missed: called on the loop whenever events may have been lost.
-        """
-        self._on_missed = on_missed
-        self._topics: set[str] = set()
-        self._inbox = Inbox(on_missed)
+    def __init__(self) -> None:
+        """Open nothing yet."""
+        super().__init__()
         self._outbox = Outbox(self._send, self._send_failures)
         self._listener: asyncio.Task[None] | None = None
 
@@ -67,36 +60,20 @@ class RemoteBackend(BroadcastBackend, ABC):
         self._listener = asyncio.create_task(self._listen_forever(), name="event listener")
 
     async def disconnect(self) -> None:
-        """Close all connections. Idempotent."""
+        """Send what waits, for at most a second, and close all connections. Idempotent."""
         if self._listener is not None:
             self._listener.cancel()
             await asyncio.gather(self._listener, return_exceptions=True)
         await self._outbox.close()
         await self._drop()
 
-    async def subscribe(self, group: str) -> None:
-        """Receive a topic's events; while the connection is lost, as soon as it is back.
+    def post(self, topic: str, text: str) -> bool:
+        """Send a text soon; return False where 10,000, or 8 MiB of them, wait already."""
+        return self._outbox.post(topic, text)
 
-        When this returns, what is published later comes.
-        """
-        self._topics.add(group)
-
-    async def unsubscribe(self, group: str) -> None:
-        """Receive a topic's events no more."""
-        self._topics.discard(group)
-
-    async def publish(self, channel: str, message: Any) -> None:
-        """Send a text to a topic, with all others that wait, in the order of the calls.
-
-        Raises:
-            Unavailable: too many wait.
-            Exception: the broker's error: it refused the text, or stayed away for 15 s.
-        """
-        await self._outbox.put(channel, message)
-
-    async def next_published(self) -> Event:
-        """Return the next event received."""
-        return await self._inbox.get()
+    async def flush(self) -> None:
+        """Return when what was posted is with the broker, or given up after 15 s."""
+        await self._outbox.flush()
 
     @abstractmethod
     async def _open(self) -> None:

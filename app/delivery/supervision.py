@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, NoReturn
 
-__all__ = ["AGAIN_SECONDS", "keep_running"]
+__all__ = ["keep_running"]
 
 logger = logging.getLogger(__name__)
 

@@ -1,14 +1,13 @@
 """What events travel over, one of each kind, for one suite of tests on all of them."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Protocol
 
 import asyncpg
-from broadcaster import BroadcastBackend
-from broadcaster._backends.memory import MemoryBackend
 
+from app.delivery.backend import Backend
 from app.delivery.kafka_backend import KafkaBackend
+from app.delivery.memory_backend import MemoryBackend
 from app.delivery.postgres_backend import PostgresBackend
 from app.delivery.redis_backend import RedisBackend
 from tests.delivery.brokers import Broker
@@ -21,7 +20,7 @@ class Medium(Protocol):
 
     joins_processes: bool
 
-    def backend(self, on_missed: Callable[[], None]) -> BroadcastBackend:
+    def backend(self) -> Backend:
         """Return a backend that is not connected yet."""
 
     async def cut(self) -> None:
@@ -32,12 +31,12 @@ class Medium(Protocol):
 
 
 class MemoryMedium:
-    """broadcaster's own: one process, no link."""
+    """One process, no link."""
 
     joins_processes = False
 
-    def backend(self, on_missed: Callable[[], None]) -> BroadcastBackend:  # noqa: ARG002
-        return MemoryBackend("memory://")
+    def backend(self) -> Backend:
+        return MemoryBackend()
 
     async def cut(self) -> None:
         raise AssertionError("there is nothing to cut")
@@ -54,8 +53,8 @@ class PostgresMedium:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def backend(self, on_missed: Callable[[], None]) -> BroadcastBackend:
-        return PostgresBackend(self._url, on_missed)
+    def backend(self) -> Backend:
+        return PostgresBackend(self._url)
 
     async def cut(self) -> None:
         connection = await asyncpg.connect(self._url, timeout=10)
@@ -87,12 +86,12 @@ class _Brokered:
 class RedisMedium(_Brokered):
     """A Redis that is killed and started again."""
 
-    def backend(self, on_missed: Callable[[], None]) -> BroadcastBackend:
-        return RedisBackend(self.broker.url, on_missed)
+    def backend(self) -> Backend:
+        return RedisBackend(self.broker.url)
 
 
 class KafkaMedium(_Brokered):
     """A broker of Kafka's protocol that is killed and started again, and forgets all."""
 
-    def backend(self, on_missed: Callable[[], None]) -> BroadcastBackend:
-        return KafkaBackend(self.broker.url, on_missed)
+    def backend(self) -> Backend:
+        return KafkaBackend(self.broker.url)

@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from itertools import count
 
-from broadcaster import Broadcast
-
+from app.delivery.memory_backend import MemoryBackend
 from app.domain.channel import Channel
 from app.domain.message import Head, Message
 from app.errors import Unavailable
@@ -13,8 +12,8 @@ from app.errors import Unavailable
 __all__ = [
     "CHANNEL",
     "BrokenRecorder",
+    "JoinedBackend",
     "Recorder",
-    "SharedBroadcast",
     "Table",
     "stored",
     "transient",
@@ -136,23 +135,17 @@ class BrokenRecorder(Recorder):
             raise ZeroDivisionError
 
 
-class SharedBroadcast(Broadcast):
-    """One broadcaster for several processes: connected once, disconnected at the end."""
+class JoinedBackend(MemoryBackend):
+    """One process's end of a bus in memory: each of `ends` hears what one of them posts."""
 
-    def __init__(self) -> None:
-        super().__init__("memory://")
-        self._connected = False
+    def __init__(self, ends: "list[JoinedBackend]") -> None:
+        super().__init__()
+        self._ends = ends
+        ends.append(self)
 
-    async def connect(self) -> None:
-        if not self._connected:
-            self._connected = True
-            await super().connect()
-
-    async def disconnect(self) -> None:
-        """Keep it for the others."""
-
-    async def really_disconnect(self) -> None:
-        await super().disconnect()
+    def post(self, topic: str, text: str) -> bool:
+        taken = [MemoryBackend.post(end, topic, text) for end in self._ends]
+        return all(taken)
 
 
 async def until(condition: Callable[[], object], seconds: float = 20) -> None:

@@ -8,7 +8,6 @@ from typing import NoReturn
 
 import pytest
 from broadcaster import Broadcast
-from broadcaster._base import Subscriber
 
 from app.delivery.bus import TOPICS, Bus
 from app.delivery.events import Event, PresenceChanged
@@ -24,12 +23,24 @@ PATIENCE_SECONDS = 40
 
 
 class Station:
-    """One process's end: a `Broadcast` over a backend of its own."""
+    """One process's end: a `Broadcast` over a backend of its own, and what it is handed."""
 
     def __init__(self, medium: Medium) -> None:
         self.missed = asyncio.Event()
-        self.backend = medium.backend(self.missed.set)
+        self.backend = medium.backend()
+        self.backend.attach(self._receive, self.missed.set)
         self.broadcast = Broadcast(backend=self.backend)
+        self._came: dict[str, asyncio.Queue[str]] = {}
+
+    @asynccontextmanager
+    async def hearing(self, topic: str) -> AsyncIterator["asyncio.Queue[str]"]:
+        """Subscribe to a topic by way of broadcaster; yield where its texts will be."""
+        came = self._came[topic] = asyncio.Queue()
+        async with self.broadcast.subscribe(topic):
+            yield came
+
+    def _receive(self, topic: str, text: str) -> None:
+        self._came[topic].put_nowait(text)
 
 
 @asynccontextmanager
@@ -51,52 +62,52 @@ async def stations(medium: Medium, number: int) -> AsyncIterator[list[Station]]:
     assert not left, f"disconnected, and these still run: {left}"
 
 
-async def take(subscriber: Subscriber, number: int) -> list[str]:
+async def take(came: "asyncio.Queue[str]", number: int) -> list[str]:
     """Return the texts of the next events."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        return [(await subscriber.get()).message for _ in range(number)]
+        return [await came.get() for _ in range(number)]
 
 
 async def test_events_arrive_in_the_order_they_were_published(medium: Medium) -> None:
-    async with stations(medium, 1) as (one,), one.broadcast.subscribe("topic") as subscriber:
+    async with stations(medium, 1) as (one,), one.hearing("topic") as heard:
         texts = [f"text {number}" for number in range(500)]
         # As the bus does it: begun in order, not waited for one by one.
         await asyncio.gather(*(one.broadcast.publish("topic", text) for text in texts))
-        assert await take(subscriber, 500) == texts
+        assert await take(heard, 500) == texts
 
 
 async def test_a_subscription_holds_for_what_is_published_right_after_it(joining: Medium) -> None:
     async with stations(joining, 2) as (one, two):
         for number in range(30):
             topic = f"topic_{number}"
-            async with two.broadcast.subscribe(topic) as subscriber:
+            async with two.hearing(topic) as heard:
                 await one.broadcast.publish(topic, f"{number}")
-                assert await take(subscriber, 1) == [f"{number}"]
+                assert await take(heard, 1) == [f"{number}"]
 
 
 async def test_two_processes_hear_each_other_and_themselves(joining: Medium) -> None:
     async with (
         stations(joining, 2) as (one, two),
-        one.broadcast.subscribe("topic") as first,
-        two.broadcast.subscribe("topic") as second,
+        one.hearing("topic") as first,
+        two.hearing("topic") as second,
     ):
         await one.broadcast.publish("topic", "from one")
         await two.broadcast.publish("topic", "from two")
-        for subscriber in (first, second):
-            assert sorted(await take(subscriber, 2)) == ["from one", "from two"]
+        for heard in (first, second):
+            assert sorted(await take(heard, 2)) == ["from one", "from two"]
 
 
 async def test_many_publishing_at_once_lose_nothing_and_each_keeps_its_order(
     joining: Medium,
 ) -> None:
-    async with stations(joining, 3) as ends, ends[0].broadcast.subscribe("topic") as subscriber:
+    async with stations(joining, 3) as ends, ends[0].hearing("topic") as heard:
 
         async def publish(end: int, series: int) -> None:
             for number in range(20):
                 await ends[end].broadcast.publish("topic", f"{end}.{series} {number}")
 
         await asyncio.gather(*(publish(end, series) for end in (1, 2) for series in range(25)))
-        came = await take(subscriber, 2 * 25 * 20)
+        came = await take(heard, 2 * 25 * 20)
         for name in {text.split()[0] for text in came}:
             numbers = [int(text.split()[1]) for text in came if text.split()[0] == name]
             assert numbers == list(range(20))
@@ -105,8 +116,8 @@ async def test_many_publishing_at_once_lose_nothing_and_each_keeps_its_order(
 async def test_a_topic_does_not_hear_another(medium: Medium) -> None:
     async with (
         stations(medium, 1) as (one,),
-        one.broadcast.subscribe("topic_1") as first,
-        one.broadcast.subscribe("topic_11") as second,
+        one.hearing("topic_1") as first,
+        one.hearing("topic_11") as second,
     ):
         await one.broadcast.publish("topic_11", "b")
         await one.broadcast.publish("topic_2", "nobody's")
@@ -118,16 +129,16 @@ async def test_a_topic_does_not_hear_another(medium: Medium) -> None:
 
 async def test_large_texts_of_any_characters_arrive_whole(medium: Medium) -> None:
     texts = ["aé€\U0001f600\\/\n\"'" * 15_000, "", "€" * 70_000, "/1/2/"]
-    async with stations(medium, 1) as (one,), one.broadcast.subscribe("topic") as subscriber:
+    async with stations(medium, 1) as (one,), one.hearing("topic") as heard:
         await asyncio.gather(*(one.broadcast.publish("topic", text) for text in texts))
-        assert await take(subscriber, len(texts)) == texts
+        assert await take(heard, len(texts)) == texts
 
 
 async def test_channels_opened_and_closed_at_once_and_again_keep_their_events(
     joining: Medium,
 ) -> None:
     heard: asyncio.Queue[Event] = asyncio.Queue()
-    sender, receiver = (Bus(Station(joining).broadcast, name) for name in ("sender", "receiver"))
+    sender, receiver = (Bus(joining.backend(), name) for name in ("sender", "receiver"))
     await sender.start(lambda _event: None)
     await receiver.start(heard.put_nowait)
     channels = [Channel("project", f"widget-{number}") for number in range(2 * TOPICS)]
@@ -149,8 +160,8 @@ async def test_channels_opened_and_closed_at_once_and_again_keep_their_events(
 async def test_after_a_cut_it_says_so_and_events_flow_again(joining: Medium) -> None:
     async with (
         stations(joining, 2) as (one, two),
-        one.broadcast.subscribe("topic") as first,
-        two.broadcast.subscribe("topic") as second,
+        one.hearing("topic") as first,
+        two.hearing("topic") as second,
     ):
         await one.broadcast.publish("topic", "before")
         assert await take(first, 1) == await take(second, 1) == ["before"]
@@ -162,15 +173,15 @@ async def test_after_a_cut_it_says_so_and_events_flow_again(joining: Medium) -> 
         # Both have subscribed again before they said so: nothing from here on is missed.
         await two.broadcast.publish("topic", "after")
         await one.broadcast.publish("topic", "after, too")
-        for subscriber in (first, second):
-            assert sorted(await take(subscriber, 2)) == ["after", "after, too"]
+        for heard in (first, second):
+            assert sorted(await take(heard, 2)) == ["after", "after, too"]
 
 
 async def test_a_listener_that_meets_an_unknown_error_says_so_and_listens_again(
     joining: Medium, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It ended without a line in the log, and the process was deaf and ready."""
-    async with stations(joining, 2) as (one, two), two.broadcast.subscribe("topic") as subscriber:
+    async with stations(joining, 2) as (one, two), two.hearing("topic") as heard:
         backend = two.backend
         assert isinstance(backend, RemoteBackend)
         listen, fails = backend._listen, asyncio.Event()
@@ -201,13 +212,11 @@ async def test_a_listener_that_meets_an_unknown_error_says_so_and_listens_again(
         assert "nobody thought of this" in caplog.text
         assert "Traceback" in caplog.text
         await one.broadcast.publish("topic", "after")
-        assert (await take(subscriber, 1)) == ["after"]
+        assert (await take(heard, 1)) == ["after"]
 
 
 async def test_the_pulse_tells_whether_events_flow(medium: Medium) -> None:
-    bus = Bus(
-        Station(medium).broadcast, "process", pulse_interval_seconds=0.1, pulse_stale_seconds=1
-    )
+    bus = Bus(medium.backend(), "process", pulse_interval_seconds=0.1, pulse_stale_seconds=1)
     await bus.start(lambda _event: None)
     try:
         # Asked at once: the first echo is waited for.
@@ -229,15 +238,15 @@ async def test_the_pulse_tells_whether_events_flow(medium: Medium) -> None:
 async def test_what_is_published_while_the_broker_is_away_arrives_once_or_is_told_missed(
     joining: Medium,
 ) -> None:
-    async with stations(joining, 2) as (one, two), two.broadcast.subscribe("topic") as subscriber:
+    async with stations(joining, 2) as (one, two), two.hearing("topic") as heard:
         await one.broadcast.publish("topic", "before")
-        assert await take(subscriber, 1) == ["before"]
+        assert await take(heard, 1) == ["before"]
         await joining.cut()
         publishing = [
             asyncio.create_task(one.broadcast.publish("topic", f"{number}")) for number in range(50)
         ]
         # Opened while there is no link: subscribed with the others when it is back.
-        async with two.broadcast.subscribe("late") as late:
+        async with two.hearing("late") as late:
             await joining.restore()
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await asyncio.gather(*publishing)
@@ -247,15 +256,15 @@ async def test_what_is_published_while_the_broker_is_away_arrives_once_or_is_tol
             await one.broadcast.publish("late", "end")
             assert await take(late, 1) == ["end"]
         await one.broadcast.publish("topic", "end")
-        came = await take(subscriber, 1)
+        came = await take(heard, 1)
         while came[-1] != "end":
-            came += await take(subscriber, 1)
+            came += await take(heard, 1)
         numbers = [int(text) for text in came[:-1]]
         assert numbers == sorted(set(numbers)), "in order, none twice"
 
 
 async def test_it_disconnects_cleanly_while_the_broker_is_away(joining: Medium) -> None:
-    async with stations(joining, 1) as (one,), one.broadcast.subscribe("topic"):
+    async with stations(joining, 1) as (one,), one.hearing("topic"):
         await joining.cut()
         publishing = asyncio.create_task(one.broadcast.publish("topic", "in vain"))
         await asyncio.sleep(0)
@@ -273,14 +282,14 @@ async def test_what_is_sent_again_because_its_confirmation_was_lost_is_received_
     message a feed drops the repeat, by its sequence. The text of 2,000 times goes in chunks.
     """
     medium, link = linked
-    async with stations(medium, 2) as (one, two), two.broadcast.subscribe("topic") as subscriber:
+    async with stations(medium, 2) as (one, two), two.hearing("topic") as heard:
         await one.broadcast.publish("topic", "before")
         link.lose_the_answer_to(b"transient")
         texts = [f"{number} {'transient ' * times}" for number in range(2)]
         await asyncio.gather(*(one.broadcast.publish("topic", text) for text in texts))
         assert link.answers_lost == 1
         await one.broadcast.publish("topic", "after")
-        assert await take(subscriber, 4) == ["before", *texts, "after"]
+        assert await take(heard, 4) == ["before", *texts, "after"]
 
 
 async def test_a_broker_that_is_away_at_the_start_is_told_with_the_reason(
@@ -289,4 +298,4 @@ async def test_a_broker_that_is_away_at_the_start_is_told_with_the_reason(
     medium, link = linked
     link.close()
     with pytest.raises(ConfigurationError, match=r"the bus: \w+ cannot be used: .+"):
-        await medium.backend(lambda: None).connect()
+        await medium.backend().connect()

@@ -19,8 +19,8 @@ from app.errors import SubscriberTooSlow, Unavailable
 from app.services.message_stream import MessageStream
 from tests.delivery.recorded import (
     CHANNEL,
+    JoinedBackend,
     Recorder,
-    SharedBroadcast,
     Table,
     stored,
     transient,
@@ -33,8 +33,8 @@ pytestmark = pytest.mark.anyio
 @asynccontextmanager
 async def hubs(table: Table, number: int = 1) -> AsyncIterator[list[Hub]]:
     """Run the hubs of several processes on one bus, in memory."""
-    broadcast = SharedBroadcast()
-    made = [Hub(Bus(broadcast, f"process {each}"), table) for each in range(number)]
+    ends: list[JoinedBackend] = []
+    made = [Hub(Bus(JoinedBackend(ends), f"process {each}"), table) for each in range(number)]
     for one in made:
         await one.start()
     try:
@@ -42,7 +42,6 @@ async def hubs(table: Table, number: int = 1) -> AsyncIterator[list[Hub]]:
     finally:
         for one in made:
             await one.stop()
-        await broadcast.really_disconnect()
 
 
 def commit(table: Table, hub: Hub, number: int) -> None:

@@ -1,11 +1,12 @@
 """What is Redis' own: links that hang, users, databases, a server that refuses."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from broadcaster import Broadcast
 from redis.asyncio import Connection
 
 from app.delivery.redis_backend import RedisBackend
@@ -15,26 +16,32 @@ from tests.delivery.brokers import Broker, redis_server
 pytestmark = pytest.mark.timeout(60)
 
 
+class End:
+    """A backend, and what it is handed."""
+
+    def __init__(self, url: str) -> None:
+        self.backend = RedisBackend(url)
+        self.missed = asyncio.Event()
+        self._came: asyncio.Queue[str] = asyncio.Queue()
+        self.backend.attach(lambda _topic, text: self._came.put_nowait(text), self.missed.set)
+
+    async def text(self) -> str:
+        """Return the next event's text."""
+        return await asyncio.wait_for(self._came.get(), 20)
+
+
 @asynccontextmanager
-async def connected(url: str, on_missed: Callable[[], None]) -> AsyncIterator[RedisBackend]:
-    """A backend, connected meanwhile."""
-    backend = RedisBackend(url, on_missed)
-    await backend.connect()
-    try:
-        yield backend
-    finally:
-        await backend.disconnect()
-
-
-async def text_of(backend: RedisBackend) -> str:
-    """Return the next event's text."""
-    return str((await asyncio.wait_for(backend.next_published(), 20)).message)
+async def connected(url: str) -> AsyncIterator[End]:
+    """An end whose backend broadcaster has connected."""
+    end = End(url)
+    async with Broadcast(backend=end.backend):
+        yield end
 
 
 @pytest.mark.anyio
 async def test_a_server_that_hangs_is_given_up_and_found_again(redis: Broker) -> None:
-    missed = asyncio.Event()
-    async with connected(redis.url, missed.set) as backend:
+    async with connected(redis.url) as end:
+        backend = end.backend
         await backend.subscribe("topic")
         redis.freeze()
         publishing = asyncio.create_task(backend.publish("topic", "while it hangs"))
@@ -42,9 +49,9 @@ async def test_a_server_that_hangs_is_given_up_and_found_again(redis: Broker) ->
         await asyncio.sleep(4)
         redis.thaw()
         await asyncio.wait_for(publishing, 20)
-        assert await text_of(backend) == "while it hangs"
+        assert await end.text() == "while it hangs"
         await backend.publish("topic", "after")
-        assert await text_of(backend) == "after"
+        assert await end.text() == "after"
 
 
 @pytest.mark.anyio
@@ -52,8 +59,8 @@ async def test_a_connection_that_is_lost_within_a_command_is_subscribed_later(
     redis: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """redis-py writes to what is None by then: whoever opened a channel was told an error."""
-    missed = asyncio.Event()
-    async with connected(redis.url, missed.set) as backend:
+    async with connected(redis.url) as end:
+        backend = end.backend
         connection = backend._connection
         assert isinstance(connection, Connection)
         send = connection._send_packed_command
@@ -64,22 +71,22 @@ async def test_a_connection_that_is_lost_within_a_command_is_subscribed_later(
 
         monkeypatch.setattr(connection, "_send_packed_command", lost_before)
         await backend.subscribe("topic")
-        await asyncio.wait_for(missed.wait(), 20)
+        await asyncio.wait_for(end.missed.wait(), 20)
         await backend.publish("topic", "after")
-        assert await text_of(backend) == "after"
+        assert await end.text() == "after"
 
 
 @pytest.mark.anyio
 async def test_databases_of_one_server_do_not_hear_each_other(redis: Broker) -> None:
     async with (
-        connected(f"{redis.url}/0", lambda: None) as zero,
-        connected(f"{redis.url}/1?protocol=3&decode_responses=yes", lambda: None) as one,
+        connected(f"{redis.url}/0") as zero,
+        connected(f"{redis.url}/1?protocol=3&decode_responses=yes") as one,
     ):
-        for backend in (zero, one):
-            await backend.subscribe("topic")
-        await zero.publish("topic", "for 0")
-        await one.publish("topic", "for 1")
-        assert (await text_of(zero), await text_of(one)) == ("for 0", "for 1")
+        for end in (zero, one):
+            await end.backend.subscribe("topic")
+        await zero.backend.publish("topic", "for 0")
+        await one.backend.publish("topic", "for 1")
+        assert (await zero.text(), await one.text()) == ("for 0", "for 1")
 
 
 @pytest.mark.anyio
@@ -89,12 +96,12 @@ async def test_a_user_with_just_the_documented_rights_is_enough(tmp_path: Path) 
     broker.start()
     try:
         url = broker.url.replace("//", "//widgetwire:secret@")
-        async with connected(url, lambda: None) as backend:
-            await backend.subscribe("widgetwire_1")
-            await backend.publish("widgetwire_1", "allowed")
-            assert await text_of(backend) == "allowed"
+        async with connected(url) as end:
+            await end.backend.subscribe("widgetwire_1")
+            await end.backend.publish("widgetwire_1", "allowed")
+            assert await end.text() == "allowed"
         with pytest.raises(ConfigurationError, match="Redis cannot be used"):
-            await RedisBackend(url.replace("secret", "wrong"), lambda: None).connect()
+            await RedisBackend(url.replace("secret", "wrong")).connect()
     finally:
         broker.close()
 
@@ -105,7 +112,7 @@ async def test_a_user_without_the_channels_is_refused_at_start(tmp_path: Path) -
     broker = redis_server(tmp_path, "--user", "widgetwire", *rights)
     broker.start()
     try:
-        backend = RedisBackend(broker.url.replace("//", "//widgetwire:secret@"), lambda: None)
+        backend = RedisBackend(broker.url.replace("//", "//widgetwire:secret@"))
         with pytest.raises(ConfigurationError, match="channel"):
             await backend.connect()
     finally:
@@ -114,5 +121,5 @@ async def test_a_user_without_the_channels_is_refused_at_start(tmp_path: Path) -
 
 def test_a_url_redis_does_not_take_is_refused_without_its_password() -> None:
     with pytest.raises(ConfigurationError) as raised:
-        RedisBackend("redis://:hunter2@host:notaport/0", lambda: None)
+        RedisBackend("redis://:hunter2@host:notaport/0")
     assert "hunter2" not in str(raised.value)

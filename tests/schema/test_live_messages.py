@@ -4,10 +4,10 @@ import asyncio
 from typing import Any, cast
 
 import pytest
-from broadcaster import Broadcast
 
 from app.delivery.bus import Bus
 from app.delivery.hub import Hub
+from app.delivery.memory_backend import MemoryBackend
 from app.domain.channel import Channel
 from app.domain.json_value import decode_json
 from app.domain.query import MessageQuery
@@ -48,7 +48,7 @@ class UncountedPresence:
 async def test_the_result_comes_when_the_database_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing changed meanwhile, so the watcher was left with the error for good."""
     monkeypatch.setattr("app.services.live_queries._AGAIN_SECONDS", 0.01)
-    hub = Hub(Bus(Broadcast("memory://"), "process"), Table())
+    hub = Hub(Bus(MemoryBackend(), "process"), Table())
     await hub.start()
     messages = cast("Any", AwayForAMoment())
     services = Services(messages, cast("Any", UncountedPresence()), LiveQueryService(hub, 0.01))

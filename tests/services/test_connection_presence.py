@@ -1,10 +1,10 @@
 """One connection's part in the counts."""
 
 import pytest
-from broadcaster import Broadcast
 
 from app.delivery.bus import Bus
 from app.delivery.hub import Hub
+from app.delivery.memory_backend import MemoryBackend
 from app.domain.channel import Channel
 from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
 from app.services.connection_presence import ConnectionPresence
@@ -23,7 +23,7 @@ PROCESS = "00000000-0000-0000-0000-000000000001"
 @pytest.fixture
 def presence(database: Database) -> PresenceService:
     """The counts of this process; what others count is nobody's business here."""
-    hub = Hub(Bus(Broadcast("memory://"), PROCESS), MessageHistory(database))
+    hub = Hub(Bus(MemoryBackend(), PROCESS), MessageHistory(database))
     return PresenceService(hub, PresenceStore(database, PROCESS, 60))
 
 

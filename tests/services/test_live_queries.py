@@ -6,10 +6,10 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from broadcaster import Broadcast
 
 from app.delivery.bus import Bus
 from app.delivery.hub import Hub
+from app.delivery.memory_backend import MemoryBackend
 from app.domain.query import EVERY_MESSAGE, CompiledFilters, parse_filters
 from app.domain.viewer import DEFAULT_PERMISSIONS, Permission, Viewer
 from app.errors import DeliveryFailed, Forbidden
@@ -24,7 +24,7 @@ EVERYTHING = EVERY_MESSAGE
 
 @pytest.fixture
 async def hub() -> AsyncIterator[Hub]:
-    made = Hub(Bus(Broadcast("memory://"), "process"), Table())
+    made = Hub(Bus(MemoryBackend(), "process"), Table())
     await made.start()
     yield made
     await made.stop()

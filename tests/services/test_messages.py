@@ -8,10 +8,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from broadcaster import Broadcast
 
 from app.delivery.bus import Bus
 from app.delivery.hub import Hub
+from app.delivery.memory_backend import MemoryBackend
 from app.domain.channel import Channel
 from app.domain.message import Message
 from app.domain.query import parse_query
@@ -36,7 +36,7 @@ ANYBODY = Viewer(None, DEFAULT_PERMISSIONS, anonymous=True)
 async def messages(database: Database) -> AsyncIterator[MessageService]:
     """The service of one process, which replays at most 3 messages."""
     history = SharedHistory(MessageHistory(database))
-    hub = Hub(Bus(Broadcast("memory://"), "this process"), history)
+    hub = Hub(Bus(MemoryBackend(), "this process"), history)
     await hub.start()
     writer = MessageWriter(database, hub.publish_stored)
     try:

@@ -6,10 +6,11 @@ from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import pytest
-from broadcaster import Broadcast
 
+from app.delivery.backend import Backend
 from app.delivery.bus import Bus
 from app.delivery.hub import Hub
+from app.delivery.memory_backend import MemoryBackend
 from app.domain.channel import Channel
 from app.domain.viewer import DEFAULT_PERMISSIONS, Permission, Viewer
 from app.errors import Forbidden
@@ -18,7 +19,7 @@ from app.services.presence import PresenceService
 from app.storage.database import Database
 from app.storage.history import MessageHistory
 from app.storage.presence import PresenceStore
-from tests.delivery.recorded import SharedBroadcast, until
+from tests.delivery.recorded import JoinedBackend, until
 
 pytestmark = pytest.mark.anyio
 
@@ -29,7 +30,7 @@ VIEWER = Viewer(None, DEFAULT_PERMISSIONS)
 @asynccontextmanager
 async def service(
     database: Database,
-    broadcast: Broadcast | None = None,
+    backend: Backend | None = None,
     store: type[PresenceStore] = PresenceStore,
     *,
     interval_seconds: float = 0.02,
@@ -37,7 +38,7 @@ async def service(
 ) -> AsyncIterator[PresenceService]:
     """Run one process's presence. Without a shared bus only the heartbeat looks at the others."""
     process_id = str(uuid4())
-    bus = Bus(broadcast or Broadcast("memory://"), process_id)
+    bus = Bus(backend or MemoryBackend(), process_id)
     hub = Hub(bus, MessageHistory(database))
     await hub.start()
     presence = PresenceService(
@@ -83,18 +84,17 @@ async def test_the_heartbeat_alone_brings_the_counts_together(database: Database
 
 async def test_who_left_just_before_an_orderly_stop_is_told_of_at_once(database: Database) -> None:
     """The stop told the channels it still had; those just left waited for a heartbeat."""
-    shared = SharedBroadcast()
-    async with service(database, shared, heartbeat_seconds=60) as watching:
+    ends: list[JoinedBackend] = []
+    async with service(database, JoinedBackend(ends), heartbeat_seconds=60) as watching:
         counts = await watching.watch(VIEWER, CHANNEL)
         async with asyncio.timeout(10):
             assert await anext(counts) == 0
-            async with service(database, shared, interval_seconds=60) as leaving:
+            async with service(database, JoinedBackend(ends), interval_seconds=60) as leaving:
                 leaving.join(CHANNEL)
                 assert await anext(counts) == 1
                 leaving.leave(CHANNEL)
             assert await anext(counts) == 0
         await counts.aclose()
-    await shared.really_disconnect()
 
 
 class SlowStore(PresenceStore):

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import pytest
-from broadcaster import Broadcast
 
 from app.delivery.bus import Bus
 from app.delivery.hub import Hub
+from app.delivery.memory_backend import MemoryBackend
 from app.domain.channel import Channel
 from app.services.presence_watch import Counts, WatchedChannel
 from app.storage.database import Database
@@ -51,7 +51,7 @@ async def watched(database: Database) -> AsyncIterator[Watched]:
     other = PresenceStore(database, OTHER, 60)
     await other.renew()
     await other.write({CHANNEL: 3})
-    hub = Hub(Bus(Broadcast("memory://"), PROCESS), MessageHistory(database))
+    hub = Hub(Bus(MemoryBackend(), PROCESS), MessageHistory(database))
     await hub.start()
     yield Watched(hub, database)
     await hub.stop()

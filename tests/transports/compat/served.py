@@ -10,7 +10,6 @@ from typing import Any, Self
 from uuid import uuid4
 
 import uvicorn
-from broadcaster import Broadcast
 from starlette.applications import Starlette
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -134,7 +133,7 @@ async def serving(
         stack.push_async_callback(database.close)
         history = SharedHistory(MessageHistory(database))
         process_id = str(uuid4())
-        bus = Bus(Broadcast(backend=PostgresBackend(database_url, lambda: None)), process_id)
+        bus = Bus(PostgresBackend(database_url), process_id)
         hub = Hub(bus, history)
         await hub.start()
         stack.push_async_callback(hub.stop)

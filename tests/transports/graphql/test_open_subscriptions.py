@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import pytest
-from broadcaster import Broadcast
 
 from app.delivery.bus import Bus
 from app.delivery.hub import Hub
+from app.delivery.memory_backend import MemoryBackend
 from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
 from app.schema import build_schema
 from app.schema.context import Context, Services
@@ -63,7 +63,7 @@ class Server:
     """One process without a network and a database."""
 
     def __init__(self, limits: FilterLimits | None = None) -> None:
-        self.hub = Hub(Bus(Broadcast("memory://"), "process"), Table())
+        self.hub = Hub(Bus(MemoryBackend(), "process"), Table())
         self.filters = OpenFilters(limits)
         messages = MessageService(
             hub=self.hub,
