@@ -1,0 +1,25 @@
+"""A member that keeps what it is given."""
+
+import asyncio
+from collections.abc import Sequence
+
+__all__ = ["Recorded"]
+
+
+class Recorded:
+    """A member of any group."""
+
+    def __init__(self) -> None:
+        self.payloads: list[bytes] = []
+        self._given = asyncio.Event()
+
+    def receive(self, payloads: Sequence[bytes]) -> None:
+        self.payloads.extend(payloads)
+        self._given.set()
+
+    async def has(self, payload: bytes) -> None:
+        """Wait until this was given last."""
+        async with asyncio.timeout(10):
+            while payload not in self.payloads[-1:]:
+                self._given.clear()
+                await self._given.wait()
