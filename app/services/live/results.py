@@ -111,7 +111,7 @@ class ResultSource(Source):
         self._read = read
         self._on_closed: Callable[[], None] | None = on_closed
 
-    async def deliver(self, key: Hashable, respond: Respond, member: Member) -> Callable[[], None]:
+    async def begin(self, key: Hashable, respond: Respond, member: Member) -> Callable[[], None]:
         group = self._results.group(
             self._channel, key, self._query, lambda: respond(self._read(group.look_again))
         )

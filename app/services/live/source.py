@@ -21,7 +21,7 @@ class Source(ABC):
     """Something that was joined: from here on nothing is missed. Deliver it or close it."""
 
     @abstractmethod
-    async def deliver(self, key: Hashable, respond: Respond, member: Member) -> Callable[[], None]:
+    async def begin(self, key: Hashable, respond: Respond, member: Member) -> Callable[[], None]:
         """Give the member what comes first, then let its group go on; return what ends that.
 
         What comes first (stored messages, the present value) is given at the member's pace.
@@ -39,8 +39,8 @@ class Source(ABC):
 
     @abstractmethod
     async def aclose(self) -> None:
-        """Let go of a source that was not delivered, or whose delivery failed. Idempotent."""
+        """Let go of a source that was never begun, or failed to. Idempotent."""
 
     def __aiter__(self) -> AsyncIterator[NoReturn]:
-        """Refuse: GraphQL takes an iterable for a subscription's source; ours is delivered."""
-        raise TypeError("a source is delivered to a member, not iterated")
+        """Refuse: GraphQL takes an iterable for a subscription's source; ours gives."""
+        raise TypeError("a source gives to a member, it is not iterated")

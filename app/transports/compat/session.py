@@ -38,7 +38,7 @@ from app.transports.compat.lane import Lane
 from app.transports.compat.operators import query_wire
 from app.transports.compat.protocol import OPEN_TIMEOUT_SECONDS, Close, Protocol, State
 from app.transports.expiry import Expiry
-from app.transports.pace import Pace
+from app.services.live.pace import Pace
 from app.transports.socket import Outlet
 
 __all__ = ["CompatLimits", "CompatServices", "CompatSession"]

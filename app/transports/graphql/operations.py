@@ -20,7 +20,7 @@ from app.transports.graphql.documents import Operation
 from app.transports.graphql.errors import RequestRefused, ResponseError, response_error
 from app.transports.graphql.execution import Executor, Payloads
 from app.transports.graphql.parameters import Parameters
-from app.transports.pace import Pace
+from app.services.live.pace import Pace
 
 __all__ = ["OperationLimits", "Operations", "Replies"]
 

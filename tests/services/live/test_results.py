@@ -55,7 +55,7 @@ class Service:
 
     async def member(self, query: Mapping[str, object] | None = None) -> Recorded:
         member = Recorded()
-        await self.subscribe(query).deliver(repr(query), self.respond, member)
+        await self.subscribe(query).begin(repr(query), self.respond, member)
         return member
 
     def publish(self, first: int, last: int | None = None) -> None:
@@ -168,13 +168,13 @@ async def test_a_response_that_fails_is_told_to_whoever_joins(service: Service) 
 
     member = Recorded()
     with pytest.raises(ValueError, match="a defect"):
-        await service.subscribe().deliver("key", broken, member)
+        await service.subscribe().begin("key", broken, member)
     assert not member.payloads
 
 
 async def test_when_the_last_member_leaves_nothing_is_read_or_kept(service: Service) -> None:
     source = service.subscribe()
-    leave = await source.deliver("key", service.respond, Recorded())
+    leave = await source.begin("key", service.respond, Recorded())
     leave()
     leave()
     assert service.closed == 1
