@@ -91,7 +91,7 @@ class WatchedChannel:
         try:
             await self._opened()
         except BaseException:
-            await source.aclose()
+            source.close()
             raise
         return source
 
@@ -184,14 +184,11 @@ class CountSource(Source):
         def leave() -> None:
             if group.members.pop(member, self) is None:
                 watched.forget(key, group)
-                self._close()
+                self.close()
 
         return leave
 
-    async def aclose(self) -> None:
-        self._close()
-
-    def _close(self) -> None:
+    def close(self) -> None:
         watched, self._watched = self._watched, None
         if watched is not None:
             watched.unwatch()

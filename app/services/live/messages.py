@@ -121,13 +121,15 @@ class MessageSource(Source):
 
         def leave() -> None:
             leave_group()
-            self._closed()
+            self.close()
 
         return leave
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         self._leave()
-        self._closed()
+        on_closed, self._on_closed = self._on_closed, None
+        if on_closed is not None:
+            on_closed()
 
     def deliver(self, messages: Sequence[Message]) -> None:
         """Take messages from the feed."""
@@ -195,11 +197,6 @@ class MessageSource(Source):
         if self._joined:
             self._joined = False
             self._hub.leave(self._channel, self)
-
-    def _closed(self) -> None:
-        on_closed, self._on_closed = self._on_closed, None
-        if on_closed is not None:
-            on_closed()
 
 
 class _Recent:

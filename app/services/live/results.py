@@ -119,14 +119,11 @@ class ResultSource(Source):
 
         def leave() -> None:
             group.leave(member)
-            self._closed()
+            self.close()
 
         return leave
 
-    async def aclose(self) -> None:
-        self._closed()
-
-    def _closed(self) -> None:
+    def close(self) -> None:
         on_closed, self._on_closed = self._on_closed, None
         if on_closed is not None:
             on_closed()

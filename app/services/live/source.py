@@ -38,7 +38,7 @@ class Source(ABC):
         """
 
     @abstractmethod
-    async def aclose(self) -> None:
+    def close(self) -> None:
         """Let go of a source that was never begun, or failed to. Idempotent."""
 
     def __aiter__(self) -> AsyncIterator[NoReturn]:

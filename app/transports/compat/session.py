@@ -8,7 +8,6 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -25,8 +24,7 @@ from app.errors import (
     TokenExpired,
     WidgetwireError,
 )
-from app.services.closable import Closable
-from app.services.message_stream import MessageStream
+from app.services.live.messages import MessageSource
 from app.services.messages import MessageService
 from app.services.presence import PresenceService
 from app.storage.search import MessageSearch
@@ -48,7 +46,8 @@ logger = logging.getLogger(__name__)
 _POSITION: Final = re.compile(r"@(\d{1,18})", re.ASCII)
 """A cursor that is a place in the channel's order: what `open` is answered with."""
 _EVERY_MESSAGE: Final = "legacy"
-"""The key of the one group that all legacy sockets of a channel are in."""
+_COUNT: Final = "legacy"
+"""The keys of the groups that all legacy sockets of a channel are in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +98,8 @@ class CompatSession:
         self._searches = Lane(self._limits.searches_in_flight, self._limits.searches_waiting)
         self._results = asyncio.Lock()
         self._early: list[Publish | Search] = []
+        self._ends: list[Callable[[], None]] = []
+        """What lets go of the channel, in the order it was taken."""
         self._connection: asyncio.Task[None] | None = None
         self._open_timer: asyncio.TimerHandle | None = None
         self._expiry: Expiry | None = None
@@ -172,6 +173,9 @@ class CompatSession:
         self._searches.cancel()
         if self._connection is not None and self._connection is not asyncio.current_task():
             self._connection.cancel()
+        ends, self._ends = self._ends, []
+        for end in reversed(ends):
+            end()
 
     def _regulate(self) -> None:
         if self._stopping is not None:
@@ -196,42 +200,43 @@ class CompatSession:
     async def _connect(self, frame: Open) -> None:
         try:
             await self._serve(frame)
-        except* WidgetwireError as group:
-            self._fail(_first(group))
-        except* Exception:
+        except WidgetwireError as error:
+            self._fail(error)
+        except Exception:
             logger.exception("a legacy socket on %s broke", self._channel.key)
             self._fail(WidgetwireError(_INTERNAL))
+        finally:
+            self._connection = None
 
     async def _serve(self, frame: Open) -> None:
-        """Join the channel, answer the `open`, and deliver until the end."""
-        async with AsyncExitStack() as resources:
-            self._viewer = self._services.authenticator.viewer(frame.token)
-            self._persistent = frame.persistent
-            self._client_id = (
-                str(uuid4())
-                if frame.client_id is None
-                else checked_client_id("open.client_id", frame.client_id)
-            )
-            stream = await self._subscribe(frame.after)
-            resources.push_async_callback(stream.aclose)
-            presence = self._services.presence
-            presence.join(self._channel)
-            resources.callback(presence.leave, self._channel)
-            counts = await presence.watch(self._viewer, self._channel)
-            resources.push_async_callback(counts.aclose)
-            count = await counts.__anext__()
-            after = frame.after or f"@{stream.position}"
-            self._outlet.send(
-                replies.open_frame(self._client_id, self._viewer.username, count, after)
-            )
-            self._outlet.send(replies.active_connections_frame(count))
-            self._expiry = Expiry(self._viewer, self._expired)
-            self._begin()
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._tell_counts(counts))
-                resources.callback(await self._deliver(stream))
+        """Join the channel, answer the `open`, and send what was stored before.
 
-    async def _subscribe(self, after: str | None) -> MessageStream:
+        From then on the channel's groups go on with this socket: nothing runs for it.
+        """
+        self._viewer = self._services.authenticator.viewer(frame.token)
+        self._persistent = frame.persistent
+        self._client_id = (
+            str(uuid4())
+            if frame.client_id is None
+            else checked_client_id("open.client_id", frame.client_id)
+        )
+        messages = await self._subscribe(frame.after)
+        self._ends.append(messages.close)
+        presence = self._services.presence
+        presence.join(self._channel)
+        self._ends.append(partial(presence.leave, self._channel))
+        counts = await presence.watch(self._viewer, self._channel)
+        self._ends.append(counts.close)
+        after = frame.after or f"@{messages.position}"
+        self._outlet.send(
+            replies.open_frame(self._client_id, self._viewer.username, counts.count, after)
+        )
+        self._ends.append(await counts.begin(_COUNT, replies.active_connections_frame, self))
+        self._expiry = Expiry(self._viewer, self._expired)
+        self._begin()
+        self._ends.append(await messages.begin(_EVERY_MESSAGE, replies.message_frame, self))
+
+    async def _subscribe(self, after: str | None) -> MessageSource:
         position = None if after is None else _POSITION.fullmatch(after)
         return await self._services.messages.subscribe(
             self._viewer,
@@ -251,23 +256,20 @@ class CompatSession:
     def _expired(self) -> None:
         self._fail(TokenExpired("the token has expired"))
 
-    async def _tell_counts(self, counts: Closable[int]) -> None:
-        async for count in counts:
-            self._outlet.send(replies.active_connections_frame(count))
-
-    async def _deliver(self, stream: MessageStream) -> Callable[[], None]:
-        """Send what was stored before, then let the channel's group go on; return its end."""
-        pace = Pace(self._outlet.drained)
-        while not stream.settled:
-            frame = replies.message_frame(await anext(stream))
-            self._outlet.send(frame)
-            await pace.wrote(len(frame))
-        return stream.hand_over(_EVERY_MESSAGE, replies.message_frame, self)
+    # The member of the channel's groups.
 
     def receive(self, payloads: Sequence[bytes]) -> None:
-        """Send what the channel's group is given: one frame, the same for all its sockets."""
+        """Send what a group of the channel is given: one frame, the same for all its sockets."""
         for frame in payloads:
             self._outlet.send(frame)
+
+    def fail(self, error: Exception) -> None:
+        """End the conversation: its group cannot go on with it."""
+        self._fail(error if isinstance(error, WidgetwireError) else WidgetwireError(_INTERNAL))
+
+    async def drained(self) -> None:
+        """Wait while the socket is busy with what was sent."""
+        await self._outlet.drained()
 
     # Calls.
 
@@ -350,8 +352,3 @@ def _error(error: Exception, ref: Ref | None) -> bytes:
         return replies.error_frame(error.code, error.message, ref)
     logger.error("a legacy call broke", exc_info=error)
     return replies.error_frame(ErrorCode.INTERNAL_SERVER_ERROR, _INTERNAL, ref)
-
-
-def _first(group: BaseExceptionGroup[WidgetwireError]) -> WidgetwireError:
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -18,9 +18,8 @@ from app.errors import ErrorCode, ShuttingDown, SubscriberTooSlow
 from app.transports.graphql.context import OperationContext
 from app.transports.graphql.documents import Operation
 from app.transports.graphql.errors import RequestRefused, ResponseError, response_error
-from app.transports.graphql.execution import Executor, Payloads
+from app.transports.graphql.execution import Executor, Subscription
 from app.transports.graphql.parameters import Parameters
-from app.services.live.pace import Pace
 
 __all__ = ["OperationLimits", "Operations", "Replies"]
 
@@ -53,11 +52,13 @@ class Replies(Protocol):
     def going_away(self) -> None:
         """The process ends: the client should come back."""
 
-    def member(self, operation_id: str) -> Member:
-        """Whoever sends the responses that a group gives to this operation."""
+    def member(self, operation_id: str, on_failed: Callable[[Exception], None]) -> Member:
+        """Whoever sends the responses that a group gives to this operation.
 
-    async def drained(self) -> None:
-        """Wait while the socket is busy with what was sent."""
+        Args:
+            operation_id: in use until the operation is over.
+            on_failed: called when the group cannot go on with it.
+        """
 
 
 @dataclass(slots=True, eq=False)
@@ -214,31 +215,37 @@ class Operations:
     async def _subscribe(
         self, entry: _Entry, operation: Operation, variables: Mapping[str, object]
     ) -> None:
-        payloads: Payloads | None = None
-        pace = Pace(self._replies.drained)
+        subscription: Subscription | None = None
         try:
-            payloads = await self._executor.subscribe(operation, variables, self._context)
+            subscription = await self._executor.subscribe(operation, variables, self._context)
             self._leave_door(entry)
-            while not payloads.shareable:
-                payload = await anext(payloads)
-                self._replies.next(entry.id, payload)
-                await pace.wrote(len(payload))
-            if not entry.stopped:
+            leave = await subscription.begin(
+                self._replies.member(entry.id, lambda error: self._failed(entry, error))
+            )
+            if entry.stopped:
+                leave()
+            else:
                 self._handed_over += 1
-                entry.leave = payloads.hand_over(self._replies.member(entry.id))
-        except StopAsyncIteration:
-            self._complete(entry)
+                entry.leave = leave
+            subscription = None
         except RequestRefused as refused:
             self._fail(entry, refused.errors)
-        except SubscriberTooSlow as error:
-            self._replies.too_slow(error)
-        except ShuttingDown:
-            self._replies.going_away()
         except Exception as error:
-            self._fail(entry, [response_error(error)])
+            self._failed(entry, error)
         finally:
-            if payloads is not None:
-                await payloads.aclose()
+            if subscription is not None:
+                subscription.close()
+
+    def _failed(self, entry: _Entry, error: Exception) -> None:
+        """End a subscription that cannot go on, or the socket where nothing more can be promised."""
+        if isinstance(error, SubscriberTooSlow):
+            self._replies.too_slow(error)
+        elif isinstance(error, ShuttingDown):
+            self._replies.going_away()
+        else:
+            if entry.leave is not None:
+                entry.leave()
+            self._fail(entry, [response_error(error)])
 
     # Ending.
 

@@ -260,17 +260,12 @@ class GraphQLSession:
         """A source has ended because the process does."""
         self.shutdown()
 
-    def member(self, operation_id: str) -> Member:
+    def member(self, operation_id: str, on_failed: Callable[[Exception], None]) -> Member:
         """Return what sends a group's responses as this operation's."""
         assert self._outlet is not None
         # An id's JSON text has no line break: the place where the payload goes.
         before, after = self._dialect.next(encode_json(operation_id), b"\n").split(b"\n")
-        return _SharedOperation(self._outlet, before, after)
-
-    async def drained(self) -> None:
-        """Wait while the socket is busy."""
-        if self._outlet is not None:
-            await self._outlet.drained()
+        return _OperationMember(self._outlet, before, after, on_failed)
 
     # The socket.
 
@@ -322,16 +317,23 @@ class GraphQLSession:
             timer.cancel()
 
 
-class _SharedOperation:
+class _OperationMember:
     """One operation among many that get the same responses: only its id is its own."""
 
-    __slots__ = ("_after", "_before", "_send")
+    __slots__ = ("_after", "_before", "_outlet", "fail")
 
-    def __init__(self, outlet: Outlet, before: bytes, after: bytes) -> None:
-        self._send = outlet.send
+    def __init__(
+        self, outlet: Outlet, before: bytes, after: bytes, on_failed: Callable[[Exception], None]
+    ) -> None:
+        self._outlet = outlet
         self._before = before
         self._after = after
+        self.fail = on_failed
 
     def receive(self, payloads: Sequence[bytes]) -> None:
+        send = self._outlet.send
         for payload in payloads:
-            self._send(self._before + payload + self._after)
+            send(self._before + payload + self._after)
+
+    async def drained(self) -> None:
+        await self._outlet.drained()

@@ -148,6 +148,7 @@ class SubscriptionStream:
         self._max_outbound_bytes = max_outbound_bytes
         self._on_end: Callable[[SubscriptionStream], None] | None = on_end
         self._interrupted = False
+        self._over = False
         self._beginning: asyncio.Task[None] | None = None
         self._leave: Callable[[], None] | None = None
         self._writer: StreamWriter
@@ -170,7 +171,7 @@ class SubscriptionStream:
             beat_seconds=self._heartbeat_seconds,
         )
         if writer is None:
-            await self._subscription.aclose()
+            self._subscription.close()
             self._ended()
             return
         self._writer = writer
@@ -182,7 +183,7 @@ class SubscriptionStream:
         finally:
             self._beginning = None
             if self._leave is None:
-                await self._subscription.aclose()
+                self._subscription.close()
 
     async def _begin(self) -> None:
         try:
@@ -195,8 +196,10 @@ class SubscriptionStream:
         except Exception as error:
             self.fail(error)
         else:
-            if self._on_end is None:
+            if self._over:
                 self._left()
+            elif self._interrupted:
+                self.fail(ShuttingDown())
 
     def interrupt(self) -> None:
         """End the stream so that the client comes back; the process goes away. Idempotent."""
@@ -218,6 +221,7 @@ class SubscriptionStream:
             ending = self._framed.framing.interrupted(told)
         else:
             ending = self._framed.framing.failed(told)
+        self._over = True
         self._left()
         self._writer.end(ending, instead=isinstance(error, SubscriberTooSlow))
 
@@ -237,6 +241,7 @@ class SubscriptionStream:
 
     def lost(self) -> None:
         """The connection is gone."""
+        self._over = True
         if self._beginning is not None:
             self._beginning.cancel()
         self._left()

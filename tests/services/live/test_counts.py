@@ -152,8 +152,8 @@ async def test_the_last_one_to_leave_ends_the_watch_once(service: Service) -> No
     leave()
     assert service.unwatched == 0
     service.join()
-    await other.aclose()
-    await other.aclose()
+    other.close()
+    other.close()
     assert service.unwatched == 1
     assert member.payloads == [b"0"]
 

@@ -186,8 +186,8 @@ async def test_when_the_last_member_leaves_nothing_is_read_or_kept(service: Serv
 
 async def test_a_source_that_is_never_delivered_is_closed_once(service: Service) -> None:
     source = service.subscribe()
-    await source.aclose()
-    await source.aclose()
+    source.close()
+    source.close()
     assert service.closed == 1
 
 
