@@ -6,9 +6,11 @@ that value: ten thousand different ones cost a look-up, not ten thousand evaluat
 """
 
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from decimal import Decimal
-from typing import Protocol, TypeAlias
+from functools import partial
+from typing import Any, Final, Protocol, TypeAlias
 
 from app.delivery.hub import Hub
 from app.domain.channel import Channel
@@ -16,21 +18,32 @@ from app.domain.message import Message
 from app.domain.query import Comparison, FieldPath, Filter, Operator, compile_filter
 from app.domain.query.matching import field_getter
 
-__all__ = ["Encode", "FanOut", "Member"]
+__all__ = ["Encode", "FanOut", "Group", "Member"]
 
 logger = logging.getLogger(__name__)
 
-Encode: TypeAlias = Callable[[Message], bytes]
-"""Makes the bytes that every member of a group is given for a message."""
+Encode: TypeAlias = Callable[[Message], Any]
+"""Makes the bytes that every member of a group is given for a message, without waiting."""
 
 _Value: TypeAlias = tuple[str, Hashable]
 
+_SLICE_BYTES: Final = 64 * 1024
+"""Of a replay given at once: its reader is waited for in between."""
+_KEPT_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Of a group's encoded replay; what was used least recently goes first."""
+
 
 class Member(Protocol):
-    """Whoever is given a group's bytes."""
+    """Whoever is given a group's bytes: an operation, an event stream, a legacy socket."""
 
     def receive(self, payloads: Sequence[bytes]) -> None:
         """Take the next ones, in order. Must not raise or block."""
+
+    def fail(self, error: Exception) -> None:
+        """Take note that nothing more comes, and tell the client: it was let go."""
+
+    async def drained(self) -> None:
+        """Wait while the client's connection is busy with what it was given."""
 
 
 class FanOut:
@@ -40,77 +53,153 @@ class FanOut:
         self._hub = hub
         self._channels: dict[Channel, _ChannelGroups] = {}
 
-    def join(
-        self,
-        channel: Channel,
-        key: Hashable,
-        filters: Sequence[Filter],
-        encode: Encode,
-        member: Member,
-    ) -> Callable[[], None]:
-        """Add a member; return what removes it again. That is idempotent.
-
-        The member is given what the channel's feed dispatches from now on.
+    def hold(
+        self, channel: Channel, key: Hashable, filters: Sequence[Filter], encode: Encode
+    ) -> "Group":
+        """Return a group, kept until each who held it has released it and its members left.
 
         Args:
             channel: its feed is open: somebody has joined it through the hub.
             key: equal for those whose filters and encoding are equal.
             filters: all must hold for a message to be given.
             encode: called once a message for the whole group.
-            member: a new one.
+
+        Raises:
+            Unavailable: the channel's feed is not open.
         """
         groups = self._channels.get(channel)
         if groups is None:
-            groups = self._channels[channel] = _ChannelGroups()
+            groups = _ChannelGroups()
+            # First: groups that nothing feeds must not be found by the next one.
             self._hub.join_open(channel, groups)
+            self._channels[channel] = groups
         group = groups.get(key)
         if group is None:
-            group = groups.add(key, _Group(filters, encode))
-        group.members[member] = None
+            on_empty = partial(self._forget, channel, groups, key)
+            group = groups.add(key, Group(filters, encode, on_empty))
+        group.holds += 1
+        return group
 
-        def leave() -> None:
-            if member not in group.members:
-                return
-            del group.members[member]
-            if not group.members:
-                groups.remove(key)
-                if not groups:
-                    self._hub.leave(channel, groups)
-                    del self._channels[channel]
-
-        return leave
+    def _forget(self, channel: Channel, groups: "_ChannelGroups", key: Hashable) -> None:
+        groups.remove(key)
+        if not groups:
+            self._hub.leave(channel, groups)
+            del self._channels[channel]
 
 
-class _Group:
-    """Members that are given the same bytes."""
+class Group:
+    """Members that are given the same bytes of the same messages."""
 
-    __slots__ = ("encode", "members", "tests", "value_wanted")
+    __slots__ = (
+        "_encode",
+        "_kept",
+        "_kept_bytes",
+        "_on_empty",
+        "_tests",
+        "holds",
+        "members",
+        "value_wanted",
+    )
 
-    def __init__(self, filters: Sequence[Filter], encode: Encode) -> None:
-        self.encode = encode
-        self.members: dict[Member, None] = {}
+    def __init__(
+        self, filters: Sequence[Filter], encode: Encode, on_empty: Callable[[], None]
+    ) -> None:
+        self._encode = encode
+        self._on_empty = on_empty
+        self._tests = [compile_filter(one) for one in filters]
         self.value_wanted = next(filter(None, map(_value_wanted, filters)), None)
-        self.tests = [compile_filter(one) for one in filters]
+        self.members: dict[Member, None] = {}
+        self.holds = 0
+        """Replays on their way to become members."""
+        self._kept: OrderedDict[tuple[int, int], list[_Slice]] = OrderedDict()
+        self._kept_bytes = 0
 
-    def accepts(self, message: Message) -> bool:
-        return all(test(message) for test in self.tests)
+    def add(self, member: Member) -> Callable[[], None]:
+        """Give a member what is dispatched from now on; return what ends that. Idempotent."""
+        self.members[member] = None
+        return partial(self._remove, member)
+
+    def release(self) -> None:
+        """Undo one `hold`."""
+        self.holds -= 1
+        if not self.holds:
+            self._kept.clear()
+            self._kept_bytes = 0
+            self._forget_if_empty()
+
+    def payload(self, message: Message) -> bytes | None:
+        """Return a message's bytes; None: the filters refuse it."""
+        if not all(test(message) for test in self._tests):
+            return None
+        payload: bytes = self._encode(message)
+        return payload
+
+    def encoded(self, messages: Sequence[Message]) -> "Sequence[_Slice]":
+        """Return the bytes of consecutive messages in slices of about 64 KiB.
+
+        A thousand clients that resume from one place share the work: stored messages never
+        change, so their bytes are kept while somebody replays, up to 4 MiB.
+        """
+        first, last = messages[0].sequence, messages[-1].sequence
+        if first is None or last is None:
+            return self._sliced(messages)
+        kept = self._kept.get((first, last))
+        if kept is None:
+            kept = self._kept[first, last] = self._sliced(messages)
+            self._kept_bytes += sum(size for _, size in kept)
+            while self._kept_bytes > _KEPT_BYTES_MAX:
+                _, dropped = self._kept.popitem(last=False)
+                self._kept_bytes -= sum(size for _, size in dropped)
+        else:
+            self._kept.move_to_end((first, last))
+        return kept
+
+    def _sliced(self, messages: Sequence[Message]) -> "list[_Slice]":
+        slices: list[_Slice] = []
+        payloads: list[bytes] = []
+        size = 0
+        for message in messages:
+            payload = self.payload(message)
+            if payload is None:
+                continue
+            payloads.append(payload)
+            size += len(payload)
+            if size >= _SLICE_BYTES:
+                slices.append((payloads, size))
+                payloads, size = [], 0
+        if payloads:
+            slices.append((payloads, size))
+        return slices
+
+    def _remove(self, member: Member) -> None:
+        if member in self.members:
+            del self.members[member]
+            self._forget_if_empty()
+
+    def _forget_if_empty(self) -> None:
+        if not (self.members or self.holds):
+            self._on_empty()
+
+
+_Slice: TypeAlias = tuple[list[bytes], int]
+"""Payloads and their bytes in all."""
 
 
 class _ChannelGroups:
     """The groups of one channel; a subscriber of its feed."""
 
     def __init__(self) -> None:
-        self._groups: dict[Hashable, _Group] = {}
-        self._unindexed: dict[_Group, None] = {}
-        self._by_value: dict[FieldPath, dict[_Value, dict[_Group, None]]] = {}
+        self._groups: dict[Hashable, Group] = {}
+        self._unindexed: dict[Group, None] = {}
+        self._by_value: dict[FieldPath, dict[_Value, dict[Group, None]]] = {}
 
     def __len__(self) -> int:
         return len(self._groups)
 
-    def get(self, key: Hashable) -> _Group | None:
+    def get(self, key: Hashable) -> Group | None:
         return self._groups.get(key)
 
-    def add(self, key: Hashable, group: _Group) -> _Group:
+    def add(self, key: Hashable, group: Group) -> Group:
         self._groups[key] = group
         if group.value_wanted is None:
             self._unindexed[group] = None
@@ -133,20 +222,24 @@ class _ChannelGroups:
             del self._by_value[field]
 
     def deliver(self, messages: Sequence[Message]) -> None:
-        payloads: dict[_Group, list[bytes]] = {}
+        payloads: dict[Group, list[bytes]] = {}
         for message in messages:
             for group in self._concerned(message):
+                if not group.members:
+                    continue
                 try:
-                    if group.accepts(message):
-                        payloads.setdefault(group, []).append(group.encode(message))
+                    payload = group.payload(message)
                 except Exception:
                     # A feed goes on whatever one group makes of a message.
                     logger.exception("a message could not be encoded for a group")
+                else:
+                    if payload is not None:
+                        payloads.setdefault(group, []).append(payload)
         for group, encoded in payloads.items():
             for member in tuple(group.members):  # one that falls behind may leave meanwhile
                 member.receive(encoded)
 
-    def _concerned(self, message: Message) -> Iterator[_Group]:
+    def _concerned(self, message: Message) -> Iterator[Group]:
         yield from self._unindexed
         for field, by_value in self._by_value.items():
             value = _indexed(field_getter(field)(message))
