@@ -111,7 +111,8 @@ class MessageSource(Source):
         try:
             pace = Pace(member.drained)
             while (batch := await self._next()) is not None:
-                for payloads, size in group.encoded(batch):
+                # Empty where what was asked for has been deleted.
+                for payloads, size in group.encoded(batch) if batch else ():
                     member.receive(payloads)
                     await pace.wrote(size)
             leave_group = group.add(member)
