@@ -55,7 +55,7 @@ async def test_a_token_of_30_days_lasts_30_days_and_ends_when_the_clock_says_so(
 
     ended = asyncio.Event()
     monkeypatch.setattr(expiry, "_LONGEST_WAIT_SECONDS", 0.001)
-    monkeypatch.setattr(expiry.time, "time", clock)
+    monkeypatch.setattr(time, "time", clock)
     Expiry(_viewer(real() + 30 * _DAY_SECONDS), ended.set)
     async with asyncio.timeout(10):
         moved = 29 * _DAY_SECONDS
