@@ -11,6 +11,7 @@
     ├── Unavailable           UNAVAILABLE             retry later, nothing is wrong with the request
     │   └── ShuttingDown      UNAVAILABLE             ... with another process
     └── SubscriberTooSlow     UNAVAILABLE             read faster, then resume
+        └── DeliveryFailed    UNAVAILABLE             ... it was not your fault; resume
     ConfigurationError                                the operator must change a setting
 
 Reply errors live here. The codes that close a socket are another catalogue:
@@ -22,6 +23,7 @@ from enum import StrEnum
 __all__ = [
     "BadUserInput",
     "ConfigurationError",
+    "DeliveryFailed",
     "ErrorCode",
     "Forbidden",
     "PayloadTooLarge",
@@ -122,6 +124,15 @@ class SubscriberTooSlow(WidgetwireError):
 
     def __init__(self, why: str) -> None:
         super().__init__(f"reading too slowly: {why}; resume after the last message received")
+
+
+class DeliveryFailed(SubscriberTooSlow):
+    """A message could not be given to a subscriber, which was let go like one too slow."""
+
+    def __init__(self) -> None:
+        WidgetwireError.__init__(
+            self, "a message could not be delivered; resume after the last message received"
+        )
 
 
 class ConfigurationError(Exception):

@@ -10,15 +10,16 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from decimal import Decimal
 from functools import partial
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from app.delivery.hub import Hub
+from app.delivery.members import Member, Members
 from app.domain.channel import Channel
 from app.domain.message import Message
 from app.domain.query import Comparison, FieldPath, Filter, Operator, compile_filter
 from app.domain.query.matching import field_getter
 
-__all__ = ["Encode", "FanOut", "Group", "Member"]
+__all__ = ["Encode", "FanOut", "Group"]
 
 logger = logging.getLogger(__name__)
 
@@ -31,19 +32,6 @@ _SLICE_BYTES: Final = 64 * 1024
 """Of a replay given at once: its reader is waited for in between."""
 _KEPT_BYTES_MAX: Final = 4 * 1024 * 1024
 """Of a group's encoded replay; what was used least recently goes first."""
-
-
-class Member(Protocol):
-    """Whoever is given a group's bytes: an operation, an event stream, a legacy socket."""
-
-    def receive(self, payloads: Sequence[bytes]) -> None:
-        """Take the next ones, in order. Must not raise or block."""
-
-    def fail(self, error: Exception) -> None:
-        """Take note that nothing more comes, and tell the client: it was let go."""
-
-    async def drained(self) -> None:
-        """Wait while the client's connection is busy with what it was given."""
 
 
 class FanOut:
@@ -82,9 +70,10 @@ class FanOut:
 
     def _forget(self, channel: Channel, groups: "_ChannelGroups", key: Hashable) -> None:
         groups.remove(key)
-        if not groups:
-            self._hub.leave(channel, groups)
+        # Groups that were dropped with their feed are in no table any more.
+        if not groups and self._channels.get(channel) is groups:
             del self._channels[channel]
+            self._hub.leave(channel, groups)
 
 
 class Group:
@@ -92,6 +81,7 @@ class Group:
 
     __slots__ = (
         "_encode",
+        "_forgotten",
         "_kept",
         "_kept_bytes",
         "_on_empty",
@@ -106,9 +96,10 @@ class Group:
     ) -> None:
         self._encode = encode
         self._on_empty = on_empty
+        self._forgotten = False
         self._tests = [compile_filter(one) for one in filters]
         self.value_wanted = next(filter(None, map(_value_wanted, filters)), None)
-        self.members: dict[Member, None] = {}
+        self.members = Members()
         self.holds = 0
         """Replays on their way to become members."""
         self._kept: OrderedDict[tuple[int, int], list[_Slice]] = OrderedDict()
@@ -116,7 +107,7 @@ class Group:
 
     def add(self, member: Member) -> Callable[[], None]:
         """Give a member what is dispatched from now on; return what ends that. Idempotent."""
-        self.members[member] = None
+        self.members.add(member)
         return partial(self._remove, member)
 
     def release(self) -> None:
@@ -171,13 +162,23 @@ class Group:
             slices.append((payloads, size))
         return slices
 
+    def give(self, payloads: Sequence[bytes]) -> None:
+        """Give the members a message's bytes, or several messages'."""
+        self.members.give(payloads)
+        self._forget_if_empty()
+
+    def drop(self) -> None:
+        """Let all members go: they miss something from here on."""
+        self.members.drop()
+        self._forget_if_empty()
+
     def _remove(self, member: Member) -> None:
-        if member in self.members:
-            del self.members[member]
+        if self.members.remove(member):
             self._forget_if_empty()
 
     def _forget_if_empty(self) -> None:
-        if not (self.members or self.holds):
+        if not (self._forgotten or self.members or self.holds):
+            self._forgotten = True
             self._on_empty()
 
 
@@ -223,21 +224,29 @@ class _ChannelGroups:
 
     def deliver(self, messages: Sequence[Message]) -> None:
         payloads: dict[Group, list[bytes]] = {}
+        broken: dict[Group, Exception] = {}
         for message in messages:
             for group in self._concerned(message):
                 if not group.members:
                     continue
                 try:
                     payload = group.payload(message)
-                except Exception:
-                    # A feed goes on whatever one group makes of a message.
-                    logger.exception("a message could not be encoded for a group")
+                except Exception as error:
+                    broken.setdefault(group, error)
                 else:
                     if payload is not None:
                         payloads.setdefault(group, []).append(payload)
+        for group, why in broken.items():
+            payloads.pop(group, None)
+            logger.error("a message could not be encoded for a group", exc_info=why)
+            group.drop()
         for group, encoded in payloads.items():
-            for member in tuple(group.members):  # one that falls behind may leave meanwhile
-                member.receive(encoded)
+            group.give(encoded)
+
+    def dropped(self) -> None:
+        """Let everybody go: the feed gives nothing more."""
+        for group in tuple(self._groups.values()):
+            group.drop()
 
     def _concerned(self, message: Message) -> Iterator[Group]:
         yield from self._unindexed

@@ -34,7 +34,13 @@ class Subscriber(Protocol):
     def deliver(self, messages: Sequence[Message]) -> None:
         """Take messages: stored ones in order without a gap, transient ones as they come.
 
-        Called on the loop; must not raise, block, join or leave.
+        Called on the loop; must not block, join or leave. One that raises is dropped.
+        """
+
+    def dropped(self) -> None:
+        """Take note that nothing more is delivered, because `deliver` raised.
+
+        Whoever is behind it must learn that messages are missing: its client resumes.
         """
 
 
@@ -96,8 +102,7 @@ class Feed:
     def transient(self, message: Message) -> None:
         """Take a message that is not stored."""
         self.last_created = max(self.last_created, message.created)
-        for subscriber in tuple(self.subscribers):
-            subscriber.deliver((message,))
+        self._deliver((message,))
 
     def _advance(self) -> None:
         if self.position is None:
@@ -117,8 +122,23 @@ class Feed:
     def _dispatch(self, messages: Sequence[Message]) -> None:
         self.position = messages[-1].sequence
         self.last_created = max(self.last_created, messages[-1].created)
+        self._deliver(messages)
+
+    def _deliver(self, messages: Sequence[Message]) -> None:
         for subscriber in tuple(self.subscribers):
-            subscriber.deliver(messages)
+            try:
+                subscriber.deliver(messages)
+            except Exception:
+                # One that breaks costs neither the others a message nor the publisher its ack.
+                logger.exception("a subscriber of %s failed and is dropped", self.channel.key)
+                self._drop(subscriber)
+
+    def _drop(self, subscriber: Subscriber) -> None:
+        self.subscribers.pop(subscriber, None)
+        try:
+            subscriber.dropped()
+        except Exception:
+            logger.exception("a subscriber of %s could not be dropped", self.channel.key)
 
     async def _fill(self) -> None:
         try:

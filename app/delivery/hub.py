@@ -38,7 +38,7 @@ class Hub:
         self._bus = bus
         self._history = history
         self._feeds: dict[Channel, Feed] = {}
-        self._opening: dict[Channel, asyncio.Task[Feed]] = {}
+        self._opening: dict[Channel, asyncio.Task[None]] = {}
         self._closing: dict[Channel, asyncio.TimerHandle] = {}
         self._closed_later: set[asyncio.Task[None]] = set()
         self._poll_now = asyncio.Event()
@@ -84,24 +84,23 @@ class Hub:
         Raises:
             Unavailable: the channel's head cannot be read now.
         """
-        opening = self._opening.get(channel)
-        feed = self._feeds.get(channel)
-        if feed is None and opening is None:
-            opening = asyncio.create_task(self._open(channel), name=f"open {channel.key}")
-            self._opening[channel] = opening
-        if opening is not None:
-            # Between the opening and here the feed cannot have closed: it lingers.
-            feed = await asyncio.shield(opening)
-        assert feed is not None
-        feed.subscribers[subscriber] = None
-        if (handle := self._closing.pop(channel, None)) is not None:
-            handle.cancel()
-        assert feed.position is not None
-        return feed.position
+        while (position := self._join_now(channel, subscriber)) is None:
+            opening = self._opening.get(channel)
+            if opening is None:
+                opening = asyncio.create_task(self._open(channel), name=f"open {channel.key}")
+                self._opening[channel] = opening
+            # Shielded: whoever gives up must not take it from the others.
+            await asyncio.shield(opening)
+        return position
 
     def join_open(self, channel: Channel, subscriber: Subscriber) -> None:
-        """Join a channel that somebody else has joined: at once, without a gap between them."""
-        self._feeds[channel].subscribers[subscriber] = None
+        """Join a channel that somebody else has joined: at once, without a gap between them.
+
+        Raises:
+            Unavailable: the channel is not open.
+        """
+        if self._join_now(channel, subscriber) is None:
+            raise Unavailable(f"channel {channel.key} is not open; retry later")
 
     def leave(self, channel: Channel, subscriber: Subscriber) -> None:
         """Deliver no more. Idempotent."""
@@ -109,8 +108,14 @@ class Hub:
         if feed is None:
             return
         feed.subscribers.pop(subscriber, None)
-        if not feed.subscribers:
+        # One without a position is being opened: its opening sees to it.
+        if not feed.subscribers and feed.position is not None:
             self._linger(channel)
+
+    def reach(self, channel: Channel, sequence: int) -> None:
+        """Take note that a channel's messages up to `sequence` are committed."""
+        if (feed := self._feeds.get(channel)) is not None:
+            feed.reach(sequence)
 
     def last_created(self, channel: Channel) -> int:
         """Return the newest `created` seen of a channel; 0 where none was."""
@@ -121,10 +126,17 @@ class Hub:
         """Dispatch what this process has just committed, and tell the others."""
         in_order = sorted(messages, key=lambda m: (m.channel.key, m.sequence))
         for channel, group in groupby(in_order, key=lambda m: m.channel):
-            own = list(group)
-            if (feed := self._feeds.get(channel)) is not None:
-                feed.stored(own)
-            self._bus.post(channel, stored_event(self._bus.origin, own))
+            try:
+                self._publish_stored(channel, list(group))
+            except Exception:
+                # It is committed: its publisher is answered, and the table has it for all.
+                logger.exception("messages of %s could not be dispatched", channel.key)
+                self.missed()
+
+    def _publish_stored(self, channel: Channel, messages: list[Message]) -> None:
+        if (feed := self._feeds.get(channel)) is not None:
+            feed.stored(messages)
+        self._bus.post(channel, stored_event(self._bus.origin, messages))
 
     def publish_transient(self, message: Message) -> None:
         """Dispatch a message that is not stored, and tell the others.
@@ -141,7 +153,17 @@ class Hub:
         """Tell the others that a channel's connections changed."""
         self._bus.post(channel, PresenceChanged(self._bus.origin, channel.key))
 
-    async def _open(self, channel: Channel) -> Feed:
+    def _join_now(self, channel: Channel, subscriber: Subscriber) -> int | None:
+        """Join if the channel's feed has a position, and return that."""
+        feed = self._feeds.get(channel)
+        if feed is None or feed.position is None:
+            return None
+        feed.subscribers[subscriber] = None
+        if (handle := self._closing.pop(channel, None)) is not None:
+            handle.cancel()
+        return feed.position
+
+    async def _open(self, channel: Channel) -> None:
         feed = Feed(channel, self._history)
         try:
             # First the events, then the head: what is committed in between comes twice
@@ -156,7 +178,6 @@ class Hub:
                 raise
             feed.open_at(heads[channel])
             self._linger(channel)
-            return feed
         finally:
             del self._opening[channel]
 
@@ -167,6 +188,8 @@ class Hub:
 
     def _close(self, channel: Channel) -> None:
         del self._closing[channel]
+        if self._feeds[channel].subscribers:
+            return
         self._feeds.pop(channel).close()
         task = asyncio.create_task(self._bus.close(channel), name=f"close {channel.key}")
         self._closed_later.add(task)

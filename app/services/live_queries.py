@@ -9,6 +9,7 @@ from app.domain.channel import Channel
 from app.domain.message import Message
 from app.domain.query import MessageQuery, compile_filter
 from app.domain.viewer import Permission, Viewer
+from app.errors import DeliveryFailed
 
 __all__ = ["Changes", "LiveQueryService"]
 
@@ -76,6 +77,7 @@ class Changes(AsyncIterator[None]):
         self._noticed = asyncio.Event()
         self._noticed.set()
         self._earliest = 0.0
+        self._failure: DeliveryFailed | None = None
         self._closed = False
 
     def deliver(self, messages: Sequence[Message]) -> None:
@@ -83,17 +85,31 @@ class Changes(AsyncIterator[None]):
         if not self._noticed.is_set() and any(map(self._concerns, messages)):
             self._noticed.set()
 
+    def dropped(self) -> None:
+        """End with an error: changes would go unnoticed from here on."""
+        self._failure = DeliveryFailed()
+        self._noticed.set()
+
     def look_again(self) -> None:
         """Yield soon, whatever changes: the result could not be read."""
         self._earliest = asyncio.get_running_loop().time() + _AGAIN_SECONDS
         self._noticed.set()
 
     async def __anext__(self) -> None:
+        """Wait for the next change.
+
+        Raises:
+            StopAsyncIteration: closed.
+            DeliveryFailed: a message could not be looked at.
+        """
         loop = asyncio.get_running_loop()
         await asyncio.sleep(max(0.0, self._earliest - loop.time()))
         await self._noticed.wait()
         if self._closed:
             raise StopAsyncIteration
+        if self._failure is not None:
+            await self.aclose()
+            raise self._failure
         self._noticed.clear()
         self._earliest = loop.time() + self._interval
 

@@ -19,7 +19,7 @@ from app.delivery.hub import Hub
 from app.domain.channel import Channel
 from app.domain.message import Message
 from app.domain.query import Filter, compile_filter
-from app.errors import SubscriberTooSlow, Unavailable
+from app.errors import DeliveryFailed, SubscriberTooSlow, Unavailable
 
 __all__ = ["MessageStream"]
 
@@ -86,8 +86,14 @@ class MessageStream(AsyncIterator[Message]):
         return self._joined_at
 
     def replay_after(self, sequence: int | None) -> None:
-        """Set the starting point; None: the present. Call it right after `start`."""
+        """Set the starting point; None: the present. Call it right after `start`.
+
+        Args:
+            sequence: of a committed message; this process may not have come so far yet.
+        """
         self._replayed = self._joined_at if sequence is None else sequence
+        if self._replayed > self._seen:
+            self._hub.reach(self._channel, self._replayed)
         self._catch_up()
 
     @property
@@ -97,8 +103,14 @@ class MessageStream(AsyncIterator[Message]):
 
     @property
     def settled(self) -> bool:
-        """Whether the replay is over and nothing waits: what comes next is published next."""
-        return not (self._replaying or self._pending or self._failure or self._closed)
+        """Whether the replay is over and nothing waits: what comes next is published next.
+
+        Not while the feed of this process is behind the starting point: what it dispatches
+        until then is not for this stream, and a group has no starting points.
+        """
+        return self._seen >= self._replayed and not (
+            self._replaying or self._pending or self._failure or self._closed
+        )
 
     def hand_over(self, key: Hashable, encode: Encode, member: Member) -> Callable[[], None]:
         """Let a fan-out group go on in place of this stream, without a gap or a repeat.
@@ -139,6 +151,10 @@ class MessageStream(AsyncIterator[Message]):
                 self._replayed = message.sequence
                 self._queue(message)
         self._wake.set()
+
+    def dropped(self) -> None:
+        """End with an error: a message could not be taken."""
+        self._let_go(DeliveryFailed())
 
     def __aiter__(self) -> "MessageStream":
         return self
@@ -190,11 +206,15 @@ class MessageStream(AsyncIterator[Message]):
             self._too_slow("bytes", self._pending_bytes, _PENDING_BYTES_MAX)
 
     def _too_slow(self, what: str, came: int, allowed: int) -> None:
+        self._let_go(SubscriberTooSlow(f"{came} {what} are waiting, at most {allowed} may"))
+
+    def _let_go(self, failure: SubscriberTooSlow) -> None:
         # Nothing more is taken: what waits is let go, the client resumes from its cursor.
         self._hub.leave(self._channel, self)
-        self._failure = SubscriberTooSlow(f"{came} {what} are waiting, at most {allowed} may")
+        self._failure = failure
         self._pending.clear()
         self._pending_bytes = 0
+        self._wake.set()
 
     async def _replay_page(self) -> None:
         # `_seen` may grow while reading: what was asked for is what was read.

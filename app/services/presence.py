@@ -7,7 +7,6 @@ and a heartbeat looks anyway, so a lost event or a dead process is noticed in se
 
 import asyncio
 import logging
-from contextlib import suppress
 from typing import Final
 
 from app.delivery.hub import Hub
@@ -66,13 +65,19 @@ class PresenceService:
         ]
 
     async def stop(self) -> None:
-        """Give the lease back: this process's connections count no more."""
+        """Give the lease back: this process's connections count no more.
+
+        Those who left just now are told of with the others: their channels too have a row.
+        """
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        with suppress(Unavailable, TimeoutError):
-            await asyncio.wait_for(self._store.leave(), _LEAVE_TIMEOUT_SECONDS)
-        for channel in self._own:
+        try:
+            async with asyncio.timeout(_LEAVE_TIMEOUT_SECONDS):
+                await self._store.leave()
+        except (Unavailable, TimeoutError):
+            logger.info("the presence lease was not given back; it ends by itself")
+        for channel in self._own.keys() | self._unwritten:
             self._hub.publish_presence(channel)
 
     def join(self, channel: Channel) -> None:
@@ -162,6 +167,7 @@ class PresenceService:
         if not self._unread:
             return
         channels, self._unread = self._unread, set()
+        asked_at = asyncio.get_running_loop().time()
         try:
             others = await self._store.others(list(channels))
         except BaseException:
@@ -169,7 +175,7 @@ class PresenceService:
             raise
         for channel, count in others.items():
             if (watched := self._watched.get(channel)) is not None:
-                watched.set_others(count)
+                watched.set_others(count, asked_at)
 
     async def _beat_forever(self) -> None:
         beats = 0

@@ -35,6 +35,7 @@ class WatchedChannel:
         self._store = store
         self._own = own
         self._others = 0
+        self._asked_at = 0.0
         self._watchers: dict[Counts, None] = {}
         self._opening: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -46,6 +47,9 @@ class WatchedChannel:
 
     def deliver(self, messages: Sequence[Message]) -> None:
         """Messages are none of its business."""
+
+    def dropped(self) -> None:
+        """Nothing it does with messages can fail."""
 
     def watch(self, interval: float, on_unwatched: Callable[[], object]) -> "Counts":
         """Return the counts for one more watcher; await `opened` before they are read.
@@ -75,8 +79,17 @@ class WatchedChannel:
                 self._opening = None  # the next one tries again
             raise
 
-    def set_others(self, count: int) -> None:
-        """Take the sum of the other processes."""
+    def set_others(self, count: int, asked_at: float) -> None:
+        """Take the sum of the other processes.
+
+        Args:
+            count: as it was read.
+            asked_at: the loop's time when the reading began. Of two readings that overtake
+                each other the one that began later holds.
+        """
+        if asked_at < self._asked_at:
+            return
+        self._asked_at = asked_at
         if count != self._others:
             self._others = count
             self.tell()
@@ -96,7 +109,9 @@ class WatchedChannel:
         # Joining makes this process hear the channel's events; what they change after the
         # sum is read is read again.
         await self._hub.join(self._channel, self)
-        self._others = (await self._store.others([self._channel]))[self._channel]
+        asked_at = asyncio.get_running_loop().time()
+        others = await self._store.others([self._channel])
+        self.set_others(others[self._channel], asked_at)
 
     def _unwatch(self, counts: "Counts", on_unwatched: Callable[[], object]) -> None:
         self._watchers.pop(counts, None)

@@ -4,11 +4,22 @@ import asyncio
 from collections.abc import Callable, Sequence
 from itertools import count
 
+from broadcaster import Broadcast
+
 from app.domain.channel import Channel
 from app.domain.message import Message
 from app.errors import Unavailable
 
-__all__ = ["CHANNEL", "Recorder", "Table", "stored", "transient", "until"]
+__all__ = [
+    "CHANNEL",
+    "BrokenRecorder",
+    "Recorder",
+    "SharedBroadcast",
+    "Table",
+    "stored",
+    "transient",
+    "until",
+]
 
 CHANNEL = Channel("project", "widget")
 _ids = count(1)
@@ -68,12 +79,16 @@ class Recorder:
     """A subscriber that keeps what it is given."""
 
     def __init__(self) -> None:
+        self.drops = 0
         self.messages: list[Message] = []
         self.arrived = asyncio.Event()
 
     def deliver(self, messages: Sequence[Message]) -> None:
         self.messages.extend(messages)
         self.arrived.set()
+
+    def dropped(self) -> None:
+        self.drops += 1
 
     @property
     def sequences(self) -> list[int]:
@@ -85,6 +100,44 @@ class Recorder:
             while last not in self.sequences[-1:]:
                 self.arrived.clear()
                 await self.arrived.wait()
+
+
+class BrokenRecorder(Recorder):
+    """A subscriber that keeps what it is given, and fails at one place."""
+
+    def __init__(self, fails_at: int, *, fails_when_dropped: bool = False) -> None:
+        super().__init__()
+        self._fails_at = fails_at
+        self._fails_when_dropped = fails_when_dropped
+
+    def deliver(self, messages: Sequence[Message]) -> None:
+        super().deliver(messages)
+        if self._fails_at in self.sequences:
+            raise ZeroDivisionError
+
+    def dropped(self) -> None:
+        super().dropped()
+        if self._fails_when_dropped:
+            raise ZeroDivisionError
+
+
+class SharedBroadcast(Broadcast):
+    """One broadcaster for several processes: connected once, disconnected at the end."""
+
+    def __init__(self) -> None:
+        super().__init__("memory://")
+        self._connected = False
+
+    async def connect(self) -> None:
+        if not self._connected:
+            self._connected = True
+            await super().connect()
+
+    async def disconnect(self) -> None:
+        """Keep it for the others."""
+
+    async def really_disconnect(self) -> None:
+        await super().disconnect()
 
 
 async def until(condition: Callable[[], object], seconds: float = 20) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,10 +44,14 @@ class Inbox:
     def __init__(self) -> None:
         self.payloads: list[bytes] = []
         self.on_receive: Callable[[], None] = lambda: None
+        self.drops = 0
 
     def receive(self, payloads: Sequence[bytes]) -> None:
         self.payloads.extend(payloads)
         self.on_receive()
+
+    def dropped(self) -> None:
+        self.drops += 1
 
 
 class Encoder:
@@ -111,17 +116,63 @@ def test_a_member_may_leave_while_it_is_given_something() -> None:
 
 def test_a_group_that_cannot_encode_a_message_does_not_stop_the_others() -> None:
     fan, feed = fan_out()
-    inbox = Inbox()
+    inbox, unlucky = Inbox(), [Inbox(), Inbox()]
 
-    def broken(_message: Message) -> bytes:
-        raise ZeroDivisionError
+    def broken(message: Message) -> bytes:
+        if message.sequence == 2:
+            raise ZeroDivisionError
+        return message.data_json
 
-    fan.join(CHANNEL, "broken", (), broken, Inbox())
+    leave = [fan.join(CHANNEL, "broken", (), broken, one) for one in unlucky]
     fan.join(CHANNEL, "whole", (), Encoder(), inbox)
 
     feed.publish(1)
+    feed.publish(1, 2, 3)
+    feed.publish(4)
 
-    assert inbox.payloads == [b"1"]
+    assert inbox.payloads == [b"1", b"1", b"2", b"3", b"4"]
+    # Their clients are to come back: going on would leave a hole that nobody sees.
+    assert [(one.payloads, one.drops) for one in unlucky] == [([b"1"], 1)] * 2
+    for each in leave:
+        each()
+    assert len(feed.subscribers) == 1
+
+
+def test_a_member_that_fails_is_dropped_and_costs_the_others_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its exception cost those behind it the message, and the publisher the acknowledgement."""
+    fan, feed = fan_out()
+    inboxes = [Inbox() for _ in range(5)]
+    leave = [fan.join(CHANNEL, "all", (), Encoder(), one) for one in inboxes]
+
+    def fails() -> None:
+        raise ZeroDivisionError
+
+    inboxes[1].on_receive = inboxes[3].on_receive = fails
+    feed.publish(1)
+    feed.publish(2)
+
+    assert [one.payloads for one in inboxes] == [[b"1", b"2"], [b"1"]] * 2 + [[b"1", b"2"]]
+    assert [one.drops for one in inboxes] == [0, 1, 0, 1, 0]
+    assert caplog.text.count("2 members of a group failed") == 1
+    for each in leave:
+        each()
+    assert feed.subscribers == []
+
+
+def test_a_channel_that_is_dropped_drops_its_members_and_can_be_joined_again() -> None:
+    fan, feed = fan_out()
+    first, second, later = Inbox(), Inbox(), Inbox()
+    fan.join(CHANNEL, 1, (), Encoder(), first)
+    fan.join(CHANNEL, 2, (), Encoder(), second)
+    (groups,) = feed.subscribers
+    groups.dropped()
+    assert (first.drops, second.drops) == (1, 1)
+    assert feed.subscribers == []
+    fan.join(CHANNEL, 1, (), Encoder(), later)
+    feed.publish(1)
+    assert (first.payloads, later.payloads) == ([], [b"1"])
 
 
 def test_ten_thousand_filters_on_one_field_cost_a_look_up() -> None:

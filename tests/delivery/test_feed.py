@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.delivery.feed import Feed
-from tests.delivery.recorded import CHANNEL, Recorder, Table, stored, transient, until
+from tests.delivery.recorded import (
+    CHANNEL,
+    BrokenRecorder,
+    Recorder,
+    Table,
+    stored,
+    transient,
+    until,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -96,6 +104,25 @@ async def test_the_next_ones_go_on_without_reading() -> None:
     assert feed._repair is not None
     await feed._repair
     assert table.reads == [], "the hole closed by itself within the grace"
+
+
+@pytest.mark.parametrize("fails_when_dropped", [False, True])
+async def test_a_subscriber_that_fails_is_dropped_and_costs_the_others_nothing(
+    caplog: pytest.LogCaptureFixture, fails_when_dropped: bool
+) -> None:
+    """Those behind it missed the message, and its publisher the acknowledgement."""
+    feed = Feed(CHANNEL, Table(9))
+    broken = BrokenRecorder(2, fails_when_dropped=fails_when_dropped)
+    before, behind = Recorder(), Recorder()
+    feed.subscribers = dict.fromkeys((before, broken, behind))
+    feed.open_at(0)
+    for sequence in (1, 2, 3):
+        feed.stored([stored(sequence)])
+    feed.transient(transient())
+    assert before.sequences == behind.sequences == [1, 2, 3]
+    assert len(before.messages) == len(behind.messages) == 4
+    assert (broken.sequences, broken.drops) == ([1, 2], 1)
+    assert "a subscriber of project/widget failed" in caplog.text
 
 
 async def test_far_more_than_fits_is_read_from_the_table() -> None:

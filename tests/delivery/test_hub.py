@@ -1,18 +1,29 @@
 """The hub: who joins hears everything from then on, over processes too, whatever gets lost."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
-from broadcaster import Broadcast
 
 from app.delivery import hub as hub_module
 from app.delivery.bus import Bus
+from app.delivery.fanout import FanOut
+from app.delivery.feed import Feed
 from app.delivery.hub import Hub
 from app.domain.channel import Channel
+from app.domain.message import Message
 from app.errors import Unavailable
-from tests.delivery.recorded import CHANNEL, Recorder, Table, stored, transient, until
+from app.services.message_stream import MessageStream
+from tests.delivery.recorded import (
+    CHANNEL,
+    Recorder,
+    SharedBroadcast,
+    Table,
+    stored,
+    transient,
+    until,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -20,7 +31,7 @@ pytestmark = pytest.mark.anyio
 @asynccontextmanager
 async def hubs(table: Table, number: int = 1) -> AsyncIterator[list[Hub]]:
     """Run the hubs of several processes on one bus, in memory."""
-    broadcast = Shared()
+    broadcast = SharedBroadcast()
     made = [Hub(Bus(broadcast, f"process {each}"), table) for each in range(number)]
     for one in made:
         await one.start()
@@ -30,25 +41,6 @@ async def hubs(table: Table, number: int = 1) -> AsyncIterator[list[Hub]]:
         for one in made:
             await one.stop()
         await broadcast.really_disconnect()
-
-
-class Shared(Broadcast):
-    """One broadcaster for all of them: connected once, disconnected at the end."""
-
-    def __init__(self) -> None:
-        super().__init__("memory://")
-        self._connected = False
-
-    async def connect(self) -> None:
-        if not self._connected:
-            self._connected = True
-            await super().connect()
-
-    async def disconnect(self) -> None:
-        """Keep it for the others."""
-
-    async def really_disconnect(self) -> None:
-        await super().disconnect()
 
 
 def commit(table: Table, hub: Hub, number: int) -> None:
@@ -69,6 +61,27 @@ async def test_all_processes_hear_what_one_publishes() -> None:
         await until(lambda: len(there.messages) == 4)
         assert here.sequences == there.sequences == [6, 7, 8]
         assert len(here.messages) == 4, "its own events do not come back to it"
+
+
+async def test_a_channel_that_cannot_be_dispatched_costs_the_others_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is committed is acknowledged, whatever becomes of its dispatch: the table has it."""
+    table = Table()
+    async with hubs(table) as (hub,):
+        recorder = Recorder()
+        await hub.join(CHANNEL, recorder)
+        stored_in_feed = Feed.stored
+        failures = iter([ZeroDivisionError])
+
+        def fails_once(feed: Feed, messages: Sequence[Message]) -> None:
+            for error in failures:
+                raise error
+            stored_in_feed(feed, messages)
+
+        monkeypatch.setattr(Feed, "stored", fails_once)
+        commit(table, hub, 1)
+        await recorder.has(1)
 
 
 async def test_other_channels_notice_nothing() -> None:
@@ -149,6 +162,107 @@ async def test_one_who_gives_up_joining_does_not_take_it_from_the_others() -> No
         assert await other == 3
         commit(table, hub, 1)
         assert recorder.sequences == [4]
+
+
+class SlowTable(Table):
+    """A table whose heads are told when it is let go."""
+
+    def __init__(self, head: int = 0) -> None:
+        super().__init__(head)
+        self.asked = asyncio.Event()
+        self.let_go = asyncio.Event()
+
+    async def heads(self, channels: Sequence[Channel]) -> dict[Channel, int]:
+        self.asked.set()
+        await self.let_go.wait()
+        return await super().heads(channels)
+
+
+async def given_up(table: SlowTable, hub: Hub) -> None:
+    """Subscribe, and give up while the channel's head is being read."""
+    stream = MessageStream(hub, FanOut(hub), table, CHANNEL)
+    starting = asyncio.create_task(stream.start())
+    await table.asked.wait()
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    await stream.aclose()
+
+
+async def test_who_gives_up_while_a_slow_table_is_read_does_not_silence_the_channel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Leaving began the linger of a feed that was still opening, and closed it half open.
+
+    The next subscriber got a feed that nothing fed any more; its group was stored all the same,
+    and everybody who came later joined that group: a channel silent for good in this process.
+    """
+    monkeypatch.setattr(hub_module, "_LINGER_SECONDS", 0.01)
+    table = SlowTable(3)
+    async with hubs(table) as (hub,):
+        fan_out = FanOut(hub)
+        await given_up(table, hub)
+        second = asyncio.create_task(subscribed(hub, fan_out, table))
+        await asyncio.sleep(0.05)  # the linger of the first one would be over
+        table.let_go.set()
+        third, fourth = await second, await subscribed(hub, fan_out, table)
+        commit(table, hub, 1)
+        assert third == fourth == [b"4"]
+
+
+async def test_a_table_that_fails_after_somebody_gave_up_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The feed had been closed under its own opening: KeyError, an internal error."""
+    monkeypatch.setattr(hub_module, "_LINGER_SECONDS", 0.01)
+    table = SlowTable(3)
+    async with hubs(table) as (hub,):
+        await given_up(table, hub)
+        second = asyncio.create_task(hub.join(CHANNEL, Recorder()))
+        await asyncio.sleep(0.05)
+        table.fails = 1
+        table.let_go.set()
+        with pytest.raises(Unavailable):
+            await second
+        assert await subscribed(hub, FanOut(hub), table) == []
+
+
+async def test_a_group_that_cannot_join_its_feed_is_not_found_by_the_next_one() -> None:
+    """It was stored before it joined: whoever came later joined a group that nothing fed."""
+    table = Table()
+    async with hubs(table) as (hub,):
+        fan_out = FanOut(hub)
+        with pytest.raises(Unavailable):
+            fan_out.join(CHANNEL, "all", (), encoded, Payloads())
+        heard = await subscribed(hub, fan_out, table)
+        commit(table, hub, 1)
+        assert heard == [b"1"]
+
+
+class Payloads:
+    """A member that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.taken: list[bytes] = []
+
+    def receive(self, payloads: Sequence[bytes]) -> None:
+        self.taken.extend(payloads)
+
+    def dropped(self) -> None:
+        raise AssertionError("nothing broke")
+
+
+def encoded(message: Message) -> bytes:
+    return b"%d" % (message.sequence or 0)
+
+
+async def subscribed(hub: Hub, fan_out: FanOut, table: Table) -> list[bytes]:
+    """Subscribe as a socket does, by way of a group; return where the payloads will be."""
+    stream = MessageStream(hub, fan_out, table, CHANNEL)
+    await stream.start()
+    stream.replay_after(None)
+    member = Payloads()
+    stream.hand_over("all", encoded, member)
+    return member.taken
 
 
 async def test_a_lost_event_is_found_by_the_slow_poll(monkeypatch: pytest.MonkeyPatch) -> None:

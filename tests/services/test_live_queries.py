@@ -10,7 +10,7 @@ from app.delivery.bus import Bus
 from app.delivery.hub import Hub
 from app.domain.query import parse_query
 from app.domain.viewer import DEFAULT_PERMISSIONS, Permission, Viewer
-from app.errors import Forbidden
+from app.errors import DeliveryFailed, Forbidden
 from app.services.live_queries import LiveQueryService
 from tests.delivery.recorded import CHANNEL, Table, stored, transient
 
@@ -92,6 +92,21 @@ async def test_closing_ends_a_wait_and_tells_once(hub: Hub) -> None:
     await changes.aclose()
     assert await waiting == 0
     assert told == [1]
+
+
+async def test_one_that_cannot_look_at_a_message_ends_with_an_error(hub: Hub) -> None:
+    changes = await LiveQueryService(hub, 0.01).watch(VIEWER, CHANNEL, EVERYTHING)
+    await anext(changes)
+    waiting = asyncio.ensure_future(anext(changes))
+    await nothing_comes(waiting)
+
+    def fails(_message: object) -> bool:
+        raise ZeroDivisionError
+
+    changes._tests = [fails]
+    hub.publish_stored([stored(1)])
+    with pytest.raises(DeliveryFailed):
+        await waiting
 
 
 @pytest.mark.parametrize("permission", [Permission.SEARCH, Permission.SUBSCRIBE])

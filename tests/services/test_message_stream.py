@@ -9,10 +9,10 @@ from app.delivery.fanout import FanOut
 from app.delivery.feed import Feed, Subscriber
 from app.delivery.hub import Hub
 from app.domain.channel import Channel
-from app.errors import SubscriberTooSlow, Unavailable
+from app.errors import DeliveryFailed, SubscriberTooSlow, Unavailable
 from app.services import message_stream
 from app.services.message_stream import MessageStream
-from tests.delivery.recorded import CHANNEL, Table, stored, transient
+from tests.delivery.recorded import CHANNEL, Table, stored, transient, until
 
 pytestmark = pytest.mark.anyio
 
@@ -32,6 +32,9 @@ class OneFeed:
 
     def leave(self, _channel: Channel, subscriber: Subscriber) -> None:
         self.feed.subscribers.pop(subscriber, None)
+
+    def reach(self, _channel: Channel, sequence: int) -> None:
+        self.feed.reach(sequence)
 
     def publish(self, number: int = 1) -> None:
         """Commit the next messages and dispatch them in one piece."""
@@ -84,6 +87,32 @@ async def test_a_replay_while_others_publish_has_no_gap_and_no_repeat(
     await stream.aclose()
 
 
+@pytest.mark.parametrize("events_come", [True, False])
+async def test_a_starting_point_that_the_feed_has_not_reached_is_not_given_away(
+    events_come: bool,
+) -> None:
+    """The cursor of a message that another process has just acknowledged.
+
+    The stream was settled at once, while this process's feed was behind the cursor: the group
+    that took over has no starting point, and gave its new member the message again.
+    """
+    hub = OneFeed(10)
+    hub.table.head = 12  # committed elsewhere, the events are on their way
+    stream = await hub.stream(after=12)
+    settled_at_once = stream.settled
+    assert not settled_at_once
+    waiting = asyncio.create_task(taken(stream, 1))
+    await asyncio.sleep(0)
+    if events_come:
+        hub.feed.stored([stored(11), stored(12)])
+    # Lost events cost no more than the reading of the hole: nobody waits for the poll.
+    await until(lambda: hub.feed.position == 12, 2)
+    assert stream.settled
+    hub.publish()
+    assert await waiting == [13]
+    await stream.aclose()
+
+
 async def test_large_messages_are_replayed_in_bounded_pieces() -> None:
     hub = OneFeed(300, size=60_000)
     stream = await hub.stream(after=0)
@@ -116,6 +145,24 @@ async def test_a_reader_that_fell_behind_is_let_go_before_the_first_hole(
     assert not hub.feed.subscribers
     with pytest.raises(StopAsyncIteration):
         await anext(stream)
+
+
+async def test_a_stream_that_cannot_take_a_message_ends_with_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hub = OneFeed(0)
+    stream = await hub.stream()
+    waiting = asyncio.create_task(taken(stream, 1))
+    await asyncio.sleep(0)
+
+    def fails(_message: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(stream, "_queue", fails)
+    hub.publish()
+    with pytest.raises(DeliveryFailed, match="resume after the last message received"):
+        await waiting
+    assert not hub.feed.subscribers
 
 
 async def test_a_database_that_is_away_shortly_delays_a_replay_only() -> None:

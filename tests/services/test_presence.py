@@ -1,7 +1,7 @@
 """Counting connections: exact at rest, coalesced in a storm, right again after trouble."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
@@ -18,6 +18,7 @@ from app.services.presence import PresenceService
 from app.storage.database import Database
 from app.storage.history import MessageHistory
 from app.storage.presence import PresenceStore
+from tests.delivery.recorded import SharedBroadcast, until
 
 pytestmark = pytest.mark.anyio
 
@@ -26,16 +27,24 @@ VIEWER = Viewer(None, DEFAULT_PERMISSIONS)
 
 
 @asynccontextmanager
-async def service(database: Database) -> AsyncIterator[PresenceService]:
-    """Run one process's presence. No event of another ever comes: only the heartbeat looks."""
+async def service(
+    database: Database,
+    broadcast: Broadcast | None = None,
+    store: type[PresenceStore] = PresenceStore,
+    *,
+    interval_seconds: float = 0.02,
+    heartbeat_seconds: float = 0.05,
+) -> AsyncIterator[PresenceService]:
+    """Run one process's presence. Without a shared bus only the heartbeat looks at the others."""
     process_id = str(uuid4())
-    hub = Hub(Bus(Broadcast("memory://"), process_id), MessageHistory(database))
+    bus = Bus(broadcast or Broadcast("memory://"), process_id)
+    hub = Hub(bus, MessageHistory(database))
     await hub.start()
     presence = PresenceService(
         hub,
-        PresenceStore(database, process_id, 60),
-        interval_seconds=0.02,
-        heartbeat_seconds=0.05,
+        store(database, process_id, 60),
+        interval_seconds=interval_seconds,
+        heartbeat_seconds=heartbeat_seconds,
     )
     await presence.start()
     try:
@@ -70,6 +79,64 @@ async def test_the_heartbeat_alone_brings_the_counts_together(database: Database
         await told(second, 2)
     async with service(database) as third:
         assert await told(third, 0) == [0], "those that stopped gave their counts back"
+
+
+async def test_who_left_just_before_an_orderly_stop_is_told_of_at_once(database: Database) -> None:
+    """The stop told the channels it still had; those just left waited for a heartbeat."""
+    shared = SharedBroadcast()
+    async with service(database, shared, heartbeat_seconds=60) as watching:
+        counts = await watching.watch(VIEWER, CHANNEL)
+        async with asyncio.timeout(10):
+            assert await anext(counts) == 0
+            async with service(database, shared, interval_seconds=60) as leaving:
+                leaving.join(CHANNEL)
+                assert await anext(counts) == 1
+                leaving.leave(CHANNEL)
+            assert await anext(counts) == 0
+        await counts.aclose()
+    await shared.really_disconnect()
+
+
+class SlowStore(PresenceStore):
+    """Keeps the first sum that is read to itself until it is let go."""
+
+    has_read: asyncio.Event
+    let_go: asyncio.Event
+
+    async def others(self, channels: Sequence[Channel]) -> dict[Channel, int]:
+        counts = await super().others(channels)
+        if not self.has_read.is_set():
+            self.has_read.set()
+            await self.let_go.wait()
+        return counts
+
+
+async def test_a_slow_first_reading_does_not_overwrite_a_newer_one(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It did, and the watcher was told a count of before it came."""
+    monkeypatch.setattr(SlowStore, "has_read", asyncio.Event(), raising=False)
+    monkeypatch.setattr(SlowStore, "let_go", asyncio.Event(), raising=False)
+    async with service(database, store=SlowStore) as slow, service(database) as other:
+        watching = asyncio.create_task(slow.watch(VIEWER, CHANNEL))
+        await SlowStore.has_read.wait()
+        other.join(CHANNEL)
+        await until(lambda: slow._watched[CHANNEL].count == 1)
+        SlowStore.let_go.set()
+        counts = await watching
+        assert await anext(counts) == 1
+        await counts.aclose()
+
+
+async def test_of_two_readings_the_one_that_began_later_holds(database: Database) -> None:
+    async with service(database, heartbeat_seconds=60) as presence:
+        counts = await presence.watch(VIEWER, CHANNEL)
+        watched = presence._watched[CHANNEL]
+        now = asyncio.get_running_loop().time()
+        watched.set_others(2, now + 1)
+        watched.set_others(1, now)
+        assert watched.count == 2
+        await counts.aclose()
 
 
 async def test_ten_thousand_joins_are_few_tellings(database: Database) -> None:

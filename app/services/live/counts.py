@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final, TypeAlias
 
-from app.delivery.fanout import Member
 from app.delivery.hub import Hub
+from app.delivery.members import Member, Members
 from app.domain.channel import Channel
 from app.domain.message import Message
 from app.services.live.source import Respond, Source
@@ -64,7 +64,7 @@ class WatchedChannel:
         self._interval = interval_seconds
         self._on_unwatched = on_unwatched
         self._others = 0
-        self._others_version = 0
+        self._asked_at = 0.0
         self._groups: dict[Hashable, _CountGroup] = {}
         self._watchers = 0
         """Sources that are not closed: members, and those about to be."""
@@ -79,6 +79,9 @@ class WatchedChannel:
 
     def deliver(self, messages: Sequence[Message]) -> None:
         """Messages are none of its business."""
+
+    def dropped(self) -> None:
+        """Nothing it does with messages can fail."""
 
     async def source(self, event_of: EventOf = lambda count: count) -> "CountSource":
         """Return one more watcher's source, once the count is known.
@@ -118,9 +121,17 @@ class WatchedChannel:
                 pending.cancel()
         self._on_unwatched()
 
-    def set_others(self, count: int) -> None:
-        """Take the sum of the other processes."""
-        self._others_version += 1
+    def set_others(self, count: int, asked_at: float) -> None:
+        """Take the sum of the other processes.
+
+        Args:
+            count: as it was read.
+            asked_at: the loop's time when the reading began. Of two readings that overtake
+                each other the one that began later holds.
+        """
+        if asked_at < self._asked_at:
+            return
+        self._asked_at = asked_at
         if count != self._others:
             self._others = count
             self.tell()
@@ -154,12 +165,11 @@ class WatchedChannel:
 
     async def _open(self) -> None:
         # Joining makes this process hear the channel's events; what they change after the
-        # sum is read is read again, and may come before this read does.
+        # sum is read is read again.
         await self._hub.join(self._channel, self)
-        version = self._others_version
-        others = (await self._store.others([self._channel]))[self._channel]
-        if version == self._others_version:
-            self.set_others(others)
+        asked_at = asyncio.get_running_loop().time()
+        others = await self._store.others([self._channel])
+        self.set_others(others[self._channel], asked_at)
 
 
 class CountSource(Source):
@@ -182,9 +192,9 @@ class CountSource(Source):
             watched.tell()
 
         def leave() -> None:
-            if group.members.pop(member, self) is None:
-                watched.forget(key, group)
-                self.close()
+            group.members.remove(member)
+            watched.forget(key, group)
+            self.close()
 
         return leave
 
@@ -204,7 +214,7 @@ class _CountGroup:
         self._event_of = event_of
         self._told: int | None = None
         """What every member was given last; None: not all were given the same."""
-        self.members: dict[Member, None] = {}
+        self.members = Members()
 
     def welcome(self, member: Member, count: int) -> bool:
         """Give a new member the count; return whether the others were given another one."""
@@ -213,7 +223,7 @@ class _CountGroup:
             self._told = count
         elif self._told != count:
             self._told = None
-        self.members[member] = None
+        self.members.add(member)
         return self._told is None
 
     def tell(self, count: int) -> bool:
@@ -221,9 +231,7 @@ class _CountGroup:
         if count == self._told:
             return False
         self._told = count
-        payloads = (self._encoded(count),)
-        for member in tuple(self.members):
-            member.receive(payloads)
+        self.members.give((self._encoded(count),))
         return True
 
     def _encoded(self, count: int) -> bytes:

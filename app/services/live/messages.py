@@ -13,13 +13,14 @@ from typing import Final
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay
 from tenacity.wait import wait_random_exponential
 
-from app.delivery.fanout import FanOut, Member
+from app.delivery.fanout import FanOut
 from app.delivery.feed import History
 from app.delivery.hub import Hub
+from app.delivery.members import Member
 from app.domain.channel import Channel
 from app.domain.message import Message
 from app.domain.query import Filter
-from app.errors import SubscriberTooSlow, Unavailable
+from app.errors import DeliveryFailed, SubscriberTooSlow, Unavailable
 from app.services.live.pace import Pace
 from app.services.live.source import Respond, Source
 
@@ -140,6 +141,12 @@ class MessageSource(Source):
             else:
                 self._seen = message.sequence
                 self._recent.add(message)
+        if self._wake is not None:
+            self._wake.set()
+
+    def dropped(self) -> None:
+        """End with an error: messages are missing from here on."""
+        self._failure = DeliveryFailed()
         if self._wake is not None:
             self._wake.set()
 

@@ -5,8 +5,8 @@ import logging
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Final, Protocol
 
-from app.delivery.fanout import Member
 from app.delivery.hub import Hub
+from app.delivery.members import Member, Members
 from app.domain.channel import Channel
 from app.domain.message import Message
 from app.domain.query import MessageQuery, compile_filter
@@ -152,7 +152,7 @@ class _ResultGroup:
         self._respond = respond
         self._interval = interval
         self._on_empty = on_empty
-        self._members: dict[Member, None] = {}
+        self._members = Members()
         self._joining = 0
         self._payload: bytes | None = None
         self._as_of = 0
@@ -182,14 +182,14 @@ class _ResultGroup:
                 await self._reach(await self._head())
             assert self._payload is not None
             member.receive((self._payload,))
-            self._members[member] = None
+            self._members.add(member)
         finally:
             self._joining -= 1
             self._close_if_empty()
 
     def leave(self, member: Member) -> None:
         """Give it no more. Idempotent."""
-        if self._members.pop(member, self) is None:
+        if self._members.remove(member):
             self._close_if_empty()
 
     def look_again(self) -> None:
@@ -208,6 +208,12 @@ class _ResultGroup:
                 self._as_of = message.sequence
             self._position = max(self._position, message.sequence)
         self._read_in_time()
+
+    def dropped(self) -> None:
+        """Let everybody go: changes would go unnoticed from here on."""
+        self._on_empty()  # the next one begins anew
+        self._members.drop()
+        self._close_if_empty()
 
     async def _opened(self) -> None:
         if self._opening is None:
@@ -273,8 +279,7 @@ class _ResultGroup:
         if payload == self._payload:
             return
         self._payload = payload
-        for member in tuple(self._members):
-            member.receive((payload,))
+        self._members.give((payload,))
 
     def _close_if_empty(self) -> None:
         if self._members or self._joining:

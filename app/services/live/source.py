@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from typing import Any, NoReturn, TypeAlias
 
-from app.delivery.fanout import Member
+from app.delivery.members import Member
 
 __all__ = ["Respond", "Source"]
 

@@ -25,6 +25,7 @@ from app.errors import (
     WidgetwireError,
 )
 from app.services.live.messages import MessageSource
+from app.services.live.pace import Pace
 from app.services.messages import MessageService
 from app.services.presence import PresenceService
 from app.storage.search import MessageSearch
@@ -36,7 +37,6 @@ from app.transports.compat.lane import Lane
 from app.transports.compat.operators import query_wire
 from app.transports.compat.protocol import OPEN_TIMEOUT_SECONDS, Close, Protocol, State
 from app.transports.expiry import Expiry
-from app.services.live.pace import Pace
 from app.transports.socket import Outlet
 
 __all__ = ["CompatLimits", "CompatServices", "CompatSession"]

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from graphql import OperationType
 
-from app.delivery.fanout import Member
+from app.delivery.members import Member
 from app.errors import ErrorCode, ShuttingDown, SubscriberTooSlow
 from app.transports.graphql.context import OperationContext
 from app.transports.graphql.documents import Operation

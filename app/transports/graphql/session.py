@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from app.delivery.fanout import Member
+from app.delivery.members import Member
 from app.domain.json_value import encode_json
 from app.domain.viewer import Viewer
 from app.errors import SubscriberTooSlow, TokenExpired, Unauthenticated, Unavailable

@@ -6,11 +6,14 @@ While the transport is busy, frames wait here, up to a bound.
 """
 
 import asyncio
+import logging
 from typing import Final
 
 from app.transports.websocket.frames import pong_frame, text_frame
 
 __all__ = ["FrameWriter", "Turn"]
+
+logger = logging.getLogger(__name__)
 
 _WRITES_PER_TURN: Final = 512
 """A few milliseconds: one great fan-out must not keep everybody else waiting."""
@@ -158,14 +161,20 @@ class FrameWriter(asyncio.Protocol):
         raise NotImplementedError
 
     def write_waiting(self) -> None:
-        """Write what waits, unless the transport is busy or gone."""
+        """Write what waits, unless the transport is busy or gone. Does not raise."""
         frames = self._frames
         if self._blocked or not frames:
             return
         data = frames[0] if len(frames) == 1 else b"".join(frames)
         frames.clear()
         self._waiting_bytes = 0
-        self._transport.write(data)
+        try:
+            self._transport.write(data)
+        except Exception:
+            # The others of this turn go on. What was lost here the client asks for again.
+            logger.exception("a connection could not be written to; it is closed")
+            self._transport.abort()
+            self.end_writing()
 
     async def drained(self) -> None:
         """Wait until the transport is not busy and nothing waits, or the end."""

@@ -11,11 +11,19 @@ class Recorded:
 
     def __init__(self) -> None:
         self.payloads: list[bytes] = []
+        self.errors: list[Exception] = []
         self._given = asyncio.Event()
 
     def receive(self, payloads: Sequence[bytes]) -> None:
         self.payloads.extend(payloads)
         self._given.set()
+
+    def fail(self, error: Exception) -> None:
+        self.errors.append(error)
+        self._given.set()
+
+    async def drained(self) -> None:
+        return
 
     async def has(self, payload: bytes) -> None:
         """Wait until this was given last."""

@@ -86,7 +86,7 @@ async def test_the_count_comes_at_once_and_after_each_change(service: Service) -
     assert member.payloads == [b"5"]
     service.join()
     await member.has(b"6")
-    service.channel.set_others(0)
+    service.channel.set_others(0, asyncio.get_running_loop().time())
     await member.has(b"3")
 
 
@@ -129,7 +129,7 @@ async def test_a_newer_sum_is_not_overwritten_by_the_read_that_began_before_it(
     service.store.may_read.clear()
     joining = asyncio.create_task(service.member())
     await until(lambda: service.store.reads == 1)
-    service.channel.set_others(7)
+    service.channel.set_others(7, asyncio.get_running_loop().time())
     service.store.may_read.set()
     member = await joining
     assert member.payloads == [b"7"]

@@ -1,7 +1,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import jwt
@@ -11,7 +11,7 @@ from websockets.exceptions import InvalidStatus
 from app.domain.channel import Channel
 from app.domain.query import MessageQuery
 from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
-from app.transports.compat.session import CompatLimits
+from app.transports.compat.session import CompatLimits, CompatSession
 from tests.transports.compat.served import SECRET, LegacyServer, serving
 
 pytestmark = pytest.mark.anyio
@@ -391,3 +391,23 @@ async def test_a_shutdown_acknowledges_what_was_begun_then_closes_with_1012(
 async def _stored(server: LegacyServer, limit: int) -> list[Any]:
     search = server.services.messages.search(VIEWER, POLL)
     return [m.data for m in await search.messages(POLL, MessageQuery(limit=limit))]
+
+
+async def test_a_socket_that_fails_is_closed_to_resume_and_the_others_lose_nothing(
+    server: LegacyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One exception in the fan-out cost those behind it a message and the publisher its ack."""
+    receive = CompatSession.receive
+
+    def fails_for_one(session: CompatSession, payloads: Sequence[bytes]) -> None:
+        if session._client_id == "unlucky":
+            raise ZeroDivisionError
+        receive(session, payloads)
+
+    monkeypatch.setattr(CompatSession, "receive", fails_for_one)
+    async with server.client() as unlucky, server.client() as publisher, server.client() as other:
+        for client, name in ((unlucky, "unlucky"), (publisher, "publisher"), (other, "other")):
+            await client.open(client_id=name, persistent=True)
+        acknowledged = await publisher.publish("data")
+        assert (await other.next("message"))["message"] == acknowledged
+        assert await unlucky.closed() == 1013

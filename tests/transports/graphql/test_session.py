@@ -134,6 +134,14 @@ async def test_a_publish_sent_after_a_subscribe_reaches_that_subscription(
     assert payloads["q"] == {"data": {"hello": "hello world"}}
 
 
+async def test_an_operation_that_its_group_dropped_closes_so_that_the_client_resumes(
+    dialect: Dialect,
+) -> None:
+    talk = await Conversation(dialect).begun()
+    talk.session.member("s").dropped()
+    assert await talk.outlet.close_code() == CloseCode.TRY_AGAIN_LATER
+
+
 async def test_mutations_run_side_by_side() -> None:
     talk = await Conversation().begun()
     talk.sample.feed.join_gate = asyncio.Event()
