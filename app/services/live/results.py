@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from functools import partial
 from typing import Final, Protocol
 
 from app.delivery.hub import Hub
@@ -80,18 +81,24 @@ class LiveResults:
         self, channel: Channel, key: Hashable, query: MessageQuery, respond: Callable[[], object]
     ) -> "_ResultGroup":
         """Return the group of everybody who asked the same."""
-        group = self._groups.get((channel, key))
+        place = channel, key
+        group = self._groups.get(place)
         if group is None:
-            group = self._groups[channel, key] = _ResultGroup(
+            group = self._groups[place] = _ResultGroup(
                 self._hub,
                 self._history,
                 channel,
                 query,
                 respond,
                 self._interval,
-                lambda: self._groups.pop((channel, key), None),
+                partial(self._forget, place),
             )
         return group
+
+    def _forget(self, place: tuple[Channel, Hashable], gone: "_ResultGroup") -> None:
+        # One that was dropped with its feed may have been followed by another.
+        if self._groups.get(place) is gone:
+            del self._groups[place]
 
 
 class ResultSource(Source):
@@ -144,7 +151,7 @@ class _ResultGroup:
         query: MessageQuery,
         respond: Callable[[], object],
         interval: float,
-        on_empty: Callable[[], object],
+        on_empty: Callable[["_ResultGroup"], None],
     ) -> None:
         self._hub = hub
         self._channel = channel
@@ -211,7 +218,7 @@ class _ResultGroup:
 
     def dropped(self) -> None:
         """Let everybody go: changes would go unnoticed from here on."""
-        self._on_empty()  # the next one begins anew
+        self._on_empty(self)  # the next one begins anew
         self._members.drop()
         self._close_if_empty()
 
@@ -284,7 +291,7 @@ class _ResultGroup:
     def _close_if_empty(self) -> None:
         if self._members or self._joining:
             return
-        self._on_empty()
+        self._on_empty(self)
         self._hub.leave(self._channel, self)
         self._head.cancel()
         for pending in (self._opening, self._reading, self._timer):

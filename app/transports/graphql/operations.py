@@ -237,7 +237,7 @@ class Operations:
                 subscription.close()
 
     def _failed(self, entry: _Entry, error: Exception) -> None:
-        """End a subscription that cannot go on, or the socket where nothing more can be promised."""
+        """End a subscription that cannot go on, or its socket where it can promise no more."""
         if isinstance(error, SubscriberTooSlow):
             self._replies.too_slow(error)
         elif isinstance(error, ShuttingDown):
