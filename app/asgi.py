@@ -13,20 +13,24 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.config import Settings, broadcast_scheme
 from app.delivery.bus import Bus
 from app.delivery.hub import Hub
+from app.delivery.matching_turns import MatchingTurns
 from app.delivery.postgres_backend import PostgresBackend
 from app.domain.viewer import Viewer
 from app.errors import ConfigurationError, Unavailable
 from app.schema import build_schema
 from app.schema.context import Context, Services
 from app.schema.operations import publish, subscribe
-from app.services.live_queries import LiveQueryService
+from app.services.live.results import LiveResults
 from app.services.messages import MessageService
+from app.services.open_filters import FilterLimits, OpenFilters
 from app.services.presence import PresenceService
 from app.storage.database import Database
 from app.storage.history import MessageHistory
+from app.storage.pools import Pools
 from app.storage.presence import PresenceStore
 from app.storage.search import MessageSearch
 from app.storage.shared_history import SharedHistory
+from app.storage.write_probe import WriteProbe
 from app.storage.writer import MessageWriter
 from app.transports.auth import Authenticator, VerificationKey
 from app.transports.compat.player_api import player_api_routes
@@ -58,6 +62,7 @@ class Process:
         self._draining = False
         self._hub: Hub | None = None
         self._database: Database | None = None
+        self._write_probe: WriteProbe | None = None
         self._graphql: GraphQLHttp | None = None
         self._graphql_sockets: GraphQLSocket | None = None
 
@@ -84,42 +89,59 @@ class Process:
         settings = self._settings
         url = settings.database_url
         assert url is not None, "the command line starts the embedded database"
-        database = self._database = await Database.connect(
+        pools = await Pools.open(
+            stack,
             url,
-            pool_size=settings.database_pool_size,
-            statement_timeout_seconds=settings.statement_timeout_seconds,
+            reading=settings.database_pool_size,
+            searching=settings.search_pool_size,
+            publish_timeout_seconds=settings.publish_timeout_seconds,
+            search_timeout_seconds=settings.statement_timeout_seconds,
+            search_wait_seconds=settings.search_wait_seconds,
         )
-        stack.push_async_callback(database.close)
-        history = SharedHistory(MessageHistory(database))
+        self._database = pools.leasing
+        self._write_probe = WriteProbe(pools.leasing, pools.incidents)
+        history = SharedHistory(MessageHistory(pools.reading))
         hub = self._hub = Hub(Bus(_broadcast(settings, self._missed), self._process_id), history)
         await hub.start()
         stack.push_async_callback(hub.stop)
         presence = PresenceService(
             hub,
-            PresenceStore(database, self._process_id, settings.presence_lease_seconds),
+            PresenceStore(
+                pools.reading,
+                self._process_id,
+                settings.presence_lease_seconds,
+                writing=pools.leasing,
+            ),
             interval_seconds=settings.count_interval_seconds,
             heartbeat_seconds=settings.presence_heartbeat_seconds,
         )
         await presence.start()
         stack.push_async_callback(presence.stop)
         writer = MessageWriter(
-            database,
+            pools.writing,
             hub.publish_stored,
             batch_max=settings.publish_batch_max,
             queue_max=settings.publish_queue_max,
+            queue_max_bytes=settings.publish_queue_max_bytes,
             timeout_seconds=settings.publish_timeout_seconds,
         )
         stack.push_async_callback(writer.close)
+        turns = MatchingTurns()
         messages = MessageService(
             hub=hub,
             writer=writer,
             history=history,
-            search=MessageSearch(database),
+            search=MessageSearch(pools.searching),
             max_data_bytes=settings.max_data_bytes,
             replay_max_messages=settings.replay_max_messages,
+            turns=turns,
         )
-        live_queries = LiveQueryService(hub, settings.live_query_interval_seconds)
-        return Services(messages, presence, live_queries)
+        live_results = LiveResults(hub, history, settings.live_query_interval_seconds)
+        limits = FilterLimits(
+            bytes_per_connection=settings.max_filter_bytes_per_connection,
+            bytes_per_process=settings.max_filter_bytes,
+        )
+        return Services(messages, presence, live_results, OpenFilters(limits))
 
     def _routes(self, services: Services) -> list[BaseRoute]:
         settings = self._settings
@@ -145,7 +167,10 @@ class Process:
             authenticator.viewer,
             context,
             landing=graphiql_page if settings.graphiql else None,
-            limits=HttpLimits(max_body_bytes=settings.max_request_bytes),
+            limits=HttpLimits(
+                max_body_bytes=settings.max_request_bytes,
+                max_outbound_bytes=settings.max_outbound_bytes,
+            ),
         )
         sockets = self._graphql_sockets = GraphQLSocket(
             executor,
@@ -189,15 +214,16 @@ class Process:
 
     async def _database_state(self) -> str | None:
         assert self._database is not None
+        assert self._write_probe is not None
         try:
             await self._database.fetch("SELECT 1")
         except Unavailable as error:
             return error.message
-        return None
+        return await self._write_probe.state()
 
     async def _bus_state(self) -> str | None:
-        alive = self._hub is not None and self._hub.alive
-        return None if alive else "events of other processes do not arrive"
+        assert self._hub is not None
+        return await self._hub.trouble()
 
     async def _state(self) -> str | None:
         return "the process is shutting down" if self._draining else None

@@ -11,13 +11,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from platformdirs import user_data_dir
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.config_words import PREFIX, printable, problem
+from app.domain.origin import ORIGIN_FORMS, OriginList
 from app.errors import ConfigurationError
 
 __all__ = ["PREFIX", "SettingDescription", "Settings", "broadcast_scheme", "unknown_variables"]
@@ -111,11 +112,24 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         None, repr=False, description="postgresql://… of PostgreSQL 15 or newer; unset: embedded"
     )
+    database_wait_seconds: float = _number(
+        60, 0, 3600, "at start, a database that takes no connections yet is waited for this long"
+    )
     database_pool_size: int = _number(
-        8, 2, 200, "database connections per process; one more listens for notifications"
+        4,
+        2,
+        200,
+        "database connections per process for joining, replaying and counting; publishing, "
+        "presence and the bus have five more, searches have SEARCH_POOL_SIZE",
+    )
+    search_pool_size: int = _number(
+        4, 1, 200, "database connections per process for searches: so many run at once"
+    )
+    search_wait_seconds: float = _number(
+        5, 0.1, 60, "a search that finds no free connection within this: UNAVAILABLE"
     )
     statement_timeout_seconds: float = _number(
-        10, 0.1, 300, "a statement that runs longer is cancelled: UNAVAILABLE"
+        10, 0.1, 300, "a search that runs longer is cancelled: UNAVAILABLE"
     )
     broadcast_url: str = Field(
         "postgres",
@@ -145,7 +159,8 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="origins of pages that may connect besides this host's own: "
-        "https://example.com,https://… or *",
+        "https://example.com, https://*.example.com (its subdomains), null (sandboxed frames), "
+        "separated by commas; or * for all",
     )
     max_token_bytes: int = _number(8192, 256, 65536, "longest token; a longer one is refused")
     graphiql: bool = Field(True, description="serve GraphiQL and the demonstration page")
@@ -154,7 +169,10 @@ class Settings(BaseSettings):
     max_data_bytes: int = _number(65536, 16, _MIB, "largest data of a message as JSON")
     max_request_bytes: int = _number(_MIB, 1024, 64 * _MIB, "largest HTTP body: 413 above")
     max_frame_bytes: int = _number(
-        _MIB, 1024, 64 * _MIB, "largest WebSocket message from a client: close 1009 above"
+        _MIB,
+        1024,
+        64 * _MIB,
+        "largest WebSocket message from a client that is accepted: close 1009 above",
     )
     max_query_depth: int = _number(20, 2, 100, "deepest selection of a GraphQL operation")
     max_query_tokens: int = _number(2000, 50, 100_000, "most tokens of a GraphQL document")
@@ -171,6 +189,18 @@ class Settings(BaseSettings):
     )
     max_subscriptions_per_connection: int = _number(
         100, 1, 10_000, "subscriptions on one socket: error RATE_LIMITED above"
+    )
+    max_filter_bytes_per_connection: int = _number(
+        2 * _MIB,
+        64 * 1024,
+        1024 * _MIB,
+        "memory of the filters of one socket's subscriptions: error RATE_LIMITED above",
+    )
+    max_filter_bytes: int = _number(
+        48 * _MIB,
+        _MIB,
+        16 * 1024 * _MIB,
+        "memory of the filters of all subscriptions of a process: error UNAVAILABLE above",
     )
     max_operations_in_flight: int = _number(
         100, 1, 10_000, "unanswered operations per socket; reading pauses until one is answered"
@@ -194,6 +224,12 @@ class Settings(BaseSettings):
     publish_queue_max: int = _number(
         10_000, 1, 1_000_000, "publishes waiting per process: UNAVAILABLE above"
     )
+    publish_queue_max_bytes: int = _number(
+        64 * _MIB,
+        2 * _MIB,
+        1024 * _MIB,
+        "bytes of publishes waiting per process: UNAVAILABLE above",
+    )
     replay_max_messages: int = _number(1000, 1, 100_000, "most messages `last` may ask for")
     live_query_interval_seconds: float = _number(
         0.25, 0.01, 60, "a live query reports changes at most this often"
@@ -206,10 +242,6 @@ class Settings(BaseSettings):
     )
     presence_lease_seconds: float = _number(
         7, 0.3, 300, "counts of a process not renewed for this long are dropped"
-    )
-
-    _ORIGIN: ClassVar = re.compile(
-        r"https?://(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?", re.ASCII
     )
 
     def __init__(self, **values: Any) -> None:
@@ -282,9 +314,10 @@ class Settings(BaseSettings):
     @classmethod
     def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
         lowered = tuple(origin.lower() for origin in origins)
-        for origin in lowered:
-            if origin != "*" and not cls._ORIGIN.fullmatch(origin):
-                raise ValueError("* or a comma-separated list such as https://example.com")
+        try:
+            OriginList(lowered)
+        except ValueError:
+            raise ValueError(ORIGIN_FORMS) from None
         return lowered
 
     @field_validator("data_dir")

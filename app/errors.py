@@ -13,6 +13,7 @@
     └── SubscriberTooSlow     UNAVAILABLE             read faster, then resume
         └── DeliveryFailed    UNAVAILABLE             ... it was not your fault; resume
     ConfigurationError                                the operator must change a setting
+    StartupError                                      the service did not start; the log says why
 
 Reply errors live here. The codes that close a socket are another catalogue:
 `app.transports.close_codes`.
@@ -23,18 +24,21 @@ from enum import StrEnum
 __all__ = [
     "BadUserInput",
     "ConfigurationError",
+    "DatabaseUnreachable",
     "DeliveryFailed",
     "ErrorCode",
     "Forbidden",
     "PayloadTooLarge",
     "RateLimited",
     "ShuttingDown",
+    "StartupError",
     "SubscriberTooSlow",
     "TokenExpired",
     "Unauthenticated",
     "Unavailable",
     "UnknownCursor",
     "WidgetwireError",
+    "cut",
     "shown",
 ]
 
@@ -71,9 +75,17 @@ class BadUserInput(WidgetwireError):
 
 
 class Unauthenticated(WidgetwireError):
-    """A token is needed, or the one that came is not valid."""
+    """A token is needed, or the one that came is not valid.
+
+    Attributes:
+        reason: the message without anything that the client sent, for the log.
+    """
 
     code = ErrorCode.UNAUTHENTICATED
+
+    def __init__(self, message: str, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = message if reason is None else reason
 
 
 class TokenExpired(Unauthenticated):
@@ -139,6 +151,14 @@ class ConfigurationError(Exception):
     """A setting or the surroundings keep the service from starting."""
 
 
+class DatabaseUnreachable(ConfigurationError):
+    """The database takes no connections now; it may be starting."""
+
+
+class StartupError(Exception):
+    """The application did not start; the log says why."""
+
+
 def shown(value: object, most: int = 60) -> str:
     """Return `value` as an error text may show it: short, and on one line.
 
@@ -146,5 +166,9 @@ def shown(value: object, most: int = 60) -> str:
         value: what came from the client.
         most: the longest result, in characters; a longer one ends in an ellipsis.
     """
-    text = repr(value[: most + 1] if isinstance(value, str | bytes) else value)
+    return cut(repr(value[: most + 1] if isinstance(value, str | bytes) else value), most)
+
+
+def cut(text: str, most: int) -> str:
+    """Return `text`, or its beginning and an ellipsis: at most `most` characters."""
     return text if len(text) <= most else text[: most - 1] + "…"

@@ -23,11 +23,11 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.config import STARTUP_FAILURE
 
-from app.errors import ConfigurationError, WidgetwireError
+from app.errors import ConfigurationError, StartupError, WidgetwireError
 from app.transports.http_protocol import BoundedHttpProtocol, HttpBounds
 from app.transports.websocket import WebSocketProtocol
 
-__all__ = ["ServerOptions", "StartupError", "raise_file_limit", "run_server"]
+__all__ = ["ServerOptions", "raise_file_limit", "run_server"]
 
 _logger = logging.getLogger(__name__)
 
@@ -35,10 +35,6 @@ _GARBAGE_THRESHOLDS: Final = (20_000, 50, 100)
 """New objects before the youngest are looked at, then how many of those before the older."""
 _LIFESPAN_SECONDS: Final = 1.0
 """What the application's own shutdown (pools, tasks) gets after the drain."""
-
-
-class StartupError(Exception):
-    """The application did not start; the log says why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from app.errors import ConfigurationError
-from app.server import StartupError
+from app.errors import ConfigurationError, StartupError
 
 __all__ = ["READY", "Supervisor", "bind"]
 

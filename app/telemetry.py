@@ -7,12 +7,13 @@ to find a fault, not what users said.
 import logging
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final, Literal, TextIO
+from typing import Final, Literal, NamedTuple, TextIO
 
 import msgspec
 
-__all__ = ["configure_logging"]
+__all__ = ["LogLine", "LogThrottle", "configure_logging"]
 
 _TEXT: Final = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
@@ -82,3 +83,76 @@ def configure_logging(
     for noisy in ("asyncio", "websockets", "alembic"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
     logging.captureWarnings(True)
+
+
+class LogLine(NamedTuple):
+    """A line that may be written.
+
+    Attributes:
+        key: what it is about.
+        withheld: how many lines about the same were not written since the last one.
+    """
+
+    key: str
+    withheld: int
+
+    @property
+    def more(self) -> str:
+        """What to add to the line."""
+        return f" ({self.withheld} more since the last such line)" if self.withheld else ""
+
+
+class LogThrottle:
+    """Lets one line a key through in each interval, for events that strangers cause.
+
+    Args:
+        others: stands for all further keys once there are too many: they share one line an
+            interval, so that made-up keys fill neither the log nor the memory.
+        interval_seconds: between two lines about one key.
+        max_keys: that are told apart within an interval.
+        clock: seconds that never run backwards.
+    """
+
+    def __init__(
+        self,
+        *,
+        others: str,
+        interval_seconds: float = 60.0,
+        max_keys: int = 100,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._others = others
+        self._interval_seconds = interval_seconds
+        self._max_keys = max_keys
+        self._clock = clock
+        # The oldest line first: when it was written, and what was withheld since.
+        self._lines: dict[str, tuple[float, int]] = {}
+
+    def admit(self, key: str) -> LogLine | None:
+        """Return the line to write about `key`, or None if it is withheld.
+
+        Args:
+            key: short; it is kept for an interval.
+        """
+        now = self._clock()
+        if key not in self._lines and self._full():
+            self._forget_old(now)
+            if self._full():
+                key = self._others
+        written, withheld = self._lines.get(key, (now - self._interval_seconds, 0))
+        if now - written < self._interval_seconds:
+            self._lines[key] = (written, withheld + 1)
+            return None
+        self._lines.pop(key, None)
+        self._lines[key] = (now, 0)
+        return LogLine(key, withheld)
+
+    def _full(self) -> bool:
+        return len(self._lines) - (self._others in self._lines) >= self._max_keys
+
+    def _forget_old(self, now: float) -> None:
+        for key, (written, _) in tuple(self._lines.items()):
+            if now - written < self._interval_seconds:
+                return
+            if key != self._others:
+                del self._lines[key]

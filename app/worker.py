@@ -15,8 +15,8 @@ import sys
 import threading
 
 from app.config import Settings
-from app.errors import ConfigurationError
-from app.server import ServerOptions, StartupError, run_server
+from app.errors import ConfigurationError, StartupError
+from app.server import ServerOptions, run_server
 from app.serving import READY
 from app.telemetry import configure_logging
 from app.transports.http_protocol import HttpBounds

@@ -1,10 +1,12 @@
 """The real parts that tests stand on: a Postgres, a database for each test, a served process.
 
-One embedded server a session, one migrated template database in it, and a clone of that for
-each test that asks: https://www.postgresql.org/docs/current/manage-ag-templatedbs.html
+One embedded server for each process of the session (pytest-xdist starts one for each core), one
+migrated template database in it, and a clone of that for each test or module that asks:
+https://www.postgresql.org/docs/current/manage-ag-templatedbs.html
 """
 
 import asyncio
+import os
 import shutil
 import signal
 import tempfile
@@ -17,6 +19,7 @@ from typing import NoReturn
 
 import asyncpg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from app.storage.database import Database
 from app.storage.embedded import EmbeddedPostgres
@@ -24,6 +27,8 @@ from app.storage.migrations import migrate
 from tests.node import installed_packages, required_program
 from tests.served import Served
 
+_MAX_PROCESSES = 8
+"""However many cores there are: each process has a database server of its own."""
 _TEMPLATE = "widgetwire_template"
 _names = (f"widgetwire_test_{number}" for number in count(1))
 
@@ -35,6 +40,16 @@ def pytest_configure() -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
+    # How long an example takes is the machine's business, and that of who else is on it.
+    patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile("patient", patient)
+    settings.load_profile("patient")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Share the tests among as many processes as there are cores; one file runs in this one."""
+    alone = len(config.args) == 1 and ".py" in config.args[0]
+    return 0 if alone or _cores() == 1 else min(_cores(), _MAX_PROCESSES)
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +60,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
-    """The session's server; tests may `restart` it, and must leave it running."""
+    """This process's server; it runs all the time: tests that stop one make one of their own."""
     # Not pytest's directory: Postgres' socket path must be short.
     directory = Path(tempfile.mkdtemp(prefix="widgetwire-tests-"))
     directory.chmod(0o711)
@@ -113,6 +128,21 @@ def serve(database_url: str) -> Iterator[Callable[..., Served]]:
         served.close()
 
 
+@pytest.fixture(scope="module")
+def shared_service(postgres: EmbeddedPostgres, template_database: str) -> Iterator[Served]:
+    """A `widgetwire serve` for all tests of a module that leave it as it was.
+
+    It has a database of its own. Each test uses a channel of its own.
+    """
+    for url in cloned(postgres, template_database):
+        served = Served(url, {}, ())
+        try:
+            served.wait_until_ready()
+            yield served
+        finally:
+            served.close()
+
+
 @pytest.fixture(scope="session")
 def chromium_path() -> Path:
     """The browser."""
@@ -137,6 +167,11 @@ def cloned(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
     _execute(postgres.url, f"CREATE DATABASE {name} TEMPLATE {template}")
     yield _of(postgres.url, name)
     _execute(postgres.url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _cores() -> int:
+    # Those this process may use: in a container fewer than the machine has.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _of(url: str, database: str) -> str:

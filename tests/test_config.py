@@ -72,8 +72,8 @@ def test_variables_are_read_and_arguments_go_before_them(monkeypatch: pytest.Mon
         (
             "allowed_origins",
             "example.com",
-            "WIDGETWIRE_ALLOWED_ORIGINS: expected * or a comma-separated list such as "
-            "https://example.com, got 'example.com'",
+            "WIDGETWIRE_ALLOWED_ORIGINS: expected * or a comma-separated list of origins such as "
+            "https://example.com, https://*.example.com or null, got 'example.com'",
         ),
         (
             "database_url",

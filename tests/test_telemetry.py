@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 
-from app.telemetry import configure_logging
+from app.telemetry import LogLine, LogThrottle, configure_logging
 
 
 @pytest.fixture(autouse=True)
@@ -65,3 +65,39 @@ def test_lines_of_uvicorn_for_each_socket_are_written_only_for_debugging(
     configure_logging(level, "text", stream)
     logging.getLogger("uvicorn.error").info("connection open")
     assert ("connection open" in stream.getvalue()) is written
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_one_line_a_key_and_interval_and_the_next_says_how_many_were_withheld() -> None:
+    clock = _Clock()
+    throttle = LogThrottle(others="others", interval_seconds=60, clock=clock)
+    assert throttle.admit("a") == LogLine("a", 0)
+    assert throttle.admit("b") == LogLine("b", 0)
+    clock.now = 59.9
+    assert [throttle.admit("a") for _ in range(3)] == [None] * 3
+    clock.now = 60
+    line = throttle.admit("a")
+    assert line == LogLine("a", 3)
+    assert line.more == " (3 more since the last such line)"
+    assert throttle.admit("a") is None
+
+
+def test_a_flood_of_keys_shares_one_line_and_is_not_remembered() -> None:
+    clock = _Clock()
+    throttle = LogThrottle(others="others", interval_seconds=60, max_keys=10, clock=clock)
+    lines = [throttle.admit(f"made up {number}") for number in range(10_000)]
+    written = [line for line in lines if line is not None]
+    assert [line.key for line in written] == [f"made up {n}" for n in range(10)] + ["others"]
+    assert len(throttle._lines) == 11
+    clock.now = 60
+    assert throttle.admit("new") == LogLine("new", 0)
+    assert [throttle.admit(f"again {number}") for number in range(10)][-1] == LogLine(
+        "others", 9989
+    )

@@ -22,8 +22,8 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from app.config import Settings
-from app.errors import ConfigurationError
-from app.server import ServerOptions, StartupError, run_server
+from app.errors import ConfigurationError, StartupError
+from app.server import ServerOptions, run_server
 from app.serving import Supervisor, bind
 from app.telemetry import configure_logging
 

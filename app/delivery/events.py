@@ -13,6 +13,7 @@ from app.domain.channel import Channel
 from app.domain.message import Message
 
 __all__ = [
+    "Echo",
     "Event",
     "PresenceChanged",
     "Stored",
@@ -46,6 +47,8 @@ class Stored(msgspec.Struct, frozen=True, array_like=True, tag="s"):
     last: int
     records: tuple[_Record, ...] = ()
     """All of them in order, or none when they are too large to carry."""
+    created: int = 0
+    """Of the first; 0: an older version has sent this."""
 
 
 class Transient(msgspec.Struct, frozen=True, array_like=True, tag="t"):
@@ -63,18 +66,28 @@ class PresenceChanged(msgspec.Struct, frozen=True, array_like=True, tag="p"):
     channel: str
 
 
-Event: TypeAlias = Stored | Transient | PresenceChanged
+class Echo(msgspec.Struct, frozen=True, array_like=True, tag="e"):
+    """What a process sends to itself, round through the broker."""
 
-_decoder: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
+    origin: str
+    number: int
+
+
+Event: TypeAlias = Stored | Transient | PresenceChanged
+"""What is about a channel."""
+
+_Carried: TypeAlias = Event | Echo
+
+_decoder: Final[msgspec.json.Decoder[_Carried]] = msgspec.json.Decoder(_Carried)
 _encoder: Final = msgspec.json.Encoder()
 
 
-def encode_event(event: Event) -> str:
+def encode_event(event: _Carried) -> str:
     """Return the event's text."""
     return _encoder.encode(event).decode()
 
 
-def decode_event(text: str) -> Event:
+def decode_event(text: str) -> _Carried:
     """Return the event of a text.
 
     Raises:
@@ -95,7 +108,7 @@ def stored_event(origin: str, messages: list[Message]) -> Stored:
     assert last is not None
     small = sum(len(message.data_json) + 200 for message in messages) <= _MAX_INLINE_BYTES
     records = tuple(map(_record, messages)) if small else ()
-    return Stored(origin, messages[0].channel.key, first, last, records)
+    return Stored(origin, messages[0].channel.key, first, last, records, messages[0].created)
 
 
 def transient_event(origin: str, message: Message) -> Transient:

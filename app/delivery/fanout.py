@@ -1,55 +1,73 @@
 """Fan-out: one message to many members, filtered and encoded once for all that are alike.
 
 Members who want the same bytes of the same messages form a group. A channel's groups are
-one subscriber of its feed. Groups that ask for one field to equal one value are found by
-that value: ten thousand different ones cost a look-up, not ten thousand evaluations.
+one subscriber of its feed. _Groups that ask for one field to equal one value are found by
+that value: ten thousand different ones cost a look-up, not ten thousand evaluations. _Groups
+whose filters may take long are served by a task, in turns: they hold up nobody else.
 """
 
+import asyncio
 import logging
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from decimal import Decimal
 from functools import partial
 from typing import Any, Final, TypeAlias
 
 from app.delivery.hub import Hub
+from app.delivery.matching_turns import MatchingTurns
 from app.delivery.members import Member, Members
 from app.domain.channel import Channel
 from app.domain.message import Message
-from app.domain.query import Comparison, FieldPath, Filter, Operator, compile_filter
+from app.domain.query import CompiledFilters, FieldPath
+from app.domain.query.equality import scalar_key
 from app.domain.query.matching import field_getter
+from app.errors import DeliveryFailed, SubscriberTooSlow
 
-__all__ = ["Encode", "FanOut", "Group"]
+__all__ = ["Encode", "FanOut", "Group", "Slice"]
 
 logger = logging.getLogger(__name__)
 
-Encode: TypeAlias = Callable[[Message], Any]
-"""Makes the bytes that every member of a group is given for a message, without waiting."""
-
-_Value: TypeAlias = tuple[str, Hashable]
+_WAITING_MAX: Final = 10_000
+"""Messages of a channel that wait for filters that take long."""
+_WAITING_BYTES_MAX: Final = 4 * 1024 * 1024
+_ALL_WAITING_BYTES_MAX: Final = 32 * 1024 * 1024
+"""The same for all channels together; beyond it the channel that has one more falls behind."""
 
 _SLICE_BYTES: Final = 64 * 1024
 """Of a replay given at once: its reader is waited for in between."""
+_LOOK_BYTES: Final = 512 * 1024
+"""Of a replay filtered and encoded at once."""
 _KEPT_BYTES_MAX: Final = 4 * 1024 * 1024
 """Of a group's encoded replay; what was used least recently goes first."""
+
+Encode: TypeAlias = Callable[[Message], Any]
+"""Makes the bytes that every member of a group is given for a message, without waiting."""
 
 
 class FanOut:
     """The groups of all channels of this process."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, turns: MatchingTurns | None = None) -> None:
+        """Take the parts.
+
+        Args:
+            hub: delivers.
+            turns: for filters that may take long; shared by all of the process who ask such.
+        """
         self._hub = hub
+        self._turns = turns or MatchingTurns()
         self._channels: dict[Channel, _ChannelGroups] = {}
 
     def hold(
-        self, channel: Channel, key: Hashable, filters: Sequence[Filter], encode: Encode
+        self, channel: Channel, key: Hashable, filters: CompiledFilters, encode: Encode
     ) -> "Group":
-        """Return a group, kept until each who held it has released it and its members left.
+        """Return a group, kept until each who holds it has released it and its members left.
 
         Args:
             channel: its feed is open: somebody has joined it through the hub.
             key: equal for those whose filters and encoding are equal.
-            filters: all must hold for a message to be given.
+            filters: all must hold for a message to be given. _Groups with the very same ones
+                ask them once.
             encode: called once a message for the whole group.
 
         Raises:
@@ -57,57 +75,59 @@ class FanOut:
         """
         groups = self._channels.get(channel)
         if groups is None:
-            groups = _ChannelGroups()
+            groups = _ChannelGroups(self._turns, lambda groups: self._forget(channel, groups))
             # First: groups that nothing feeds must not be found by the next one.
             self._hub.join_open(channel, groups)
             self._channels[channel] = groups
         group = groups.get(key)
         if group is None:
-            on_empty = partial(self._forget, channel, groups, key)
-            group = groups.add(key, Group(filters, encode, on_empty))
+            group = groups.add(Group(key, filters, encode, groups, self._turns))
         group.holds += 1
         return group
 
-    def _forget(self, channel: Channel, groups: "_ChannelGroups", key: Hashable) -> None:
-        groups.remove(key)
-        # Groups that were dropped with their feed are in no table any more.
-        if not groups and self._channels.get(channel) is groups:
-            del self._channels[channel]
-            self._hub.leave(channel, groups)
+    def _forget(self, channel: Channel, groups: "_ChannelGroups") -> None:
+        """Let go of a channel that has no groups any more."""
+        del self._channels[channel]
+        self._hub.leave(channel, groups)
 
 
 class Group:
     """Members that are given the same bytes of the same messages."""
 
     __slots__ = (
-        "_encode",
-        "_forgotten",
+        "_groups",
         "_kept",
         "_kept_bytes",
-        "_on_empty",
-        "_tests",
+        "_turns",
+        "encode",
+        "filters",
         "holds",
+        "key",
         "members",
-        "value_wanted",
     )
 
     def __init__(
-        self, filters: Sequence[Filter], encode: Encode, on_empty: Callable[[], None]
+        self,
+        key: Hashable,
+        filters: CompiledFilters,
+        encode: Encode,
+        groups: "_ChannelGroups",
+        turns: MatchingTurns,
     ) -> None:
-        self._encode = encode
-        self._on_empty = on_empty
-        self._forgotten = False
-        self._tests = [compile_filter(one) for one in filters]
-        self.value_wanted = next(filter(None, map(_value_wanted, filters)), None)
+        self.key = key
+        self.encode = encode
+        self.filters = filters
         self.members = Members()
         self.holds = 0
-        """Replays on their way to become members."""
-        self._kept: OrderedDict[tuple[int, int], list[_Slice]] = OrderedDict()
+        """Replays that are on their way to the group."""
+        self._groups = groups
+        self._turns = turns
+        self._kept: OrderedDict[tuple[int, int], asyncio.Task[list[Slice]]] = OrderedDict()
         self._kept_bytes = 0
 
     def add(self, member: Member) -> Callable[[], None]:
         """Give a member what is dispatched from now on; return what ends that. Idempotent."""
-        self.members.add(member)
+        self.members.add(member, self._groups.dispatched)
         return partial(self._remove, member)
 
     def release(self) -> None:
@@ -116,43 +136,48 @@ class Group:
         if not self.holds:
             self._kept.clear()
             self._kept_bytes = 0
-            self._forget_if_empty()
+            self._groups.forget_if_empty(self)
 
-    def payload(self, message: Message) -> bytes | None:
-        """Return a message's bytes; None: the filters refuse it."""
-        if not all(test(message) for test in self._tests):
-            return None
-        payload: bytes = self._encode(message)
-        return payload
-
-    def encoded(self, messages: Sequence[Message]) -> "Sequence[_Slice]":
-        """Return the bytes of consecutive messages in slices of about 64 KiB.
+    async def encoded(self, messages: Sequence[Message]) -> "Sequence[Slice]":
+        """Return the bytes of consecutive messages, of those that the filters accept.
 
         A thousand clients that resume from one place share the work: stored messages never
         change, so their bytes are kept while somebody replays, up to 4 MiB.
+
+        Args:
+            messages: at least one.
         """
         first, last = messages[0].sequence, messages[-1].sequence
         if first is None or last is None:
-            return self._sliced(messages)
-        kept = self._kept.get((first, last))
+            return await self._slices(messages)
+        place = first, last
+        kept = self._kept.get(place)
         if kept is None:
-            kept = self._kept[first, last] = self._sliced(messages)
-            self._kept_bytes += sum(size for _, size in kept)
-            while self._kept_bytes > _KEPT_BYTES_MAX:
-                _, dropped = self._kept.popitem(last=False)
-                self._kept_bytes -= sum(size for _, size in dropped)
+            kept = self._kept[place] = asyncio.create_task(self._slices(messages))
+            kept.add_done_callback(partial(self._measure, place))
         else:
-            self._kept.move_to_end((first, last))
-        return kept
+            self._kept.move_to_end(place)
+        # Shielded: whoever leaves must not take it from the others.
+        return await asyncio.shield(kept)
 
-    def _sliced(self, messages: Sequence[Message]) -> "list[_Slice]":
-        slices: list[_Slice] = []
+    async def _slices(self, messages: Sequence[Message]) -> "list[Slice]":
+        slices: list[Slice] = []
         payloads: list[bytes] = []
-        size = 0
+        size = looked_at = 0
+        filters = self.filters
         for message in messages:
-            payload = self.payload(message)
-            if payload is None:
+            looked_at += len(message.data_json)
+            if looked_at > _LOOK_BYTES:
+                looked_at = 0
+                await asyncio.sleep(0)  # data is decoded for the filters: others may go first
+            accepted = (
+                filters.accept(message)
+                if filters.light
+                else await self._turns.accept(filters, message)
+            )
+            if not accepted:
                 continue
+            payload = self.encode(message)
             payloads.append(payload)
             size += len(payload)
             if size >= _SLICE_BYTES:
@@ -162,114 +187,213 @@ class Group:
             slices.append((payloads, size))
         return slices
 
-    def give(self, payloads: Sequence[bytes]) -> None:
-        """Give the members a message's bytes, or several messages'."""
-        self.members.give(payloads)
-        self._forget_if_empty()
-
-    def drop(self) -> None:
-        """Let all members go: they miss something from here on."""
-        self.members.drop()
-        self._forget_if_empty()
+    def _measure(self, place: tuple[int, int], done: "asyncio.Task[list[Slice]]") -> None:
+        if self._kept.get(place) is not done:
+            return
+        if done.cancelled() or done.exception() is not None:
+            del self._kept[place]
+            return
+        self._kept_bytes += _bytes_of(done.result())
+        while self._kept_bytes > _KEPT_BYTES_MAX:
+            _, dropped = self._kept.popitem(last=False)
+            if dropped.done():
+                self._kept_bytes -= _bytes_of(dropped.result())
 
     def _remove(self, member: Member) -> None:
         if self.members.remove(member):
-            self._forget_if_empty()
-
-    def _forget_if_empty(self) -> None:
-        if not (self._forgotten or self.members or self.holds):
-            self._forgotten = True
-            self._on_empty()
+            self._groups.forget_if_empty(self)
 
 
-_Slice: TypeAlias = tuple[list[bytes], int]
-"""Payloads and their bytes in all."""
+Slice: TypeAlias = tuple[list[bytes], int]
+"""Payloads that are given together, and their bytes in all."""
+
+
+def _bytes_of(slices: Sequence[Slice]) -> int:
+    return sum(size for _, size in slices)
+
+
+_Groups: TypeAlias = dict[CompiledFilters, dict[Group, None]]
+"""_Groups by their filters, so that the same are asked once."""
+
+
+class _ByValue:
+    """_Groups that want one field to equal a value, by the value."""
+
+    __slots__ = ("get", "groups")
+
+    def __init__(self, field: FieldPath) -> None:
+        self.get: Callable[[Message], Any] = field_getter(field)
+        self.groups: dict[Hashable, _Groups] = {}
 
 
 class _ChannelGroups:
     """The groups of one channel; a subscriber of its feed."""
 
-    def __init__(self) -> None:
+    def __init__(self, turns: MatchingTurns, on_empty: Callable[["_ChannelGroups"], None]) -> None:
+        self.dispatched = 0
+        """How many times messages were dispatched to groups that are served later."""
+        self._turns = turns
+        self._on_empty = on_empty
         self._groups: dict[Hashable, Group] = {}
-        self._unindexed: dict[Group, None] = {}
-        self._by_value: dict[FieldPath, dict[_Value, dict[Group, None]]] = {}
-
-    def __len__(self) -> int:
-        return len(self._groups)
+        self._others: _Groups = {}
+        self._by_value: dict[FieldPath, _ByValue] = {}
+        self._slow: _Groups = {}
+        self._waiting: deque[tuple[int, Message]] = deque()
+        self._waiting_bytes = 0
+        self._serving: asyncio.Task[None] | None = None
 
     def get(self, key: Hashable) -> Group | None:
         return self._groups.get(key)
 
-    def add(self, key: Hashable, group: Group) -> Group:
-        self._groups[key] = group
-        if group.value_wanted is None:
-            self._unindexed[group] = None
+    def add(self, group: Group) -> Group:
+        self._groups[group.key] = group
+        filters = group.filters
+        if not filters.light:
+            groups = self._slow
+        elif filters.equality is None:
+            groups = self._others
         else:
-            field, value = group.value_wanted
-            self._by_value.setdefault(field, {}).setdefault(value, {})[group] = None
+            field, value = filters.equality
+            by_value = self._by_value.setdefault(field, _ByValue(field))
+            groups = by_value.groups.setdefault(value, {})
+        groups.setdefault(filters, {})[group] = None
         return group
 
-    def remove(self, key: Hashable) -> None:
-        group = self._groups.pop(key)
-        if group.value_wanted is None:
-            del self._unindexed[group]
+    def forget_if_empty(self, group: Group) -> None:
+        """Forget a group that nobody is or becomes a member of; the last one takes the channel."""
+        if group.members or group.holds or self._groups.get(group.key) is not group:
             return
-        field, value = group.value_wanted
-        by_value = self._by_value[field]
-        del by_value[value][group]
-        if not by_value[value]:
-            del by_value[value]
-        if not by_value:
-            del self._by_value[field]
+        del self._groups[group.key]
+        filters = group.filters
+        if not filters.light:
+            _remove(self._slow, group)
+        elif filters.equality is None:
+            _remove(self._others, group)
+        else:
+            field, value = filters.equality
+            by_value = self._by_value[field].groups
+            _remove(by_value[value], group)
+            if not by_value[value]:
+                del by_value[value]
+            if not by_value:
+                del self._by_value[field]
+        if not self._groups:
+            self._drop_waiting()
+            if self._serving is not None and self._serving is not asyncio.current_task():
+                self._serving.cancel()
+            self._on_empty(self)
 
     def deliver(self, messages: Sequence[Message]) -> None:
         payloads: dict[Group, list[bytes]] = {}
         broken: dict[Group, Exception] = {}
         for message in messages:
-            for group in self._concerned(message):
-                if not group.members:
-                    continue
+            for filters, groups in self._concerned(message):
                 try:
-                    payload = group.payload(message)
+                    accepted = filters.accept(message)
                 except Exception as error:
-                    broken.setdefault(group, error)
-                else:
-                    if payload is not None:
-                        payloads.setdefault(group, []).append(payload)
-        for group, why in broken.items():
+                    broken.update(dict.fromkeys(groups, error))
+                    continue
+                for group in groups if accepted else ():
+                    if not group.members:
+                        continue
+                    try:
+                        payloads.setdefault(group, []).append(group.encode(message))
+                    except Exception as error:
+                        broken.setdefault(group, error)
+        if broken:
+            example = next(iter(broken.values()))
+            logger.error("a message failed %d groups", len(broken), exc_info=example)
+        for group in broken:
             payloads.pop(group, None)
-            logger.error("a message could not be encoded for a group", exc_info=why)
-            group.drop()
+            self._drop(group, DeliveryFailed())
         for group, encoded in payloads.items():
-            group.give(encoded)
+            group.members.give(encoded)
+            self.forget_if_empty(group)
+        if self._slow:
+            self._serve_later(messages)
 
     def dropped(self) -> None:
         """Let everybody go: the feed gives nothing more."""
         for group in tuple(self._groups.values()):
-            group.drop()
+            self._drop(group, DeliveryFailed())
 
-    def _concerned(self, message: Message) -> Iterator[Group]:
-        yield from self._unindexed
-        for field, by_value in self._by_value.items():
-            value = _indexed(field_getter(field)(message))
+    def restarted(self, position: int) -> None:
+        """_Groups know no places."""
+
+    def _drop(self, group: Group, error: SubscriberTooSlow) -> None:
+        group.members.drop(error)
+        self.forget_if_empty(group)
+
+    def _concerned(self, message: Message) -> Iterator[tuple[CompiledFilters, dict[Group, None]]]:
+        yield from self._others.items()
+        for by_value in self._by_value.values():
+            value = scalar_key(by_value.get(message))
             if value is not None:
-                yield from by_value.get(value, ())
+                yield from by_value.groups.get(value, {}).items()
+
+    # _Groups whose filters may take long.
+
+    def _serve_later(self, messages: Sequence[Message]) -> None:
+        self.dispatched += 1
+        for message in messages:
+            self._waiting.append((self.dispatched, message))
+            self._count(len(message.data_json))
+        if len(self._waiting) > _WAITING_MAX:
+            self._fall_behind("messages", len(self._waiting), _WAITING_MAX)
+        elif self._waiting_bytes > _WAITING_BYTES_MAX:
+            self._fall_behind("bytes", self._waiting_bytes, _WAITING_BYTES_MAX)
+        elif self._turns.waiting_bytes > _ALL_WAITING_BYTES_MAX:
+            self._fall_behind(
+                "bytes of all channels", self._turns.waiting_bytes, _ALL_WAITING_BYTES_MAX
+            )
+        elif self._serving is None:
+            self._serving = asyncio.create_task(self._serve())
+
+    async def _serve(self) -> None:
+        try:
+            while self._waiting:
+                dispatch, message = self._waiting.popleft()
+                self._count(-len(message.data_json))
+                for filters in tuple(self._slow):
+                    if filters in self._slow:
+                        await self._serve_alike(filters, message, dispatch)
+        finally:
+            self._serving = None
+
+    async def _serve_alike(self, filters: CompiledFilters, message: Message, dispatch: int) -> None:
+        try:
+            if not await self._turns.accept(filters, message):
+                return
+            for group in tuple(self._slow.get(filters, ())):
+                if group.members:
+                    group.members.give((group.encode(message),), dispatch)
+                self.forget_if_empty(group)
+        except Exception:
+            logger.exception("a message failed groups whose filters take long")
+            for group in tuple(self._slow.get(filters, ())):
+                self._drop(group, DeliveryFailed())
+
+    def _count(self, size: int) -> None:
+        self._waiting_bytes += size
+        self._turns.waiting_bytes += size
+
+    def _drop_waiting(self) -> None:
+        self._waiting.clear()
+        self._count(-self._waiting_bytes)
+
+    def _fall_behind(self, what: str, came: int, allowed: int) -> None:
+        """Let the groups go that cannot keep up: their clients resume from their cursors."""
+        self._drop_waiting()
+        error = SubscriberTooSlow(
+            f"{came} {what} wait for filters that take long, at most {allowed} may"
+        )
+        logger.warning("filters on a channel cannot keep up: %s", error.message)
+        for group in [one for alike in self._slow.values() for one in alike]:
+            self._drop(group, error)
 
 
-def _value_wanted(one: Filter) -> tuple[FieldPath, _Value] | None:
-    if isinstance(one, Comparison) and one.operator is Operator.EQ:
-        value = _indexed(one.value)
-        if value is not None:
-            return one.field, value
-    return None
-
-
-def _indexed(value: object) -> _Value | None:
-    # Tagged by JSON type: in Python True equals 1, in JSON it does not.
-    if isinstance(value, str):
-        return "string", value
-    if isinstance(value, bool):
-        return "boolean", value
-    if isinstance(value, int | Decimal):
-        return "number", value
-    return None
+def _remove(groups: _Groups, group: Group) -> None:
+    alike = groups[group.filters]
+    del alike[group]
+    if not alike:
+        del groups[group.filters]

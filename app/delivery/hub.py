@@ -5,8 +5,9 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
+from app.delivery.budget import Budget
 from app.delivery.bus import Bus
 from app.delivery.events import (
     Event,
@@ -17,6 +18,7 @@ from app.delivery.events import (
     transient_event,
 )
 from app.delivery.feed import Feed, History, Subscriber
+from app.delivery.supervision import keep_running
 from app.domain.channel import Channel
 from app.domain.message import Message
 from app.errors import Unavailable
@@ -27,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 _LINGER_SECONDS: Final = 10.0
 """A feed without subscribers stays this long: widgets come back after a reload."""
+_AHEAD_MAX: Final = 20_000
+_AHEAD_BYTES_MAX: Final = 16 * 1024 * 1024
+"""What came before its turn, over all channels; more is read from the table when it is due."""
 _POLL_SECONDS: Final = 5.0
 """How often the table's heads are compared with the feeds: the most a lost event costs."""
 
@@ -37,19 +42,21 @@ class Hub:
     def __init__(self, bus: Bus, history: History) -> None:
         self._bus = bus
         self._history = history
+        self._ahead = Budget(_AHEAD_MAX, _AHEAD_BYTES_MAX)
         self._feeds: dict[Channel, Feed] = {}
         self._opening: dict[Channel, asyncio.Task[None]] = {}
         self._closing: dict[Channel, asyncio.TimerHandle] = {}
         self._closed_later: set[asyncio.Task[None]] = set()
         self._poll_now = asyncio.Event()
-        self._poller: asyncio.Task[None] | None = None
+        self._poller: asyncio.Task[NoReturn] | None = None
         self.on_presence: Callable[[Channel], None] = lambda _channel: None
         """Told of another process's presence changes."""
 
     async def start(self) -> None:
         """Connect to the bus and begin to compare."""
-        await self._bus.start(self._receive)
-        self._poller = asyncio.create_task(self._poll_forever(), name="head poll")
+        await self._bus.start(self._receive, self.missed)
+        poll = keep_running("head poll", self._poll_forever)
+        self._poller = asyncio.create_task(poll, name="head poll")
 
     async def stop(self) -> None:
         """Close all feeds and disconnect."""
@@ -66,10 +73,9 @@ class Hub:
         self._feeds.clear()
         await self._bus.stop()
 
-    @property
-    def alive(self) -> bool:
-        """Whether events flow, as far as this process can tell."""
-        return self._bus.alive and self._poller is not None and not self._poller.done()
+    async def trouble(self) -> str | None:
+        """Return None while events flow, by observation; else what is wrong."""
+        return await self._bus.trouble()
 
     def missed(self) -> None:
         """Take note that events may have been lost: compare with the table now."""
@@ -142,7 +148,7 @@ class Hub:
         """Dispatch a message that is not stored, and tell the others.
 
         Raises:
-            Unavailable: the bus has too much to send.
+            Unavailable: 10,000 events, or 8 MiB of them, wait to be sent. Nobody was given it.
         """
         if not self._bus.post(message.channel, transient_event(self._bus.origin, message)):
             raise Unavailable("too many messages wait to be sent to other processes; retry later")
@@ -164,7 +170,7 @@ class Hub:
         return feed.position
 
     async def _open(self, channel: Channel) -> None:
-        feed = Feed(channel, self._history)
+        feed = Feed(channel, self._history, self._ahead)
         try:
             # First the events, then the head: what is committed in between comes twice
             # rather than never.
@@ -209,7 +215,7 @@ class Hub:
         elif messages:
             feed.stored(messages)
         else:
-            feed.reach(event.last)
+            feed.committed(event.first, event.last, event.created)
 
     async def _poll_forever(self) -> None:
         while True:
@@ -218,12 +224,19 @@ class Hub:
                 async with asyncio.timeout(_POLL_SECONDS):
                     await self._poll_now.wait()
             self._poll_now.clear()
-            if not self._feeds:
+            # Before the heads are read: what is dispatched meanwhile may be newer than they are.
+            places = {
+                channel: (feed, place)
+                for channel, feed in self._feeds.items()
+                if (place := feed.place) is not None
+            }
+            if not places:
                 continue
             try:
-                heads = await self._history.heads(list(self._feeds))
+                heads = await self._history.heads(list(places))
             except Unavailable:
                 continue  # the next round asks again
             for channel, head in heads.items():
-                if (feed := self._feeds.get(channel)) is not None:
-                    feed.reach(head)
+                feed, place = places[channel]
+                if self._feeds.get(channel) is feed:
+                    feed.compare(place, head)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
-from app.errors import DeliveryFailed
+from app.errors import DeliveryFailed, SubscriberTooSlow
 
 __all__ = ["Member", "Members"]
 
@@ -17,10 +17,10 @@ class Member(Protocol):
     def receive(self, payloads: Sequence[bytes]) -> None:
         """Take the next ones, in order. Must not block. One that raises is dropped."""
 
-    def fail(self, error: Exception) -> None:
-        """Take note that nothing more is given, and let the client know.
+    def fail(self, error: SubscriberTooSlow) -> None:
+        """Take note that something was left out and nothing more is given.
 
-        After `DeliveryFailed` something is missing: its client must come back and resume.
+        Closes what is behind it so that its client comes back and resumes.
         """
 
     async def drained(self) -> None:
@@ -30,26 +30,39 @@ class Member(Protocol):
 class Members:
     """The members of one group. One that breaks costs the others nothing."""
 
-    __slots__ = ("_members",)
+    __slots__ = ("_joined_at",)
 
     def __init__(self) -> None:
-        self._members: dict[Member, None] = {}
+        self._joined_at: dict[Member, int] = {}
 
     def __len__(self) -> int:
-        return len(self._members)
+        return len(self._joined_at)
 
-    def add(self, member: Member) -> None:
-        """Give it what comes from now on."""
-        self._members[member] = None
+    def add(self, member: Member, joined_at: int = 0) -> None:
+        """Give it what comes from now on.
+
+        Args:
+            member: a new one.
+            joined_at: the number of the last dispatch that is not for it.
+        """
+        self._joined_at[member] = joined_at
 
     def remove(self, member: Member) -> bool:
         """Give it nothing more; return whether it was there."""
-        return self._members.pop(member, self) is None
+        return self._joined_at.pop(member, None) is not None
 
-    def give(self, payloads: Sequence[bytes]) -> None:
-        """Give each member the payloads; drop those that break."""
+    def give(self, payloads: Sequence[bytes], dispatch: int | None = None) -> None:
+        """Give the payloads to the members; drop those that break.
+
+        Args:
+            payloads: what they are given.
+            dispatch: its number, where it is late: whoever has joined since then has had
+                it before, or did not ask for it.
+        """
         broken: dict[Member, Exception] = {}
-        for member in tuple(self._members):  # one that falls behind may leave meanwhile
+        for member in tuple(self._joined_at):  # one that falls behind may leave meanwhile
+            if dispatch is not None and self._joined_at.get(member, dispatch) >= dispatch:
+                continue
             try:
                 member.receive(payloads)
             except Exception as error:
@@ -58,16 +71,16 @@ class Members:
             # They may be thousands, with one cause.
             example = next(iter(broken.values()))
             logger.error("%d members of a group failed", len(broken), exc_info=example)
-            self._drop(tuple(broken))
+            self._drop(tuple(broken), DeliveryFailed())
 
-    def drop(self) -> None:
+    def drop(self, error: SubscriberTooSlow) -> None:
         """Let all go: they miss something from here on."""
-        self._drop(tuple(self._members))
+        self._drop(tuple(self._joined_at), error)
 
-    def _drop(self, members: Sequence[Member]) -> None:
+    def _drop(self, members: Sequence[Member], error: SubscriberTooSlow) -> None:
         there = [member for member in members if self.remove(member)]
         for member in there:
             try:
-                member.fail(DeliveryFailed())
+                member.fail(error)
             except Exception:
                 logger.exception("a member of a group could not be dropped")

@@ -16,6 +16,7 @@ from broadcaster import Event
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay
 from tenacity.wait import wait_random_exponential
 
+from app.delivery.budget import Budget, text_size
 from app.errors import Unavailable
 
 __all__ = ["Inbox", "Outbox", "Send"]
@@ -27,7 +28,11 @@ Send: TypeAlias = Callable[[Sequence[tuple[str, str]]], Awaitable[None]]
 
 _SEND_FOR_SECONDS: Final = 15.0
 _WAITING_MAX: Final = 10_000
+_WAITING_BYTES_MAX: Final = 16 * 1024 * 1024
 _RECEIVED_MAX: Final = 10_000
+_RECEIVED_BYTES_MAX: Final = 16 * 1024 * 1024
+_PORTION_BYTES: Final = 256 * 1024
+"""Handed over before their handling gets its turn: broadcaster's queue has no bound."""
 _SENDERS_MAX: Final = 100_000
 """(Sender, topic) pairs remembered; the one quiet for longest is forgotten first."""
 
@@ -46,6 +51,7 @@ class Outbox:
         self._failures = failures
         self._name = secrets.token_hex(8)
         self._numbers = count(1)
+        self._budget = Budget(_WAITING_MAX, _WAITING_BYTES_MAX)
         self._waiting: list[tuple[str, str]] = []
         self._sent: asyncio.Future[None] | None = None
         self._sender: asyncio.Task[None] | None = None
@@ -54,12 +60,13 @@ class Outbox:
         """Send a text to a topic, in the order of the calls; returns when the broker has it.
 
         Raises:
-            Unavailable: 10,000 wait already.
+            Unavailable: 10,000, or 16 MiB of them, wait already or are being sent.
             Exception: what `send` raised, after 15 s of tries where it might have passed.
         """
-        if len(self._waiting) >= _WAITING_MAX:
-            raise Unavailable(f"{_WAITING_MAX} events wait to be sent; retry later")
-        self._waiting.append((topic, f"{self._name}/{next(self._numbers)}/{text}"))
+        wire = f"{self._name}/{next(self._numbers)}/{text}"
+        if not self._budget.take(text_size(wire)):
+            raise Unavailable(f"{self._budget} wait to be sent; retry later")
+        self._waiting.append((topic, wire))
         if self._sent is None:
             self._sent = asyncio.get_running_loop().create_future()
         if self._sender is None or self._sender.done():
@@ -74,6 +81,7 @@ class Outbox:
             await asyncio.gather(self._sender, return_exceptions=True)
         if self._sent is not None:
             self._sent.cancel()
+        self._give_back(self._waiting)
         self._waiting.clear()
 
     async def _send_all(self) -> None:
@@ -98,15 +106,27 @@ class Outbox:
                 sent.exception()  # those who wait for it may be gone
             else:
                 sent.set_result(None)
+            finally:
+                self._give_back(batch)
+
+    def _give_back(self, batch: Sequence[tuple[str, str]]) -> None:
+        for _, wire in batch:
+            self._budget.give_back(text_size(wire))
 
 
 class Inbox:
-    """Events that have come and wait to be handled."""
+    """Events that have come and wait to be handled: 10,000, or 16 MiB of them, at the most.
+
+    One more is dropped. Stored messages are then read from the table; one that is not stored
+    is lost to this process.
+    """
 
     def __init__(self, on_missed: Callable[[], None]) -> None:
         """Take whom to tell when an event had to be dropped."""
         self._on_missed = on_missed
-        self._events: asyncio.Queue[Event] = asyncio.Queue(_RECEIVED_MAX)
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._budget = Budget(_RECEIVED_MAX, _RECEIVED_BYTES_MAX)
+        self._portion = 0
         self._last: dict[tuple[str, str], int] = {}
         self._overflowing = False
 
@@ -124,15 +144,24 @@ class Inbox:
             return
         if len(self._last) > _SENDERS_MAX:
             del self._last[next(iter(self._last))]
-        try:
+        if self._budget.take(text_size(text)):
             self._events.put_nowait(Event(topic, text))
             self._overflowing = False
-        except asyncio.QueueFull:
-            if not self._overflowing:
-                logger.warning("%d events wait to be handled; dropping more", _RECEIVED_MAX)
-            self._overflowing = True
-            self._on_missed()
+            return
+        if not self._overflowing:
+            logger.warning("%s wait to be handled; events are dropped", self._budget)
+        self._overflowing = True
+        self._on_missed()
 
     async def get(self) -> Event:
-        """Return the next event."""
-        return await self._events.get()
+        """Return the next event; now and then let those already returned be handled first."""
+        if self._events.empty():
+            self._portion = 0
+        elif self._portion > _PORTION_BYTES:
+            self._portion = 0
+            await asyncio.sleep(0)
+        event = await self._events.get()
+        size = text_size(event.message)
+        self._portion += size
+        self._budget.give_back(size)
+        return event

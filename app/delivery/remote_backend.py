@@ -13,8 +13,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final, NoReturn
 
 from broadcaster import BroadcastBackend, Event
-from tenacity import AsyncRetrying, retry_if_exception_type
-from tenacity.wait import wait_random_exponential
 
 from app.delivery.outbox import Inbox, Outbox
 from app.errors import ConfigurationError
@@ -25,6 +23,9 @@ logger = logging.getLogger(__name__)
 
 _PAUSE_SECONDS: Final = 0.2
 """Before the first attempt to come back, at most: not all processes in the same instant."""
+_LONGEST_PAUSE_SECONDS: Final = 2.0
+_STEADY_SECONDS: Final = 10.0
+"""A listener that fails earlier comes back more slowly each time."""
 
 
 class RemoteBackend(BroadcastBackend, ABC):
@@ -117,22 +118,47 @@ class RemoteBackend(BroadcastBackend, ABC):
         """Do what is done once, after the first opening."""
 
     async def _listen_forever(self) -> None:
+        """Listen, and open the connection again, whatever ends it.
+
+        A listener that ends leaves a process that looks well and hears nothing.
+        """
+        loop = asyncio.get_running_loop()
+        pause = _PAUSE_SECONDS
         while True:
+            began = loop.time()
             try:
                 await self._listen()
-            except self._failures as error:
-                why = str(error) or repr(error)
-                logger.warning("the listener lost %s (%s); opening it again", self._broker, why)
-            await self._drop()
-            await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311  (no secret)
-            async for attempt in AsyncRetrying(
-                retry=retry_if_exception_type(self._failures),
-                wait=wait_random_exponential(multiplier=0.1, max=2.0),
-            ):
-                with attempt:
-                    await self._open_or_drop()
+            except Exception as error:
+                self._log_lost(error)
+            pause = (
+                _PAUSE_SECONDS
+                if loop.time() - began > _STEADY_SECONDS
+                else min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            )
+            await self._open_again(pause)
             logger.info("the listener is connected to %s again", self._broker)
             self._on_missed()
+
+    async def _open_again(self, pause: float) -> None:
+        while True:
+            try:
+                await self._drop()
+                await asyncio.sleep(random.uniform(0, pause))  # noqa: S311  (no secret)
+                await self._open_or_drop()
+            except Exception as error:
+                if not isinstance(error, self._failures):
+                    logger.exception("the listener could not be connected to %s", self._broker)
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            else:
+                return
+
+    def _log_lost(self, error: Exception) -> None:
+        why = str(error) or repr(error)
+        # What is not known to happen is a defect: with its traceback.
+        defect = None if isinstance(error, self._failures) else error
+        logger.warning(
+            "the listener lost %s (%s); opening it again", self._broker, why, exc_info=defect
+        )
 
     async def _open_or_drop(self) -> None:
         try:

@@ -20,6 +20,7 @@ __all__ = [
     "checked_data",
     "decode_json",
     "encode_json",
+    "json_kind",
     "json_shown",
 ]
 
@@ -46,6 +47,13 @@ def _exact_float(text: str) -> Decimal:
 
 _decoder: Final = msgspec.json.Decoder(float_hook=_exact_float)
 _MALFORMED: Final = re.compile(r"JSON is malformed: ([a-z0-9 -]+ \(byte \d+\))")
+_LONE_AT_END: Final = re.compile(
+    rb"(?<!\\)(?:\\\\)*\\u[dD][89abAB][0-9a-fA-F]{2}"  # one half, not of an escaped backslash
+    rb"(?!\\(?:u(?:[dD](?:[c-fC-F][0-9a-fA-F]?)?)?)?\Z)"  # the text ends within the other
+    rb".{1,5}\Z",
+    re.DOTALL,
+)
+"""Half a surrogate pair so near the end that the decoder misses the characters it looks for."""
 _encoder: Final = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -64,21 +72,25 @@ def decode_json(text: bytes | str) -> JsonValue:
     except UnicodeError as error:
         raise BadUserInput("not valid JSON: not UTF-8") from error
     except msgspec.DecodeError as error:
-        raise BadUserInput(f"not valid JSON: {_reason(error)}") from error
+        raise BadUserInput(f"not valid JSON: {_reason(error, text)}") from error
     except RecursionError as error:
         raise BadUserInput("not valid JSON: nested too deeply") from error
     return value
 
 
-def _reason(error: msgspec.DecodeError) -> str:
-    text = str(error)
-    found = _MALFORMED.fullmatch(text)
+def _reason(error: msgspec.DecodeError, text: bytes | str) -> str:
+    words = str(error)
+    if "surrogate pair" in words:
+        return "a string has a lone surrogate"
+    found = _MALFORMED.fullmatch(words)
     if found:
         return found[1]
-    if "truncated" in text:
-        return "it ends too early"
+    if "truncated" in words:
+        tail = text[-64:]
+        tail = tail.encode() if isinstance(tail, str) else tail
+        return "a string has a lone surrogate" if _LONE_AT_END.search(tail) else "it ends too early"
     # The library's other words are its own, and may change.
-    return "a number has too many digits" if "out of range" in text else "malformed"
+    return "a number has too many digits" if "out of range" in words else "malformed"
 
 
 def encode_json(value: object) -> bytes:
@@ -114,6 +126,23 @@ def json_shown(value: object) -> str:
     return text if len(text) <= 80 else text[:79] + "…"
 
 
+def json_kind(value: object) -> str:
+    """Return what kind of JSON value this is, and nothing of it: for what must not be shown."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float() | Decimal():
+            return "a number"
+        case str():
+            return "a string"
+        case Mapping():
+            return "an object"
+        case _:
+            return "a list"
+
+
 def checked_data(value: object, max_bytes: int, name: str = "data") -> bytes:
     """Return the compact JSON text of a message's `data`, or refuse it.
 
@@ -127,10 +156,15 @@ def checked_data(value: object, max_bytes: int, name: str = "data") -> bytes:
             not finite, outside a double's range or of more than 400 digits.
         PayloadTooLarge: the text is longer than `max_bytes`.
     """
-    _check(value, MAX_DEPTH, name)
-    text = encode_json(value)
+    try:
+        text = encode_json(value)
+    except (TypeError, ValueError, RecursionError):
+        _check(value, MAX_DEPTH, name)
+        raise
+    # The size first: to check what is refused anyway would take a hundred times as long.
     if len(text) > max_bytes:
         raise PayloadTooLarge(f"{name} has {len(text)} bytes, at most {max_bytes} are allowed")
+    _check(value, MAX_DEPTH, name)
     return text
 
 
@@ -185,14 +219,14 @@ def _check_number(number: int | float | Decimal, name: str) -> None:
         if not exact.is_finite():
             too_long = True
         else:
-            exponent = exact.as_tuple().exponent
+            _, digits, exponent = exact.as_tuple()
             assert isinstance(exponent, int), "finite"
-            digits = len(exact.as_tuple().digits)
+            adjusted = exact.adjusted()
             too_long = (
-                digits > _MAX_DIGITS
+                len(digits) > _MAX_DIGITS
                 or -exponent > _MAX_DIGITS
-                or exact.adjusted() > 308
-                or exact.copy_abs() > _LARGEST
+                or adjusted > 308
+                or (adjusted == 308 and exact.copy_abs() > _LARGEST)
             )
     if too_long:
         raise BadUserInput(

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from app.domain.channel import Channel
 from app.domain.json_value import JsonValue, decode_json
 
-__all__ = ["Draft", "Message"]
+__all__ = ["Draft", "Head", "Message"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,29 @@ class Draft:
     username: str | None
     data_json: bytes
     idempotency_key: str | None = None
+    publisher: str | None = None
+    """Who publishes, as `Viewer.publisher` says it; None: nobody knows but by the client id."""
+
+    @property
+    def repeat_key(self) -> tuple[str, str | None, str, str] | None:
+        """What makes a draft the same as an earlier one; None: nothing does.
+
+        The idempotency key belongs to the publisher in the channel, and to the client id as
+        claimed only where that is all there is.
+        """
+        if self.idempotency_key is None:
+            return None
+        claimed = self.client_id if self.publisher is None else ""
+        return self.channel.key, self.publisher, claimed, self.idempotency_key
+
+
+class Head(NamedTuple):
+    """Where a channel's order ends."""
+
+    sequence: int
+    """Of the newest stored message; 0: there is none."""
+    created: int
+    """Its `created`; 0: there is none."""
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,15 @@ class Viewer:
     """Seconds since the Unix epoch after which the rights are gone; None: never."""
     anonymous: bool = False
 
+    @property
+    def publisher(self) -> str | None:
+        """Who publishes, as the server knows it: a kind, a colon, a name; None: it does not.
+
+        The kind keeps names apart that are given by different parties: a token's subject is
+        never taken for an id that the server signed, nor for one that a client claims.
+        """
+        return None if self.subject is None else f"sub:{self.subject}"
+
     def require(self, permission: Permission, channel: Channel) -> None:
         """Return if the viewer may do this in that channel.
 

@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 
 from app.domain.viewer import Viewer
 from app.services.connection_presence import ConnectionPresence
-from app.services.live_queries import LiveQueryService
+from app.services.live.results import LiveResults
 from app.services.messages import MessageService
+from app.services.open_filters import ConnectionFilters, OpenFilters
 from app.services.presence import PresenceService
 
 __all__ = ["Context", "Services"]
@@ -17,7 +18,8 @@ class Services:
 
     messages: MessageService
     presence: PresenceService
-    live_queries: LiveQueryService
+    live_results: LiveResults
+    filters: OpenFilters = field(default_factory=OpenFilters)
 
 
 @dataclass(slots=True)
@@ -29,9 +31,14 @@ class Context:
     connection: ConnectionPresence = field(init=False)
     """Counts in each channel that the request or connection subscribes to."""
 
+    filters: ConnectionFilters = field(init=False)
+    """What the filters of its subscriptions hold in memory."""
+
     def __post_init__(self) -> None:
         self.connection = ConnectionPresence(self.services.presence)
+        self.filters = ConnectionFilters(self.services.filters)
 
     def close(self) -> None:
-        """Give up the places in the counts. Idempotent."""
+        """Give up the places in the counts, and the memory of filters. Idempotent."""
         self.connection.close()
+        self.filters.close()

@@ -1,14 +1,17 @@
 """The root fields: arguments in, services called, results out."""
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from typing import Annotated, Any, Generic, TypeAlias, TypeVar, cast
+from dataclasses import replace
+from functools import partial
+from typing import Annotated, Any, TypeAlias, TypeVar, cast
 
 import strawberry
 from strawberry import UNSET
 
 from app.domain.channel import Channel, parse_channel
 from app.domain.message import Message
-from app.domain.query import Filter, parse_filters, parse_query
+from app.domain.query import Filter, MessageQuery, parse_filters, parse_query
+from app.domain.viewer import Viewer
 from app.schema.context import Context
 from app.schema.inputs import MessageFilterInput, MessageQueryInput, wire_filters, wire_query
 from app.schema.scalars import JSON
@@ -19,13 +22,12 @@ from app.schema.types import (
     MessageType,
     SearchScope,
 )
-from app.services.closable import Closable
-from app.services.message_stream import MessageStream
+from app.services.live.messages import MessageSource
+from app.services.messages import MessageService
 
 __all__ = ["Mutation", "Query", "Subscription", "publish", "subscribe"]
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 ProjectId: TypeAlias = Annotated[
     strawberry.ID,
@@ -55,7 +57,10 @@ class Query:
         widget_id: WidgetId,
         query: QueryArgument = _EVERYTHING,
     ) -> MessageResultType:
-        return _found(info, parse_channel(project_id, widget_id), query)
+        channel = parse_channel(project_id, widget_id)
+        context = info.context
+        parsed = parse_query(wire_query(query))
+        return _found(context.services.messages, context.viewer, channel, parsed)
 
     @strawberry.field(description="How many are connected to a channel now.")
     async def connection_count(
@@ -99,8 +104,8 @@ class Mutation:
             strawberry.ID | None,
             strawberry.argument(
                 description="Idempotency key, 1 to 128 printable characters: sent again in this "
-                "channel with the same clientId it returns the first message and publishes "
-                "nothing."
+                "channel by the same publisher it returns the first message and publishes "
+                "nothing. The publisher is the token's sub; without one, the clientId."
             ),
         ] = UNSET,
     ) -> MessageType:
@@ -119,8 +124,8 @@ class Mutation:
 class Subscription:
     """Root of subscriptions.
 
-    Each resolver returns its iterator once it has joined the channel: what is published
-    after that, on this connection or another, reaches it.
+    Each resolver returns its source once it has joined the channel: what is published after
+    that, on this connection or another, reaches it.
     """
 
     @strawberry.subscription(
@@ -168,16 +173,21 @@ class Subscription:
         context = info.context
         channel = parse_channel(project_id, widget_id)
         parsed = parse_query(wire_query(query))
-        leave = context.connection.enter(channel)
+        ending = _Ending()
         try:
-            changes = await context.services.live_queries.watch(
-                context.viewer, channel, parsed, on_closed=leave
+            ending.calls.append(context.connection.enter(channel))
+            filters, give_back = context.filters.open(parsed.filters, "query.filters")
+            ending.calls.append(give_back)
+            # Equal filters are held once.
+            parsed = replace(parsed, filters=filters.filters)
+            read = partial(_found, context.services.messages, context.viewer, channel, parsed)
+            source = context.services.live_results.subscribe(
+                context.viewer, channel, filters, read, on_closed=ending
             )
         except BaseException:
-            leave()
+            ending()
             raise
-        results = _Mapped(changes, lambda _change: _found(info, channel, query, changes.look_again))
-        return cast("AsyncGenerator[MessageResultType, None]", results)
+        return cast("AsyncGenerator[MessageResultType, None]", source)
 
     @strawberry.subscription(
         description="How many are connected now, then every change, at most four a second, the "
@@ -187,9 +197,10 @@ class Subscription:
         self, info: Info, project_id: ProjectId, widget_id: WidgetId
     ) -> AsyncGenerator[ConnectionCountType, None]:
         channel = parse_channel(project_id, widget_id)
-        counts = await info.context.services.presence.watch(info.context.viewer, channel)
-        results = _Mapped(counts, lambda count: _connection_count(channel, count))
-        return cast("AsyncGenerator[ConnectionCountType, None]", results)
+        source = await info.context.services.presence.watch(
+            info.context.viewer, channel, partial(_connection_count, channel)
+        )
+        return cast("AsyncGenerator[ConnectionCountType, None]", source)
 
 
 async def publish(context: Context, arguments: Mapping[str, Any]) -> Message:
@@ -211,7 +222,7 @@ async def publish(context: Context, arguments: Mapping[str, Any]) -> Message:
 
 async def subscribe(
     context: Context, arguments: Mapping[str, Any], filters: Sequence[Filter] = ()
-) -> MessageStream:
+) -> MessageSource:
     """Subscribe to a channel's messages: what the subscription does.
 
     Args:
@@ -220,19 +231,36 @@ async def subscribe(
         filters: all must hold for a message to be delivered.
     """
     channel = parse_channel(arguments["projectId"], arguments["widgetId"])
-    leave = context.connection.enter(channel)
+    ending = _Ending()
     try:
+        ending.calls.append(context.connection.enter(channel))
+        compiled, give_back = context.filters.open(filters)
+        ending.calls.append(give_back)
         return await context.services.messages.subscribe(
             context.viewer,
             channel,
-            filters,
+            compiled,
             after=arguments.get("after"),
             last=arguments.get("last"),
-            on_closed=leave,
+            on_closed=ending,
         )
     except BaseException:
-        leave()
+        ending()
         raise
+
+
+class _Ending:
+    """What gives back all that a subscription was given, once."""
+
+    __slots__ = ("calls",)
+
+    def __init__(self) -> None:
+        self.calls: list[Callable[[], None]] = []
+
+    def __call__(self) -> None:
+        calls, self.calls = self.calls, []
+        for call in calls:
+            call()
 
 
 def _given(argument: Item | None) -> Item | None:
@@ -241,14 +269,14 @@ def _given(argument: Item | None) -> Item | None:
 
 
 def _found(
-    info: Info,
+    messages: MessageService,
+    viewer: Viewer,
     channel: Channel,
-    query: MessageQueryInput,
+    query: MessageQuery,
     on_unavailable: Callable[[], None] = lambda: None,
 ) -> MessageResultType:
-    search = info.context.services.messages.search(info.context.viewer, channel)
-    scope = SearchScope(search, channel, parse_query(wire_query(query)), on_unavailable)
-    return MessageResultType(scope=scope)
+    search = messages.search(viewer, channel)
+    return MessageResultType(scope=SearchScope(search, channel, query, on_unavailable))
 
 
 def _connection_count(channel: Channel, count: int) -> ConnectionCountType:
@@ -257,20 +285,3 @@ def _connection_count(channel: Channel, count: int) -> ConnectionCountType:
         widget_id=strawberry.ID(channel.widget_id),
         count=count,
     )
-
-
-class _Mapped(Generic[Item, Result]):
-    """An iterator's items through a function; closing it closes the iterator."""
-
-    def __init__(self, items: Closable[Item], convert: Callable[[Item], Result]) -> None:
-        self._items = items
-        self._convert = convert
-
-    def __aiter__(self) -> "_Mapped[Item, Result]":
-        return self
-
-    async def __anext__(self) -> Result:
-        return self._convert(await anext(self._items))
-
-    async def aclose(self) -> None:
-        await self._items.aclose()

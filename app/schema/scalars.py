@@ -20,12 +20,16 @@ from graphql import (
 )
 from strawberry.types.scalar import ScalarDefinition
 
+from app.domain.json_value import json_shown
+
 __all__ = ["JSON", "SCALAR_MAP", "Timestamp"]
 
 JSON = NewType("JSON", object)
 Timestamp = NewType("Timestamp", int)
 
 _MAX_INTEGER_DIGITS: Final = 400
+_MAX_TIMESTAMP: Final = 2**53 - 1
+"""What every client's number type holds exactly."""
 
 
 def _parse_literal(node: ValueNode, variables: dict[str, Any] | None = None) -> object:  # noqa: PLR0911
@@ -69,6 +73,21 @@ def _fraction(text: str) -> Decimal:
         raise GraphQLError("a number out of the range of a 64-bit float came") from None
 
 
+def _timestamp(value: object) -> int:
+    # A Decimal of a few characters may have a million digits as an int.
+    if (
+        isinstance(value, int | Decimal)
+        and not isinstance(value, bool)
+        and -_MAX_TIMESTAMP <= value <= _MAX_TIMESTAMP
+        and value == int(value)
+    ):
+        return int(value)
+    raise GraphQLError(
+        f"a Timestamp is {json_shown(value)}; allowed are whole milliseconds since the Unix epoch, "
+        f"up to {_MAX_TIMESTAMP}"
+    )
+
+
 def _serialize(value: object) -> object:
     # JSON text from the table goes out as it is.
     return msgspec.Raw(value) if isinstance(value, bytes) else value
@@ -87,6 +106,6 @@ SCALAR_MAP: Final[dict[object, ScalarDefinition]] = {
         name="Timestamp",
         description="Milliseconds since the Unix epoch, UTC.",
         serialize=int,
-        parse_value=int,
+        parse_value=_timestamp,
     ),
 }

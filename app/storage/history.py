@@ -5,7 +5,7 @@ from typing import Final
 from uuid import UUID
 
 from app.domain.channel import Channel
-from app.domain.message import Message
+from app.domain.message import Head, Message
 from app.storage.database import Database
 from app.storage.rows import MESSAGE_COLUMNS, message_from_row
 
@@ -16,7 +16,7 @@ _RANGE: Final = f"""
     WHERE channel = $1 AND sequence > $2 AND sequence <= $3 ORDER BY sequence LIMIT $4
 """  # noqa: S608  columns are ours
 _BY_ID: Final = f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE channel = $1 AND id = $2"  # noqa: S608
-_HEADS: Final = "SELECT channel, head FROM channels WHERE channel = ANY($1::text[])"
+_HEADS: Final = "SELECT channel, head, last_created FROM channels WHERE channel = ANY($1::text[])"
 
 
 class MessageHistory:
@@ -25,11 +25,11 @@ class MessageHistory:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def heads(self, channels: Sequence[Channel]) -> dict[Channel, int]:
-        """Return the newest sequence of each channel; 0 where nothing was ever stored."""
+    async def heads(self, channels: Sequence[Channel]) -> dict[Channel, Head]:
+        """Return where each channel's order ends."""
         rows = await self._database.fetch(_HEADS, [channel.key for channel in channels])
-        found = {row["channel"]: row["head"] for row in rows}
-        return {channel: found.get(channel.key, 0) for channel in channels}
+        found = {row["channel"]: Head(row["head"], row["last_created"]) for row in rows}
+        return {channel: found.get(channel.key, Head(0, 0)) for channel in channels}
 
     async def between(self, channel: Channel, after: int, up_to: int, limit: int) -> list[Message]:
         """Return the messages with `after` < sequence <= `up_to`, in order.
@@ -42,6 +42,9 @@ class MessageHistory:
         """
         rows = await self._database.fetch(_RANGE, channel.key, after, up_to, limit)
         return [message_from_row(channel, row) for row in rows]
+
+    def forget(self, channel: Channel) -> None:
+        """Nothing that was read is kept."""
 
     async def by_id(self, channel: Channel, message_id: str) -> Message | None:
         """Return a message of the channel, or None where it has none of that id."""

@@ -4,6 +4,8 @@ The revisions are Alembic's, in `migrations/` of a source tree and in `app/_migr
 an installed wheel. They run over asyncpg, as all else does.
 """
 
+import asyncio
+import time
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -14,32 +16,49 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlmodel import SQLModel
 
 import app
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, DatabaseUnreachable
 from app.storage import tables as _tables  # fills SQLModel.metadata
 
-__all__ = ["check_schema", "current_revision", "engine_of", "migrate", "newest_revision", "tables"]
+__all__ = [
+    "check_schema",
+    "current_revision",
+    "engine_of",
+    "migrate",
+    "newest_revision",
+    "tables",
+]
 
 OLDEST_SERVER: Final = 15
 """The oldest major version of PostgreSQL that is served."""
 
 _CONNECT_TIMEOUT_SECONDS: Final = 10.0
 _LOCK_TIMEOUT_SECONDS: Final = 60
+_LOCK_POLL_SECONDS: Final = 0.1
 _LOCK_KEY: Final = 0x57494447_45545752
 """`WIDGETWR`: the advisory lock that one migration at a time holds."""
 
 _REFUSALS: Final[dict[str | None, str]] = {
-    asyncpg.LockNotAvailableError.sqlstate: "another migration of this database has been running "
-    f"for {_LOCK_TIMEOUT_SECONDS} s: wait for it, then start again",
+    asyncpg.LockNotAvailableError.sqlstate: "a transaction (a backup, say) has been holding a "
+    "table that must be changed: wait for its end, then start again",
     asyncpg.InsufficientPrivilegeError.sqlstate: "the database's user may not change its schema: "
     "run `widgetwire migrate` as the owner of the database",
     asyncpg.ReadOnlySQLTransactionError.sqlstate: "the database takes no writes now (a standby): "
     "migrate the primary",
 }
+
+
+_NOT_YET: Final = (
+    OSError,  # nobody listens, or the name is not known yet
+    TimeoutError,
+    asyncpg.CannotConnectNowError,  # it is starting
+    asyncpg.PostgresConnectionError,
+    asyncpg.TooManyConnectionsError,
+)
 
 
 async def migrate(url: str) -> None:
@@ -51,16 +70,16 @@ async def migrate(url: str) -> None:
         url: postgresql://…, of a user that may create tables.
 
     Raises:
-        ConfigurationError: the database cannot be reached, does not fit, is newer than this
-            version, or another migration takes longer than a minute.
+        DatabaseUnreachable: the database takes no connections now.
+        ConfigurationError: it refuses this user, does not fit, is newer than this version, or
+            another migration takes longer than a minute.
     """
     _refuse_newer(await _inspect(url))
     engine = engine_of(url)
     try:
         # The lock has a connection of its own: revisions may end transactions on theirs.
         async with engine.connect() as lock, engine.connect() as connection:
-            await lock.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT_SECONDS}s'"))
-            await lock.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK_KEY})"))
+            await _take(lock)
             await connection.run_sync(_upgrade)
             await connection.commit()
     except DBAPIError as error:
@@ -85,8 +104,10 @@ async def check_schema(url: str) -> None:
     """Return if this version can serve that database.
 
     Raises:
-        ConfigurationError: the server is older than PostgreSQL 15, its encoding is not UTF8,
-            or the schema is older or newer than this version's; says what to do.
+        DatabaseUnreachable: the database takes no connections now.
+        ConfigurationError: it refuses this user, the server is older than PostgreSQL 15, its
+            encoding is not UTF8, or the schema is older or newer than this version's; says
+            what to do.
     """
     revision = await _inspect(url)
     _refuse_newer(revision)
@@ -122,6 +143,21 @@ def tables() -> MetaData:
     """Return the tables that the revisions must add up to."""
     assert _tables.MessageRow.metadata is SQLModel.metadata
     return SQLModel.metadata
+
+
+async def _take(lock: AsyncConnection) -> None:
+    # An index that is built concurrently waits for all who have a snapshot, as an open
+    # transaction and a statement that waits have. So the lock belongs to the session, and is
+    # asked for rather than waited for.
+    await lock.execution_options(isolation_level="AUTOCOMMIT")
+    deadline = time.monotonic() + _LOCK_TIMEOUT_SECONDS
+    while not await lock.scalar(text(f"SELECT pg_try_advisory_lock({_LOCK_KEY})")):
+        if time.monotonic() > deadline:
+            raise ConfigurationError(
+                "another migration of this database has been running for "
+                f"{_LOCK_TIMEOUT_SECONDS} s: wait for it, then start again"
+            )
+        await asyncio.sleep(_LOCK_POLL_SECONDS)
 
 
 def _upgrade(connection: Connection) -> None:
@@ -161,7 +197,8 @@ async def _inspect(url: str) -> str | None:
         asyncpg.InterfaceError,
     ) as error:
         reason = str(error) or "no answer in time"
-        raise ConfigurationError(
+        kind = DatabaseUnreachable if isinstance(error, _NOT_YET) else ConfigurationError
+        raise kind(
             f"the database at {_place(url)} cannot be reached ({reason}): check "
             "WIDGETWIRE_DATABASE_URL and that the server runs"
         ) from error

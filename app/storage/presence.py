@@ -52,22 +52,38 @@ _SWEEP: Final = """
 class PresenceStore:
     """The counts of this process, and the sums of all others."""
 
-    def __init__(self, database: Database, process_id: str, lease_seconds: float) -> None:
-        """Take the lease's length: a process silent for longer is not counted any more."""
+    def __init__(
+        self,
+        database: Database,
+        process_id: str,
+        lease_seconds: float,
+        *,
+        writing: Database | None = None,
+    ) -> None:
+        """Take the database and the lease's length.
+
+        Args:
+            database: where counts are read, for whoever asks.
+            process_id: a UUID, of this process alone.
+            lease_seconds: a process silent for longer is not counted any more.
+            writing: the connections that keep the lease, so that no number of readers costs
+                it; None: those of `database`.
+        """
         self._database = database
+        self._writing = writing or database
         self._process_id = process_id
         self._lease = lease_seconds
 
     async def renew(self) -> bool:
         """Keep this process's lease alive; return whether there was none to keep."""
-        rows = await self._database.fetch(_RENEW, self._process_id, self._lease)
+        rows = await self._writing.fetch(_RENEW, self._process_id, self._lease)
         return bool(rows[0]["new"])
 
     async def write(self, counts: Mapping[Channel, int]) -> None:
         """Set this process's counts of some channels, and renew the lease."""
         # In the order of the names: two writers never wait for each other in a circle.
         ordered = sorted(counts.items(), key=lambda item: item[0].key)
-        await self._database.fetch(
+        await self._writing.fetch(
             _WRITE,
             self._process_id,
             self._lease,
@@ -84,8 +100,8 @@ class PresenceStore:
 
     async def leave(self) -> None:
         """Forget this process: it is going."""
-        await self._database.fetch(_LEAVE, self._process_id)
+        await self._writing.fetch(_LEAVE, self._process_id)
 
     async def sweep(self) -> None:
         """Delete the rows of processes that died long ago."""
-        await self._database.fetch(_SWEEP)
+        await self._writing.fetch(_SWEEP)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.domain.channel import Channel
-from app.domain.message import Message
+from app.domain.message import Head, Message
 from app.storage.history import MessageHistory
 
 __all__ = ["SharedHistory"]
@@ -55,8 +55,8 @@ class SharedHistory:
         self._bytes = 0
         self._found: OrderedDict[tuple[Channel, str], _Found] = OrderedDict()
 
-    async def heads(self, channels: Sequence[Channel]) -> dict[Channel, int]:
-        """Return the newest sequence of each channel; never shared: it changes."""
+    async def heads(self, channels: Sequence[Channel]) -> dict[Channel, Head]:
+        """Return where each channel's order ends; never shared: it changes."""
         return await self._history.heads(channels)
 
     async def between(self, channel: Channel, after: int, up_to: int, limit: int) -> list[Message]:
@@ -77,6 +77,15 @@ class SharedHistory:
         if page.up_to <= up_to:
             return messages
         return [one for one in messages if one.sequence is not None and one.sequence <= up_to]
+
+    def forget(self, channel: Channel) -> None:
+        """Keep nothing of a channel: its messages are not those that were read."""
+        for key, page in tuple(self._pages.items()):
+            if key[0] == channel:
+                self._drop(key, page)
+        for found in tuple(self._found):
+            if found[0] == channel:
+                del self._found[found]
 
     async def by_id(self, channel: Channel, message_id: str) -> Message | None:
         """Return a message of the channel, or None where it has none of that id."""

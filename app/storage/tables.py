@@ -35,9 +35,9 @@ class MessageRow(SQLModel, table=True):
     __table_args__ = (
         Index("messages_id", "channel", "id", unique=True),
         Index(
-            "messages_idempotency",
+            "messages_repeat",
             "channel",
-            "client_id",
+            text("coalesce(publisher, 'client:' || client_id)"),
             "idempotency_key",
             unique=True,
             postgresql_where=text("idempotency_key IS NOT NULL"),
@@ -52,6 +52,8 @@ class MessageRow(SQLModel, table=True):
     username: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
     data: Any = Field(sa_column=Column(JSONB, nullable=False))
     idempotency_key: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
+    publisher: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
+    """Whose key it is: `sub:` and a token's subject; None: the client id's, as claimed."""
 
 
 class ProcessRow(SQLModel, table=True):

@@ -4,17 +4,20 @@ The drafts that arrive while a batch is being written make up the next batch. Th
 timer: a lone draft is written at once. The SQL function `publish_messages` (migrations)
 locks each channel's counter row in a fixed order, gives each draft the next sequence and
 inserts all of them; so sequences are gapless and in commit order over all processes.
+
+Every draft has a deadline, whatever the database does: waiting, it leaves the queue then;
+being written, its publisher is told that nobody knows.
 """
 
 import asyncio
 import logging
-import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay
+import asyncpg
+from tenacity import AsyncRetrying, retry_if_exception_type
 from tenacity.wait import wait_random_exponential
 
 from app.domain.message import Draft, Message
@@ -27,11 +30,14 @@ logger = logging.getLogger(__name__)
 
 _PUBLISH: Final = """
     SELECT sequence, id::text AS id, created
-    FROM publish_messages($1::text[], $2::uuid[], $3::text[], $4::text[], $5::jsonb[],
-                          $6::text[], $7::boolean)
+    FROM publish_messages($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[],
+                          $6::jsonb[], $7::text[], $8::boolean)
     ORDER BY ordinal
 """
 _CLOSED_AFTER_SECONDS: Final = 5.0
+_BATCH_BYTES: Final = 4 * 1024 * 1024
+_DRAFT_BYTES: Final = 1024
+"""What a draft costs besides its data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,14 @@ class Written:
 class _Pending:
     draft: Draft
     written: "asyncio.Future[Written]"
-    since: float
+    deadline: float
+    """Of the event loop's clock."""
+    uncertain: bool = False
+    """Whether a statement that nobody confirmed may have stored it."""
+
+    @property
+    def size(self) -> int:
+        return len(self.draft.data_json) + _DRAFT_BYTES
 
 
 class MessageWriter:
@@ -61,24 +74,32 @@ class MessageWriter:
         *,
         batch_max: int = 500,
         queue_max: int = 10_000,
+        queue_max_bytes: int = 64 * 1024 * 1024,
         timeout_seconds: float = 5.0,
     ) -> None:
         """Take the database to write to.
 
         Args:
-            database: where `publish_messages` is.
+            database: where `publish_messages` is; one connection is enough.
             on_stored: told of each batch right after its commit and before its writers are;
                 must not raise.
-            batch_max: drafts in one statement at the most.
+            batch_max: drafts in one statement at the most; 4 MiB of them at the most.
             queue_max: drafts waiting at the most; beyond it `write` refuses.
-            timeout_seconds: how long a draft may wait for a database that is away.
+            queue_max_bytes: bytes of the drafts that wait or are being written, 1 KiB added
+                for each; beyond it `write` refuses.
+            timeout_seconds: how long a draft may take, from `write` to its commit.
         """
         self._database = database
         self._on_stored = on_stored
         self._batch_max = batch_max
         self._queue_max = queue_max
+        self._queue_max_bytes = queue_max_bytes
         self._timeout = timeout_seconds
         self._pending: deque[_Pending] = deque()
+        self._writing: list[_Pending] = []
+        self._bytes = 0
+        """Of all that wait or are being written."""
+        self._expiry: asyncio.TimerHandle | None = None
         self._flusher: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -88,17 +109,25 @@ class MessageWriter:
         Cancelling the caller does not take the draft back.
 
         Raises:
-            Unavailable: too many wait, the database stayed away, or the service is closing;
-                the draft may have been stored only where the database was lost meanwhile.
+            Unavailable: too many wait, it was not committed in time, or the service is
+                closing. Unless the text says that it may have been stored, it was not.
         """
         if self._closed:
             raise ShuttingDown
+        loop = asyncio.get_running_loop()
+        pending = _Pending(draft, loop.create_future(), loop.time() + self._timeout)
         if len(self._pending) >= self._queue_max:
             raise Unavailable(f"{self._queue_max} messages are waiting to be stored; retry later")
-        pending = _Pending(draft, asyncio.get_running_loop().create_future(), time.monotonic())
+        if self._bytes + pending.size > self._queue_max_bytes:
+            raise Unavailable(
+                f"messages of {self._queue_max_bytes} bytes are waiting to be stored; retry later"
+            )
         self._pending.append(pending)
+        self._bytes += pending.size
         if self._flusher is None:
             self._flusher = asyncio.create_task(self._flush(), name="message writer")
+        if self._expiry is None:
+            self._expiry = loop.call_at(pending.deadline, self._expire)
         # A cancelled caller cancels this future only: the draft is written all the same.
         return await pending.written
 
@@ -110,42 +139,73 @@ class MessageWriter:
             if not done:
                 self._flusher.cancel()
                 await asyncio.wait({self._flusher})
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
 
     async def _flush(self) -> None:
-        batch: list[_Pending] = []
         try:
             while self._pending:
-                batch = self._next_batch()
-                await self._write_batch(batch)
-                batch = []
+                self._writing = self._next_batch()
+                await self._write_batch(self._writing)
+                self._written_off(self._writing)
         finally:
             self._flusher = None
-            for left in (*batch, *self._pending):
-                _fail(left, ShuttingDown())
+            left = [*self._writing, *self._pending]
             self._pending.clear()
+            self._written_off(left)
+            for pending in left:
+                _fail(pending, ShuttingDown())
 
     def _next_batch(self) -> list[_Pending]:
         batch: list[_Pending] = []
-        keys: set[tuple[str, str, str]] = set()
+        size = 0
+        keys: set[Hashable] = set()
         while self._pending and len(batch) < self._batch_max:
-            draft = self._pending[0].draft
-            if draft.idempotency_key is not None:
-                key = (draft.channel.key, draft.client_id, draft.idempotency_key)
+            pending = self._pending[0]
+            size += pending.size
+            if batch and size > _BATCH_BYTES:
+                break
+            if (key := pending.draft.repeat_key) is not None:
                 if key in keys:
                     break  # The next batch will find the first one stored.
                 keys.add(key)
             batch.append(self._pending.popleft())
         return batch
 
+    def _written_off(self, batch: Sequence[_Pending]) -> None:
+        self._bytes -= sum(pending.size for pending in batch)
+        self._writing = []
+
+    def _expire(self) -> None:
+        """Tell those whose time is over, and come back when the next one's is.
+
+        One timer for all: it stays armed when its draft is written, and is early then.
+        """
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        # In the order of their deadlines: all may wait equally long.
+        for pending in self._writing:
+            if pending.deadline <= now:
+                self._fail_late(pending)
+        while self._pending and self._pending[0].deadline <= now:
+            pending = self._pending.popleft()
+            self._bytes -= pending.size
+            self._fail_late(pending)
+        later = next((one.deadline for one in self._writing if one.deadline > now), None)
+        if later is None and self._pending:
+            later = self._pending[0].deadline
+        self._expiry = None if later is None else loop.call_at(later, self._expire)
+
+    def _fail_late(self, pending: _Pending) -> None:
+        _fail(pending, _late(self._timeout, uncertain=pending.uncertain))
+
     async def _write_batch(self, batch: list[_Pending], *, again: bool = False) -> None:
         try:
-            try:
-                await self._insert(batch, again=again)
-            except DatabaseLost:
-                await self._insert_again(batch)
+            await self._insert_in_time(batch, again=again)
         except Unavailable as error:
             for pending in batch:
-                _fail(pending, error)
+                _fail(pending, _maybe_stored() if pending.uncertain else error)
         except Exception as error:
             if len(batch) == 1:
                 _fail(batch[0], error)
@@ -156,35 +216,62 @@ class MessageWriter:
                 # Again: where a connection was lost before, it may be stored already.
                 await self._write_batch([pending], again=True)
 
-    async def _insert_again(self, batch: list[_Pending]) -> None:
-        waited = time.monotonic() - batch[0].since
+    async def _insert_in_time(self, batch: list[_Pending], *, again: bool) -> None:
+        """Insert a batch, and try again while the database is away and somebody waits."""
+        loop = asyncio.get_running_loop()
+        last = batch[-1].deadline
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(DatabaseLost),
-            stop=stop_after_delay(max(0.0, self._timeout - waited)),
+            stop=lambda state: loop.time() + state.upcoming_sleep >= last,
             wait=wait_random_exponential(multiplier=0.05, max=0.5),
             reraise=True,
         ):
             with attempt:
-                await self._insert(batch, again=True)
+                now = loop.time()
+                late = [pending for pending in batch if pending.deadline <= now]
+                batch = [pending for pending in batch if pending.deadline > now]
+                for pending in late:
+                    self._fail_late(pending)
+                if batch:
+                    first = attempt.retry_state.attempt_number == 1
+                    # A lost connection leaves open whether the last try was committed.
+                    await self._insert(batch, again=again or not first)
 
     async def _insert(self, batch: list[_Pending], *, again: bool) -> None:
-        drafts = [pending.draft for pending in batch]
-        rows = await self._database.fetch(
-            _PUBLISH,
-            [draft.channel.key for draft in drafts],
-            [draft.id for draft in drafts],
-            [draft.client_id for draft in drafts],
-            [draft.username for draft in drafts],
-            [draft.data_json for draft in drafts],
-            [draft.idempotency_key for draft in drafts],
-            # A lost connection leaves open whether the last try was committed.
-            again,
-        )
+        before = [pending.uncertain for pending in batch]
+        for pending in batch:
+            pending.uncertain = True
+        try:
+            rows = await self._fetch(
+                [pending.draft for pending in batch], batch[-1].deadline, again=again
+            )
+        except Exception as error:
+            if not (isinstance(error, DatabaseLost) and error.sent):
+                # It did not happen: nothing is less certain than it was before.
+                for pending, uncertain in zip(batch, before, strict=True):
+                    pending.uncertain = uncertain
+            raise
         written = [_written(pending.draft, *row) for pending, row in zip(batch, rows, strict=True)]
         self._on_stored([one.message for one in written if one.message is not None])
         for pending, one in zip(batch, written, strict=True):
             if not pending.written.done():
                 pending.written.set_result(one)
+
+    async def _fetch(
+        self, drafts: list[Draft], deadline: float, *, again: bool
+    ) -> list[asyncpg.Record]:
+        return await self._database.fetch(
+            _PUBLISH,
+            [draft.channel.key for draft in drafts],
+            [draft.id for draft in drafts],
+            [draft.client_id for draft in drafts],
+            [draft.publisher for draft in drafts],
+            [draft.username for draft in drafts],
+            [draft.data_json for draft in drafts],
+            [draft.idempotency_key for draft in drafts],
+            again,
+            timeout_seconds=deadline - asyncio.get_running_loop().time(),
+        )
 
 
 def _written(draft: Draft, sequence: int, stored_id: str, created: int) -> Written:
@@ -200,6 +287,21 @@ def _written(draft: Draft, sequence: int, stored_id: str, created: int) -> Writt
         data_json=draft.data_json,
     )
     return Written(message, stored_id)
+
+
+def _late(seconds: float, *, uncertain: bool) -> Unavailable:
+    if uncertain:
+        return _maybe_stored()
+    return Unavailable(
+        f"the database did not store the message within {seconds:g} s, and will not; retry later"
+    )
+
+
+def _maybe_stored() -> Unavailable:
+    return Unavailable(
+        "the database did not confirm the message in time: it may have been stored; retry with "
+        "the same id, and it is stored once"
+    )
 
 
 def _fail(pending: _Pending, error: Exception) -> None:

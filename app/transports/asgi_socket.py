@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.transports.close_codes import CloseCode
-from app.transports.socket import Session
+from app.transports.socket import MAX_UNACCEPTED_BYTES, Session
 
 __all__ = ["CLOSE_TIMEOUT_SECONDS", "DIRECT", "Direct", "run_session"]
 
@@ -25,6 +25,9 @@ CLOSE_TIMEOUT_SECONDS: Final = 5.0
 _MAX_REASON_BYTES: Final = 123
 # RFC 6455, 5.5: "All control frames MUST have a payload length of 125 bytes or less";
 # two of them are the code.
+
+
+_TOO_BIG: Final = f"at most {MAX_UNACCEPTED_BYTES} bytes are allowed before the acknowledgement"
 
 
 class Direct(Protocol):
@@ -90,6 +93,7 @@ class _AsgiSocket:
         self._may_read = asyncio.Event()
         self._may_read.set()
         self._close: tuple[int, str] | None = None
+        self._accepted = False
         # While reading; without an end until the connection is being closed.
         self._deadline: asyncio.Timeout | None = None
 
@@ -117,6 +121,9 @@ class _AsgiSocket:
         self._may_read.set()
         if self._deadline is not None:
             self._deadline.reschedule(asyncio.get_running_loop().time() + CLOSE_TIMEOUT_SECONDS)
+
+    def accept_peer(self) -> None:
+        self._accepted = True
 
     def pause_reading(self) -> None:
         if self._close is None:
@@ -167,7 +174,11 @@ class _AsgiSocket:
                 continue  # Said goodbye: only the peer's answer matters now.
             text = event.get("text")
             if text is not None:
-                self._session.received(text)
+                if not self._accepted and len(text.encode()) > MAX_UNACCEPTED_BYTES:
+                    # The server has taken it, within its own bound; the session does not.
+                    self.close(CloseCode.MESSAGE_TOO_BIG, _TOO_BIG)
+                else:
+                    self._session.received(text)
             else:
                 self._session.received_binary()
 

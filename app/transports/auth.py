@@ -3,6 +3,8 @@
 Every transport passes it. A bad token is an error, never an anonymous viewer.
 """
 
+import base64
+import binascii
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,8 +17,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+from app.domain.json_bounds import BeyondBounds, check_json_bounds
+from app.domain.json_value import json_kind
 from app.domain.viewer import DEFAULT_PERMISSIONS, Permission, Viewer
-from app.errors import ConfigurationError, TokenExpired, Unauthenticated, shown
+from app.errors import ConfigurationError, TokenExpired, Unauthenticated
 
 __all__ = [
     "Authenticator",
@@ -36,6 +40,10 @@ _MAX_PROJECTS: Final = 1000
 _FAR: Final = 1e12
 """Seconds since 1970 past which a claim is no time; also what keeps `float` from overflowing."""
 _CACHED_VIEWERS: Final = 4096
+_MAX_LEVELS: Final = 16
+"""Arrays and objects inside one another, in a token."""
+_CACHED_CHARACTERS: Final = 2 * 1024 * 1024
+"""Of all cached tokens; a token and its viewer take up to sixteen times the token's length."""
 _REGISTERED: Final = ("exp", "nbf", "iat", "aud", "iss", "sub", "jti")
 _PERMISSIONS: Final = ", ".join(Permission)
 
@@ -119,6 +127,7 @@ class Authenticator:
         # HTTP clients send one token again and again; verifying costs 20 to 150 µs, a look-up
         # 0.2. Oldest goes first.
         self._verified: dict[str, Viewer] = {}
+        self._verified_characters = 0
 
     def viewer(self, token: str | None) -> Viewer:
         """Return who holds `token`; without one, the anonymous viewer if there may be one.
@@ -134,20 +143,29 @@ class Authenticator:
         known = self._verified.get(token)
         if known is None:
             known = _viewer(self._claims(token), time.time())
-            if len(self._verified) >= _CACHED_VIEWERS:
-                del self._verified[next(iter(self._verified))]
             self._verified[token] = known
+            self._verified_characters += len(token)
+            while (
+                len(self._verified) > _CACHED_VIEWERS
+                or self._verified_characters > _CACHED_CHARACTERS
+            ):
+                self._forget(next(iter(self._verified)))
         elif _expired(known):
-            self._verified.pop(token, None)
+            self._forget(token)
             raise TokenExpired("the token has expired")
         return known
+
+    def _forget(self, token: str) -> None:
+        del self._verified[token]
+        self._verified_characters -= len(token)
 
     def _claims(self, token: str) -> dict[str, Any]:
         # Characters are at least one byte each, so this bounds the bytes as well; what is not
         # ASCII is no token.
         if len(token) > self._max_token_bytes:
             raise Unauthenticated(
-                f"the token has {len(token)} bytes; allowed are {self._max_token_bytes}"
+                f"the token has {len(token)} bytes; allowed are {self._max_token_bytes}",
+                f"the token has more than {self._max_token_bytes} bytes",
             )
         if not token or not token.isascii():
             raise Unauthenticated("the token is not a JSON Web Token")
@@ -155,6 +173,7 @@ class Authenticator:
             raise Unauthenticated(
                 "a token came, but this server has no key to verify it with; connect without one"
             )
+        _check_bounds(token)
         try:
             return self._jwt.decode(token, self._key.key, algorithms=[self._key.algorithm])
         except jwt.InvalidAlgorithmError:
@@ -163,9 +182,28 @@ class Authenticator:
             ) from None
         except jwt.InvalidSignatureError:
             raise Unauthenticated("the token's signature does not match") from None
-        # Its parser meets arbitrary text: JSON nested too deep, a header of another type.
+        # Its parser meets arbitrary text: a header of another type, for one.
         except (jwt.PyJWTError, ValueError, TypeError, AttributeError, RecursionError):
             raise Unauthenticated("the token is not a valid JSON Web Token") from None
+
+
+def _check_bounds(token: str) -> None:
+    """Return if header and claims are as flat as those of any issuer.
+
+    Raises:
+        Unauthenticated: PyJWT's parser would go as deep as the text does.
+    """
+    for part in token.split(".")[:2]:
+        try:
+            check_json_bounds(
+                base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)), max_levels=_MAX_LEVELS
+            )
+        except BeyondBounds as error:
+            raise Unauthenticated(
+                f"the token is not a valid JSON Web Token: {error.message}"
+            ) from None
+        except (binascii.Error, ValueError):
+            return  # PyJWT says what is wrong with it.
 
 
 def bearer_token(header: str | None) -> str | None:
@@ -201,7 +239,11 @@ def connection_init_token(payload: object) -> str | None:
         if value is None or name not in {"authtoken", "authorization"}:
             continue
         if not isinstance(value, str):
-            raise Unauthenticated(f"{key} in connection_init is {shown(value)}; allowed is text")
+            # Its type and nothing of it: half a token is still a secret.
+            raise Unauthenticated(
+                f"{key} in connection_init is {json_kind(value)}; allowed is a string",
+                "the token in connection_init is not a string",
+            )
         token = bearer_token(value) if name == "authorization" else value
         if token is not None:
             tokens.add(token)

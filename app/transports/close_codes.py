@@ -27,7 +27,6 @@ class CloseCode(IntEnum):
     """No `open` or `connection_init` in time."""
 
     # Final.
-    UNSUPPORTED_DATA = 1003
     INVALID_TEXT = 1007
     MESSAGE_TOO_BIG = 1009
     INTERNAL_ERROR = 1011

@@ -5,21 +5,20 @@ must look itself (RFC 6455, 10.2). No cookie is ever read, so a foreign page act
 more rights than its own token gives; the list keeps out pages nobody invited.
 """
 
-import re
 from collections.abc import Iterable
 from typing import Final
 
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.errors import ConfigurationError, shown
+from app.domain.origin import OriginList, parse_origin
+from app.errors import ConfigurationError
+from app.transports.refusals import log_refused_origin
 
 __all__ = ["OriginPolicy"]
 
-_ORIGIN: Final = re.compile(
-    r"(https?)://([a-z0-9_.-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::(\d{1,5}))?", re.ASCII
-)
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _PREFLIGHT_SECONDS: Final = 600
 
 
@@ -27,69 +26,68 @@ class OriginPolicy:
     """The origins that may connect, besides this host's own.
 
     Args:
-        allowed: origins as `https://example.com[:port]`; `*` allows every one.
+        allowed: see `OriginList`.
 
     Raises:
         ConfigurationError: one of them is no origin.
     """
 
     def __init__(self, allowed: Iterable[str] = ()) -> None:
-        origins = tuple(allowed)
-        self._any = "*" in origins
-        self._allowed: set[tuple[str, str, int]] = set()
-        for origin in origins:
-            if origin == "*":
-                continue
-            parsed = _parse(origin)
-            if parsed is None:
-                raise ConfigurationError(
-                    "WIDGETWIRE_ALLOWED_ORIGINS: expected origins such as https://example.com, "
-                    f"got {shown(origin)}"
-                )
-            self._allowed.add(parsed)
+        try:
+            self.listed = OriginList(allowed)
+        except ValueError as error:
+            raise ConfigurationError(f"WIDGETWIRE_ALLOWED_ORIGINS: {error}") from None
 
     def allows(self, origin: str | None, host: str | None) -> bool:
-        """Return whether a WebSocket handshake may proceed.
+        """Return whether a WebSocket handshake may proceed; a refusal is logged.
 
         Args:
             origin: its `Origin` header; None: no browser sent it, allowed.
             host: its `Host` header. The origin's host and port must equal it; the scheme need
                 not, since TLS may end at a proxy.
         """
-        if origin is None or self._any:
+        if origin is None or origin in self.listed or _same_host(origin, host):
             return True
-        parsed = _parse(origin)
-        # `null` comes from sandboxed frames and files: anybody's page.
-        if parsed is None:
-            return False
-        return parsed in self._allowed or (
-            host is not None and _parse(f"{parsed[0]}://{host}") == parsed
-        )
+        log_refused_origin(origin, host)
+        return False
 
     def cors(self) -> Middleware:
         """Return the CORS middleware for HTTP, of the same origins.
 
         Credentials are not allowed: tokens travel in a header that the page sets itself.
         """
-        return Middleware(
-            CORSMiddleware,
-            allow_origins=["*"] if self._any else sorted(_written(*o) for o in self._allowed),
+        return Middleware(_Cors, policy=self)
+
+
+class _Cors(CORSMiddleware):
+    """Starlette's, asking `OriginPolicy` instead of a list and a pattern of its own."""
+
+    def __init__(self, app: ASGIApp, policy: OriginPolicy) -> None:
+        super().__init__(
+            app,
+            allow_origins=["*"] if policy.listed.any else [],
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
             expose_headers=["ETag", "Retry-After"],
             max_age=_PREFLIGHT_SECONDS,
         )
+        self._policy = policy
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            # For its line in the log; the browser is who refuses.
+            self._policy.allows(headers.get("origin"), headers.get("host"))
+        await super().__call__(scope, receive, send)
+
+    def is_allowed_origin(self, origin: str) -> bool:
+        return origin in self._policy.listed
 
 
-def _parse(text: str) -> tuple[str, str, int] | None:
-    matched = _ORIGIN.fullmatch(text.lower())
-    if matched is None:
-        return None
-    scheme, host, digits = matched.groups()
-    port = int(digits) if digits else _DEFAULT_PORTS[scheme]
-    return (scheme, host, port) if port <= 65535 else None
-
-
-def _written(scheme: str, host: str, port: int) -> str:
-    """Return the form browsers send: the default port is left out."""
-    return f"{scheme}://{host}" + ("" if port == _DEFAULT_PORTS[scheme] else f":{port}")
+def _same_host(origin: str, host: str | None) -> bool:
+    parsed = parse_origin(origin)
+    return (
+        parsed is not None
+        and host is not None
+        and parse_origin(f"{parsed.scheme}://{host}") == parsed
+    )

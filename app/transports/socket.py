@@ -6,9 +6,12 @@ protocol class that writes to the transport itself) implements `Outlet` and driv
 `Session`; neither knows more of the other than is written here.
 """
 
-from typing import Protocol
+from typing import Final, Protocol
 
-__all__ = ["Outlet", "Session"]
+__all__ = ["MAX_UNACCEPTED_BYTES", "Outlet", "Session"]
+
+MAX_UNACCEPTED_BYTES: Final = 64 * 1024
+"""The largest message of a peer that its session has not accepted; longer is 1009."""
 
 
 class Outlet(Protocol):
@@ -28,6 +31,13 @@ class Outlet(Protocol):
         Args:
             code: a `CloseCode`.
             reason: at most 123 bytes; longer is cut.
+        """
+
+    def accept_peer(self) -> None:
+        """Take messages of up to the server's bound from now on.
+
+        Before, `MAX_UNACCEPTED_BYTES` is the bound: whoever has shown nothing yet makes the
+        server hold little. Idempotent.
         """
 
     def pause_reading(self) -> None:
@@ -50,7 +60,7 @@ class Session(Protocol):
         """Begin: called once, before anything else, when the handshake is done."""
 
     def received(self, text: str | bytes) -> None:
-        """Take one whole text message (valid UTF-8, within the size bound)."""
+        """Take one whole text message (valid UTF-8, within the size bounds)."""
 
     def received_binary(self) -> None:
         """Take note that a binary message came; no protocol here knows one."""

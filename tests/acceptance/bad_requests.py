@@ -141,7 +141,7 @@ WELL_FORMED: Final = [
     # What is published.
     _publish("too large", "a" * 65_535, "data", "65537", "65536", code=_LARGE),
     _data("65 levels", "[" * 65 + "]" * 65, "data", "64"),
-    _data("500 levels of objects", '{"a":' * 500 + "1" + "}" * 500, "data", "64"),
+    _data("500 levels of objects", '{"a":' * 500 + "1" + "}" * 500, "levels", "100"),
     _data("NUL", r'"a\u0000b"', "data", "U+0000"),
     _data("NUL in a key", r'{"a\u0000b": 1}', "data", "U+0000"),
     _data("integer of 1,000 digits", "9" * 1_000, "data", "400 digits"),

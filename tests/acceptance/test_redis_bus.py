@@ -1,8 +1,11 @@
 """Two processes that hear each other over Redis, which goes away and comes back."""
 
+import asyncio
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.acceptance.graphql_socket import GraphQLSocket
@@ -50,6 +53,30 @@ async def test_messages_and_counts_cross_and_redis_away_leaves_no_hole(
         passing = await widget.publish(first, "passing", persistent=False)
         for subscription in heard:
             assert (await subscription.next())["id"] == passing["id"]
+
+
+async def test_readiness_is_an_event_that_comes_back(
+    redis: Broker, serve: Callable[..., Served]
+) -> None:
+    """It was a task that runs: a process that heard nothing more was ready."""
+    served = serve(WIDGETWIRE_BROADCAST_URL=redis.url)
+    async with httpx.AsyncClient(base_url=served.url, verify=False) as http:
+
+        async def bus(status: int) -> str:
+            async with asyncio.timeout(30):
+                while (  # noqa: ASYNC110
+                    response := await http.get("/healthz/ready")
+                ).status_code != status:
+                    await asyncio.sleep(0.2)
+            return str(response.json()["checks"]["bus"])
+
+        assert (await http.get("/healthz/ready")).status_code == 200
+        redis.kill()
+        assert re.fullmatch(
+            r"the last event came back from the bus 1\d s ago; expected every 2 s", await bus(503)
+        )
+        redis.start()
+        assert await bus(200) == "ok"
 
 
 def test_a_redis_that_is_not_there_ends_the_start_with_the_reason(

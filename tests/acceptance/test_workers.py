@@ -49,7 +49,10 @@ async def test_a_killed_worker_is_replaced_and_counted_no_more(
     serve: Callable[..., Served],
 ) -> None:
     widget = Widget.new()
-    served = serve("--workers", "2")
+    # That it takes 10 s at the most with the defaults is for test_connection_count.py to see.
+    lease = {"HEARTBEAT": "0.5", "LEASE": "1.5"}
+    settings = {f"WIDGETWIRE_PRESENCE_{name}_SECONDS": value for name, value in lease.items()}
+    served = serve("--workers", "2", **settings)
     async with AsyncExitStack() as stack:
         sockets = [await stack.enter_async_context(GraphQLSocket(served)) for _ in range(20)]
         for socket in sockets:

@@ -17,6 +17,8 @@ _FLAGS: Final = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # A page that a test itself answers counts as a page of the internet.
+    "--disable-features=LocalNetworkAccessChecks",
 )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from app.transports.pages.graphiql import graphiql_is_built
-from tests.browser.pages import Visitor, chromium
+from tests.browser.pages import Visitor
 from tests.node import missing
 from tests.served import Served
 
@@ -26,67 +26,62 @@ def _run(page: Page) -> None:
 
 
 def test_a_subscription_in_one_tab_shows_what_another_publishes(
-    serve: Callable[..., Served], chromium_path: Path, tmp_path: Path
+    shared_service: Served, visit: Callable[..., Visitor], tmp_path: Path
 ) -> None:
     """The examples run as they stand, sockets and workers included, with no other host there."""
     if not graphiql_is_built():
         missing("GraphiQL is not built: python build_graphiql.py")
-    served = serve()
-    with chromium(chromium_path) as browser:
-        visitor = Visitor(browser, served.url, viewport={"width": 1280, "height": 800})
+    visitor = visit(shared_service.url, viewport={"width": 1280, "height": 800})
 
-        counting = _open(visitor, served, "Connected")
-        _run(counting)
-        expect(counting.locator(".graphiql-response")).to_contain_text('"count": 0')
+    counting = _open(visitor, shared_service, "Connected")
+    _run(counting)
+    expect(counting.locator(".graphiql-response")).to_contain_text('"count": 0')
 
-        subscribed = _open(visitor, served, "Messages")
-        _run(subscribed)
-        expect(subscribed.get_by_role("button", name="Stop query")).to_be_visible()
-        # The subscription has begun when the service counts it.
-        expect(counting.locator(".graphiql-response")).to_contain_text('"count": 1')
+    subscribed = _open(visitor, shared_service, "Messages")
+    _run(subscribed)
+    expect(subscribed.get_by_role("button", name="Stop query")).to_be_visible()
+    # The subscription has begun when the service counts it.
+    expect(counting.locator(".graphiql-response")).to_contain_text('"count": 1')
 
-        publishing = _open(visitor, served, "Publish")
-        _run(publishing)
-        expect(publishing.locator(".graphiql-response")).to_contain_text("Hello from GraphiQL")
-        expect(subscribed.locator(".graphiql-response")).to_contain_text("Hello from GraphiQL")
-        subscribed.screenshot(path=tmp_path / "graphiql.png")
+    publishing = _open(visitor, shared_service, "Publish")
+    _run(publishing)
+    expect(publishing.locator(".graphiql-response")).to_contain_text("Hello from GraphiQL")
+    expect(subscribed.locator(".graphiql-response")).to_contain_text("Hello from GraphiQL")
+    subscribed.screenshot(path=tmp_path / "graphiql.png")
 
-        subscribed.get_by_role("button", name="Stop query").click()
-        expect(counting.locator(".graphiql-response")).to_contain_text('"count": 0')
-        visitor.expect_calm()
+    subscribed.get_by_role("button", name="Stop query").click()
+    expect(counting.locator(".graphiql-response")).to_contain_text('"count": 0')
+    visitor.expect_calm()
 
 
 def test_every_example_is_answered_without_an_error(
-    serve: Callable[..., Served], chromium_path: Path
+    shared_service: Served, visit: Callable[..., Visitor]
 ) -> None:
     """A newcomer who clicks through the tabs sees data in each."""
     if not graphiql_is_built():
         missing("GraphiQL is not built: python build_graphiql.py")
-    served = serve()
-    with chromium(chromium_path) as browser:
-        visitor = Visitor(browser, served.url)
-        for tab in ("Publish", "Search", "Groups", "LiveMessages", "Connected"):
-            page = _open(visitor, served, tab)
-            _run(page)
-            response = page.locator(".graphiql-response")
-            expect(response).to_contain_text('"data"')
-            expect(response).not_to_contain_text('"errors"')
-            page.close()
-        visitor.expect_calm()
+    visitor = visit(shared_service.url)
+    for tab in ("Publish", "Search", "Groups", "LiveMessages", "Connected"):
+        page = _open(visitor, shared_service, tab)
+        _run(page)
+        response = page.locator(".graphiql-response")
+        expect(response).to_contain_text('"data"')
+        expect(response).not_to_contain_text('"errors"')
+        page.close()
+    visitor.expect_calm()
 
 
 def test_a_token_in_the_headers_reaches_operations_and_subscriptions(
-    serve: Callable[..., Served], chromium_path: Path
+    serve: Callable[..., Served], visit: Callable[..., Visitor]
 ) -> None:
     """Without it nothing runs where anonymous viewers are refused; a bad one is said to be bad."""
     if not graphiql_is_built():
         missing("GraphiQL is not built: python build_graphiql.py")
     served = serve(WIDGETWIRE_JWT_SECRET="k" * 32, WIDGETWIRE_ANONYMOUS="allow")
-    with chromium(chromium_path) as browser:
-        visitor = Visitor(browser, served.url)
-        page = _open(visitor, served, "Connected")
-        page.locator(".graphiql-editor-tool .view-lines").last.click()
-        page.keyboard.insert_text('{"Authorization": "Bearer not.a.token"}')
-        _run(page)
-        expect(page.locator(".graphiql-response")).to_contain_text("4401")
-        assert visitor.elsewhere == []
+    visitor = visit(served.url)
+    page = _open(visitor, served, "Connected")
+    page.locator(".graphiql-editor-tool .view-lines").last.click()
+    page.keyboard.insert_text('{"Authorization": "Bearer not.a.token"}')
+    _run(page)
+    expect(page.locator(".graphiql-response")).to_contain_text("4401")
+    assert visitor.elsewhere == []

@@ -1,19 +1,20 @@
 """The legacy documentation's own code, in a real browser against a real server."""
 
+import itertools
 import json
 import urllib.request
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route
 
 from tests.served import Served
 
 SECRET = "a secret of more than thirty-two bytes"
 Serve = Callable[..., Served]
+_numbers = itertools.count(1)
 
 # Word for word from https://support.cinema8.com/portal/en/kb/articles/websocket-api
 DOCUMENTED = """
@@ -55,29 +56,9 @@ addEventListener("error", (event) => { reported.push(event.message); event.preve
 """
 
 
-@pytest.fixture(scope="module")
-def browser(chromium_path: Path) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium_path,
-            args=[
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-quic",
-                "--no-first-run",
-                "--disable-background-networking",
-                "--disable-component-update",
-                "--disable-sync",
-                # A page that the test itself answers counts as a page of the internet.
-                "--disable-features=LocalNetworkAccessChecks",
-            ],
-        )
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
+    Widget.own = f"poll-{next(_numbers)}"
     context = browser.new_context()
     context.set_default_timeout(15_000)
     context.add_init_script(LISTEN)
@@ -88,6 +69,9 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 class Widget:
     """A page with a widget in it."""
 
+    own = "poll"
+    """The widget of this test's pages where it names no other: they share a server."""
+
     def __init__(
         self,
         context: BrowserContext,
@@ -96,12 +80,12 @@ class Widget:
         code: str = DOCUMENTED,
         head: str = "",
         attributes: str = "",
-        widget: str = "poll",
+        widget: str | None = None,
         origin: str | None = None,
     ) -> None:
         html = f"""<!doctype html>{head}
             <script src="{server}/c8/player-api.js" data-project="YVX3ZZD4"
-                data-widget="{widget}" {attributes}></script>
+                data-widget="{widget or self.own}" {attributes}></script>
             <script>{code}</script>"""
         address = f"{origin or server}/page.html"
 
@@ -136,11 +120,13 @@ class Widget:
         return [words[0] for words in self.said if isinstance(words[0], dict)]
 
 
-def publish(server: Served, data: Any, widget: str = "poll") -> None:
+def publish(server: Served, data: Any, widget: str | None = None) -> None:
     """Publish through GraphQL."""
     document = """mutation ($widget: ID!, $data: JSON!) {
         publish(projectId: "YVX3ZZD4", widgetId: $widget, data: $data) { id } }"""
-    body = json.dumps({"query": document, "variables": {"widget": widget, "data": data}})
+    body = json.dumps(
+        {"query": document, "variables": {"widget": widget or Widget.own, "data": data}}
+    )
     request = urllib.request.Request(
         f"{server.url}/graphql", body.encode(), {"Content-Type": "application/json"}
     )
@@ -148,12 +134,13 @@ def publish(server: Served, data: Any, widget: str = "poll") -> None:
         assert "errors" not in json.load(response)
 
 
-def test_the_documentations_snippets_in_two_pages(serve: Serve, context: BrowserContext) -> None:
-    server = serve()
-    one = Widget(context, server.url)
+def test_the_documentations_snippets_in_two_pages(
+    shared_service: Served, context: BrowserContext
+) -> None:
+    one = Widget(context, shared_service.url)
     one.says("Socket Con. Open!")
     one.says(1)
-    two = Widget(context, server.url)
+    two = Widget(context, shared_service.url)
     two.says("Socket Con. Open!")
     for widget in (one, two):
         widget.says(2)
@@ -263,11 +250,11 @@ def test_a_restart_is_no_error(serve: Serve, context: BrowserContext) -> None:
 
 
 def test_calls_before_open_are_queued_and_handlers_may_come_later(
-    serve: Serve, context: BrowserContext
+    shared_service: Served, context: BrowserContext
 ) -> None:
     widget = Widget(
         context,
-        serve().url,
+        shared_service.url,
         code="""
             var socket = new c8PlayerApi.webSocket({ persistent: true });
             socket.publish({ n: 1 }).then((record) => console.log(record.data, record.username));
@@ -280,9 +267,9 @@ def test_calls_before_open_are_queued_and_handlers_may_come_later(
 
 
 def test_what_a_socket_publishes_is_stored_only_when_it_is_persistent(
-    serve: Serve, context: BrowserContext
+    shared_service: Served, context: BrowserContext
 ) -> None:
-    widget = Widget(context, serve().url)
+    widget = Widget(context, shared_service.url)
     data = widget.value("""(async () => {
         const fleeting = new c8PlayerApi.webSocket();
         const heard = new Promise((resolve) => { fleeting.onMessage = resolve; });
@@ -297,11 +284,11 @@ def test_what_a_socket_publishes_is_stored_only_when_it_is_persistent(
 
 
 def test_a_mistake_in_a_handler_is_reported_and_breaks_nothing(
-    serve: Serve, context: BrowserContext
+    shared_service: Served, context: BrowserContext
 ) -> None:
     widget = Widget(
         context,
-        serve().url,
+        shared_service.url,
         code=DOCUMENTED
         + """
         socket.onOpen = () => { throw new Error("in onOpen"); };
@@ -315,9 +302,9 @@ def test_a_mistake_in_a_handler_is_reported_and_breaks_nothing(
 
 
 def test_refusals_reject_the_promise_and_leave_the_socket_open(
-    serve: Serve, context: BrowserContext
+    shared_service: Served, context: BrowserContext
 ) -> None:
-    widget = Widget(context, serve().url)
+    widget = Widget(context, shared_service.url)
     codes = widget.value("""Promise.all([
         socket.publish("x".repeat(70000)),
         socket.publish("x".repeat(2000000)),
@@ -340,9 +327,9 @@ def test_refusals_reject_the_promise_and_leave_the_socket_open(
 
 
 def test_what_is_published_is_data_never_markup_or_code(
-    serve: Serve, context: BrowserContext
+    shared_service: Served, context: BrowserContext
 ) -> None:
-    widget = Widget(context, serve().url)
+    widget = Widget(context, shared_service.url)
     text = (
         "</script><script>alert(1)</script><img src=x onerror=alert(1)> \u2028 \U0001f600 \\u0041"
     )
@@ -351,7 +338,7 @@ def test_what_is_published_is_data_never_markup_or_code(
     ) == {text: text}
 
 
-def test_a_players_own_api_is_extended(serve: Serve, context: BrowserContext) -> None:
+def test_a_players_own_api_is_extended(shared_service: Served, context: BrowserContext) -> None:
     head = """<script>
         window.theirs = {};
         window.c8PlayerApi = {
@@ -362,7 +349,7 @@ def test_a_players_own_api_is_extended(serve: Serve, context: BrowserContext) ->
         window.player = c8PlayerApi;
         c8PlayerApi.on("widgetDestroy", () => console.log("theirs"));
         window.before = new Set(Object.getOwnPropertyNames(window));</script>"""
-    widget = Widget(context, serve().url, head=head)
+    widget = Widget(context, shared_service.url, head=head)
     widget.says("Socket Con. Open!")
     assert widget.value("c8PlayerApi === player && c8PlayerApi.play()") == "playing"
     widget.run("""
@@ -379,11 +366,10 @@ def test_a_players_own_api_is_extended(serve: Serve, context: BrowserContext) ->
     assert set(added) <= {"socket", "before"}
 
 
-def test_the_script_adds_one_global(serve: Serve, context: BrowserContext) -> None:
-    server = serve()
+def test_the_script_adds_one_global(shared_service: Served, context: BrowserContext) -> None:
     widget = Widget(
         context,
-        server.url,
+        shared_service.url,
         head="<script>var before; before = Object.getOwnPropertyNames(window);</script>",
         code="var after = Object.getOwnPropertyNames(window);",
     )
@@ -391,13 +377,12 @@ def test_the_script_adds_one_global(serve: Serve, context: BrowserContext) -> No
     assert set(added) == {"c8PlayerApi", "after"}
 
 
-def test_several_widgets_in_one_page(serve: Serve, context: BrowserContext) -> None:
-    server = serve()
+def test_several_widgets_in_one_page(shared_service: Served, context: BrowserContext) -> None:
     code = f"""
         var poll = new c8PlayerApi.webSocket();
         poll.onMessage = (message) => console.log("poll", message.data);
         </script>
-        <script src="{server.url}/c8/player-api.js" data-project="YVX3ZZD4"
+        <script src="{shared_service.url}/c8/player-api.js" data-project="YVX3ZZD4"
             data-widget="chat"></script>
         <script>
         var chat = new c8PlayerApi.webSocket();
@@ -405,7 +390,7 @@ def test_several_widgets_in_one_page(serve: Serve, context: BrowserContext) -> N
         var other = new c8PlayerApi.webSocket({{ project: "other", client_id: "me" }});
         other.onMessage = (message) => console.log("other", message.client_id);
         for (const socket of [poll, chat, other]) socket.publish("x");"""
-    widget = Widget(context, server.url, code=code)
+    widget = Widget(context, shared_service.url, code=code)
     widget.says("poll", "x")
     widget.says("chat", "x")
     widget.says("other", "me")
@@ -413,11 +398,10 @@ def test_several_widgets_in_one_page(serve: Serve, context: BrowserContext) -> N
 
 
 def test_a_hidden_page_closes_and_comes_back_from_the_cache(
-    serve: Serve, context: BrowserContext
+    shared_service: Served, context: BrowserContext
 ) -> None:
-    server = serve()
-    one = Widget(context, server.url)
-    two = Widget(context, server.url)
+    one = Widget(context, shared_service.url)
+    two = Widget(context, shared_service.url)
     two.says("Socket Con. Open!")
     one.says(2)
     two.run("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }));")
@@ -486,9 +470,9 @@ def test_a_video_page_of_another_origin_embeds_it(serve: Serve, context: Browser
 
 
 def test_a_page_without_a_widget_says_what_is_missing(
-    serve: Serve, context: BrowserContext
+    shared_service: Served, context: BrowserContext
 ) -> None:
-    widget = Widget(context, serve().url)
+    widget = Widget(context, shared_service.url)
     said = widget.value("""(() => {
         try { new c8PlayerApi.webSocket({ widget: "a b" }); }
         catch (error) { return error.message; }

@@ -1,4 +1,4 @@
-"""A link to a server that can lose the answer to what it has passed on."""
+"""A link to a server that loses answers, breaks off or falls silent when a test says so."""
 
 import socket
 import threading
@@ -16,7 +16,13 @@ class Link:
         self.leads_to: int | str = 0
         """A port of this machine, or the path of a Unix socket."""
         self.answers_lost = 0
+        self.broken_off = threading.Event()
+        """Set once `break_off_after` has done so."""
+        self.refused = threading.Event()
+        """Set once somebody came while there was no server."""
         self._marker = b""
+        self._bytes_left: int | None = None
+        self._silent = threading.Event()
         self._entrance = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._entrance.getsockname()[1])
         self._sockets = [self._entrance]
@@ -32,6 +38,16 @@ class Link:
     def lose_the_answer_to(self, marker: bytes) -> None:
         """Let the next bytes with this marker through, and close instead of the answer."""
         self._marker = marker
+
+    def break_off_after(self, answered: int) -> None:
+        """Let this many more bytes of answers through, then break that connection."""
+        self.broken_off.clear()
+        self._bytes_left = answered
+
+    def fall_silent(self) -> None:
+        """Pass nothing more over the connections there are, and leave them open."""
+        self._silent.set()
+        self._silent = threading.Event()
 
     def close(self) -> None:
         """Break every connection and take no more. Idempotent."""
@@ -55,14 +71,28 @@ class Link:
                 )
                 self._sockets += [client, server]
                 place = self.leads_to
-                server.connect(place if isinstance(place, str) else ("127.0.0.1", place))
-                losing = threading.Event()
-                self._start(self._ask, client, server, losing)
-                self._start(self._answer, server, client, losing)
+                try:
+                    server.connect(place if isinstance(place, str) else ("127.0.0.1", place))
+                except OSError:
+                    _shut(client)
+                    client.close()
+                    self.refused.set()
+                    continue
+                losing, silent = threading.Event(), self._silent
+                self._start(self._ask, client, server, losing, silent)
+                self._start(self._answer, server, client, losing, silent)
 
-    def _ask(self, client: socket.socket, server: socket.socket, losing: threading.Event) -> None:
+    def _ask(
+        self,
+        client: socket.socket,
+        server: socket.socket,
+        losing: threading.Event,
+        silent: threading.Event,
+    ) -> None:
         with suppress(OSError):
             while asked := client.recv(65_536):
+                if silent.is_set():
+                    continue
                 if self._marker and self._marker in asked:
                     self._marker = b""
                     losing.set()
@@ -70,13 +100,26 @@ class Link:
         _shut(client, server)
 
     def _answer(
-        self, server: socket.socket, client: socket.socket, losing: threading.Event
+        self,
+        server: socket.socket,
+        client: socket.socket,
+        losing: threading.Event,
+        silent: threading.Event,
     ) -> None:
         with suppress(OSError):
             while answer := server.recv(65_536):
+                if silent.is_set():
+                    continue
                 if losing.is_set():
                     self.answers_lost += 1
                     break
+                if self._bytes_left is not None:
+                    if len(answer) >= self._bytes_left:
+                        client.sendall(answer[: self._bytes_left])
+                        self._bytes_left = None
+                        self.broken_off.set()
+                        break
+                    self._bytes_left -= len(answer)
                 client.sendall(answer)
         _shut(client, server)
 

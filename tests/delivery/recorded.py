@@ -7,7 +7,7 @@ from itertools import count
 from broadcaster import Broadcast
 
 from app.domain.channel import Channel
-from app.domain.message import Message
+from app.domain.message import Head, Message
 from app.errors import Unavailable
 
 __all__ = [
@@ -25,14 +25,14 @@ CHANNEL = Channel("project", "widget")
 _ids = count(1)
 
 
-def stored(sequence: int, size: int = 2) -> Message:
+def stored(sequence: int, size: int = 2, created_after: int = 0) -> Message:
     """Return the message at a place of the channel's order, with data of `size` bytes."""
     return Message(
         CHANNEL,
         sequence,
-        f"id {sequence}",
+        f"id {created_after + sequence}",
         "client",
-        sequence,
+        created_after + sequence,
         None,
         b'"' + b"x" * (size - 2) + b'"',
     )
@@ -52,27 +52,38 @@ class Table:
         self.size = size
         self.fails = 0
         """So many reads fail before the next succeeds."""
+        self.error: type[Exception] = Unavailable
         self.reads: list[tuple[int, int]] = []
+        self.created_after = 0
+        """`created` is so much more than the sequence: larger in a count that began later."""
+        self.forgotten = 0
         self.on_read: Callable[[], None] = lambda: None
 
-    async def heads(self, channels: Sequence[Channel]) -> dict[Channel, int]:
+    async def heads(self, channels: Sequence[Channel]) -> dict[Channel, Head]:
         await self._maybe_fail()
-        return dict.fromkeys(channels, self.head)
+        return dict.fromkeys(channels, Head(self.head, self.created_after + self.head))
 
     async def between(self, channel: Channel, after: int, up_to: int, limit: int) -> list[Message]:
         assert channel == CHANNEL
         self.reads.append((after, up_to))
         await self._maybe_fail()
         last = min(up_to, self.head, after + limit)
-        page = [stored(sequence, self.size) for sequence in range(after + 1, last + 1)]
+        page = [
+            stored(sequence, self.size, self.created_after)
+            for sequence in range(after + 1, last + 1)
+        ]
         self.on_read()
         return page
+
+    def forget(self, channel: Channel) -> None:
+        assert channel == CHANNEL
+        self.forgotten += 1
 
     async def _maybe_fail(self) -> None:
         await asyncio.sleep(0)
         if self.fails:
             self.fails -= 1
-            raise Unavailable("the database is away")
+            raise self.error("the database is away")
 
 
 class Recorder:
@@ -80,6 +91,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.drops = 0
+        self.restarts: list[int] = []
         self.messages: list[Message] = []
         self.arrived = asyncio.Event()
 
@@ -89,6 +101,9 @@ class Recorder:
 
     def dropped(self) -> None:
         self.drops += 1
+
+    def restarted(self, position: int) -> None:
+        self.restarts.append(position)
 
     @property
     def sequences(self) -> list[int]:

@@ -1,8 +1,10 @@
 """One suite for every backend: what the bus relies on, whatever carries its events."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import NoReturn
 
 import pytest
 from broadcaster import Broadcast
@@ -10,10 +12,11 @@ from broadcaster._base import Subscriber
 
 from app.delivery.bus import TOPICS, Bus
 from app.delivery.events import Event, PresenceChanged
+from app.delivery.remote_backend import RemoteBackend
 from app.domain.channel import Channel
 from app.errors import ConfigurationError
 from tests.delivery.link import Link
-from tests.delivery.media import Medium
+from tests.delivery.media import Medium, PostgresMedium
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
 
@@ -161,6 +164,66 @@ async def test_after_a_cut_it_says_so_and_events_flow_again(joining: Medium) -> 
         await one.broadcast.publish("topic", "after, too")
         for subscriber in (first, second):
             assert sorted(await take(subscriber, 2)) == ["after", "after, too"]
+
+
+async def test_a_listener_that_meets_an_unknown_error_says_so_and_listens_again(
+    joining: Medium, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It ended without a line in the log, and the process was deaf and ready."""
+    async with stations(joining, 2) as (one, two), two.broadcast.subscribe("topic") as subscriber:
+        backend = two.backend
+        assert isinstance(backend, RemoteBackend)
+        listen, fails = backend._listen, asyncio.Event()
+
+        async def fails_once() -> NoReturn:
+            listening = asyncio.create_task(listen())
+            failing = asyncio.create_task(fails.wait())
+            try:
+                await asyncio.wait({listening, failing}, return_when=asyncio.FIRST_COMPLETED)
+                if not failing.done():
+                    await listening  # it failed by itself
+            finally:
+                for task in (listening, failing):
+                    task.cancel()
+                await asyncio.gather(listening, failing, return_exceptions=True)
+            monkeypatch.undo()
+            raise RuntimeError("nobody thought of this")
+
+        # The one that runs now is replaced when its connection is lost.
+        monkeypatch.setattr(backend, "_listen", fails_once)
+        await joining.cut()
+        await joining.restore()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await two.missed.wait()
+            two.missed.clear()
+            fails.set()
+            await two.missed.wait()
+        assert "nobody thought of this" in caplog.text
+        assert "Traceback" in caplog.text
+        await one.broadcast.publish("topic", "after")
+        assert (await take(subscriber, 1)) == ["after"]
+
+
+async def test_the_pulse_tells_whether_events_flow(medium: Medium) -> None:
+    bus = Bus(
+        Station(medium).broadcast, "process", pulse_interval_seconds=0.1, pulse_stale_seconds=1
+    )
+    await bus.start(lambda _event: None)
+    try:
+        # Asked at once: the first echo is waited for.
+        assert await bus.trouble() is None
+        if medium.joins_processes:
+            await medium.cut()
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                if not isinstance(medium, PostgresMedium):  # whose server stays
+                    while (trouble := await bus.trouble()) is None:  # noqa: ASYNC110
+                        await asyncio.sleep(0.1)
+                    assert re.match("the last event came back from the bus \\d+ s ago", trouble)
+                await medium.restore()
+                while await bus.trouble() is not None:  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)
+    finally:
+        await bus.stop()
 
 
 async def test_what_is_published_while_the_broker_is_away_arrives_once_or_is_told_missed(

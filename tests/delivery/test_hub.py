@@ -7,13 +7,15 @@ from contextlib import asynccontextmanager
 import pytest
 
 from app.delivery import hub as hub_module
+from app.delivery import supervision
 from app.delivery.bus import Bus
 from app.delivery.fanout import FanOut
 from app.delivery.feed import Feed
 from app.delivery.hub import Hub
 from app.domain.channel import Channel
-from app.domain.message import Message
-from app.errors import Unavailable
+from app.domain.message import Head, Message
+from app.domain.query import EVERY_MESSAGE
+from app.errors import SubscriberTooSlow, Unavailable
 from app.services.message_stream import MessageStream
 from tests.delivery.recorded import (
     CHANNEL,
@@ -47,7 +49,9 @@ def commit(table: Table, hub: Hub, number: int) -> None:
     """Store the next messages as the writer of a process does."""
     first = table.head + 1
     table.head += number
-    hub.publish_stored([stored(n) for n in range(first, first + number)])
+    hub.publish_stored(
+        [stored(n, created_after=table.created_after) for n in range(first, first + number)]
+    )
 
 
 async def test_all_processes_hear_what_one_publishes() -> None:
@@ -124,7 +128,7 @@ async def test_a_hundred_who_join_at_once_read_the_head_once() -> None:
     reads = 0
     heads = table.heads
 
-    async def counted(channels: list[Channel]) -> dict[Channel, int]:
+    async def counted(channels: list[Channel]) -> dict[Channel, Head]:
         nonlocal reads
         reads += 1
         return await heads(channels)
@@ -172,7 +176,7 @@ class SlowTable(Table):
         self.asked = asyncio.Event()
         self.let_go = asyncio.Event()
 
-    async def heads(self, channels: Sequence[Channel]) -> dict[Channel, int]:
+    async def heads(self, channels: Sequence[Channel]) -> dict[Channel, Head]:
         self.asked.set()
         await self.let_go.wait()
         return await super().heads(channels)
@@ -232,7 +236,7 @@ async def test_a_group_that_cannot_join_its_feed_is_not_found_by_the_next_one() 
     async with hubs(table) as (hub,):
         fan_out = FanOut(hub)
         with pytest.raises(Unavailable):
-            fan_out.join(CHANNEL, "all", (), encoded, Payloads())
+            fan_out.join(CHANNEL, "all", EVERY_MESSAGE, encoded, Payloads())
         heard = await subscribed(hub, fan_out, table)
         commit(table, hub, 1)
         assert heard == [b"1"]
@@ -247,8 +251,8 @@ class Payloads:
     def receive(self, payloads: Sequence[bytes]) -> None:
         self.taken.extend(payloads)
 
-    def dropped(self) -> None:
-        raise AssertionError("nothing broke")
+    def fail(self, error: SubscriberTooSlow) -> None:
+        raise AssertionError("nothing broke") from error
 
 
 def encoded(message: Message) -> bytes:
@@ -277,6 +281,61 @@ async def test_a_lost_event_is_found_by_the_slow_poll(monkeypatch: pytest.Monkey
         table.head, table.fails = 5, 1
         await recorder.has(5)
         assert recorder.sequences == [1, 2, 3, 4, 5]
+
+
+async def test_heads_that_are_older_than_what_was_dispatched_meanwhile_are_no_new_count(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = SlowTable(3)
+    table.let_go.set()
+    async with hubs(table) as (hub,):
+        recorder = Recorder()
+        await hub.join(CHANNEL, recorder)
+        heads = SlowTable.heads
+
+        async def overtaken(self: SlowTable, channels: Sequence[Channel]) -> dict[Channel, Head]:
+            read = await heads(self, channels)
+            commit(table, hub, 2)
+            monkeypatch.undo()
+            return read
+
+        monkeypatch.setattr(SlowTable, "heads", overtaken)
+        hub.missed()
+        await recorder.has(5)
+        assert hub._poll_now.is_set() is False
+        assert (recorder.sequences, recorder.restarts) == ([4, 5], [])
+        assert "anew" not in caplog.text
+
+
+async def test_the_poll_finds_a_channel_that_counts_anew(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    table = Table(5)
+    async with hubs(table) as (hub,):
+        recorder = Recorder()
+        await hub.join(CHANNEL, recorder)
+        table.head, table.created_after = 2, 1_000
+        hub.missed()
+        await recorder.has(2)
+        assert recorder.sequences == [1, 2]
+        assert "counts its messages anew" in caplog.text
+
+
+async def test_a_poll_that_fails_in_an_unknown_way_goes_on_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It ended without a line in the log, and lost events were not found any more."""
+    monkeypatch.setattr(hub_module, "_POLL_SECONDS", 0.02)
+    monkeypatch.setattr(supervision, "AGAIN_SECONDS", 0.02)
+    table = Table()
+    async with hubs(table) as (hub,):
+        recorder = Recorder()
+        await hub.join(CHANNEL, recorder)
+        table.error, table.fails = ZeroDivisionError, 1
+        await until(lambda: not table.fails)
+        table.head = 3
+        await recorder.has(3)
+        assert "the head poll failed" in caplog.text
 
 
 async def test_after_a_cut_the_table_is_read_at_once() -> None:

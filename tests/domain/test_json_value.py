@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.json_value import MAX_DEPTH, checked_data, decode_json, encode_json, json_shown
+from app.domain.json_value import (
+    MAX_DEPTH,
+    checked_data,
+    decode_json,
+    encode_json,
+    json_kind,
+    json_shown,
+)
 from app.errors import BadUserInput, PayloadTooLarge
 
 _MANY_BYTES = 1 << 20
@@ -84,6 +91,15 @@ def test_a_value_is_kept_to_the_last_digit(text: str) -> None:
         (b'"\xff"', "not UTF-8"),
         (b'"\xed\xa0\x80"', "not UTF-8"),
         ('"\ud800"', "not UTF-8"),
+        # Half an emoji, as a widget cuts it: near the end the decoder says "truncated".
+        (r'"\ud83d"', "a string has a lone surrogate"),
+        (r'{"a":"\ud83d\n"}', "a string has a lone surrogate"),
+        (r'["\ud83d","and more"]', "a string has a lone surrogate"),
+        (r'"\ude00"', "a string has a lone surrogate"),
+        (r'"\\\ud83d"', "a string has a lone surrogate"),
+        (r'"\ud83d', "it ends too early"),
+        (r'"\ud83d\ude', "it ends too early"),
+        (r'"\\ud83d', "it ends too early"),
     ],
 )
 def test_what_is_not_json_is_refused_with_the_reason(text: str | bytes, reason: str) -> None:
@@ -195,3 +211,25 @@ def test_what_errors_show_is_short_and_on_one_line(value: object) -> None:
     assert len(text) <= 80
     assert "\n" not in text
     text.encode()
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (None, "null"),
+        (False, "a boolean"),
+        (1, "a number"),
+        (Decimal("1.5"), "a number"),
+        ("secret", "a string"),
+        (["secret"], "a list"),
+        ({"secret": 1}, "an object"),
+    ],
+)
+def test_a_kind_says_nothing_of_the_value(value: object, kind: str) -> None:
+    assert json_kind(value) == kind
+
+
+def test_data_is_measured_before_it_is_looked_through() -> None:
+    """To look through 100,000 fractions that are refused anyway took a tenth of a second."""
+    with pytest.raises(PayloadTooLarge, match="data has 503 bytes, at most 4 are allowed"):
+        checked_data([10**500], 4)

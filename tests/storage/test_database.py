@@ -2,13 +2,18 @@
 
 import asyncio
 
+import asyncpg
 import pytest
 
 from app.errors import Unavailable
-from app.storage.database import Database, DatabaseLost
+from app.storage.database import Database, DatabaseBusy, DatabaseLost, DatabaseRefuses
 from app.storage.embedded import EmbeddedPostgres
+from app.storage.incidents import Incidents
+from tests.postgres_faults import frozen
 
 pytestmark = pytest.mark.anyio
+
+_RAISE = "DO $$ BEGIN RAISE EXCEPTION 'on purpose' USING ERRCODE = '{sqlstate}'; END $$"
 
 
 async def values(database: Database, sql: str) -> list[object]:
@@ -86,3 +91,105 @@ async def test_a_bug_of_ours_is_not_called_unavailable(database: Database) -> No
         with pytest.raises(Exception) as failure:  # noqa: PT011  whatever it is, it is not ours
             await database.fetch(sql, *parameters)
         assert not isinstance(failure.value, Unavailable)
+
+
+async def test_a_statement_with_one_argument_too_few_is_our_bug(database: Database) -> None:
+    """asyncpg's class for it is the one of a closed pool, and was once answered "retry later"."""
+    with pytest.raises(asyncpg.InterfaceError, match="expects 2 arguments"):
+        await database.fetch("SELECT $1::int + $2::int", 1)
+    assert await values(database, "SELECT 1") == [1]
+
+
+async def test_a_closed_pool_is_lost_and_no_bug(database_url: str) -> None:
+    database = await Database.connect(database_url)
+    sleeping = asyncio.create_task(database.fetch("SELECT pg_sleep(30)"))
+    async with asyncio.timeout(20):
+        while (database._pool.get_idle_size(), database._pool.get_size()) != (0, 1):  # noqa: ASYNC110  the pool tells nobody
+            await asyncio.sleep(0)
+        database._pool.terminate()
+        with pytest.raises(DatabaseLost):
+            await sleeping
+    with pytest.raises(DatabaseLost) as lost:
+        await database.fetch("SELECT 1")
+    assert not lost.value.sent
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "reason"),
+    [
+        ("53000", "out of resources"),
+        ("53100", "disk full"),
+        ("53200", "out of memory"),
+        ("53400", "a configured limit is reached"),
+        ("58030", "input/output error"),
+    ],
+)
+async def test_a_database_that_cannot_work_refuses(
+    database_url: str, sqlstate: str, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A full disk was once an internal error, with a trace for each message."""
+    incidents = Incidents()
+    database = await Database.connect(database_url, incidents=incidents)
+    for _ in range(5):
+        with pytest.raises(DatabaseRefuses) as refused:
+            await database.fetch(_RAISE.format(sqlstate=sqlstate))
+        assert refused.value.reason == reason
+    assert incidents.refusal == reason
+    assert caplog.messages == [f"the database refuses to work: {reason}"]
+    await database.close()
+
+
+@pytest.mark.parametrize("sqlstate", ["40P01", "55P03"])
+async def test_a_lock_that_was_not_given_is_worth_a_retry(
+    database: Database, sqlstate: str
+) -> None:
+    with pytest.raises(DatabaseBusy):
+        await database.fetch(_RAISE.format(sqlstate=sqlstate))
+
+
+async def test_a_standby_is_lost_so_that_the_next_connection_may_find_the_primary(
+    database_url: str,
+) -> None:
+    incidents = Incidents()
+    database = await Database.connect(database_url, incidents=incidents)
+    before = await values(database, "SELECT pg_backend_pid()")
+    with pytest.raises(DatabaseLost) as lost:
+        await database.fetch(_RAISE.format(sqlstate="25006"))
+    assert not lost.value.sent
+    assert incidents.refusal == "read-only"
+    assert await values(database, "SELECT pg_backend_pid()") != before
+    await database.close()
+
+
+async def test_a_frozen_server_costs_no_more_than_the_time_one_has(
+    database: Database, postgres: EmbeddedPostgres
+) -> None:
+    """The wait for the cancelled statement once took 11 s."""
+    await database.fetch("SELECT 1")
+    with frozen(postgres):
+        for sent in (True, False):  # first on the open connection, then there is none
+            async with asyncio.timeout(2):
+                with pytest.raises(DatabaseLost) as lost:
+                    await database.fetch("SELECT 1", timeout_seconds=0.3)
+            assert lost.value.sent is sent
+    async with asyncio.timeout(10):
+        assert await values(database, "SELECT 1") == [1]
+
+
+async def test_an_outage_is_no_trace_in_the_log(
+    database: Database, postgres: EmbeddedPostgres, caplog: pytest.LogCaptureFixture
+) -> None:
+    """asyncpg's pool restored its smallest size by itself, with a trace for each try."""
+    await database.fetch("SELECT 1")
+    restarting = asyncio.create_task(asyncio.to_thread(postgres.restart, "immediate"))
+    lost = 0
+    while not restarting.done():
+        try:
+            await database.fetch("SELECT 1")
+        except DatabaseLost:
+            lost += 1
+            await asyncio.sleep(0.01)
+    await restarting
+    assert lost
+    assert [record for record in caplog.records if record.exc_info] == []
+    assert [record.name for record in caplog.records] == ["app.storage.incidents"]

@@ -4,7 +4,7 @@ import pytest
 from uuid_utils import uuid7
 
 from app.domain.channel import Channel
-from app.domain.message import Draft
+from app.domain.message import Draft, Head
 from app.storage.database import Database
 from app.storage.history import MessageHistory
 from app.storage.writer import MessageWriter
@@ -35,7 +35,11 @@ async def test_between_is_after_one_and_up_to_another(database: Database) -> Non
 
 async def test_heads_are_the_newest_sequences(database: Database) -> None:
     await filled(database, 3)
-    assert await MessageHistory(database).heads([CHANNEL, EMPTY]) == {CHANNEL: 3, EMPTY: 0}
+    (newest,) = await MessageHistory(database).between(CHANNEL, 2, 3, 1)
+    assert await MessageHistory(database).heads([CHANNEL, EMPTY]) == {
+        CHANNEL: Head(3, newest.created),
+        EMPTY: Head(0, 0),
+    }
     assert await MessageHistory(database).heads([]) == {}
 
 

@@ -229,9 +229,9 @@ def test_the_messages_of_all_groups_together_are_bounded(stored: Stored) -> None
 def test_the_largest_query_is_answered(stored: Stored) -> None:
     stored.store(_chat())
     path = "data." + ".".join(["a"] * 31)
-    operand = ["x" * 50] * 1000
-    wire: dict[str, Any] = {"field": path, "operator": "NOT_IN", "value": operand}
-    deep: dict[str, Any] = {"and": [wire] * 100}
+    wire: dict[str, Any] = {"field": path, "operator": "NOT_IN", "value": ["x" * 25] * 950}
+    few: dict[str, Any] = {**wire, "value": ["y" * 350]}
+    deep: dict[str, Any] = {"and": [wire, wire, *([few] * 15), *([{**wire, "value": []}] * 83)]}
     for _ in range(6):
         deep = {"not": deep}
     query = parse_query({"filters": [deep], "sortOrder": "DESC", "limit": 1000, "offset": 0})

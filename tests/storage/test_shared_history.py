@@ -178,3 +178,18 @@ async def test_a_look_up_that_failed_is_made_again(database: Database) -> None:
         await shared.by_id(CHANNEL, messages[0].id)
 
     assert await shared.by_id(CHANNEL, messages[0].id) == messages[0]
+
+
+async def test_a_channel_that_is_forgotten_is_read_anew(database: Database) -> None:
+    messages = await published(database, 5)
+    counted = CountedHistory(database)
+    shared = SharedHistory(counted)
+    for _ in range(2):
+        assert await shared.between(CHANNEL, 0, 5, 500) == messages
+        assert await shared.by_id(CHANNEL, messages[0].id) == messages[0]
+    assert counted.reads == 2
+    await database.fetch("DELETE FROM messages")
+    shared.forget(CHANNEL)
+    assert await shared.between(CHANNEL, 0, 5, 500) == []
+    assert await shared.by_id(CHANNEL, messages[0].id) is None
+    assert shared._bytes == 0

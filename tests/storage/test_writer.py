@@ -11,9 +11,11 @@ from uuid_utils import uuid7
 from app.domain.channel import Channel
 from app.domain.message import Draft, Message
 from app.errors import ShuttingDown, Unavailable
-from app.storage.database import Database, DatabaseLost
+from app.storage.database import Database, DatabaseLost, DatabaseRefuses
+from app.storage.embedded import EmbeddedPostgres
 from app.storage.history import MessageHistory
 from app.storage.writer import MessageWriter
+from tests.postgres_faults import frozen, refusing
 
 pytestmark = pytest.mark.anyio
 
@@ -35,10 +37,12 @@ class Watched:
         self.open = asyncio.Event()
         self.open.set()
 
-    async def fetch(self, sql: str, *parameters: Any) -> list[asyncpg.Record]:
+    async def fetch(
+        self, sql: str, *parameters: Any, timeout_seconds: float
+    ) -> list[asyncpg.Record]:
         self.batches.append(len(parameters[0]))
         await self.open.wait()
-        rows = await self._database.fetch(sql, *parameters)
+        rows = await self._database.fetch(sql, *parameters, timeout_seconds=timeout_seconds)
         if self.lose_answers:
             self.lose_answers -= 1
             raise DatabaseLost
@@ -140,7 +144,7 @@ async def test_a_database_that_stays_away_fails_the_drafts_in_time(database: Dat
     writing = Writing(database, timeout_seconds=0.3)
     writing.watched.lose_answers = 10_000
     async with asyncio.timeout(5):
-        with pytest.raises(Unavailable, match="not reachable"):
+        with pytest.raises(Unavailable, match="may have been stored"):
             await writing.writer.write(draft())
 
 
@@ -211,3 +215,145 @@ async def test_two_writers_of_the_same_channels_never_wait_in_a_circle(database:
         stored = await writers[0].stored(channel)
         assert [m.sequence for m in stored] == list(range(1, 121))
         assert [m.created for m in stored] == sorted(m.created for m in stored)
+
+
+async def test_a_frozen_database_keeps_no_publisher_longer_than_its_time(
+    database: Database, postgres: EmbeddedPostgres
+) -> None:
+    """Each batch once took 11 s, one after another, and those behind had no deadline."""
+    writing = Writing(database, timeout_seconds=1.0)
+    await writing.writer.write(draft())
+    drafts = [draft() for _ in range(2_000)]
+    with frozen(postgres):
+        async with asyncio.timeout(2):
+            results = await asyncio.gather(
+                *map(writing.writer.write, drafts), return_exceptions=True
+            )
+    assert {type(result) for result in results} == {Unavailable}
+    # What was under way may come to be stored; what was told not to be, never.
+    uncertain = {
+        one.id
+        for one, result in zip(drafts, results, strict=True)
+        if "may have been stored" in str(result)
+    }
+    assert 1 <= len(uncertain) <= 500
+    last = await writing.writer.write(draft(b'"last"'))
+    assert last.message is not None
+    stored = [message.id for message in await writing.stored()]
+    assert len(stored) == len(set(stored))
+    assert {one.id for one in drafts} & set(stored) <= uncertain
+
+
+async def test_a_publish_that_a_thaw_stored_is_found_by_its_key(
+    database: Database, postgres: EmbeddedPostgres
+) -> None:
+    writing = Writing(database, timeout_seconds=0.5)
+    await writing.writer.write(draft())
+    with frozen(postgres), pytest.raises(Unavailable, match="retry with the same id"):
+        await writing.writer.write(draft(key="vote"))
+    written = await asyncio.gather(*(writing.writer.write(draft(key="vote")) for _ in range(3)))
+    assert len({one.first_id for one in written}) == 1
+    assert len(await writing.stored()) == 2
+
+
+async def test_a_draft_behind_a_statement_that_hangs_leaves_the_queue(database: Database) -> None:
+    writing = Writing(database, timeout_seconds=0.3)
+    writing.watched.open.clear()
+    first = asyncio.create_task(writing.writer.write(draft(b"1")))
+    await asyncio.sleep(0.01)
+    with pytest.raises(Unavailable, match=r"within 0\.3 s, and will not"):
+        await writing.writer.write(draft(b"2"))
+    with pytest.raises(Unavailable, match="may have been stored"):
+        await first
+    writing.watched.open.set()
+    await writing.writer.write(draft(b"3"))
+    # The first was stored after all, and whoever listens is told of it.
+    assert [message.data_json for message in await writing.stored()] == [b"1", b"3"]
+    assert [message.data_json for message in writing.told] == [b"1", b"3"]
+
+
+async def test_a_late_draft_of_a_batch_has_its_own_time(database: Database) -> None:
+    writing = Writing(database, timeout_seconds=0.4)
+    writing.watched.lose_answers = 1_000_000
+    early = asyncio.create_task(writing.writer.write(draft()))
+    await asyncio.sleep(0.2)
+    late = asyncio.create_task(writing.writer.write(draft()))
+    with pytest.raises(Unavailable):
+        await early
+    writing.watched.lose_answers = 0
+    assert (await late).message is not None
+
+
+async def test_beyond_the_queues_bytes_a_draft_is_refused(database: Database) -> None:
+    """Ten thousand drafts of 64 KiB each once fitted into the queue: 640 MB."""
+    writing = Writing(database, queue_max_bytes=10_000)
+    writing.watched.open.clear()
+    large = b'"%s"' % (b"x" * 4_000)
+    waiting = [asyncio.create_task(writing.writer.write(draft(large))) for _ in range(1)]
+    await asyncio.sleep(0.01)
+    with pytest.raises(Unavailable, match="messages of 10000 bytes are waiting"):
+        await writing.writer.write(draft(b'"%s"' % (b"x" * 8_000)))
+    writing.watched.open.set()
+    await asyncio.gather(*waiting)
+    # What was written makes room.
+    for _ in range(5):
+        await writing.writer.write(draft(b'"%s"' % (b"x" * 8_000)))
+
+
+async def test_a_batch_is_bounded_in_bytes(database: Database) -> None:
+    writing = Writing(database)
+    writing.watched.open.clear()
+    megabyte = b'"%s"' % (b"x" * 1024 * 1024)
+    writes = [asyncio.create_task(writing.writer.write(draft(megabyte))) for _ in range(7)]
+    await asyncio.sleep(0)
+    writing.watched.open.set()
+    await asyncio.gather(*writes)
+    assert writing.watched.batches == [3, 3, 1]
+
+
+async def test_a_full_disk_is_told_to_each_publisher_and_once_to_the_log(
+    database: Database, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was once an internal error, with 64 traces for 64 messages."""
+    writing = Writing(database)
+    async with refusing(database_url):
+        results = await asyncio.gather(
+            *(writing.writer.write(draft()) for _ in range(64)), return_exceptions=True
+        )
+    assert {type(result) for result in results} == {DatabaseRefuses}
+    assert caplog.messages == ["the database refuses to work: disk full"]
+    await writing.writer.write(draft())
+    assert len(await writing.stored()) == 1
+
+
+async def test_a_key_belongs_to_its_publisher_and_not_to_a_client_id(database: Database) -> None:
+    """One user's vote under another's client id once took that other's vote away."""
+    writing = Writing(database)
+
+    async def vote(publisher: str | None, client_id: str = "client") -> str:
+        one = Draft(CHANNEL, str(uuid7()), client_id, None, b"1", "vote", publisher)
+        return (await writing.writer.write(one)).first_id
+
+    # The tag keeps kinds apart: the last two claim to be others.
+    votes = [
+        await vote("sub:anna"),
+        await vote("sub:bob"),
+        await vote(None),
+        await vote(None, "sub:anna"),
+        await vote(None, "client:client"),
+    ]
+    assert len(set(votes)) == 5
+    assert await vote("sub:anna", "another client") == votes[0]
+    assert await vote("sub:bob") == votes[1]
+    assert await vote(None) == votes[2]
+
+
+async def test_one_batch_may_hold_the_same_key_of_two_publishers(database: Database) -> None:
+    writing = Writing(database)
+    drafts = [
+        Draft(CHANNEL, str(uuid7()), "client", None, b"1", "vote", publisher)
+        for publisher in ("sub:anna", "sub:bob", None, "sub:anna")
+    ]
+    written = await asyncio.gather(*map(writing.writer.write, drafts))
+    assert [one.first_id for one in written] == [*(one.id for one in drafts[:3]), drafts[0].id]
+    assert writing.watched.batches == [3, 1]

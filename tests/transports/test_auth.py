@@ -210,6 +210,18 @@ def test_the_cache_of_verified_tokens_is_bounded(monkeypatch: pytest.MonkeyPatch
     assert len(authenticator._verified) == 3
 
 
+def test_the_cache_of_verified_tokens_is_bounded_in_characters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Tokens of 8 KiB that name a thousand projects, by the thousand, were 300 MiB."""
+    monkeypatch.setattr("app.transports.auth._CACHED_CHARACTERS", 5_000)
+    authenticator = Authenticator(KEY)
+    for number in range(20):
+        authenticator.viewer(_signed({"sub": str(number), "projects": ["a" * 50] * 10}))
+    assert 1 < len(authenticator._verified) < 10
+    assert authenticator._verified_characters == sum(map(len, authenticator._verified)) <= 5_000
+
+
 def test_the_key_does_not_show() -> None:
     assert SECRET not in repr(KEY)
 
@@ -258,6 +270,35 @@ def test_connection_init_carries_the_token(payload: object, token: str | None) -
 def test_a_malformed_connection_init_token_is_an_error(payload: object) -> None:
     with pytest.raises(Unauthenticated):
         connection_init_token(payload)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [(False, "a boolean"), (7, "a number"), (["eyJh"], "a list"), ({"eyJh": 1}, "an object")],
+)
+def test_of_a_malformed_token_only_its_kind_is_told(value: object, kind: str) -> None:
+    """`authToken: false` was shown as Python's False, and a list with a piece of the token."""
+    with pytest.raises(Unauthenticated) as refusal:
+        connection_init_token({"authToken": value})
+    assert refusal.value.message == f"authToken in connection_init is {kind}; allowed is a string"
+
+
+@pytest.mark.parametrize("levels", [16, 900, 2_000])
+def test_claims_nested_too_deeply_are_refused(levels: int) -> None:
+    """How deep the parser could go depended on how deep the stack was already."""
+    with pytest.raises(Unauthenticated, match="not a valid JSON Web Token: the JSON is nested"):
+        Authenticator(KEY, max_token_bytes=65_536).viewer(_nested_claims(levels))
+
+
+def test_claims_as_deep_as_issuers_write_them_are_taken() -> None:
+    assert Authenticator(KEY).viewer(_nested_claims(15)).subject == "a"
+
+
+def _nested_claims(levels: int) -> str:
+    claims = b'{"sub":"a","x":%b%b}' % (b"[" * levels, b"]" * levels)
+    parts = [base64.urlsafe_b64encode(part).rstrip(b"=") for part in (b'{"alg":"HS256"}', claims)]
+    signature = jwt.get_algorithm_by_name("HS256").sign(b".".join(parts), SECRET.encode())
+    return b".".join([*parts, base64.urlsafe_b64encode(signature).rstrip(b"=")]).decode()
 
 
 _json = st.recursive(

@@ -12,7 +12,12 @@ from starlette.routing import Route
 from app.errors import ConfigurationError
 from app.transports.origins import OriginPolicy
 
-ALLOWED = ("https://video.example", "http://localhost:3000", "https://[::1]:8443")
+ALLOWED = (
+    "https://video.example",
+    "http://localhost:3000",
+    "https://[::1]:8443",
+    "https://*.wild.example",
+)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +33,8 @@ ALLOWED = ("https://video.example", "http://localhost:3000", "https://[::1]:8443
         ("https://video.example:443", "widgets.example", True),
         ("http://localhost:3000", "widgets.example", True),
         ("https://[::1]:8443", "widgets.example", True),
+        ("https://a.b.wild.example", "widgets.example", True),
+        ("https://wild.example", "widgets.example", False),
         ("http://video.example", "widgets.example", False),
         ("https://video.example:8443", "widgets.example", False),
         ("https://video.example.evil.example", "widgets.example", False),
@@ -51,6 +58,12 @@ def test_a_star_allows_every_origin() -> None:
     policy = OriginPolicy(("*",))
     assert policy.allows("https://anywhere.example", "widgets.example")
     assert policy.allows("null", "widgets.example")
+
+
+def test_null_is_allowed_where_it_is_listed() -> None:
+    """Video sites embed widgets in sandboxed frames, whose pages have no origin."""
+    assert OriginPolicy(("null",)).allows("null", "widgets.example")
+    assert not OriginPolicy(("null",)).allows("https://anywhere.example", "widgets.example")
 
 
 def test_a_configured_origin_that_is_none_is_refused() -> None:
@@ -83,6 +96,12 @@ async def _requests(
         (("https://video.example",), "https://other.example", None),
         ((), "https://video.example", None),
         (("*",), "https://anywhere.example", "*"),
+        (("null",), "null", "null"),
+        (("https://video.example",), "null", None),
+        (("https://*.video.example",), "https://a.b.video.example", "https://a.b.video.example"),
+        (("https://*.video.example",), "https://video.example", None),
+        (("https://*.video.example",), "https://a.video.example.evil.example", None),
+        (("https://*.video.example:8443",), "https://a.video.example", None),
     ],
 )
 @pytest.mark.anyio

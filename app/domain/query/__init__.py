@@ -4,6 +4,7 @@
 memory, and `app.storage.search` asks Postgres the same questions.
 """
 
+from app.domain.query.compiled_filters import EVERY_MESSAGE, CompiledFilters
 from app.domain.query.fields import FieldPath, parse_field
 from app.domain.query.filter_parser import parse_filter, parse_filters
 from app.domain.query.filters import And, Comparison, Filter, Not, Or
@@ -12,8 +13,10 @@ from app.domain.query.message_query import MessageQuery, parse_limit, parse_quer
 from app.domain.query.operators import Operator, SortOrder
 
 __all__ = [
+    "EVERY_MESSAGE",
     "And",
     "Comparison",
+    "CompiledFilters",
     "FieldPath",
     "Filter",
     "MessageQuery",

@@ -6,7 +6,7 @@ from typing import Final
 from app.domain.json_value import json_shown
 from app.domain.query.fields import parse_field
 from app.domain.query.filters import And, Comparison, Filter, Not, Or
-from app.domain.query.operands import checked_operand, needed
+from app.domain.query.operands import Operands, needed
 from app.domain.query.operators import Operator
 from app.errors import BadUserInput
 
@@ -38,7 +38,8 @@ def parse_filter(wire: Mapping[str, object], at: str = "filters[0]") -> Filter:
 
     Raises:
         BadUserInput: neither form or both, an unknown field or operator, a value that the
-            operator does not take, more than 8 levels or 100 comparisons.
+            operator does not take, more than 8 levels or 100 comparisons, more than 2000
+            values or 64 KiB of JSON text in all comparisons' values together.
     """
     return _Parser().filter(wire, at, MAX_NESTING)
 
@@ -57,10 +58,11 @@ def parse_filters(wire: object, at: str = "filters") -> tuple[Filter, ...]:
 
 
 class _Parser:
-    """One request's filters; it counts their comparisons."""
+    """One request's filters; it counts their comparisons and values."""
 
     def __init__(self) -> None:
         self._comparisons = 0
+        self._operands = Operands()
 
     def filters(self, wire: object, at: str, levels_left: int) -> tuple[Filter, ...]:
         if not isinstance(wire, list | tuple):
@@ -110,7 +112,7 @@ class _Parser:
         operator = _operator(f"{at}.operator", wire["operator"])
         if "value" not in wire:
             raise BadUserInput(f"{at}.value is missing; {operator} needs {needed(operator)}")
-        value = checked_operand(f"{at}.value", operator, wire["value"])
+        value = self._operands.checked(f"{at}.value", operator, wire["value"])
         return Comparison(field, operator, value)
 
     def _count(self, at: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from app.domain.json_value import JsonValue
 from app.domain.message import Message
-from app.domain.query.equality import equality_test
+from app.domain.query.equality import equality_test, item_test, membership_test
 from app.domain.query.fields import FieldPath, array_index
 from app.domain.query.filters import And, Comparison, Filter, Not, Or
 from app.domain.query.operators import Operator
@@ -113,14 +113,6 @@ def _same_type_test(operand: JsonValue) -> _ValueTest:
     return lambda value: type(value) in _NUMBERS
 
 
-def _membership_test(operands: list[JsonValue]) -> _ValueTest:
-    strings = frozenset(operand for operand in operands if isinstance(operand, str))
-    others = tuple(equality_test(item) for item in operands if not isinstance(item, str))
-    return lambda value: (
-        value in strings if type(value) is str else any(equal(value) for equal in others)
-    )
-
-
 def _existence_test(operand: bool) -> _ValueTest:
     return lambda value: (value is not MISSING) is operand
 
@@ -134,12 +126,14 @@ def _suffix_test(operand: str) -> _ValueTest:
 
 
 def _contains_test(operand: JsonValue) -> _ValueTest:
-    equal = equality_test(operand)
+    has_item = item_test(operand)
+    if not isinstance(operand, str):
+        return lambda value: type(value) is list and has_item(value)
 
     def contains(value: Any) -> bool:
-        if type(value) is list:
-            return any(map(equal, value))
-        return type(value) is str and isinstance(operand, str) and operand in value
+        if type(value) is str:
+            return operand in value
+        return type(value) is list and has_item(value)
 
     return contains
 
@@ -151,7 +145,7 @@ _VALUE_TESTS: Final[dict[Operator, Callable[[Any], _ValueTest]]] = {
     Operator.GTE: _ordering(operator.ge),
     Operator.LT: _ordering(operator.lt),
     Operator.LTE: _ordering(operator.le),
-    Operator.IN: _membership_test,
+    Operator.IN: membership_test,
     Operator.CONTAINS: _contains_test,
     Operator.STARTS_WITH: _prefix_test,
     Operator.ENDS_WITH: _suffix_test,

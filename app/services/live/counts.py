@@ -83,6 +83,9 @@ class WatchedChannel:
     def dropped(self) -> None:
         """Nothing it does with messages can fail."""
 
+    def restarted(self, position: int) -> None:
+        """Nor are their places."""
+
     async def source(self, event_of: EventOf = lambda count: count) -> "CountSource":
         """Return one more watcher's source, once the count is known.
 

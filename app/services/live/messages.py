@@ -19,7 +19,7 @@ from app.delivery.hub import Hub
 from app.delivery.members import Member
 from app.domain.channel import Channel
 from app.domain.message import Message
-from app.domain.query import Filter
+from app.domain.query import EVERY_MESSAGE, CompiledFilters
 from app.errors import DeliveryFailed, SubscriberTooSlow, Unavailable
 from app.services.live.pace import Pace
 from app.services.live.source import Respond, Source
@@ -51,7 +51,7 @@ class MessageSource(Source):
         fan_out: FanOut,
         history: History,
         channel: Channel,
-        filters: Sequence[Filter] = (),
+        filters: CompiledFilters = EVERY_MESSAGE,
         on_closed: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare; nothing is missed from `start` on.
@@ -79,6 +79,7 @@ class MessageSource(Source):
         self._recent = _Recent()
         self._transient: deque[Message] = deque()
         self._transient_bytes = 0
+        self._restarts = 0
         self._failure: Exception | None = None
         self._wake: asyncio.Event | None = None
 
@@ -113,7 +114,7 @@ class MessageSource(Source):
             pace = Pace(member.drained)
             while (batch := await self._next()) is not None:
                 # Empty where what was asked for has been deleted.
-                for payloads, size in group.encoded(batch) if batch else ():
+                for payloads, size in await group.encoded(batch) if batch else ():
                     member.receive(payloads)
                     await pace.wrote(size)
             leave_group = group.add(member)
@@ -121,9 +122,14 @@ class MessageSource(Source):
             group.release()
         self._leave()
 
+        on_closed, self._on_closed = self._on_closed, None  # not `self`: it is not needed now
+
         def leave() -> None:
+            nonlocal on_closed
             leave_group()
-            self.close()
+            if on_closed is not None:
+                on_closed()
+                on_closed = None
 
         return leave
 
@@ -150,6 +156,16 @@ class MessageSource(Source):
         if self._wake is not None:
             self._wake.set()
 
+    def restarted(self, position: int) -> None:
+        """Go on from a place in a new count; what was to be replayed after it is gone."""
+        self._restarts += 1
+        self._joined_at = min(self._joined_at, position)
+        self._seen = position
+        self._replayed = min(self._replayed, position)
+        self._recent = _Recent()
+        if self._wake is not None:
+            self._wake.set()
+
     async def _next(self) -> Sequence[Message] | None:
         """Return the next messages in order; None where the replay has reached the present."""
         while True:
@@ -170,10 +186,12 @@ class MessageSource(Source):
 
     async def _stored_after(self) -> Sequence[Message]:
         batch: Sequence[Message] = self._recent.after(self._replayed)
-        up_to = self._seen
         if not batch:
             # `_seen` may grow while reading: what was asked for is what was read.
+            up_to, restarts = self._seen, self._restarts
             batch = await self._read(self._replayed, up_to)
+            if restarts != self._restarts:
+                return ()  # it may be of a count that is gone
             if len(batch) < _PAGE:
                 self._replayed = up_to
                 return batch

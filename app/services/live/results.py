@@ -9,9 +9,10 @@ from typing import Final, Protocol
 from app.delivery.hub import Hub
 from app.delivery.members import Member, Members
 from app.domain.channel import Channel
-from app.domain.message import Message
-from app.domain.query import MessageQuery, compile_filter
+from app.domain.message import Head, Message
+from app.domain.query import CompiledFilters
 from app.domain.viewer import Permission, Viewer
+from app.errors import DeliveryFailed
 from app.services.live.shared_read import SharedRead
 from app.services.live.source import Respond, Source
 
@@ -33,8 +34,8 @@ class ReadResult(Protocol):
 class Heads(Protocol):
     """The table's newest sequences."""
 
-    async def heads(self, channels: Sequence[Channel]) -> dict[Channel, int]:
-        """Return the newest sequence of each channel, 0 for none."""
+    async def heads(self, channels: Sequence[Channel]) -> dict[Channel, Head]:
+        """Return where each channel's order ends."""
 
 
 class LiveResults:
@@ -57,7 +58,7 @@ class LiveResults:
         self,
         viewer: Viewer,
         channel: Channel,
-        query: MessageQuery,
+        filters: CompiledFilters,
         read: ReadResult,
         on_closed: Callable[[], None] = lambda: None,
     ) -> "ResultSource":
@@ -66,7 +67,7 @@ class LiveResults:
         Args:
             viewer: who asks; needs the rights to search and to subscribe.
             channel: where.
-            query: a message that its filters refuse changes nothing.
+            filters: of the query; a message that they refuse changes nothing.
             read: makes the event of the present result.
             on_closed: called once when it ends.
 
@@ -75,10 +76,14 @@ class LiveResults:
         """
         viewer.require(Permission.SUBSCRIBE, channel)
         viewer.require(Permission.SEARCH, channel)
-        return ResultSource(self, channel, query, read, on_closed)
+        return ResultSource(self, channel, filters, read, on_closed)
 
     def group(
-        self, channel: Channel, key: Hashable, query: MessageQuery, respond: Callable[[], object]
+        self,
+        channel: Channel,
+        key: Hashable,
+        filters: CompiledFilters,
+        respond: Callable[[], object],
     ) -> "_ResultGroup":
         """Return the group of everybody who asked the same."""
         place = channel, key
@@ -88,7 +93,7 @@ class LiveResults:
                 self._hub,
                 self._history,
                 channel,
-                query,
+                filters,
                 respond,
                 self._interval,
                 partial(self._forget, place),
@@ -108,19 +113,19 @@ class ResultSource(Source):
         self,
         results: LiveResults,
         channel: Channel,
-        query: MessageQuery,
+        filters: CompiledFilters,
         read: ReadResult,
         on_closed: Callable[[], None],
     ) -> None:
         self._results = results
         self._channel = channel
-        self._query = query
+        self._filters = filters
         self._read = read
         self._on_closed: Callable[[], None] | None = on_closed
 
     async def begin(self, key: Hashable, respond: Respond, member: Member) -> Callable[[], None]:
         group = self._results.group(
-            self._channel, key, self._query, lambda: respond(self._read(group.look_again))
+            self._channel, key, self._filters, lambda: respond(self._read(group.look_again))
         )
         await group.join(member)
 
@@ -148,14 +153,14 @@ class _ResultGroup:
         hub: Hub,
         history: Heads,
         channel: Channel,
-        query: MessageQuery,
+        filters: CompiledFilters,
         respond: Callable[[], object],
         interval: float,
         on_empty: Callable[["_ResultGroup"], None],
     ) -> None:
         self._hub = hub
         self._channel = channel
-        self._tests = [compile_filter(one) for one in query.filters]
+        self._filters = filters
         self._respond = respond
         self._interval = interval
         self._on_empty = on_empty
@@ -166,6 +171,7 @@ class _ResultGroup:
         """The result takes in every message up to here."""
         self._position = 0
         """The newest sequence that the feed has brought."""
+        self._restarts = 0
         self._changed = False
         self._earliest = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -209,7 +215,8 @@ class _ResultGroup:
         for message in messages:
             if message.sequence is None or message.sequence <= self._as_of:
                 continue
-            if all(test(message) for test in self._tests):
+            # Filters that may take long are not asked: a read more is cheaper than a long turn.
+            if not self._filters.light or self._filters.accept(message):
                 self._changed = True
             elif not self._changed and self._as_of == message.sequence - 1:
                 self._as_of = message.sequence
@@ -219,8 +226,16 @@ class _ResultGroup:
     def dropped(self) -> None:
         """Let everybody go: changes would go unnoticed from here on."""
         self._on_empty(self)  # the next one begins anew
-        self._members.drop()
+        self._members.drop(DeliveryFailed())
         self._close_if_empty()
+
+    def restarted(self, position: int) -> None:
+        """Read again: the channel counts anew, and messages are gone."""
+        self._restarts += 1
+        self._as_of = 0
+        self._position = position
+        self._changed = True
+        self._read_in_time()
 
     async def _opened(self) -> None:
         if self._opening is None:
@@ -240,7 +255,7 @@ class _ResultGroup:
             await asyncio.shield(self._reading or self._read())
 
     async def _read_head(self, history: Heads) -> int:
-        return (await history.heads([self._channel]))[self._channel]
+        return (await history.heads([self._channel]))[self._channel].sequence
 
     def _read_in_time(self) -> None:
         """Read again when the interval is over, if there is something new and none reads."""
@@ -266,6 +281,7 @@ class _ResultGroup:
         return self._reading
 
     async def _read_as_of(self, sequence: int) -> None:
+        restarts = self._restarts
         try:
             payload = self._respond()
             if isinstance(payload, Awaitable):
@@ -276,7 +292,8 @@ class _ResultGroup:
             self.look_again()
             raise  # to whoever waits for the first result
         else:
-            self._as_of = max(self._as_of, sequence)
+            if restarts == self._restarts:
+                self._as_of = max(self._as_of, sequence)
             self._give(payload)
         finally:
             self._reading = None

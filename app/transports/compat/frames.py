@@ -11,7 +11,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from app.domain.json_value import JsonValue, decode_json
+from app.domain.json_bounds import decode_request
+from app.domain.json_value import JsonValue, json_kind
 from app.errors import BadUserInput
 
 __all__ = [
@@ -134,7 +135,7 @@ def _typed(envelope: _Envelope) -> ClientFrame:
         return Open(
             _text("open.client_id", envelope.client_id),
             _boolean("open.persistent", envelope.persistent),
-            _text("open.token", envelope.token),
+            _token(envelope.token),
             _text("open.after", envelope.after),
         )
     except BadUserInput as error:
@@ -154,7 +155,7 @@ def _search(ref: Ref | None, raw: msgspec.Raw) -> Search:
 
 def _decoded(raw: msgspec.Raw) -> JsonValue:
     """Return the value of a field; a missing one is as good as null."""
-    return decode_json(bytes(raw)) if raw != _NOTHING else None
+    return decode_request(bytes(raw)) if raw != _NOTHING else None
 
 
 def _shown(raw: msgspec.Raw, most: int = 60) -> str:
@@ -187,6 +188,14 @@ def _text(field: str, raw: msgspec.Raw) -> str | None:
     raise BadUserInput(f"{field} is {_shown(raw)}; allowed is a string")
 
 
+def _token(raw: msgspec.Raw) -> str | None:
+    value = _decoded(raw)
+    if value is None or isinstance(value, str):
+        return value
+    # Its type and nothing of it: half a token is still a secret.
+    raise BadUserInput(f"open.token is {json_kind(value)}; allowed is a string")
+
+
 def _boolean(field: str, raw: msgspec.Raw) -> bool:
     value = _decoded(raw)
     if value is None:
@@ -199,11 +208,16 @@ def _boolean(field: str, raw: msgspec.Raw) -> bool:
 # RFC 8259 allows both of the following in a document, and no message may hold them: a
 # widget that cuts an emoji in half must learn that its publish failed, and keep its socket.
 
-_TOKENS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]|[^"\[\]{}]++|"', re.DOTALL)
-_SURROGATES: Final = re.compile(
-    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair: kept
-    r"|\\u[dD](?P<lone>[89a-fA-F])[0-9a-fA-F]{2}|\\."
+_HEAD: Final = re.compile(r'\s*\{(?:[^"\[\]{}]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+', re.DOTALL)
+"""A frame up to the first array or object in it."""
+_LONE: Final = re.compile(
+    r"(\\(?<!\\\\)(?:\\\\)*+)u[dD]"  # an odd number of backslashes: the last one escapes
+    r"(?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    r"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD])[c-fC-F][0-9a-fA-F]{2})"
 )
+"""An escaped surrogate without its other half."""
+_MAX_REPAIRS: Final = 10_000
+"""A frame with more of them is noise."""
 
 
 def _damaged(repaired: str | None, reason: str) -> ClientFrame:
@@ -226,25 +240,19 @@ def _damaged(repaired: str | None, reason: str) -> ClientFrame:
 
 
 def _without_nested(text: str | bytes) -> str | None:
-    """Return the text with null for all that lies deeper than the frame's own fields."""
-    kept: list[str] = []
-    depth = 0
-    for token in _TOKENS.findall(text if isinstance(text, str) else text.decode(errors="replace")):
-        if token in ("[", "{"):
-            kept.append(token if depth == 0 else "")
-            depth += 1
-        elif token in ("]", "}"):
-            depth -= 1
-            kept.append({0: token, 1: "null"}.get(depth, ""))
-        elif depth < 2:
-            kept.append(token)
-    return "".join(kept) if depth == 0 else None
+    """Return the text with null for all from its first array or object to the last.
+
+    What stands between two of them is lost: a frame has one, its `data` or its `query`.
+    """
+    text = text if isinstance(text, str) else text.decode(errors="replace")
+    head = _HEAD.match(text)
+    end = text.rstrip().rfind("}")
+    last = max(text.rfind("]", 0, max(end, 0)), text.rfind("}", 0, max(end, 0)))
+    return f"{head[0]}null{text[last + 1 :]}" if head and head.end() <= last else None
 
 
 def _without_lone_surrogates(text: str | bytes) -> str | None:
     """Return the text with U+FFFD for each lone surrogate, or None if it has none."""
-    repaired, count = _SURROGATES.subn(
-        lambda found: "\\ufffd" if found["lone"] else found[0],
-        text if isinstance(text, str) else text.decode(errors="replace"),
-    )
+    text = text if isinstance(text, str) else text.decode(errors="replace")
+    repaired, count = _LONE.subn(r"\1ufffd", text, _MAX_REPAIRS)
     return repaired if count else None

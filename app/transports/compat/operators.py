@@ -35,6 +35,8 @@ _NAMES: Final = {
 
 _SPACE: Final = re.compile(r"[\s_-]+")
 _KEYS: Final = ("sortField", "sortOrder", "offset", "limit", "filters", "groupBy")
+_MAX_FILTERS: Final = 500
+"""Filters of one search, those inside others included; as many input objects GraphQL may have."""
 _MAX_DEPTH: Final = 64
 """Filters inside filters that are renamed; the query language refuses far fewer."""
 
@@ -76,14 +78,15 @@ def query_wire(query: Mapping[str, JsonValue]) -> dict[str, object]:
     more than the platform ever read.
 
     Raises:
-        BadUserInput: an operator nobody knows. The rest is left to `parse_query`.
+        BadUserInput: an operator nobody knows, or more than 500 filters. The rest is left to
+            `parse_query`.
     """
     wire: dict[str, object] = {key: query[key] for key in _KEYS if query.get(key) is not None}
     order = wire.get("sortOrder")
     if isinstance(order, str):
         wire["sortOrder"] = order.strip().upper()
     if "filters" in wire:
-        wire["filters"] = _filters("query.filters", wire["filters"], _MAX_DEPTH)
+        wire["filters"] = _Renaming().filters("query.filters", wire["filters"], _MAX_DEPTH)
     if "groupBy" in wire and wire.get("sortField") == "created":
         # The documentation's sample query sorts by `created`, with and without a groupBy.
         # A group has no `created`: it is sorted by its count, as without a sortField.
@@ -92,21 +95,34 @@ def query_wire(query: Mapping[str, JsonValue]) -> dict[str, object]:
     return wire
 
 
-def _filters(at: str, filters: object, depth_left: int) -> object:
-    if not isinstance(filters, list):
-        return filters
-    return [_filter(f"{at}[{index}]", item, depth_left - 1) for index, item in enumerate(filters)]
+class _Renaming:
+    """The filters of one search; it counts them before anything is made of them."""
 
+    def __init__(self) -> None:
+        self._left = _MAX_FILTERS
 
-def _filter(at: str, wire: object, depth_left: int) -> object:
-    if not isinstance(wire, Mapping) or depth_left < 0:
-        return wire
-    renamed = {key: value for key, value in wire.items() if value is not None or key == "value"}
-    if "operator" in renamed:
-        renamed["operator"] = operator_name(f"{at}.operator", renamed["operator"])
-    for key in ("and", "or"):
-        if key in renamed:
-            renamed[key] = _filters(f"{at}.{key}", renamed[key], depth_left)
-    if "not" in renamed:
-        renamed["not"] = _filter(f"{at}.not", renamed["not"], depth_left - 1)
-    return renamed
+    def filters(self, at: str, filters: object, depth_left: int) -> object:
+        if not isinstance(filters, list):
+            return filters
+        return [
+            self.filter(f"{at}[{index}]", item, depth_left - 1)
+            for index, item in enumerate(filters)
+        ]
+
+    def filter(self, at: str, wire: object, depth_left: int) -> object:
+        self._left -= 1
+        if self._left < 0:
+            raise BadUserInput(
+                f"{at} is one filter too many, at most {_MAX_FILTERS} are allowed in a search"
+            )
+        if not isinstance(wire, Mapping) or depth_left < 0:
+            return wire
+        renamed = {key: value for key, value in wire.items() if value is not None or key == "value"}
+        if "operator" in renamed:
+            renamed["operator"] = operator_name(f"{at}.operator", renamed["operator"])
+        for key in ("and", "or"):
+            if key in renamed:
+                renamed[key] = self.filters(f"{at}.{key}", renamed[key], depth_left)
+        if "not" in renamed:
+            renamed["not"] = self.filter(f"{at}.not", renamed["not"], depth_left - 1)
+        return renamed

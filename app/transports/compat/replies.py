@@ -5,13 +5,12 @@ A record is encoded once, however many sockets of the channel it goes to.
 """
 
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Final
 
 import msgspec
 
 from app.domain.message import Message
-from app.errors import ErrorCode
+from app.errors import ErrorCode, cut
 from app.transports.compat.frames import Ref
 
 __all__ = [
@@ -25,8 +24,13 @@ __all__ = [
     "result_frame",
 ]
 
-_CACHED_RECORDS: Final = 256
-"""Sockets of a channel get a message within a moment of one another; of 64 KiB each, 16 MiB."""
+_KEPT_FRAMES: Final = 256
+"""Sockets of a channel get a message within a moment of one another."""
+_KEPT_FRAMES_BYTES: Final = 4 * 1024 * 1024
+"""Of all kept frames; one may have as many as a message's data may, and a little more."""
+
+_MAX_MESSAGE: Final = 500
+"""Characters of an error's text."""
 
 _encoder: Final = msgspec.json.Encoder()
 _encode: Final = _encoder.encode
@@ -45,32 +49,36 @@ def record_json(message: Message) -> bytes:
     )
 
 
-class _ById:
-    """A cache key that compares by the message's id alone: hashing all of it would cost more."""
+class _Frames:
+    """The frames of the last messages, by their ids; the oldest goes first."""
 
-    __slots__ = ("message",)
+    def __init__(self) -> None:
+        self._frames: dict[str, bytes] = {}
+        self._bytes = 0
 
-    def __init__(self, message: Message) -> None:
-        self.message = message
+    def of(self, message: Message) -> bytes:
+        frame = self._frames.get(message.id)
+        if frame is None:
+            frame = _new_message_frame(message)
+            self._frames[message.id] = frame
+            self._bytes += len(frame)
+            while len(self._frames) > _KEPT_FRAMES or self._bytes > _KEPT_FRAMES_BYTES:
+                self._bytes -= len(self._frames.pop(next(iter(self._frames))))
+        return frame
 
-    def __hash__(self) -> int:
-        return hash(self.message.id)
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ById) and self.message.id == other.message.id
+_frames: Final = _Frames()
 
 
-@lru_cache(maxsize=_CACHED_RECORDS)
-def _message_frame(key: _ById) -> bytes:
-    record = record_json(key.message)
+def _new_message_frame(message: Message) -> bytes:
     # What is not stored is no cursor: the client must know, or its resume would fail.
-    mark = b"" if key.message.persistent else b',"persistent":false'
-    return b'{"type":"message","message":' + record + mark + b"}"
+    mark = b"" if message.persistent else b',"persistent":false'
+    return b'{"type":"message","message":' + record_json(message) + mark + b"}"
 
 
 def message_frame(message: Message) -> bytes:
     """Return the frame that brings a message to every socket of its channel; pure, cached."""
-    return _message_frame(_ById(message))
+    return _frames.of(message)
 
 
 def open_frame(client_id: str, username: str | None, connections: int, after: str) -> bytes:
@@ -80,7 +88,7 @@ def open_frame(client_id: str, username: str | None, connections: int, after: st
         client_id: the client's, or the one made up for it.
         username: from the token; None: anonymous.
         connections: the channel's count, this socket included.
-        after: the cursor of where this socket starts; empty: before the first message.
+        after: the cursor of where this socket starts; `@0`: before the first message.
     """
     return _encode(
         {
@@ -132,10 +140,14 @@ def error_frame(code: ErrorCode, message: str, ref: Ref | None = None) -> bytes:
 
     Args:
         code: the same as in GraphQL.
-        message: what was wrong, what came, what is allowed.
+        message: what was wrong, what came, what is allowed; cut after 500 characters.
         ref: of the call that failed; None: it had none, or the connection as a whole fails.
     """
-    fields: dict[str, object] = {"type": "error", "code": str(code), "message": message}
+    fields: dict[str, object] = {
+        "type": "error",
+        "code": str(code),
+        "message": cut(message, _MAX_MESSAGE),
+    }
     if ref is not None:
         fields["ref"] = msgspec.Raw(ref)
     return _encode(fields)

@@ -1,7 +1,7 @@
 """One legacy widget's conversation, carried out: the protocol decides, the services do.
 
-What the connection as a whole needs (its subscription, its place in the count, the end of
-its token) lives in one task, which ends with it. Publishes and searches have a lane each.
+A task carries out the `open`; once it is answered and the replay is over, nothing runs for
+an idle socket. Publishes and searches have a lane each.
 """
 
 import asyncio
@@ -17,11 +17,12 @@ from app.domain.channel import Channel, checked_client_id
 from app.domain.query import MessageQuery, parse_query
 from app.domain.viewer import Viewer
 from app.errors import (
-    ErrorCode,
     PayloadTooLarge,
     RateLimited,
     ShuttingDown,
+    SubscriberTooSlow,
     TokenExpired,
+    Unauthenticated,
     WidgetwireError,
 )
 from app.services.live.messages import MessageSource
@@ -35,8 +36,16 @@ from app.transports.compat import replies
 from app.transports.compat.frames import Open, Publish, Ref, Refused, Search
 from app.transports.compat.lane import Lane
 from app.transports.compat.operators import query_wire
-from app.transports.compat.protocol import OPEN_TIMEOUT_SECONDS, Close, Protocol, State
+from app.transports.compat.protocol import (
+    OPEN_TIMEOUT_SECONDS,
+    Close,
+    Decision,
+    Protocol,
+    State,
+)
 from app.transports.expiry import Expiry
+from app.transports.masking import masked, told
+from app.transports.refusals import log_refused_token
 from app.transports.socket import Outlet
 
 __all__ = ["CompatLimits", "CompatServices", "CompatSession"]
@@ -45,6 +54,8 @@ logger = logging.getLogger(__name__)
 
 _POSITION: Final = re.compile(r"@(\d{1,18})", re.ASCII)
 """A cursor that is a place in the channel's order: what `open` is answered with."""
+_BEFORE_THE_FIRST: Final = "@0"
+"""What an empty cursor means: a client that never received a message has no other."""
 _EVERY_MESSAGE: Final = "legacy"
 _COUNT: Final = "legacy"
 """The keys of the groups that all legacy sockets of a channel are in."""
@@ -99,7 +110,7 @@ class CompatSession:
         self._results = asyncio.Lock()
         self._early: list[Publish | Search] = []
         self._ends: list[Callable[[], None]] = []
-        """What lets go of the channel, in the order it was taken."""
+        """What lets go of the channel, in the order in which it was taken."""
         self._connection: asyncio.Task[None] | None = None
         self._open_timer: asyncio.TimerHandle | None = None
         self._expiry: Expiry | None = None
@@ -119,7 +130,13 @@ class CompatSession:
     def received(self, text: str | bytes) -> None:
         if self._stopping is not None:
             return  # Not answered: the client sends it again to the next process.
-        frame = self._protocol.receive(text)
+        try:
+            self._take(self._protocol.receive(text))
+        except Exception as error:
+            # Cannot happen; if it does, this conversation ends and no other notices.
+            self._break(error)
+
+    def _take(self, frame: Decision | None) -> None:
         match frame:
             case Close():
                 self._end(frame)
@@ -158,6 +175,10 @@ class CompatSession:
             self.shutdown()
         elif (close := self._protocol.failed(error)) is not None:
             self._end(close)
+
+    def _break(self, error: Exception) -> None:
+        doing = f"serving a legacy socket on {self._channel.key}"
+        self._fail(WidgetwireError(masked(error, doing)))
 
     def _end(self, close: Close) -> None:
         """Say why, close, and stop everything but what is being published."""
@@ -202,9 +223,8 @@ class CompatSession:
             await self._serve(frame)
         except WidgetwireError as error:
             self._fail(error)
-        except Exception:
-            logger.exception("a legacy socket on %s broke", self._channel.key)
-            self._fail(WidgetwireError(_INTERNAL))
+        except Exception as error:
+            self._break(error)
         finally:
             self._connection = None
 
@@ -213,21 +233,22 @@ class CompatSession:
 
         From then on the channel's groups go on with this socket: nothing runs for it.
         """
-        self._viewer = self._services.authenticator.viewer(frame.token)
+        self._viewer = self._viewer_of(frame.token)
         self._persistent = frame.persistent
         self._client_id = (
             str(uuid4())
             if frame.client_id is None
             else checked_client_id("open.client_id", frame.client_id)
         )
-        messages = await self._subscribe(frame.after)
+        asked = _BEFORE_THE_FIRST if frame.after == "" else frame.after
+        messages = await self._subscribe(asked)
         self._ends.append(messages.close)
         presence = self._services.presence
         presence.join(self._channel)
         self._ends.append(partial(presence.leave, self._channel))
         counts = await presence.watch(self._viewer, self._channel)
         self._ends.append(counts.close)
-        after = frame.after or f"@{messages.position}"
+        after = f"@{messages.position}" if asked is None else asked
         self._outlet.send(
             replies.open_frame(self._client_id, self._viewer.username, counts.count, after)
         )
@@ -235,6 +256,13 @@ class CompatSession:
         self._expiry = Expiry(self._viewer, self._expired)
         self._begin()
         self._ends.append(await messages.begin(_EVERY_MESSAGE, replies.message_frame, self))
+
+    def _viewer_of(self, token: str | None) -> Viewer:
+        try:
+            return self._services.authenticator.viewer(token)
+        except Unauthenticated as error:
+            log_refused_token(error)
+            raise
 
     async def _subscribe(self, after: str | None) -> MessageSource:
         position = None if after is None else _POSITION.fullmatch(after)
@@ -248,6 +276,7 @@ class CompatSession:
     def _begin(self) -> None:
         """Carry out what came before `open` was answered, and read on."""
         self._protocol.ready()
+        self._outlet.accept_peer()
         early, self._early = self._early, []
         for frame in early:
             self._submit(frame)
@@ -263,9 +292,9 @@ class CompatSession:
         for frame in payloads:
             self._outlet.send(frame)
 
-    def fail(self, error: Exception) -> None:
-        """End the conversation: its group cannot go on with it."""
-        self._fail(error if isinstance(error, WidgetwireError) else WidgetwireError(_INTERNAL))
+    def fail(self, error: SubscriberTooSlow) -> None:
+        """Close: the client resumes after the last message it received."""
+        self._fail(error)
 
     async def drained(self) -> None:
         """Wait while the socket is busy with what was sent."""
@@ -344,11 +373,5 @@ class CompatSession:
         return await search.total_count(self._channel, query)
 
 
-_INTERNAL: Final = "internal error"
-
-
 def _error(error: Exception, ref: Ref | None) -> bytes:
-    if isinstance(error, WidgetwireError):
-        return replies.error_frame(error.code, error.message, ref)
-    logger.error("a legacy call broke", exc_info=error)
-    return replies.error_frame(ErrorCode.INTERNAL_SERVER_ERROR, _INTERNAL, ref)
+    return replies.error_frame(*told(error, "carrying out a legacy call"), ref)

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Protocol, TypeAlias
 
-from app.domain.json_value import decode_json, encode_json
-from app.errors import BadUserInput, ErrorCode, shown
-from app.transports.graphql.errors import ResponseError
+import msgspec
+
+from app.domain.json_bounds import BeyondBounds, decode_request
+from app.domain.json_value import encode_json, json_shown
+from app.errors import BadUserInput
+from app.transports.graphql.errors import ResponseError, response_error
 from app.transports.graphql.parameters import Parameters
 
 __all__ = [
@@ -59,7 +62,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Unexecutable:
-    """A `start` that is no request; the legacy protocol answers it with an error."""
+    """An operation that cannot be read: it is answered with an error, and the socket lives on."""
 
     id: str
     error: ResponseError
@@ -209,31 +212,59 @@ def _read(
     text: str | bytes, readers: Mapping[str, Callable[[Mapping[str, Any]], ClientMessage]]
 ) -> ClientMessage:
     try:
-        message = decode_json(text)
+        message = decode_request(text)
+    except BeyondBounds as error:
+        return _unexecutable(text, readers, error)
     except BadUserInput as error:
         return Malformed(error.message)
     if not isinstance(message, Mapping):
-        return Malformed(f"the message is {shown(message)}; allowed is a JSON object")
+        return Malformed(f"the message is {json_shown(message)}; allowed is a JSON object")
     if "type" not in message:
         return Malformed("the message has no type")
     message_type = message["type"]
     reader = readers.get(message_type) if isinstance(message_type, str) else None
     if reader is None:
-        return Malformed(f"type is {shown(message_type)}; allowed are {', '.join(readers)}")
+        return Malformed(f"type is {json_shown(message_type)}; allowed are {', '.join(readers)}")
     return reader(message)
+
+
+class _Envelope(msgspec.Struct):
+    """What a message is about, its payload left unread."""
+
+    type: str
+    id: str = ""
+
+
+_envelopes: Final = msgspec.json.Decoder(_Envelope)
+
+
+def _unexecutable(
+    text: str | bytes,
+    readers: Mapping[str, Callable[[Mapping[str, Any]], ClientMessage]],
+    error: BeyondBounds,
+) -> Unexecutable | Malformed:
+    """Refuse the one operation whose payload is beyond the bounds, if it is one."""
+    try:
+        envelope = _envelopes.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return Malformed(error.message)
+    begins = readers.get(envelope.type) in (_start, _legacy_start)
+    if not begins or not 1 <= len(envelope.id) <= _MAX_ID:
+        return Malformed(error.message)
+    return Unexecutable(envelope.id, response_error(error))
 
 
 def _payload(message: Mapping[str, Any]) -> Mapping[str, Any] | Malformed | None:
     payload = message.get("payload")
     if payload is not None and not isinstance(payload, Mapping):
-        return Malformed(f"payload is {shown(payload)}; allowed is an object, null or none")
+        return Malformed(f"payload is {json_shown(payload)}; allowed is an object, null or none")
     return payload
 
 
 def _id(message: Mapping[str, Any]) -> str | Malformed:
     operation_id = message.get("id")
     if not isinstance(operation_id, str):
-        came = shown(operation_id) if "id" in message else "missing"
+        came = json_shown(operation_id) if "id" in message else "missing"
         return Malformed(f"id is {came}; allowed is a string")
     if not 1 <= len(operation_id) <= _MAX_ID:
         return Malformed(f"id has {len(operation_id)} characters; allowed are 1 to {_MAX_ID}")
@@ -268,8 +299,7 @@ def _legacy_start(message: Mapping[str, Any]) -> Start | Unexecutable | Malforme
     if isinstance(started, Malformed) and isinstance(operation_id, str):
         # The legacy protocol knows no close codes: its client would reconnect and send the
         # same again.
-        code = ErrorCode.BAD_USER_INPUT.value
-        return Unexecutable(operation_id, {"message": started.reason, "extensions": {"code": code}})
+        return Unexecutable(operation_id, response_error(BadUserInput(started.reason)))
     return started
 
 

@@ -16,6 +16,7 @@ from graphql import (
     GraphQLError,
     IntValueNode,
     NullValueNode,
+    OperationDefinitionNode,
     OperationType,
     StringValueNode,
     ValueNode,
@@ -24,12 +25,11 @@ from graphql import (
 
 from app.domain.json_value import encode_json
 from app.domain.message import Message
-from app.services.message_stream import MessageStream
-from app.transports.graphql.documents import Operation
+from app.services.live.messages import MessageSource
 from app.transports.graphql.errors import RequestRefused, ResponseError, response_error
 from app.transports.graphql.projection import Projection, response_key
 
-__all__ = ["DirectField", "DirectPublish", "DirectSubscription", "Resolvers"]
+__all__ = ["DirectField", "Resolvers", "publish_directly", "subscribe_directly"]
 
 _Fits: TypeAlias = Callable[[Any], bool]
 """Whether a value is plainly of an argument's type."""
@@ -42,11 +42,13 @@ class Resolvers:
     """What the schema's fields do, given a context and the arguments by name."""
 
     publish: Callable[[Any, Mapping[str, Any]], Awaitable[Message]]
-    subscribe: Callable[[Any, Mapping[str, Any]], Awaitable[MessageStream]]
+    subscribe: Callable[[Any, Mapping[str, Any]], Awaitable[MessageSource]]
 
 
 class DirectField:
-    """The root field of one compiled operation."""
+    """The root field of one operation, compiled; a `publish` or a `messages` subscription."""
+
+    __slots__ = ("_constants", "_root", "_variables", "projection")
 
     def __init__(
         self,
@@ -61,36 +63,26 @@ class DirectField:
         self._constants = constants
 
     @classmethod
-    def of(
-        cls,
-        operation: Operation,
-        kind: OperationType,
-        name: str,
-        required: Mapping[str, _Fits],
-        optional: Mapping[str, _Fits],
-    ) -> "DirectField | None":
+    def of(cls, definition: OperationDefinitionNode) -> "DirectField | None":
         """Return the compiled field; None where the operation is not of the ordinary form.
 
         Args:
-            operation: any.
-            kind: the kind of operation that is looked for.
-            name: of its root field.
-            required: the arguments that have to be there, and what they may be.
-            optional: the others that may be there.
+            definition: any operation, validated.
         """
-        definition = operation.definition
         selections = definition.selection_set.selections
         root = selections[0]
         if (
-            operation.kind is not kind
-            or len(selections) != 1
+            len(selections) != 1
             or definition.directives
             or not isinstance(root, FieldNode)
-            or root.name.value != name
             or root.directives
             or any(one.default_value for one in definition.variable_definitions or ())
         ):
             return None
+        forms = _FORMS.get((definition.operation, root.name.value))
+        if forms is None:
+            return None
+        required, optional = forms
         projection = Projection.of(root)
         variables: dict[str, tuple[str, _Fits, bool]] = {}
         constants: dict[str, Any] = {}
@@ -106,7 +98,8 @@ class DirectField:
             else:
                 return None
         used = {variable for variable, _, _ in variables.values()}
-        if projection is None or used != operation.variable_types.keys():
+        declared = {one.variable.name.value for one in definition.variable_definitions or ()}
+        if projection is None or used != declared:
             return None
         return cls(root, variables, constants, projection)
 
@@ -130,66 +123,38 @@ class DirectField:
         )
 
 
-class DirectPublish:
-    """One compiled `publish` mutation."""
+async def publish_directly(
+    resolvers: Resolvers, field: DirectField, arguments: Mapping[str, Any], context: object
+) -> bytes:
+    """Publish, and return the JSON text of the response.
 
-    def __init__(self, resolvers: Resolvers, field: DirectField) -> None:
-        self.arguments = field.arguments
-        self._publish = resolvers.publish
-        self._field = field
-
-    @classmethod
-    def of(cls, resolvers: Resolvers, operation: Operation) -> "DirectPublish | None":
-        """Return the compiled operation; None where it is not of the ordinary form."""
-        field = DirectField.of(
-            operation,
-            OperationType.MUTATION,
-            "publish",
-            {"projectId": _is_id, "widgetId": _is_id, "data": _is_given},
-            {"clientId": _may_be_id, "id": _may_be_id, "persistent": _is_boolean},
-        )
-        return None if field is None else cls(resolvers, field)
-
-    async def execute(self, arguments: Mapping[str, Any], context: object) -> bytes:
-        """Publish, and return the JSON text of the response."""
-        try:
-            message = await self._publish(context, arguments)
-        except Exception as error:
-            return encode_json({"errors": [self._field.failed(error)], "data": None})
-        return self._field.projection(message)
+    Args:
+        resolvers: what the fields do.
+        field: a `publish`.
+        arguments: what `field.arguments` returned.
+        context: what resolvers get as `info.context`.
+    """
+    try:
+        message = await resolvers.publish(context, arguments)
+    except Exception as error:
+        return encode_json({"errors": [field.failed(error)], "data": None})
+    return field.projection(message)
 
 
-class DirectSubscription:
-    """One compiled `messages` subscription without filters."""
+async def subscribe_directly(
+    resolvers: Resolvers, field: DirectField, arguments: Mapping[str, Any], context: object
+) -> MessageSource:
+    """Subscribe to messages, without filters.
 
-    def __init__(self, resolvers: Resolvers, field: DirectField) -> None:
-        self.arguments = field.arguments
-        self.projection = field.projection
-        self._subscribe = resolvers.subscribe
-        self._field = field
+    Args: as `publish_directly`.
 
-    @classmethod
-    def of(cls, resolvers: Resolvers, operation: Operation) -> "DirectSubscription | None":
-        """Return the compiled operation; None where it is not of the ordinary form."""
-        field = DirectField.of(
-            operation,
-            OperationType.SUBSCRIPTION,
-            "messages",
-            {"projectId": _is_id, "widgetId": _is_id},
-            {"after": _may_be_id, "last": _may_be_integer},
-        )
-        return None if field is None else cls(resolvers, field)
-
-    async def begin(self, arguments: Mapping[str, Any], context: object) -> MessageStream:
-        """Subscribe.
-
-        Raises:
-            RequestRefused: the resolver refused.
-        """
-        try:
-            return await self._subscribe(context, arguments)
-        except Exception as error:
-            raise RequestRefused([self._field.failed(error)]) from error
+    Raises:
+        RequestRefused: the resolver refused.
+    """
+    try:
+        return await resolvers.subscribe(context, arguments)
+    except Exception as error:
+        raise RequestRefused([field.failed(error)]) from error
 
 
 def _is_constant(node: ValueNode) -> bool:
@@ -221,3 +186,18 @@ def _is_boolean(value: Any) -> bool:
 def _may_be_integer(value: Any) -> bool:
     # GraphQL's Int has 32 bits.
     return value is None or (type(value) is int and -(2**31) <= value < 2**31)
+
+
+_Arguments: TypeAlias = Mapping[str, _Fits]
+
+_FORMS: Final[Mapping[tuple[OperationType, str], tuple[_Arguments, _Arguments]]] = {
+    (OperationType.MUTATION, "publish"): (
+        {"projectId": _is_id, "widgetId": _is_id, "data": _is_given},
+        {"clientId": _may_be_id, "id": _may_be_id, "persistent": _is_boolean},
+    ),
+    (OperationType.SUBSCRIPTION, "messages"): (
+        {"projectId": _is_id, "widgetId": _is_id},
+        {"after": _may_be_id, "last": _may_be_integer},
+    ),
+}
+"""What has a direct way: the arguments that have to be there, and those that may be."""

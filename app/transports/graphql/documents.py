@@ -7,6 +7,7 @@ kept by their text. Runs on the event loop only; nothing here awaits.
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from sys import getsizeof
 from typing import Final
 
 import strawberry
@@ -26,22 +27,38 @@ from graphql import (
     parse,
     specified_rules,
     type_from_ast,
+    validate,
 )
-from strawberry.schema.schema import validate_document
+from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
+from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from app.errors import ErrorCode, shown
-from app.transports.graphql.errors import RequestRefused, response_errors
+from app.transports.graphql.direct import DirectField
+from app.transports.graphql.errors import MAX_ERRORS, RequestRefused, response_errors
 from app.transports.graphql.limits import DocumentLimits, check_limits
+from app.transports.graphql.places import keep_places_only
+from app.transports.graphql.projection import Projection
+from app.transports.graphql.responding import Responding
+from app.transports.graphql.sharing import Sharing, document_digest
 
 __all__ = ["Documents", "Operation"]
 
-_MAX_KEPT_CHARACTERS: Final = 512 * 1024
-"""Of all kept texts together: a parsed document takes about a hundred times its text."""
+_RULES: Final = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
+"""GraphQL's own, and those that Strawberry adds."""
+_MAX_KEPT_BYTES: Final = 32 * 1024 * 1024
+"""Of all kept documents; an ordinary one takes 10 to 50 KiB, eighty times its text."""
+_NODE_BYTES: Final = 250
+"""A node with its place, and what is compiled of it."""
+_PROJECTED_FIELD: Final = "messages"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Operation:
-    """One operation of one validated document, prepared once for all its executions."""
+    """One operation of one validated document, prepared once for all its executions.
+
+    All that can be said of it beforehand is compiled into it, and goes with it when the
+    document is no longer kept.
+    """
 
     document: DocumentNode
     definition: OperationDefinitionNode
@@ -50,12 +67,22 @@ class Operation:
     root_field: str | None
     """The name of the first field; a subscription has no other."""
     variable_types: Mapping[str, GraphQLInputType] = field(repr=False)
+    variable_uses: Mapping[str, int] = field(repr=False)
+    """How often each variable stands in an argument, fragments spread."""
+    direct: DirectField | None
+    """The way without the engine; None: there is none."""
+    projection: Projection | None
+    """The way from a message to its response without the engine, for subscriptions."""
+    sharing: Sharing | None
+    """Which of its subscriptions are alike; None: it is none."""
+    responding: Responding | None
+    """What the engine answers the events of a subscription with; None: it is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Document:
     operations: dict[str | None, Operation]
-    characters: int
+    held_bytes: int
 
 
 class Documents:
@@ -77,7 +104,7 @@ class Documents:
         self._limits = limits or DocumentLimits()
         self._cache_size = cache_size
         self._kept: OrderedDict[str, _Document] = OrderedDict()
-        self._kept_characters = 0
+        self._kept_bytes = 0
 
     def prepare(self, query: str, operation_name: str | None = None) -> Operation:
         """Return the operation that a request asks for.
@@ -114,10 +141,10 @@ class Documents:
 
     def _keep(self, query: str, document: _Document) -> None:
         self._kept[query] = document
-        self._kept_characters += document.characters
-        while len(self._kept) > self._cache_size or self._kept_characters > _MAX_KEPT_CHARACTERS:
+        self._kept_bytes += document.held_bytes
+        while len(self._kept) > self._cache_size or self._kept_bytes > _MAX_KEPT_BYTES:
             _, dropped = self._kept.popitem(last=False)
-            self._kept_characters -= dropped.characters
+            self._kept_bytes -= dropped.held_bytes
 
     def _read(self, query: str) -> _Document:
         limits = self._limits
@@ -138,8 +165,9 @@ class Documents:
             ) from error
         errors: list[GraphQLError]
         try:
-            check_limits(document, limits)
-            errors = validate_document(self._schema, document, tuple(specified_rules))
+            uses = check_limits(document, limits)
+            # One less, for the word that there are more.
+            errors = validate(self._schema, document, _RULES, max_errors=MAX_ERRORS - 1)
         except GraphQLError as error:
             errors = [error]
         except RecursionError as error:
@@ -148,10 +176,12 @@ class Documents:
             ) from error
         if errors:
             raise RequestRefused(response_errors(errors, ErrorCode.GRAPHQL_VALIDATION_FAILED))
+        nodes = keep_places_only(document, query)
+        digest = document_digest(query)
         operations = {
             operation.name: operation
             for operation in (
-                self._operation(document, definition)
+                self._operation(document, definition, uses, digest)
                 for definition in document.definitions
                 if isinstance(definition, OperationDefinitionNode)
             )
@@ -160,21 +190,52 @@ class Documents:
             raise RequestRefused.of(
                 "the document has no operation", ErrorCode.GRAPHQL_VALIDATION_FAILED
             )
-        return _Document(operations, len(query))
+        # The text is the key it is kept by; names and strings are in it, and in the nodes.
+        return _Document(operations, nodes * _NODE_BYTES + 2 * getsizeof(query))
 
-    def _operation(self, document: DocumentNode, definition: OperationDefinitionNode) -> Operation:
+    def _operation(
+        self,
+        document: DocumentNode,
+        definition: OperationDefinitionNode,
+        uses: Mapping[str | None, Mapping[str, int]],
+        digest: bytes,
+    ) -> Operation:
         types: dict[str, GraphQLInputType] = {}
         for variable in definition.variable_definitions or ():
             # Validation has proven that it is the name of an input type.
             types[variable.variable.name.value] = type_from_ast(self._schema, variable.type)  # type: ignore[assignment]
+        name = definition.name.value if definition.name else None
+        root_field = _first_field(definition.selection_set, document)
+        subscribes = definition.operation is OperationType.SUBSCRIPTION
+        root_type = self._schema.subscription_type
+        assert root_type is not None or not subscribes, "validated"
         return Operation(
             document=document,
             definition=definition,
-            name=definition.name.value if definition.name else None,
+            name=name,
             kind=definition.operation,
-            root_field=_first_field(definition.selection_set, document),
+            root_field=root_field,
             variable_types=types,
+            variable_uses=uses[name],
+            direct=DirectField.of(definition),
+            projection=_projection(definition) if subscribes else None,
+            sharing=Sharing.of(document, definition, digest) if subscribes else None,
+            responding=(
+                Responding.of(document, definition, root_type) if subscribes and root_type else None
+            ),
         )
+
+
+def _projection(definition: OperationDefinitionNode) -> Projection | None:
+    root = definition.selection_set.selections[0]
+    if (
+        isinstance(root, FieldNode)
+        and root.name.value == _PROJECTED_FIELD
+        and not root.directives
+        and len(definition.selection_set.selections) == 1
+    ):
+        return Projection.of(root)
+    return None
 
 
 def _first_field(selection_set: SelectionSetNode, document: DocumentNode) -> str | None:

@@ -5,6 +5,7 @@ and a GET only queries, so that no page of another origin can mutate without a p
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -16,7 +17,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.domain.json_value import encode_json
 from app.domain.viewer import Viewer
-from app.errors import ErrorCode, ShuttingDown, WidgetwireError, shown
+from app.errors import (
+    BadUserInput,
+    ErrorCode,
+    PayloadTooLarge,
+    ShuttingDown,
+    Unauthenticated,
+    shown,
+)
 from app.transports.auth import bearer_token
 from app.transports.expiry import Expiry
 from app.transports.graphql.context import ContextFactory, ViewerOf
@@ -25,7 +33,8 @@ from app.transports.graphql.errors import RequestRefused, ResponseError, respons
 from app.transports.graphql.execution import Executor
 from app.transports.graphql.negotiation import MediaType, Preferences
 from app.transports.graphql.parameters import Parameters, read_body
-from app.transports.graphql.streams import EventStreamFraming, SubscriptionStream, framing_for
+from app.transports.graphql.streams import EventStreamFraming, SubscriptionStream
+from app.transports.refusals import log_refused_token
 
 __all__ = ["GraphQLHttp", "HttpLimits", "Landing"]
 
@@ -52,6 +61,8 @@ class HttpLimits:
     """A longer body is answered with 413."""
     heartbeat_seconds: float = 12.0
     """Silence of a stream after which a heartbeat is sent."""
+    max_outbound_bytes: int = 1024 * 1024
+    """What may wait for the reader of a stream; more, and it ends so that its client comes back."""
     max_streams: int = 20_000
     """Subscriptions over HTTP at once; more are refused with 503."""
 
@@ -97,7 +108,16 @@ class GraphQLHttp:
             response = await self._respond(request)
         except ClientDisconnect:
             return
-        await response(scope, receive, send)
+        except Exception as error:
+            response = _error_response(error)
+        try:
+            await response(scope, receive, send)
+        except OSError:
+            return  # The client is gone.
+        except Exception as error:
+            told = _error_response(error)
+            with suppress(Exception):  # An answer has begun: the server breaks it off.
+                await told(scope, receive, send)
 
     async def _respond(self, request: Request) -> ASGIApp:
         preferences = Preferences.of(_accept(request.headers))
@@ -105,7 +125,7 @@ class GraphQLHttp:
             self._landing is not None
             and request.method in {"GET", "HEAD"}
             and preferences.html()
-            and "query" not in request.query_params
+            and not _asks(request.scope["query_string"])
         ):
             return await self._landing(request)
         if request.method not in {"GET", "POST"}:
@@ -123,14 +143,19 @@ class GraphQLHttp:
                 if unsupported:
                     return _refusal(415, unsupported)
                 viewer = self._viewer(request)
+                _check_declared(request.headers, self._limits.max_body_bytes)
                 body = await read_body(request.stream(), self._limits.max_body_bytes)
                 parameters = Parameters.of_body(body)
-        except WidgetwireError as error:
-            return _error_response(error)
+        except RecursionError:
+            return _error_response(BadUserInput("the request is nested too deeply"))
         return await self._operate(request.method, preferences, viewer, parameters)
 
     def _viewer(self, request: Request) -> Viewer:
-        return self._viewer_of(bearer_token(request.headers.get("authorization")))
+        try:
+            return self._viewer_of(bearer_token(request.headers.get("authorization")))
+        except Unauthenticated as error:
+            log_refused_token(error)
+            raise
 
     async def _operate(
         self, method: str, preferences: Preferences, viewer: Viewer, parameters: Parameters
@@ -181,7 +206,7 @@ class GraphQLHttp:
             return _refusal(503, "too many subscriptions over HTTP are open; retry later")
         context = self._context_factory(viewer, True)
         try:
-            payloads = await self._executor.subscribe(operation, parameters.variables, context)
+            subscription = await self._executor.subscribe(operation, parameters.variables, context)
         except BaseException:
             context.close()
             raise
@@ -192,9 +217,10 @@ class GraphQLHttp:
             context.close()
 
         stream = SubscriptionStream(
-            payloads,
-            framing_for(media_type),
+            subscription,
+            media_type,
             heartbeat_seconds=self._limits.heartbeat_seconds,
+            max_outbound_bytes=self._limits.max_outbound_bytes,
             on_end=on_end,
         )
         # The client comes back with a new token, or learns that its old one is no longer good.
@@ -207,6 +233,11 @@ class GraphQLHttp:
         if self._shutting_down:
             # Since the subscription was asked for.
             stream.interrupt()
+
+
+def _asks(query_string: bytes) -> bool:
+    """Return whether a GET has a document; its parameters are read, and bounded, later."""
+    return any(part.startswith(b"query=") for part in query_string.split(b"&"))
 
 
 def _accept(headers: Headers) -> str | None:
@@ -231,6 +262,20 @@ def _unsupported_content(headers: Headers) -> str | None:
     if encoding.lower() != "identity":
         return f"the Content-Encoding is {shown(encoding)}; send the body uncompressed"
     return None
+
+
+def _check_declared(headers: Headers, max_bytes: int) -> None:
+    """Refuse a body by its declared length, before a byte of it is asked for.
+
+    RFC 9110, 10.1.1: whoever sent `Expect: 100-continue` gets "an immediate response with a
+    final status code, if that status can be determined by examining just the method, target
+    URI, and header section".
+    """
+    declared = headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > max_bytes:
+        raise PayloadTooLarge(
+            f"the body has {int(declared)} bytes; at most {max_bytes} are allowed"
+        )
 
 
 def _one_response(payload: bytes, media_type: MediaType, status: int) -> ASGIApp:
@@ -263,9 +308,9 @@ class _Answer:
         await send({"type": "http.response.body", "body": self._payload})
 
 
-def _error_response(error: WidgetwireError) -> Response:
+def _error_response(error: Exception) -> Response:
     told = response_error(error)
-    status = _STATUS.get(error.code, 500)
+    status = _STATUS.get(told["extensions"]["code"], 500)
     headers = {}
     if status == 401:
         headers["www-authenticate"] = "Bearer"

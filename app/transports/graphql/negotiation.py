@@ -4,7 +4,7 @@ GraphQL over HTTP (https://graphql.github.io/graphql-over-http/draft/#sec-Media-
 the JSON types, the graphql-sse protocol for event streams, Apollo's for multipart ones.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final
@@ -24,6 +24,8 @@ class MediaType(StrEnum):
 _ONE_RESPONSE: Final = (MediaType.JSON, MediaType.GRAPHQL_JSON)
 _STREAMS: Final = (MediaType.MULTIPART, MediaType.EVENT_STREAM)
 _MAX_RANGES: Final = 50
+_MAX_KEPT_CHARACTERS: Final = 500
+"""A header may have 64 KiB; browsers send a hundred."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +33,32 @@ class Preferences:
     """A parsed Accept header: media ranges with their quality, in the order written."""
 
     ranges: tuple[tuple[str, float], ...]
+    _one_response: MediaType | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Once: it is asked for with every request.
+        chosen = self._best(_ONE_RESPONSE)
+        if chosen is None and self._quality(MediaType.EVENT_STREAM):
+            chosen = MediaType.EVENT_STREAM
+        object.__setattr__(self, "_one_response", chosen)
 
     @classmethod
-    @lru_cache(maxsize=256)
     def of(cls, accept: str | None) -> "Preferences":
         """Return the preferences of a header; none, or an empty one, accepts anything.
 
-        Clients send one of a handful, so the last few are kept.
+        Clients send one of a handful of short ones, so the last few of those are kept.
         """
+        if accept is not None and len(accept) > _MAX_KEPT_CHARACTERS:
+            return cls._read(accept)
+        return cls._kept(accept)
+
+    @classmethod
+    @lru_cache(maxsize=256)
+    def _kept(cls, accept: str | None) -> "Preferences":
+        return cls._read(accept)
+
+    @classmethod
+    def _read(cls, accept: str | None) -> "Preferences":
         if accept is None or not accept.strip():
             return cls((("*/*", 1.0),))
         ranges = []
@@ -48,17 +68,13 @@ class Preferences:
                 ranges.append((name, _quality(parameters)))
         return cls(tuple(ranges))
 
-    @lru_cache(maxsize=256)  # noqa: B019  of a frozen value, and bounded
     def one_response(self) -> MediaType | None:
         """Return the type for a query or mutation; None: nothing we have is accepted.
 
         A client that accepts event streams and nothing else gets one; to all others, those
         that list a stream type before JSON included, a query is answered as JSON.
         """
-        chosen = self._best(_ONE_RESPONSE)
-        if chosen is None and self._quality(MediaType.EVENT_STREAM):
-            return MediaType.EVENT_STREAM
-        return chosen
+        return self._one_response
 
     def stream(self) -> MediaType | None:
         """Return the type for a subscription; None: the client accepts no stream.

@@ -52,13 +52,8 @@ class Replies(Protocol):
     def going_away(self) -> None:
         """The process ends: the client should come back."""
 
-    def member(self, operation_id: str, on_failed: Callable[[Exception], None]) -> Member:
-        """Whoever sends the responses that a group gives to this operation.
-
-        Args:
-            operation_id: in use until the operation is over.
-            on_failed: called when the group cannot go on with it.
-        """
+    def member(self, operation_id: str) -> Member:
+        """Whoever sends the responses that a group gives to this operation."""
 
 
 @dataclass(slots=True, eq=False)
@@ -218,34 +213,27 @@ class Operations:
         subscription: Subscription | None = None
         try:
             subscription = await self._executor.subscribe(operation, variables, self._context)
+            # A replay may take long, and needs neither any more.
+            del operation, variables
             self._leave_door(entry)
-            leave = await subscription.begin(
-                self._replies.member(entry.id, lambda error: self._failed(entry, error))
-            )
+            leave = await subscription.begin(self._replies.member(entry.id))
+            subscription = None
             if entry.stopped:
                 leave()
             else:
                 self._handed_over += 1
                 entry.leave = leave
-            subscription = None
         except RequestRefused as refused:
             self._fail(entry, refused.errors)
+        except SubscriberTooSlow as error:
+            self._replies.too_slow(error)
+        except ShuttingDown:
+            self._replies.going_away()
         except Exception as error:
-            self._failed(entry, error)
+            self._fail(entry, [response_error(error)])
         finally:
             if subscription is not None:
                 subscription.close()
-
-    def _failed(self, entry: _Entry, error: Exception) -> None:
-        """End a subscription that cannot go on, or its socket where it can promise no more."""
-        if isinstance(error, SubscriberTooSlow):
-            self._replies.too_slow(error)
-        elif isinstance(error, ShuttingDown):
-            self._replies.going_away()
-        else:
-            if entry.leave is not None:
-                entry.leave()
-            self._fail(entry, [response_error(error)])
 
     # Ending.
 

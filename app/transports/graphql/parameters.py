@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from app.domain.json_value import decode_json, json_shown
+from app.domain.json_bounds import decode_request
+from app.domain.json_value import json_shown
 from app.errors import BadUserInput, PayloadTooLarge, shown
 
 __all__ = ["Parameters", "read_body"]
@@ -30,7 +31,7 @@ class Parameters:
         """Return the parameters of a decoded JSON object; unknown members are ignored.
 
         Args:
-            decoded: as `decode_json` gives it.
+            decoded: as `decode_request` gives it.
             what: how an error calls it.
 
         Raises:
@@ -68,9 +69,10 @@ class Parameters:
         """Return the parameters of a POST's body.
 
         Raises:
-            BadUserInput: it is not strict JSON in UTF-8, or not a request.
+            BadUserInput: it is not strict JSON in UTF-8, beyond the bounds of a request's
+                JSON, or not a request.
         """
-        return cls.of(decode_json(body), "the body")
+        return cls.of(decode_request(body), "the body")
 
     @classmethod
     def of_query_string(cls, query_string: bytes) -> "Parameters":
@@ -78,7 +80,7 @@ class Parameters:
 
         Raises:
             BadUserInput: it is not UTF-8, has too many or repeated parameters, or `variables`
-                or `extensions` are not JSON.
+                or `extensions` are not JSON or beyond its bounds.
         """
         try:
             pairs = parse_qsl(
@@ -102,7 +104,7 @@ class Parameters:
             text = decoded.get(name)
             if isinstance(text, str):
                 try:
-                    decoded[name] = decode_json(text) if text else None
+                    decoded[name] = decode_request(text) if text else None
                 except BadUserInput as error:
                     raise BadUserInput(f"{name}: {error.message}") from error
         return cls.of(decoded, "the query string")

@@ -35,6 +35,8 @@ from app.transports.graphql.dialects import (
 from app.transports.graphql.errors import ResponseError, response_error
 from app.transports.graphql.execution import Executor
 from app.transports.graphql.operations import OperationLimits, Operations
+from app.transports.masking import masked
+from app.transports.refusals import log_refused_token
 from app.transports.socket import Outlet
 
 __all__ = ["GraphQLSession", "SessionLimits", "State"]
@@ -127,10 +129,9 @@ class GraphQLSession:
             return
         try:
             self._take(text)
-        except Exception:
+        except Exception as error:
             # Cannot happen; if it does, this conversation ends and no other notices.
-            _log.exception("internal error in a GraphQL socket session")
-            self._close(CloseCode.INTERNAL_ERROR, "internal server error")
+            self._close(CloseCode.INTERNAL_ERROR, masked(error, "reading a GraphQL socket"))
 
     def received_binary(self) -> None:
         """End the conversation: both subprotocols speak text only."""
@@ -206,6 +207,8 @@ class GraphQLSession:
             self._acknowledge(viewer)
 
     def _refuse(self, error: Unauthenticated | Unavailable, code: CloseCode) -> None:
+        if isinstance(error, Unauthenticated):
+            log_refused_token(error)
         frame = self._dialect.refused(response_error(error))
         if frame is not None:
             self._send(frame)
@@ -214,6 +217,8 @@ class GraphQLSession:
     def _acknowledge(self, viewer: Viewer) -> None:
         self._cancel_timer("init")
         self._state = State.ACKNOWLEDGED
+        if self._outlet is not None:
+            self._outlet.accept_peer()
         self._context = self._context_factory(viewer, True)
         self._operations = Operations(
             self._executor, self._context, self, self._limits.operations, self._regulate
@@ -260,12 +265,12 @@ class GraphQLSession:
         """A source has ended because the process does."""
         self.shutdown()
 
-    def member(self, operation_id: str, on_failed: Callable[[Exception], None]) -> Member:
+    def member(self, operation_id: str) -> Member:
         """Return what sends a group's responses as this operation's."""
         assert self._outlet is not None
         # An id's JSON text has no line break: the place where the payload goes.
         before, after = self._dialect.next(encode_json(operation_id), b"\n").split(b"\n")
-        return _OperationMember(self._outlet, before, after, on_failed)
+        return _OperationMember(self._outlet, before, after, self.too_slow)
 
     # The socket.
 
@@ -323,12 +328,16 @@ class _OperationMember:
     __slots__ = ("_after", "_before", "_outlet", "fail")
 
     def __init__(
-        self, outlet: Outlet, before: bytes, after: bytes, on_failed: Callable[[Exception], None]
+        self,
+        outlet: Outlet,
+        before: bytes,
+        after: bytes,
+        fail: Callable[[SubscriberTooSlow], None],
     ) -> None:
         self._outlet = outlet
         self._before = before
         self._after = after
-        self.fail = on_failed
+        self.fail = fail
 
     def receive(self, payloads: Sequence[bytes]) -> None:
         send = self._outlet.send

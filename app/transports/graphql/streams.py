@@ -154,19 +154,21 @@ class SubscriptionStream:
         self._writer: StreamWriter
         self._framed: _Framed
 
-    async def __call__(self, scope: Scope, _receive: Receive, _send: Send) -> None:
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Begin the response, as ASGI calls it; it goes on by itself then."""
-        streaming: Streaming = scope["extensions"][STREAM]
         framing = _framed(self._media_type, chunked=True).framing
-        writer = streaming.begin_stream(
+        headers = [
+            (b"content-type", framing.content_type.encode()),
+            (b"cache-control", b"no-cache, no-transform"),
+            (b"vary", b"Accept"),
+            # nginx and its kin would hold events back to fill a buffer.
+            (b"x-accel-buffering", b"no"),
+            (b"connection", b"close"),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        streaming: Streaming = scope["extensions"][STREAM]
+        writer = streaming.stream(
             self,
-            [
-                (b"content-type", framing.content_type.encode()),
-                (b"cache-control", b"no-cache, no-transform"),
-                (b"vary", b"Accept"),
-                # nginx and its kin would hold events back to fill a buffer.
-                (b"x-accel-buffering", b"no"),
-            ],
             max_outbound_bytes=self._max_outbound_bytes,
             beat_seconds=self._heartbeat_seconds,
         )
@@ -187,8 +189,6 @@ class SubscriptionStream:
 
     async def _begin(self) -> None:
         try:
-            if self._interrupted:
-                raise ShuttingDown
             self._leave = await self._subscription.begin(self)
         except asyncio.CancelledError:
             # The peer left: nobody else cancels this, and the server would log a defect.

@@ -1,47 +1,42 @@
-"""The documents of `docs/` as pages under `/docs/`, so that they are at hand without internet."""
+"""The documents of the source tree as pages under `/docs/`, at hand without internet.
+
+Their links are relative: they work under whatever path prefix a proxy puts before them.
+"""
 
 import html
 from pathlib import Path
 from string import Template
 from typing import Final
 
-from markdown_it import MarkdownIt
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from app.transports.pages.files import STATIC
+from app.transports.pages.markdown import rendered
 from app.transports.pages.policy import DEMO_HEADERS
+from app.transports.pages.published import published_files
 
 __all__ = ["document_routes"]
 
-_PACKAGE: Final = Path(__file__).resolve().parents[2]
-_IMAGES: Final = frozenset({".svg", ".png"})
-
-# Raw HTML stays text: a document is prose, and what is generated may quote anything.
-_MARKDOWN: Final = MarkdownIt("commonmark", {"html": False}).enable("table")
+_MEDIA_TYPES: Final = {".svg": "image/svg+xml", ".png": "image/png"}
 
 
-def _directory() -> Path:
-    """Return where the documents are: inside the wheel, or beside the package in a checkout."""
-    packaged = _PACKAGE / "_docs"
-    return packaged if packaged.is_dir() else _PACKAGE.parent / "docs"
-
-
-def _title(text: str, path: Path) -> str:
-    first = next((line for line in text.splitlines() if line.startswith("# ")), "")
+def _title(path: Path) -> str:
+    if path.suffix != ".md":
+        return path.name
+    lines = path.read_text(encoding="utf-8").splitlines()
+    first = next((line for line in lines if line.startswith("# ")), "")
     return first.removeprefix("# ").strip() or path.stem
 
 
-def _page(request: Request, title: str, body: str) -> Response:
+def _page(name: str, title: str, body: str) -> Response:
     template = Template((STATIC / "demo" / "docs.html").read_text(encoding="utf-8"))
     content = template.substitute(
         title=html.escape(title),
-        root=html.escape(str(request.scope.get("root_path", "")), quote=True),
-        body=body.replace("<table>", '<div class="scroll" tabindex="0"><table>').replace(
-            "</table>", "</table></div>"
-        ),
+        root="/".join([".."] * (1 + name.count("/"))),
+        body=body,
     )
     return HTMLResponse(content, headers=DEMO_HEADERS)
 
@@ -49,45 +44,43 @@ def _page(request: Request, title: str, body: str) -> Response:
 # Plain functions: Starlette runs them in a thread, away from the sockets' event loop.
 
 
-def _index(request: Request) -> Response:
-    directory = _directory()
-    items = []
-    for path in sorted(directory.rglob("*.md")):
-        name = path.relative_to(directory).as_posix()
-        title = _title(path.read_text(encoding="utf-8"), path)
-        items.append(f'<li><a href="{html.escape(name)}">{html.escape(title)}</a></li>')
-    listed = f"<ul>{''.join(items)}</ul>" if items else "<p>This installation holds none.</p>"
-    return _page(request, "Documents", f"<h1>Documents</h1>{listed}")
-
-
 def _document(request: Request) -> Response:
     name = str(request.path_params["name"])
-    directory = _directory().resolve()
-    # A NUL in a path is a ValueError of the system call, not a file that is not there.
-    path = directory / name.replace("\0", "")
-    try:
-        resolved = path.resolve()
-        known = resolved.is_relative_to(directory) and resolved.is_file()
-    except OSError:
-        known = False
-    if not known:
-        raise HTTPException(404)
-    if resolved.suffix in _IMAGES:
-        return FileResponse(resolved, headers=DEMO_HEADERS)
-    if resolved.suffix != ".md":
-        raise HTTPException(404)
-    text = resolved.read_text(encoding="utf-8")
-    return _page(request, _title(text, resolved), _MARKDOWN.render(text))
+    files = published_files()
+    path = files.get(name)
+    if path is None:
+        return _index(name, files)
+    if path.suffix == ".md":
+        body = rendered(path.read_text(encoding="utf-8"), name)
+        return _page(name, _title(path), body)
+    media_type = _MEDIA_TYPES.get(path.suffix, "text/plain; charset=utf-8")
+    return FileResponse(path, media_type=media_type, headers=DEMO_HEADERS)
 
 
-def _to_index(request: Request) -> Response:
-    return RedirectResponse(f"{request.scope.get('root_path', '')}/docs/")
+def _index(name: str, files: dict[str, Path]) -> Response:
+    """Answer with the list of a folder's files; the top's name is empty."""
+    if name and not name.endswith("/"):
+        if any(file.startswith(f"{name}/") for file in files):
+            return RedirectResponse(f"{name.rpartition('/')[2]}/")
+        raise HTTPException(404)
+    items = []
+    for file, path in sorted(files.items(), key=lambda item: (item[0] != "README.md", item[0])):
+        if file.startswith(name) and path.suffix not in _MEDIA_TYPES:
+            link = html.escape(file.removeprefix(name))
+            items.append(f'<li><a href="{link}">{html.escape(_title(path))}</a></li>')
+    if name and not items:
+        raise HTTPException(404)
+    listed = f"<ul>{''.join(items)}</ul>" if items else "<p>This installation holds none.</p>"
+    return _page(name, "Documents", f"<h1>Documents</h1>{listed}")
+
+
+def _to_index(_request: Request) -> Response:
+    return RedirectResponse("docs/")
 
 
 def document_routes() -> list[BaseRoute]:
-    """Return the routes of the documents' index, and of each document and its images."""
+    """Return the routes of the documents' indexes, and of each document and its images."""
     return [
         Route("/docs", _to_index, methods=["GET"]),
-        Route("/docs/", _index, methods=["GET"], name="docs"),
         Route("/docs/{name:path}", _document, methods=["GET"], name="document"),
     ]

@@ -54,7 +54,8 @@ class FrameReader:
     Call `feed` with what came, then `next` until it returns None.
 
     Args:
-        max_message_bytes: the longest message, fragments in sum; longer is 1009.
+        max_message_bytes: the longest message, fragments in sum; longer is 1009. May be
+            raised at any time.
     """
 
     __slots__ = (
@@ -63,14 +64,14 @@ class FrameReader:
         "_decoder",
         "_final",
         "_mask",
-        "_max_message_bytes",
         "_opcode",
         "_parts",
         "_remaining",
+        "max_message_bytes",
     )
 
     def __init__(self, max_message_bytes: int) -> None:
-        self._max_message_bytes = max_message_bytes
+        self.max_message_bytes = max_message_bytes
         # Bytes not yet looked at begin at `_at`.
         self._data = b""
         self._at = 0
@@ -82,6 +83,11 @@ class FrameReader:
         self._remaining = 0
         self._final = False
         self._mask = _ZERO_MASK
+
+    @property
+    def held_bytes(self) -> int:
+        """What is kept of frames and messages that are not whole, or not taken yet."""
+        return len(self._data) + len(self._parts or b"")
 
     def feed(self, data: bytes) -> None:
         """Take bytes as they came from the network."""
@@ -98,11 +104,13 @@ class FrameReader:
         while True:
             if self._remaining:
                 event = self._take_partial()
-                if event is not None or self._remaining:
+                if event is not None:
                     return event
+                if self._remaining:
+                    break
             header = self._peek_header()
             if header is None:
-                return None
+                break
             first, start, length = header
             stop = start + length
             if first == _FINAL_TEXT and stop <= len(self._data):
@@ -114,13 +122,18 @@ class FrameReader:
                 return Opcode.TEXT, payload
             if first & _CONTROL:
                 if stop > len(self._data):
-                    return None  # At most 125 bytes: wait for the whole.
+                    break  # At most 125 bytes: wait for the whole.
                 payload = apply_mask(self._data[start:stop], self._data[start - 4 : start])
                 self._at = stop
                 return _control(Opcode(first & 0x0F), payload)
             event = self._begin_partial(first, start, length)
             if event is not None:
                 return event
+        if self._at:
+            # Let go of what was taken: a quiet connection must not hold its last read.
+            self._data = self._data[self._at :]
+            self._at = 0
+        return None
 
     def _peek_header(self) -> tuple[int, int, int] | None:
         """Judge the next header: its first byte, where the payload starts, its length."""
@@ -174,11 +187,11 @@ class FrameReader:
         if first & _CONTROL:
             return
         so_far = 0 if self._parts is None else len(self._parts)
-        if so_far + length > self._max_message_bytes:
+        if so_far + length > self.max_message_bytes:
             raise FrameError(
                 CloseCode.MESSAGE_TOO_BIG,
                 f"a message of {so_far + length} bytes came, "
-                f"at most {self._max_message_bytes} are allowed",
+                f"at most {self.max_message_bytes} are allowed",
             )
 
     def _begin_partial(self, first: int, start: int, length: int) -> Event | None:

@@ -10,31 +10,35 @@ the connection itself drives the session, without a task and without a queue.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, Final, cast
-from weakref import WeakKeyDictionary
 
 import uvicorn
 from starlette.types import Scope
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.server import ServerState
 
+from app.errors import shown
 from app.transports.asgi_socket import CLOSE_TIMEOUT_SECONDS, DIRECT
 from app.transports.close_codes import CloseCode
-from app.transports.socket import Session
+from app.transports.socket import MAX_UNACCEPTED_BYTES, Session
 from app.transports.websocket.asgi import AsgiCall
 from app.transports.websocket.frames import PING, Opcode, close_frame
 from app.transports.websocket.handshake import Handshake
 from app.transports.websocket.inbound import FrameError, FrameReader
-from app.transports.websocket.keepalive import Keepalive, Pinged
-from app.transports.websocket.outbound import FrameWriter, Turn
+from app.transports.websocket.keepalive import Pinged
+from app.transports.websocket.outbound import FrameWriter
 from app.transports.websocket.scope import websocket_scope
+from app.transports.websocket.shared import Shared
 
 __all__ = ["WebSocketProtocol"]
 
 _EVENTS_PER_TURN: Final = 128
 """Messages and control frames of one connection taken in one turn of the loop."""
+_SECONDS_PER_TURN: Final = 0.01
+"""And for how long: a document that is parsed for the first time takes milliseconds."""
 
 _SHUTDOWN_SECONDS: Final = 4.0
 """How long a session may take to say its last after `shutdown`."""
@@ -45,6 +49,7 @@ _ABNORMAL: Final = 1006
 # the close frame had none, and when no close frame came.
 
 _logger: Final = logging.getLogger("uvicorn.error")
+_log: Final = logging.getLogger(__name__)
 
 
 class _Phase(Enum):
@@ -54,24 +59,12 @@ class _Phase(Enum):
     CLOSED = auto()
 
 
-class _Server:
-    """What the connections of one server share."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.turn = Turn(self.loop)
-        self.keepalive = Keepalive(self.loop, config.ws_ping_interval, config.ws_ping_timeout)
-
-
-_servers: Final[WeakKeyDictionary[ServerState, _Server]] = WeakKeyDictionary()
-
-
 class WebSocketProtocol(FrameWriter):
     """One connection, constructed by `BoundedHttpProtocol` when an upgrade is asked for.
 
-    Of uvicorn's settings, `ws_max_size` bounds a message, `ws_ping_interval` and
-    `ws_ping_timeout` (seconds) find dead peers; `ws_per_message_deflate` and
-    `ws_max_queue` have no meaning here.
+    Of uvicorn's settings, `ws_max_size` bounds a message once the peer is accepted (before:
+    `MAX_UNACCEPTED_BYTES`, if that is less), `ws_ping_interval` and `ws_ping_timeout`
+    (seconds) find dead peers; `ws_per_message_deflate` and `ws_max_queue` have no meaning here.
 
     Args:
         config: of the server.
@@ -91,6 +84,7 @@ class WebSocketProtocol(FrameWriter):
         "_server_state",
         "_session",
         "_silent_visits",
+        "_story",
         "_timer",
         "_visits",
     )
@@ -101,22 +95,24 @@ class WebSocketProtocol(FrameWriter):
         server_state: ServerState,
         app_state: dict[str, Any],  # noqa: ARG002 - as uvicorn constructs its classes
     ) -> None:
-        server = _servers.get(server_state)
-        if server is None:
-            server = _servers[server_state] = _Server(config)
+        server = Shared.of(server_state, config)
         super().__init__(server.turn)
         self._server = server
         self._config = config
         self._server_state = server_state
         self._phase = _Phase.CONNECTING
         # None once the peer broke the protocol: what it sends is no longer understood.
-        self._reader: FrameReader | None = FrameReader(config.ws_max_size)
+        self._reader: FrameReader | None = FrameReader(
+            min(config.ws_max_size, MAX_UNACCEPTED_BYTES)
+        )
         # One of the two drives an open connection.
         self._session: Session | None = None
         self._call: AsgiCall | None = None
         self._visits: set[Pinged] | None = None
         self._silent_visits = 0
         self._timer: asyncio.TimerHandle | None = None
+        # For the log, if it is wanted: the path without its query, and when it was opened.
+        self._story: tuple[str, float | None] | None = None
         # Reading stops for the session's sake, or until the next turn.
         self._paused = False
         self._more_to_read = False
@@ -140,6 +136,9 @@ class WebSocketProtocol(FrameWriter):
         if handshake.refusal is not None:
             self.refuse(handshake.refusal)
             return
+        if _log.isEnabledFor(logging.DEBUG):
+            path = target.partition(b"?")[0].decode("ascii", "backslashreplace")
+            self._story = (path, None)
         scope = websocket_scope(http, target, handshake.subprotocols, {DIRECT: self})
         self._call = AsgiCall(self, handshake, self._server_state.default_headers)
         task = self._server.loop.create_task(self._run(scope, self._call))
@@ -219,6 +218,9 @@ class WebSocketProtocol(FrameWriter):
         if self._phase is not _Phase.CONNECTING or self._transport.is_closing():
             return False
         self._phase = _Phase.OPEN
+        if self._story is not None:
+            self._story = (self._story[0], self._server.loop.time())
+            _log.debug("socket opened: %s", self._story[0])
         self._transport.write(response)
         self.write_through(self._transport, max_outbound_bytes)
         self._visits = self._server.keepalive.add(self)
@@ -228,16 +230,25 @@ class WebSocketProtocol(FrameWriter):
 
     def refuse(self, response: bytes) -> None:
         """Answer the handshake with an HTTP response and hang up."""
-        if self._phase is _Phase.CONNECTING and not self._transport.is_closing():
-            self._transport.write(response)
-            self._start_timer(CLOSE_TIMEOUT_SECONDS, self._transport.abort)
-            self._transport.close()
+        if self._phase is not _Phase.CONNECTING or self._transport.is_closing():
+            return
+        self._phase = _Phase.CLOSING
+        self._reader = self._story = None
+        self._transport.write(response)
+        self._start_timer(CLOSE_TIMEOUT_SECONDS, self._transport.abort)
+        self._half_close()()
+        self._transport.resume_reading()
 
     # The Outlet, whose `send` is the FrameWriter's.
 
     def close(self, code: int, reason: str) -> None:
         """See `Outlet.close`."""
         self._say_goodbye(code, reason)
+
+    def accept_peer(self) -> None:
+        """See `Outlet.accept_peer`."""
+        if self._reader is not None:
+            self._reader.max_message_bytes = self._config.ws_max_size
 
     def pause_reading(self) -> None:
         """See `Outlet.pause_reading`."""
@@ -257,6 +268,7 @@ class WebSocketProtocol(FrameWriter):
         """Take what the reader has, at most one turn's share."""
         if self._more_to_read:
             return
+        until = time.monotonic() + _SECONDS_PER_TURN
         for _ in range(_EVENTS_PER_TURN):
             if self._paused or self._reader is None or self._phase is _Phase.CONNECTING:
                 return
@@ -277,6 +289,8 @@ class WebSocketProtocol(FrameWriter):
                 self.send_pong(payload)
             elif opcode is not Opcode.PONG:
                 self._message(opcode, payload)
+                if time.monotonic() > until:
+                    break
         self._transport.pause_reading()
         self._read_on()
 
@@ -331,13 +345,7 @@ class WebSocketProtocol(FrameWriter):
     def _fail(self, error: FrameError) -> None:
         self._reader = None
         self._say_goodbye(error.code, error.reason)
-        # Half closed: the peer sees the end at once, and what it still sends is read and
-        # dropped, since closing with unread data would reset the connection and could
-        # take our close frame with it.
-        if self._transport.can_write_eof():
-            self._after_last = self._transport.write_eof
-        else:
-            self._after_last = self._transport.close
+        self._after_last = self._half_close()
         self._hang_up_when_written()
 
     def _say_goodbye(self, code: int, reason: str, *, instead: bool = False) -> None:
@@ -369,6 +377,16 @@ class WebSocketProtocol(FrameWriter):
         self._after_last = self._transport.close
         self._hang_up_when_written()
 
+    def _half_close(self) -> Callable[[], None]:
+        """Return how to end what we send.
+
+        Half closed: the peer sees the end at once, and what it still sends is read and
+        dropped until the timer ends it, since closing with unread data would reset the
+        connection and could take our last word with it (RFC 9112, 9.6).
+        """
+        transport = self._transport
+        return transport.write_eof if transport.can_write_eof() else transport.close
+
     def _hang_up_when_written(self) -> None:
         if self._after_last is not None and not self._blocked:
             hang_up, self._after_last = self._after_last, None
@@ -377,6 +395,16 @@ class WebSocketProtocol(FrameWriter):
 
     def _ended(self, code: int, reason: str) -> None:
         """Tell the session or the call, once."""
+        path, opened_at = self._story or ("", None)
+        self._story = None
+        if opened_at is not None:
+            _log.debug(
+                "socket closed: %s, code %d, reason %s, after %.3f s",
+                path,
+                code,
+                shown(reason, 130),
+                self._server.loop.time() - opened_at,
+            )
         session, self._session = self._session, None
         call, self._call = self._call, None
         if session is not None:

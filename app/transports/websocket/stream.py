@@ -1,7 +1,7 @@
 """A streamed HTTP response on the connection itself: no task, no queue, no timer of its own.
 
-To the application a stream begins as an ordinary ASGI call. The extension `STREAM` in its
-scope lets it take the response over: the call may return, and chunks are written to the
+To the application a stream begins as an ordinary response. The extension `STREAM` in its
+scope lets it hand the body over: the call may return, and chunks are written to the
 transport, those of one turn of the loop in one write, until either side ends it.
 """
 
@@ -10,10 +10,9 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from app.transports.asgi_socket import CLOSE_TIMEOUT_SECONDS
-from app.transports.websocket.keepalive import Keepalive, Pinged
 from app.transports.websocket.outbound import FrameWriter, Turn
 
-__all__ = ["STREAM", "Beats", "StreamWriter", "Streamed", "Streaming", "chunk"]
+__all__ = ["STREAM", "StreamWriter", "Streamed", "Streaming", "chunk"]
 
 STREAM: Final = "widgetwire.stream"
 """The key in `scope["extensions"]` under which a `Streaming` is offered."""
@@ -40,23 +39,20 @@ class Streamed(Protocol):
 
 
 class Streaming(Protocol):
-    """A connection that can stream its response."""
+    """A connection that can stream the rest of a response."""
 
-    def begin_stream(
-        self,
-        streamed: Streamed,
-        headers: list[tuple[bytes, bytes]],
-        *,
-        max_outbound_bytes: int,
-        beat_seconds: float,
+    def stream(
+        self, streamed: Streamed, *, max_outbound_bytes: int, beat_seconds: float
     ) -> "StreamWriter | None":
-        """Answer 200 and stream the body from now on; the ASGI call has no more to say.
+        """Take over the body of the response that the ASGI call has started.
+
+        The call may return then. The response ends with its connection.
 
         Args:
             streamed: told of the end, and from time to time to say something.
-            headers: without those of the transfer.
             max_outbound_bytes: what may wait for a peer that reads slowly.
-            beat_seconds: how often `beat` is called.
+            beat_seconds: how often `beat` is called; a peer that takes nothing for three
+                times as long is given up.
 
         Returns:
             What to write to; None: the peer is gone, and nobody is told anything.
@@ -128,7 +124,7 @@ class StreamWriter(FrameWriter):
             streamed.lost()
 
     def visit(self, silent_visits_allowed: int) -> None:
-        """See `Pinged.visit`: a peer that takes nothing for so many beats is given up."""
+        """Beat, or give up a peer that has taken nothing for so many beats; see `Pinged`."""
         if self._streamed is None:
             return
         if not self._blocked:
@@ -141,18 +137,3 @@ class StreamWriter(FrameWriter):
     def _hang_up_when_written(self) -> None:
         if self._ending and not self._blocked:
             self._hang_up()
-
-
-class Beats:
-    """The heartbeats of a server's streams, from one timer for each interval asked for."""
-
-    def __init__(self, keepalive_of: Callable[[float], Keepalive]) -> None:
-        self._keepalive_of = keepalive_of
-        self._by_interval: dict[float, Keepalive] = {}
-
-    def add(self, writer: StreamWriter, seconds: float) -> set[Pinged]:
-        """Visit `writer` from now on, until it is discarded from the set returned."""
-        keepalive = self._by_interval.get(seconds)
-        if keepalive is None:
-            keepalive = self._by_interval[seconds] = self._keepalive_of(seconds)
-        return keepalive.add(writer)

@@ -86,6 +86,14 @@ NUMBERS: list[int | Decimal] = [
     Decimal("-1" + "7" * 300 + ".25"),
 ]
 
+CONFUSABLE: list[Any] = [
+    *(0, 1, False, True, None, "", "0", "1", "true", "null", "1E+2", [], {}, 100),
+    *map(Decimal, ("1.0", "-0.0", "0.10", "1E+2", "1e308", "1E+20")),
+    *([0], [1], [True], [False], [None], [[]], [{}], ["1"], [1, 0], [0, 1]),
+    *({"a": 1}, {"a": True}, {"a": None}, {"b": 1}, {"a": 1, "b": 0}, {"b": 0, "a": 1}),
+    *(10**20, 10**308, 2**61 - 1, 2**62 - 2, 2**60),
+]
+
 strings = st.sampled_from(STRINGS) | st.text(
     st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=4
 )
@@ -180,7 +188,9 @@ def comparisons(draw: st.DrawFn, messages: list[Message]) -> Comparison:
         case Operator.EXISTS:
             operand = draw(st.booleans())
         case Operator.IN | Operator.NOT_IN:
-            operand = [value, *draw(st.lists(values, max_size=3))]
+            # Mixed: what only Python takes for equal, and equals that are written differently.
+            operand = draw(st.permutations([value, *draw(st.lists(values, max_size=3))]))
+            operand += draw(st.lists(st.sampled_from(CONFUSABLE), max_size=8))
         case Operator.STARTS_WITH | Operator.ENDS_WITH | Operator.CONTAINS:
             if isinstance(value, str):
                 start, length = draw(st.integers(0, 2)), draw(st.integers(0, 3))

@@ -1,6 +1,7 @@
 """Reading filters: every mistake is named, every size has a bound."""
 
 import re
+import time
 from decimal import Decimal
 from typing import Any
 
@@ -84,6 +85,7 @@ def test_comparisons_of_values_that_only_python_takes_for_equal_differ() -> None
         ({**_SCORE, "value": Decimal("1e400")}, "f.value has a number out of bounds"),
         ({**_SCORE, "value": float("nan")}, "f.value has a number out of bounds"),
         ({**_SCORE, "value": "x" * 65536}, "f.value has 65538 bytes, at most 65536 are allowed"),
+        ({**_SCORE, "value": "x" * 65537}, "f.value has strings of 65537 characters at least; at"),
     ],
 )
 def test_a_mistake_is_named_with_what_is_allowed(wire: dict[str, object], message: str) -> None:
@@ -136,6 +138,66 @@ def test_a_list_of_values_is_bounded() -> None:
         BadUserInput, match=r"value has 1001 items; IN needs a list of at most 1000"
     ):
         parse_filter({**wire, "value": [1] * 1001})
+
+
+def _in(values: list[Any]) -> dict[str, Any]:
+    return {"field": "data", "operator": "NOT_IN", "value": values}
+
+
+def test_values_are_bounded_over_the_whole_request() -> None:
+    """A hundred lists of a thousand numbers, each within its bound, once took 17 MiB."""
+    parse_filters([_in([1] * 1000), {"or": [_in([2] * 999), _SCORE]}])
+    message = (
+        r"^filters\[1\]\.or\[1\]\.value brings the values of all filters to 2001 at least, with "
+        "what is in arrays and objects; at most 2000 are allowed in one request$"
+    )
+    with pytest.raises(BadUserInput, match=message):
+        parse_filters([_in([1] * 1000), {"or": [_in([2] * 1000), _SCORE]}])
+
+
+@pytest.mark.parametrize(
+    ("value", "allowed"),
+    [
+        ([[1] * 999], True),  # the inner list is a value too
+        ([[1] * 1999], True),
+        ([[1] * 2000], False),
+        ([{"k": [1] * 1997}], True),
+        ([{"k": [1] * 1998, "l": 1}], False),
+        ([[[] for _ in range(1999)]], True),
+        ([[[] for _ in range(2000)]], False),
+    ],
+)
+def test_values_in_arrays_and_objects_count(value: list[Any], allowed: bool) -> None:
+    assert (refusal(parse_filters, [_in(value)]) is None) == allowed
+
+
+def test_the_text_of_all_values_is_bounded() -> None:
+    half = {"field": "data.text", "operator": "EQ", "value": "x" * 32766}
+    parse_filters([half, half])
+    with pytest.raises(
+        BadUserInput,
+        match=r"^filters\[2\]\.value has 1 bytes of JSON text, with the values before it 65537; "
+        "at most 65536 are allowed in one request$",
+    ):
+        parse_filters([half, half, {**_SCORE, "value": 1}])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [[0] * 500_000],
+        [{str(n): n for n in range(300_000)}],
+        [["x" * 100 for _ in range(1_900)]],
+        ["\x01" * 40_000],
+        [10**300 + n for n in range(1_000)],
+        [Decimal(1) / 3 + n for n in range(1_000)],
+        [(2**61 - 1) * n for n in range(1_000)],
+    ],
+)
+def test_a_bound_is_found_out_quickly(value: list[Any]) -> None:
+    began = time.process_time()
+    refusal(parse_filters, [_in(value)])
+    assert time.process_time() - began < 0.05
 
 
 def test_filters_are_a_list_or_absent() -> None:

@@ -98,7 +98,9 @@ def test_a_bad_field_is_refused_with_the_ref_of_its_frame(text: str, says: str) 
         ('"persistent":"yes"', 'open.persistent is "yes"; allowed are true and false'),
         ('"persistent":1', "open.persistent is 1; allowed are true and false"),
         ('"client_id":7', "open.client_id is 7; allowed is a string"),
-        ('"token":{}', "open.token is {}; allowed is a string"),
+        # Its type and nothing of it: half a token is still a secret.
+        ('"token":["eyJh"]', "open.token is a list; allowed is a string"),
+        ('"token":false', "open.token is a boolean; allowed is a string"),
         ('"after":[' + "1," * 99 + "1]", "open.after is [" + "1," * 29 + "…; allowed is a string"),
         ('"persistent":' + "[" * 900 + "]" * 900, None),
     ],

@@ -1,5 +1,6 @@
 import pytest
 
+from app.domain.json_value import JsonValue
 from app.errors import BadUserInput
 from app.transports.compat.operators import operator_name, query_wire
 
@@ -104,3 +105,10 @@ def test_filters_nested_without_end_are_left_alone() -> None:
     for _ in range(900):
         filters = {"not": filters}
     query_wire({"filters": [filters]})  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("item", [{}, {"not": {}}, {"or": []}, {"operator": ">"}, 1])
+def test_filters_are_counted_before_they_are_renamed(item: JsonValue) -> None:
+    """80,000 of them were renamed, with a place for each, before the first was refused."""
+    with pytest.raises(BadUserInput, match="one filter too many, at most 500 are allowed"):
+        query_wire({"filters": [item] * 80_000})

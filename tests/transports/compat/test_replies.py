@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from decimal import Decimal
 
 from app.domain.channel import Channel
@@ -37,6 +38,21 @@ def test_a_message_is_encoded_once_for_all_sockets() -> None:
         "message": json.loads(replies.record_json(message())),
     }
     assert replies.message_frame(message()) is first
+
+
+def test_kept_frames_are_bounded_in_bytes() -> None:
+    """256 records of 1 MiB, the most that a setting allows, were 256 MiB."""
+    large = [replace(message(n), id=f"large {n}", data_json=b"1" * 2**20) for n in range(9)]
+    frames = [replies.message_frame(one) for one in large]
+    assert replies._frames._bytes <= 4 * 2**20
+    assert replies._frames._bytes == sum(map(len, replies._frames._frames.values()))
+    assert replies.message_frame(large[-1]) is frames[-1]
+    assert replies.message_frame(large[0]) is not frames[0]
+    enormous = replace(message(), id="enormous", data_json=b"1" * 2**23)
+    assert replies.message_frame(enormous) == replies.message_frame(enormous)
+    for n in range(1_000):
+        replies.message_frame(replace(message(), id=f"small {n}"))
+    assert len(replies._frames._frames) == 256
 
 
 def test_a_message_that_is_not_stored_says_so() -> None:
@@ -81,3 +97,8 @@ def test_open_and_counts() -> None:
         "type": "activeConnections",
         "data": 3,
     }
+
+
+def test_the_text_of_an_error_ends_after_500_characters() -> None:
+    frame = json.loads(replies.error_frame(ErrorCode.BAD_USER_INPUT, "a" * 501))
+    assert frame["message"] == "a" * 499 + "…"

@@ -12,7 +12,9 @@ from app.domain.channel import Channel
 from app.domain.query import MessageQuery
 from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
 from app.transports.compat.session import CompatLimits, CompatSession
+from app.transports.socket import MAX_UNACCEPTED_BYTES
 from tests.transports.compat.served import SECRET, LegacyServer, serving
+from tests.transports.test_refusals import forget_refusals
 
 pytestmark = pytest.mark.anyio
 
@@ -312,6 +314,16 @@ async def test_resume_before_any_message_was_heard(server: LegacyServer) -> None
         assert (await client.next("activeConnections"))["data"] == 2
 
 
+async def test_an_empty_cursor_is_before_the_first_message(server: LegacyServer) -> None:
+    """It was refused as unknown, though a client that never received a message has no other."""
+    async with server.client() as publisher, server.client() as client:
+        await publisher.open(persistent=True)
+        await publisher.publish("first")
+        assert (await client.open(after=""))["after"] == "@0"
+        await publisher.publish("second")
+        assert await client.data(2) == ["first", "second"]
+
+
 async def test_a_long_replay_waits_for_its_reader(server: LegacyServer) -> None:
     """What is replayed is more than may wait for a slow reader, who is none yet."""
     messages = server.services.messages
@@ -388,6 +400,47 @@ async def test_a_shutdown_acknowledges_what_was_begun_then_closes_with_1012(
         assert stored == list(range(len(stored))), "in order, and none in between is missing"
 
 
+@pytest.mark.parametrize(
+    "broken", ["auth.Authenticator.viewer", "compat.protocol.parse_frame"], ids=["open", "reading"]
+)
+async def test_a_defect_closes_under_an_id_of_the_log(
+    server: LegacyServer,
+    broken: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The text was "internal error", and nothing said which trace in the log it belonged to."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("SELECT secret")
+
+    async with server.client() as client:
+        monkeypatch.setattr(f"app.transports.{broken}", fail)
+        await client.send(type="open")
+        code, message = await client.error()
+        assert await client.closed() == 1011
+    assert code == "INTERNAL_SERVER_ERROR"
+    assert message.startswith("internal server error (id ")
+    assert message.removeprefix("internal server error (id ")[:12] in caplog.text
+
+
+async def test_a_defect_in_a_call_is_told_under_an_id_and_the_socket_lives_on(
+    server: LegacyServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("SELECT secret")
+
+    async with server.client() as client:
+        await client.open()
+        with monkeypatch.context() as patched:
+            patched.setattr("app.transports.compat.session.query_wire", fail)
+            await client.send(type="search", ref=1, query={})
+            code, message = await client.error()
+        assert code == "INTERNAL_SERVER_ERROR"
+        assert message.removeprefix("internal server error (id ")[:12] in caplog.text
+        assert await client.publish("good")
+
+
 async def _stored(server: LegacyServer, limit: int) -> list[Any]:
     search = server.services.messages.search(VIEWER, POLL)
     return [m.data for m in await search.messages(POLL, MessageQuery(limit=limit))]
@@ -411,3 +464,39 @@ async def test_a_socket_that_fails_is_closed_to_resume_and_the_others_lose_nothi
         acknowledged = await publisher.publish("data")
         assert (await other.next("message"))["message"] == acknowledged
         assert await unlucky.closed() == 1013
+
+
+async def test_until_open_is_answered_a_frame_may_have_64_kib(server: LegacyServer) -> None:
+    """200 sockets that had shown nothing could make a process hold 200 MiB."""
+    async with server.client() as client:
+        await client.send(type="open", padding="x" * MAX_UNACCEPTED_BYTES)
+        assert await client.closed() == 1009
+    async with server.client() as client:
+        # Without waiting for the reply: the publish behind is taken when the peer is accepted.
+        await client.send(type="open", padding="x" * (MAX_UNACCEPTED_BYTES - 100))
+        await client.send(type="publish", ref=1, data="small", padding="x" * 500_000)
+        assert (await client.next("ack"))["message"]["data"] == "small"
+
+
+async def test_a_refused_page_and_a_refused_token_leave_a_line_in_the_log(
+    server: LegacyServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget_refusals(monkeypatch)
+    caplog.set_level("INFO", "app.transports.refusals")
+    with pytest.raises(InvalidStatus):
+        async with server.client(origin="https://evil.example"):
+            pass
+    for wrong in (token(exp=time.time() - 60), token(exp=time.time() - 90), "nonsense"):
+        async with server.client() as client:
+            await client.send(type="open", token=wrong)
+            await client.closed()
+    lines = [
+        (record.levelname, record.getMessage().partition(" at the host")[0])
+        for record in caplog.records
+        if record.name == "app.transports.refusals"
+    ]
+    assert lines == [
+        ("WARNING", "refused the origin 'https://evil.example'"),
+        ("INFO", "authentication refused: the token has expired"),
+        ("WARNING", "authentication refused: the token is not a valid JSON Web Token"),
+    ]

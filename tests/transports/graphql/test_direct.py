@@ -19,7 +19,7 @@ from app.schema.context import Context, Services
 from app.schema.operations import publish, subscribe
 from app.services.messages import MessageService
 from app.services.presence import PresenceService
-from app.transports.graphql.direct import DirectPublish, DirectSubscription, Resolvers
+from app.transports.graphql.direct import Resolvers
 from app.transports.graphql.documents import Documents
 from app.transports.graphql.errors import RequestRefused
 from app.transports.graphql.execution import Encoding, Executor, _engine
@@ -275,9 +275,9 @@ async def test_a_viewer_without_the_right_is_refused_in_the_same_words() -> None
 def test_what_clients_send_takes_the_direct_way() -> None:
     documents = Documents(SCHEMA)
     for document in (PLAIN, CONSTANTS):
-        assert DirectPublish.of(RESOLVERS, documents.prepare(document)) is not None
-    assert DirectSubscription.of(RESOLVERS, documents.prepare(RESUMING)) is not None
-    assert DirectSubscription.of(RESOLVERS, documents.prepare(FILTERED)) is None
+        assert documents.prepare(document).direct is not None
+    assert documents.prepare(RESUMING).direct is not None
+    assert documents.prepare(FILTERED).direct is None
 
 
 def selections() -> Iterator[str]:

@@ -13,6 +13,8 @@ from starlette.responses import HTMLResponse, Response
 
 from app.transports.graphql.http import GraphQLHttp, HttpLimits
 from tests.transports.graphql.sample import Sample, viewer_of
+from tests.transports.raw_http import answer_to, head, served
+from tests.transports.test_refusals import forget_refusals
 
 pytestmark = pytest.mark.anyio
 
@@ -51,6 +53,26 @@ def service() -> Service:
 
 def code_of(response: httpx.Response) -> Any:
     return response.json()["errors"][0]["extensions"]["code"]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_defect_is_answered_under_an_id_of_the_log(
+    method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was a plain-text 500 without a code, and a trace that nobody could relate to it."""
+
+    def broken(_token: str | None) -> Any:
+        raise RuntimeError("SELECT secret")
+
+    sample = Sample()
+    app = GraphQLHttp(sample.executor, broken, sample.context)
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://widgets")
+    body = {"query": "{ hello }"} if method == "POST" else None
+    response = await client.request(method, "/graphql?query={hello}", json=body)
+    assert (response.status_code, code_of(response)) == (500, "INTERNAL_SERVER_ERROR")
+    message = response.json()["errors"][0]["message"]
+    assert message.removeprefix("internal server error (id ")[:12] in caplog.text
+    assert "SELECT" not in message
 
 
 async def test_a_post_is_answered(service: Service) -> None:
@@ -113,7 +135,7 @@ async def test_the_status_of_a_refused_request_depends_on_the_media_type(
         (b"nonsense", "not valid JSON"),
         (b'{"query": "\xff"}', "not valid JSON"),
         (b'{"query": "{ hello }", "variables": {"a": NaN}}', "not valid JSON"),
-        (b"[" * 9_000, "not valid JSON"),
+        (b"[" * 9_000, "nested too deeply: 9000 levels, at most 100"),
         (b'{"query":"{hello}","variables":{"n":' + b"9" * 5_000 + b"}}", "not valid JSON"),
         (b'[{"query": "{ hello }"}]', "batching is not offered"),
         (b"null", "allowed is a JSON object"),
@@ -240,3 +262,44 @@ async def test_any_body_gives_an_answer_in_json(content: bytes, accept: str | No
     response = await Service().client.post("/graphql", content=content, headers=headers)
     assert 200 <= response.status_code < 300 or 400 <= response.status_code < 500
     assert isinstance(response.json(), dict)
+
+
+async def test_a_body_declared_too_long_is_refused_before_it_is_asked_for(
+    service: Service,
+) -> None:
+    """Once the client was told to continue, sent its megabytes, and was refused then."""
+    request = head(
+        b"Expect: 100-continue",
+        b"Content-Type: application/json",
+        b"Content-Length: 10001",
+        target=b"/graphql",
+    )
+    async with served(app=service.app) as port:
+        answer = await answer_to(port, request)
+        accepted = await answer_to(
+            port, request.replace(b"10001", b"10000"), b"x" * 10_000 + b"\0", pause_seconds=0.1
+        )
+        token = request.replace(b"Host: a", b"Host: a\r\nAuthorization: Bearer bad")
+        unread = await answer_to(port, token.replace(b"10001", b"10000"))
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"the body has 10001 bytes; at most 10000 are allowed" in answer
+    assert accepted.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 400 ")
+    assert unread.startswith(b"HTTP/1.1 401 ")
+
+
+async def test_a_refused_token_leaves_a_line_in_the_log(
+    service: Service, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget_refusals(monkeypatch)
+    caplog.set_level("INFO", "app")
+    for token in ("Bearer bad", "Bearer bad", "Bearer expired", "Basic c2VjcmV0"):
+        response = await service.post({"query": "{ hello }"}, {"authorization": token})
+        assert response.status_code == 401
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "authentication refused: the token is not valid"),
+        ("INFO", "authentication refused: the token has expired"),
+        (
+            "WARNING",
+            "authentication refused: the Authorization header is not of the form 'Bearer TOKEN'",
+        ),
+    ]

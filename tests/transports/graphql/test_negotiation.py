@@ -49,3 +49,11 @@ def test_accept(accept: str | None, one: MediaType | None, stream: MediaType | N
 def test_a_browser_wants_a_page() -> None:
     assert Preferences.of("text/html,application/xhtml+xml,*/*;q=0.8").html()
     assert not Preferences.of("*/*").html()
+
+
+def test_a_long_header_is_read_and_not_kept() -> None:
+    """256 headers of 64 KiB, parsed, stayed for good."""
+    long = "application/json;q=0.5, " + "x/y;" + "z" * 10_000
+    before = Preferences._kept.cache_info().currsize
+    assert Preferences.of(long).one_response() is JSON
+    assert Preferences._kept.cache_info().currsize == before

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
+from app.errors import DeliveryFailed
 from app.transports.close_codes import CloseCode
 from app.transports.graphql.dialects import Dialect, LegacyDialect, TransportDialect
 from app.transports.graphql.operations import OperationLimits
@@ -25,6 +26,7 @@ class Recorder:
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
         self.closed: tuple[int, str] | None = None
+        self.accepted = False
         self._reading = True
         self._changed = asyncio.Event()
 
@@ -36,6 +38,9 @@ class Recorder:
     def close(self, code: int, reason: str) -> None:
         self.closed = self.closed or (code, reason)
         self._changed.set()
+
+    def accept_peer(self) -> None:
+        self.accepted = True
 
     def pause_reading(self) -> None:
         self._reading = False
@@ -138,7 +143,7 @@ async def test_an_operation_that_its_group_dropped_closes_so_that_the_client_res
     dialect: Dialect,
 ) -> None:
     talk = await Conversation(dialect).begun()
-    talk.session.member("s").dropped()
+    talk.session.member("s").fail(DeliveryFailed())
     assert await talk.outlet.close_code() == CloseCode.TRY_AGAIN_LATER
 
 
@@ -230,6 +235,76 @@ async def test_a_source_that_fails_is_told_masked(caplog: pytest.LogCaptureFixtu
     assert frame["payload"][0]["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
     assert "SELECT" not in json.dumps(frame)
     assert "SELECT secret" in caplog.text
+
+
+async def test_a_defect_while_reading_closes_under_an_id_of_the_log(
+    dialect: Dialect, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_token: str | None) -> Any:
+        raise RuntimeError("SELECT secret")
+
+    talk = Conversation(dialect, viewer_of=broken)
+    talk.say(type="connection_init")
+    assert await talk.outlet.close_code() == CloseCode.INTERNAL_ERROR
+    assert talk.outlet.closed is not None
+    reason = talk.outlet.closed[1]
+    assert reason.startswith("internal server error (id ")
+    assert reason.removeprefix("internal server error (id ")[:12] in caplog.text
+
+
+@pytest.mark.parametrize(
+    "data", ["[" + "{}," * 200_000 + "{}]", "[" * 500 + "]" * 500], ids=["wide", "deep"]
+)
+async def test_a_payload_beyond_the_bounds_is_an_error_of_that_operation_only(
+    dialect: Dialect, data: str
+) -> None:
+    talk = await Conversation(dialect).begun()
+    kind = "start" if talk.legacy else "subscribe"
+    payload = f'{{"query": "{{ hello }}", "variables": {{"d": {data}}}}}'
+    talk.session.received(f'{{"payload": {payload}, "id": "x", "type": "{kind}"}}')
+    frame = await talk.outlet.next()
+    error = frame["payload"] if talk.legacy else frame["payload"][0]
+    assert (frame["type"], frame["id"]) == ("error", "x")
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"
+    assert "allowed" in error["message"]
+    talk.subscribe("x", "{ hello }")
+    assert (await talk.outlet.next())["payload"] == {"data": {"hello": "hello world"}}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"type":"connection_init","payload":{"a":[%s]}}',
+        '{"type":"pong","payload":{"a":[%s]}}',
+        '{"type":"complete","id":"x","a":[%s]}',
+        '{"type":"subscribe","payload":[%s]}',
+        '{"type":"start","id":["x"],"payload":[%s]}',
+    ],
+)
+async def test_any_other_message_beyond_the_bounds_closes(dialect: Dialect, text: str) -> None:
+    talk = await Conversation(dialect).begun()
+    talk.session.received(text % ("1," * 200_000 + "1"))
+    assert await talk.outlet.close_code() == CloseCode.MALFORMED
+    assert talk.outlet.closed is not None
+    assert "at most 100000 are allowed" in talk.outlet.closed[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("null", "the message is null; allowed is a JSON object"),
+        ('{"type":false}', "type is false; allowed are"),
+        ('{"type":"complete","id":1.5}', "id is 1.5; allowed is a string"),
+        ('{"type":"connection_init","payload":[true]}', "payload is a list of 1; allowed is"),
+    ],
+)
+async def test_a_reason_speaks_of_json(dialect: Dialect, text: str, reason: str) -> None:
+    """Python's False, None and Decimal('1.5') mean nothing to whoever wrote the client."""
+    talk = Conversation(dialect)
+    talk.session.received(text.replace("complete", "stop") if talk.legacy else text)
+    assert await talk.outlet.close_code() == CloseCode.MALFORMED
+    assert talk.outlet.closed is not None
+    assert talk.outlet.closed[1].startswith(reason)
 
 
 async def test_a_slow_reader_is_closed_and_may_come_back() -> None:

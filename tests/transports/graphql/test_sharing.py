@@ -6,7 +6,6 @@ import pytest
 
 from app.schema import build_schema
 from app.transports.graphql.documents import Documents
-from app.transports.graphql.sharing import sharing_key
 
 DOCUMENTS = Documents(build_schema())
 RESUMING = (
@@ -17,7 +16,8 @@ FILTERS = [{"field": "data.to", "operator": "EQ", "value": "ann"}]
 
 
 def key(document: str, **variables: Any) -> object:
-    return sharing_key(DOCUMENTS.prepare(document), variables)
+    sharing = DOCUMENTS.prepare(document).sharing
+    return None if sharing is None else sharing.key(variables)
 
 
 def test_where_a_subscription_begins_does_not_set_it_apart() -> None:

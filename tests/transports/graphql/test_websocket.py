@@ -5,6 +5,7 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import uvicorn
@@ -16,16 +17,24 @@ from websockets.typing import Origin, Subprotocol
 
 from app.transports.graphql.http import GraphQLHttp
 from app.transports.graphql.websocket import GraphQLSocket
+from app.transports.http_protocol import BoundedHttpProtocol
 from app.transports.origins import OriginPolicy
+from app.transports.socket import MAX_UNACCEPTED_BYTES
+from app.transports.websocket import WebSocketProtocol
 from tests.transports.graphql.sample import Sample, viewer_of
+from tests.transports.test_refusals import forget_refusals
 
 pytestmark = pytest.mark.anyio
 
 TRANSPORT, LEGACY = Subprotocol("graphql-transport-ws"), Subprotocol("graphql-ws")
 
 
+STOCK: dict[str, Any] = {"ws": "websockets-sansio"}
+OURS: dict[str, Any] = {"http": BoundedHttpProtocol, "ws": WebSocketProtocol}
+
+
 @asynccontextmanager
-async def serving() -> AsyncIterator[tuple[Sample, str]]:
+async def serving(classes: dict[str, Any] = STOCK) -> AsyncIterator[tuple[Sample, str]]:
     sample = Sample()
     sockets = GraphQLSocket(
         sample.executor, viewer_of, sample.context, OriginPolicy(["https://video.example"])
@@ -36,9 +45,9 @@ async def serving() -> AsyncIterator[tuple[Sample, str]]:
     server = uvicorn.Server(
         uvicorn.Config(
             Starlette(routes=routes),
-            ws="websockets-sansio",
             lifespan="off",
             log_level="critical",
+            **classes,
         )
     )
     running = asyncio.create_task(server.serve(sockets=[listening]))
@@ -92,6 +101,25 @@ async def test_pages_of_foreign_origins_are_refused() -> None:
         await client.close()
 
 
+async def test_a_refused_page_and_a_refused_token_leave_a_line_in_the_log(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget_refusals(monkeypatch)
+    async with serving() as (_, url):
+        for _ in range(2):
+            with pytest.raises(InvalidStatus):
+                await connect(url, subprotocols=[TRANSPORT], origin=Origin("https://evil.example"))
+            async with connect(url, subprotocols=[TRANSPORT]) as client:
+                await client.send('{"type":"connection_init","payload":{"authToken":"bad"}}')
+                with pytest.raises(ConnectionClosed):
+                    await client.recv()
+    origin, token = caplog.records
+    assert origin.levelname == token.levelname == "WARNING"
+    assert "'https://evil.example' at the host '127.0.0.1:" in origin.getMessage()
+    assert "WIDGETWIRE_ALLOWED_ORIGINS" in origin.getMessage()
+    assert token.getMessage() == "authentication refused: the token is not valid"
+
+
 async def test_a_binary_message_closes_with_a_reason() -> None:
     async with serving() as (_, url), connect(url, subprotocols=[TRANSPORT]) as client:
         await client.send(b"binary")
@@ -99,3 +127,29 @@ async def test_a_binary_message_closes_with_a_reason() -> None:
             await client.recv()
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 4400
+
+
+def _message(kind: str, size: int, **fields: Any) -> str:
+    """Return a message of exactly `size` bytes."""
+    empty = json.dumps({"type": kind, "payload": {"padding": ""}, **fields})
+    return empty.replace('"padding": ""', '"padding": "' + "x" * (size - len(empty)) + '"')
+
+
+@pytest.mark.parametrize("classes", [STOCK, OURS], ids=["asgi", "direct"])
+async def test_until_it_is_acknowledged_a_socket_may_send_64_kib_at_once(
+    classes: dict[str, Any],
+) -> None:
+    """200 sockets that had shown nothing could make a process hold 200 MiB."""
+    async with serving(classes) as (_, url):
+        async with connect(url, subprotocols=[TRANSPORT]) as client:
+            await client.send(_message("connection_init", MAX_UNACCEPTED_BYTES + 1))
+            with pytest.raises(ConnectionClosed) as closed:
+                await client.recv()
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1009
+        async with connect(url, subprotocols=[TRANSPORT]) as client:
+            await client.send(_message("connection_init", MAX_UNACCEPTED_BYTES))
+            # Not waiting for the answer, as the protocol allows of a ping.
+            await client.send(_message("ping", 1_000_000))
+            assert json.loads(await client.recv())["type"] == "connection_ack"
+            assert json.loads(await client.recv())["type"] == "pong"

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-import app.transports.pages.documents as documents_module
+import app.transports.pages.published as published_module
 from app.transports.pages.documents import document_routes
 
 pytestmark = pytest.mark.anyio
@@ -16,8 +16,9 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of documents in the place of docs/."""
-    monkeypatch.setattr(documents_module, "_directory", lambda: tmp_path)
-    return tmp_path
+    monkeypatch.setattr(published_module, "_PACKAGE", tmp_path / "app")
+    (tmp_path / "docs").mkdir()
+    return tmp_path / "docs"
 
 
 async def _get(path: str) -> httpx.Response:
@@ -70,8 +71,26 @@ async def test_without_documents_the_index_says_so(documents: Path) -> None:
     assert "holds none" in (await _get("/docs/")).text
 
 
-async def test_docs_without_a_slash_leads_to_the_index(documents: Path) -> None:
-    """The links of the index are relative to it."""
-    answer = await _get("/docs")
+@pytest.mark.parametrize(("path", "location"), [("/docs", "docs/"), ("/docs/more", "more/")])
+async def test_without_a_slash_an_index_leads_to_itself(
+    documents: Path, path: str, location: str
+) -> None:
+    """The links of an index are relative to it; a proxy may have put a prefix before it."""
+    (documents / "more").mkdir()
+    (documents / "more" / "A.md").write_text("# A\n")
+    answer = await _get(path)
     assert answer.status_code == 307
-    assert answer.headers["location"] == "/docs/"
+    assert answer.headers["location"] == location
+    assert ">A</a>" in (await _get(f"{path}/")).text
+
+
+async def test_files_of_the_tree_are_there_beside_the_documents(documents: Path) -> None:
+    """README, changelog and schema; nothing else of the top."""
+    (documents.parent / "README.md").write_text("# The readme\n")
+    (documents.parent / "schema.graphql").write_text("type Query { ä: Int }\n")
+    (documents.parent / "SECRET.md").write_text("# Private\n")
+    assert "The readme</h1>" in (await _get("/docs/README.md")).text
+    schema = await _get("/docs/schema.graphql")
+    assert schema.headers["content-type"] == "text/plain; charset=utf-8"
+    assert schema.text == "type Query { ä: Int }\n"
+    assert (await _get("/docs/SECRET.md")).status_code == 404

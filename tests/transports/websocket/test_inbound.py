@@ -111,3 +111,24 @@ def test_text_that_cannot_become_valid_fails_before_its_frame_is_whole() -> None
     with pytest.raises(FrameError) as caught:
         read(frame[: 8 + 42])
     assert caught.value.code == 1007
+
+
+def test_what_was_taken_is_not_kept() -> None:
+    """A quiet connection held its last read, of up to 256 KiB, until the next one."""
+    reader = FrameReader(MAX)
+    reader.feed(client_frame(0x1, b"x" * 200_000) + client_frame(0x9, b"half")[:5])
+    assert reader.next() == (Opcode.TEXT, b"x" * 200_000)
+    assert reader.next() is None
+    assert reader.held_bytes == 5
+    reader.feed(client_frame(0x9, b"half")[5:] + client_frame(0x1, b"y" * 1000)[:-1])
+    assert reader.next() == (Opcode.PING, b"half")
+    assert reader.next() is None
+    assert reader.held_bytes == 999
+
+
+def test_the_bound_may_be_raised_between_two_frames() -> None:
+    reader = FrameReader(10)
+    reader.feed(client_frame(0x1, b"x" * 10) + client_frame(0x1, b"y" * 100))
+    assert reader.next() == (Opcode.TEXT, b"x" * 10)
+    reader.max_message_bytes = 100
+    assert reader.next() == (Opcode.TEXT, b"y" * 100)

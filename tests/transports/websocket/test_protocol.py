@@ -1,7 +1,9 @@
 """Our protocol class under uvicorn, over real sockets, byte by byte."""
 
 import asyncio
+import logging
 import time
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -11,7 +13,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from app.transports.asgi_socket import DIRECT
-from app.transports.socket import Outlet
+from app.transports.socket import MAX_UNACCEPTED_BYTES, Outlet
+from tests.transports.raw_http import UPGRADE, answer_to
 from tests.transports.websocket.wire import (
     Echo,
     attaching,
@@ -20,6 +23,7 @@ from tests.transports.websocket.wire import (
     serving,
     until,
 )
+from tests.turns import Turns
 
 pytestmark = pytest.mark.anyio
 
@@ -64,6 +68,23 @@ async def test_more_messages_than_a_turn_takes_are_all_heard() -> None:
         await wire.say(b"".join(client_frame(0x1, text) for text in texts))
         assert [(await wire.frame())[1] for _ in texts] == texts
     assert session.events[:1000] == texts
+
+
+async def test_messages_that_take_long_leave_turns_to_others() -> None:
+    """Sixty documents in one read, each parsed for the first time, held the loop for a second."""
+    session = Echo()
+
+    def work(_outlet: Outlet, _text: bytes) -> None:
+        done_at = time.thread_time() + 0.004
+        while time.thread_time() < done_at:
+            pass
+
+    session.on_text = work
+    async with serving(attaching(session)) as (_, port), connected(port) as wire:
+        with Turns() as turns:
+            await wire.say(client_frame(0x1, b"x") * 100)
+            await until(lambda: len(session.events) == 100)
+    assert turns.longest_seconds < 0.1
 
 
 async def test_a_paused_session_hears_nothing_until_it_resumes_and_is_not_taken_for_dead() -> None:
@@ -332,3 +353,68 @@ async def test_a_wrong_upgrade_request_is_refused(wrong: str) -> None:
         assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 426 "))
         writer.close()
         await writer.wait_closed()
+
+
+@pytest.mark.parametrize(
+    "unfinished",
+    [
+        pytest.param([client_frame(0x1, b"x" * 2**20)[:-1]], id="announced"),
+        pytest.param([client_frame(0x1, b"x" * MAX_UNACCEPTED_BYTES)[:-1]], id="just allowed"),
+        pytest.param(
+            [client_frame(0x2, b"x" * 1000, fin=False)]
+            + [client_frame(0x0, b"x" * 1000, fin=False)] * 1047,
+            id="fragments",
+        ),
+    ],
+)
+async def test_sockets_that_have_shown_nothing_hold_little(unfinished: list[bytes]) -> None:
+    """200 of them that push 1 MiB each made the process hold 204 MiB; this is 40 of them."""
+    sockets, session = 40, Echo(accepts=False)
+    async with serving(attaching(session)) as (server, port), AsyncExitStack() as stack:
+        wires = [await stack.enter_async_context(connected(port)) for _ in range(sockets)]
+        for wire in wires:
+            await wire.say(b"".join(unfinished))
+
+        def held() -> list[int]:
+            protocols: list[Any] = list(server.server_state.connections)
+            readers = [protocol._reader for protocol in protocols]
+            return [0 if reader is None else reader.held_bytes for reader in readers]
+
+        if len(unfinished) > 1 or len(unfinished[0]) > 2**20:
+            # Refused from the header alone, before the rest was read.
+            assert [await wire.closed() for wire in wires] == [1009] * sockets
+            assert sum(held()) == 0
+        else:
+            await until(lambda: held() == [MAX_UNACCEPTED_BYTES - 1] * sockets)
+
+
+async def test_opening_and_closing_are_lines_of_the_log_for_debugging(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A socket that did not work left no trace at all."""
+    session = Echo()
+    with caplog.at_level(logging.DEBUG, "app.transports.websocket"):
+        async with serving(attaching(session)) as (_, port):
+            async with connected(port, target=b"/?token=secret") as wire:
+                await wire.say(client_frame(0x8, (4001).to_bytes(2, "big") + b"done\nwith it"))
+                await session.ended.wait()
+            async with connected(port) as wire:
+                await wire.say(client_frame(0x3))
+                assert await wire.closed() == 1002
+                # Refused: never opened.
+                assert (await answer_to(port, UPGRADE)).startswith(b"HTTP/1.1 403")
+    lines = [record.getMessage() for record in caplog.records if "socket" in record.getMessage()]
+    assert lines[0] == "socket opened: /"
+    assert lines[1].startswith("socket closed: /, code 4001, reason 'done\\nwith it', after 0.")
+    assert lines[1].endswith(" s")
+    assert lines[3].startswith("socket closed: /, code 1002, reason 'opcode 3 is reserved', after")
+    assert len(lines) == 4
+    assert "secret" not in caplog.text
+
+
+async def test_nothing_is_kept_for_lines_that_nobody_wants() -> None:
+    session = Echo()
+    async with serving(attaching(session)) as (server, port), connected(port):
+        await session.is_open.wait()
+        (protocol,) = server.server_state.connections
+        assert protocol._story is None  # type: ignore[union-attr]

@@ -39,7 +39,8 @@ def client_frame(
 class Echo:
     """A session that answers each text with itself and notes what happens to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, accepts: bool = True) -> None:
+        self.accepts = accepts
         self.outlet: Outlet | None = None
         self.events: list[str | bytes] = []
         self.is_open = asyncio.Event()
@@ -49,6 +50,8 @@ class Echo:
 
     def opened(self, outlet: Outlet) -> None:
         self.outlet = outlet
+        if self.accepts:
+            outlet.accept_peer()
         self.is_open.set()
 
     def received(self, text: str | bytes) -> None:
@@ -138,7 +141,9 @@ class Wire:
 
 
 @contextlib.asynccontextmanager
-async def connected(port: int, receive_buffer: int | None = None) -> AsyncIterator[Wire]:
+async def connected(
+    port: int, receive_buffer: int | None = None, target: bytes = b"/"
+) -> AsyncIterator[Wire]:
     """Open a raw connection and do the handshake."""
     client = socket.socket()
     if receive_buffer is not None:
@@ -148,7 +153,7 @@ async def connected(port: int, receive_buffer: int | None = None) -> AsyncIterat
     reader, writer = await asyncio.open_connection(sock=client, limit=1024)
     try:
         writer.write(
-            b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+            b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
             b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
             b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         )

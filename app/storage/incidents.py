@@ -1,0 +1,66 @@
+"""What went wrong with the database, told to the operator without flooding the log.
+
+An outage fails every statement of every client. One line for each cause says it; while it
+lasts, one more line every ten seconds says how often.
+"""
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["Incidents"]
+
+logger = logging.getLogger(__name__)
+
+_EVERY_SECONDS: Final = 10.0
+
+
+@dataclass(slots=True)
+class _Told:
+    at: float
+    untold: int = 0
+
+
+class Incidents:
+    """The failures of one process's connections.
+
+    Args:
+        every_seconds: the shortest time between two log lines about one cause.
+    """
+
+    def __init__(self, every_seconds: float = _EVERY_SECONDS) -> None:
+        self._every = every_seconds
+        self._told: dict[str, _Told] = {}
+        self.refusal: str | None = None
+        """Why the database refused a statement that it should carry out; None: it did not.
+
+        Whoever finds that it carries out such statements again sets this to None.
+        """
+
+    def lost(self, kind: str) -> None:
+        """Take note that the database could not be reached.
+
+        Args:
+            kind: the class of the error: one outage has several, one after another.
+        """
+        self._tell("lost", f"the database is not reachable ({kind})")
+
+    def refused(self, reason: str) -> None:
+        """Take note that the database answers and refuses to work.
+
+        Args:
+            reason: one of a few, such as `disk full`.
+        """
+        self.refusal = reason
+        self._tell(reason, f"the database refuses to work: {reason}")
+
+    def _tell(self, cause: str, text: str) -> None:
+        now = time.monotonic()
+        told = self._told.get(cause)
+        if told is not None and now < told.at + self._every:
+            told.untold += 1
+            return
+        again = f" ({told.untold} more times since the last line)" if told and told.untold else ""
+        logger.warning("%s%s", text, again)
+        self._told[cause] = _Told(now)

@@ -1,0 +1,45 @@
+"""What is refused at the door, in the log: once a minute for each cause, however often.
+
+An operator finds here why a page or a client does not get in. The lines of one process are
+bounded whatever strangers send: see `LogThrottle`.
+"""
+
+import logging
+from typing import Final
+
+from app.errors import TokenExpired, Unauthenticated, shown
+from app.telemetry import LogThrottle
+
+__all__ = ["log_refused_origin", "log_refused_token"]
+
+_logger: Final = logging.getLogger(__name__)
+
+_origins = LogThrottle(others="others, too many to name,")
+_tokens = LogThrottle(others="other reasons, too many to name")
+
+
+def log_refused_origin(origin: str, host: str | None) -> None:
+    """Log that a page may not connect, and which setting would let it.
+
+    Args:
+        origin: the `Origin` header.
+        host: the `Host` header: a proxy that changes it refuses the service's own pages.
+    """
+    line = _origins.admit(shown(origin, 120))
+    if line is not None:
+        _logger.warning(
+            "refused the origin %s at the host %s: add it to WIDGETWIRE_ALLOWED_ORIGINS to allow "
+            "its pages%s",
+            line.key,
+            shown(host, 120),
+            line.more,
+        )
+
+
+def log_refused_token(error: Unauthenticated) -> None:
+    """Log why a token is refused, never the token itself."""
+    line = _tokens.admit(error.reason)
+    if line is not None:
+        # Tokens expire every day; the others are somebody's mistake.
+        level = logging.INFO if isinstance(error, TokenExpired) else logging.WARNING
+        _logger.log(level, "authentication refused: %s%s", line.key, line.more)

@@ -1,0 +1,74 @@
+"""Events on the bus: what goes in comes out, within what a notification may hold."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.delivery.events import (
+    Event,
+    PresenceChanged,
+    Stored,
+    Transient,
+    decode_event,
+    encode_event,
+    messages_of,
+    stored_event,
+    transient_event,
+)
+from app.domain.json_value import encode_json
+from app.domain.message import Message
+from tests.delivery.recorded import CHANNEL, stored, transient
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+
+
+def carried(event: Event) -> list[Message]:
+    """Return the messages of an event that went over the bus."""
+    came = decode_event(encode_event(event))
+    assert came == event
+    assert isinstance(came, Stored | Transient)
+    return messages_of(came)
+
+
+@given(
+    st.integers(1, 2**53),
+    st.lists(st.tuples(TEXTS, TEXTS | st.none(), TEXTS | st.integers()), min_size=1, max_size=5),
+)
+def test_stored_messages_come_out_as_they_went_in(
+    first: int, said: list[tuple[str, str | None, str | int]]
+) -> None:
+    messages = [
+        Message(CHANNEL, sequence, f"id {sequence}", client, 1, name, encode_json(data))
+        for sequence, (client, name, data) in enumerate(said, first)
+    ]
+    event = stored_event("process", messages)
+    assert (event.first, event.last) == (first, first + len(said) - 1)
+    assert carried(event) == messages
+
+
+def test_messages_too_large_for_an_event_are_named_only() -> None:
+    """A notification of Postgres holds 8,000 bytes; readers take these from the table."""
+    event = stored_event("process", [stored(7, 3_000), stored(8, 3_000)])
+    assert (event.first, event.last, event.records) == (7, 8, ())
+    assert carried(event) == []
+    assert len(encode_event(event)) < 200
+
+
+def test_a_message_that_is_not_stored_is_carried_whatever_its_size() -> None:
+    message = transient(60_000)
+    assert carried(transient_event("process", message)) == [message]
+
+
+def test_a_change_of_presence_names_its_channel() -> None:
+    event = PresenceChanged("process", CHANNEL.key)
+    assert decode_event(encode_event(event)) == event
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "{}", "[]", '["z","a","b"]', '["p","a"]', '["s",1,2,3,4]']
+)
+def test_what_is_no_event_is_refused(text: str) -> None:
+    """Another version of the service, or another program, may write to the same topic."""
+    with pytest.raises(msgspec.MsgspecError):
+        decode_event(text)

@@ -1,0 +1,47 @@
+"""The whole service in this process: its application, its protocols, a real port."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import uvicorn
+
+from app.asgi import create_app
+from app.config import Settings
+from app.transports.http_protocol import BoundedHttpProtocol
+from app.transports.websocket import WebSocketProtocol
+
+__all__ = ["hosted"]
+
+
+@asynccontextmanager
+async def hosted(database_url: str, **settings: Any) -> AsyncIterator[str]:
+    """Serve a migrated database on a free port, and yield the host and the port.
+
+    Args:
+        database_url: of this test alone.
+        settings: as `app.config.Settings` has them.
+    """
+    app = create_app(Settings(database_url=database_url, broadcast_url="memory://", **settings))
+    config = uvicorn.Config(
+        app,
+        http=BoundedHttpProtocol,
+        ws=WebSocketProtocol,
+        ws_max_size=1 << 20,
+        lifespan="off",
+        log_config=None,
+    )
+    async with app.router.lifespan_context(app):
+        listening = socket.create_server(("127.0.0.1", 0))
+        server = uvicorn.Server(config)
+        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        serving = asyncio.create_task(server.serve([listening]))
+        try:
+            while not server.started:  # noqa: ASYNC110  uvicorn tells nobody
+                await asyncio.sleep(0.005)
+            yield f"127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await serving
