@@ -1,8 +1,8 @@
 """Fan-out: one message to many members, filtered and encoded once for all that are alike.
 
 Members who want the same bytes of the same messages form a group. A channel's groups are
-one subscriber of its feed. _Groups that ask for one field to equal one value are found by
-that value: ten thousand different ones cost a look-up, not ten thousand evaluations. _Groups
+one subscriber of its feed. Groups that ask for one field to equal one value are found by
+that value: ten thousand different ones cost a look-up, not ten thousand evaluations. Groups
 whose filters may take long are served by a task, in turns: they hold up nobody else.
 """
 
@@ -66,7 +66,7 @@ class FanOut:
         Args:
             channel: its feed is open: somebody has joined it through the hub.
             key: equal for those whose filters and encoding are equal.
-            filters: all must hold for a message to be given. _Groups with the very same ones
+            filters: all must hold for a message to be given. Groups with the very same ones
                 ask them once.
             encode: called once a message for the whole group.
 
@@ -86,7 +86,7 @@ class FanOut:
         return group
 
     def _forget(self, channel: Channel, groups: "_ChannelGroups") -> None:
-        """Let go of a channel that has no groups any more."""
+        """Let go of a channel's groups: there are none left, or nothing feeds them any more."""
         del self._channels[channel]
         self._hub.leave(channel, groups)
 
@@ -95,6 +95,7 @@ class Group:
     """Members that are given the same bytes of the same messages."""
 
     __slots__ = (
+        "_encoding",
         "_groups",
         "_kept",
         "_kept_bytes",
@@ -122,11 +123,18 @@ class Group:
         """Replays that are on their way to the group."""
         self._groups = groups
         self._turns = turns
-        self._kept: OrderedDict[tuple[int, int], asyncio.Task[list[Slice]]] = OrderedDict()
+        self._encoding: dict[_Place, asyncio.Task[list[Slice]]] = {}
+        self._kept: OrderedDict[_Place, list[Slice]] = OrderedDict()
         self._kept_bytes = 0
 
     def add(self, member: Member) -> Callable[[], None]:
-        """Give a member what is dispatched from now on; return what ends that. Idempotent."""
+        """Give a member what is dispatched from now on; return what ends that. Idempotent.
+
+        Raises:
+            DeliveryFailed: nothing feeds the group any more, since it was held.
+        """
+        if self._groups.over:
+            raise DeliveryFailed
         self.members.add(member, self._groups.dispatched)
         return partial(self._remove, member)
 
@@ -134,31 +142,40 @@ class Group:
         """Undo one `hold`."""
         self.holds -= 1
         if not self.holds:
-            self._kept.clear()
-            self._kept_bytes = 0
+            for encoding in self._encoding.values():
+                encoding.cancel()  # whoever waited for it has left
+            self.forget_encoded()
             self._groups.forget_if_empty(self)
+
+    def forget_encoded(self) -> None:
+        """Keep nothing: nobody replays any more, or other messages have those places now."""
+        self._encoding.clear()
+        self._kept.clear()
+        self._kept_bytes = 0
 
     async def encoded(self, messages: Sequence[Message]) -> "Sequence[Slice]":
         """Return the bytes of consecutive messages, of those that the filters accept.
 
         A thousand clients that resume from one place share the work: stored messages never
-        change, so their bytes are kept while somebody replays, up to 4 MiB.
+        change, so their bytes are kept while several replay, up to 4 MiB.
 
         Args:
             messages: at least one.
         """
         first, last = messages[0].sequence, messages[-1].sequence
-        if first is None or last is None:
+        if self.holds == 1 or first is None or last is None:
             return await self._slices(messages)
         place = first, last
         kept = self._kept.get(place)
-        if kept is None:
-            kept = self._kept[place] = asyncio.create_task(self._slices(messages))
-            kept.add_done_callback(partial(self._measure, place))
-        else:
+        if kept is not None:
             self._kept.move_to_end(place)
+            return kept
+        encoding = self._encoding.get(place)
+        if encoding is None:
+            encoding = self._encoding[place] = asyncio.create_task(self._slices(messages))
+            encoding.add_done_callback(partial(self._keep, place))
         # Shielded: whoever leaves must not take it from the others.
-        return await asyncio.shield(kept)
+        return await asyncio.shield(encoding)
 
     async def _slices(self, messages: Sequence[Message]) -> "list[Slice]":
         slices: list[Slice] = []
@@ -187,17 +204,18 @@ class Group:
             slices.append((payloads, size))
         return slices
 
-    def _measure(self, place: tuple[int, int], done: "asyncio.Task[list[Slice]]") -> None:
-        if self._kept.get(place) is not done:
+    def _keep(self, place: "_Place", done: "asyncio.Task[list[Slice]]") -> None:
+        failed = done.cancelled() or done.exception() is not None
+        if self._encoding.get(place) is not done:
+            return  # forgotten meanwhile
+        del self._encoding[place]
+        if failed:
             return
-        if done.cancelled() or done.exception() is not None:
-            del self._kept[place]
-            return
+        self._kept[place] = done.result()
         self._kept_bytes += _bytes_of(done.result())
         while self._kept_bytes > _KEPT_BYTES_MAX:
             _, dropped = self._kept.popitem(last=False)
-            if dropped.done():
-                self._kept_bytes -= _bytes_of(dropped.result())
+            self._kept_bytes -= _bytes_of(dropped)
 
     def _remove(self, member: Member) -> None:
         if self.members.remove(member):
@@ -206,6 +224,8 @@ class Group:
 
 Slice: TypeAlias = tuple[list[bytes], int]
 """Payloads that are given together, and their bytes in all."""
+_Place: TypeAlias = tuple[int, int]
+"""The first and the last sequence of consecutive messages."""
 
 
 def _bytes_of(slices: Sequence[Slice]) -> int:
@@ -213,11 +233,11 @@ def _bytes_of(slices: Sequence[Slice]) -> int:
 
 
 _Groups: TypeAlias = dict[CompiledFilters, dict[Group, None]]
-"""_Groups by their filters, so that the same are asked once."""
+"""Groups by their filters, so that the same are asked once."""
 
 
 class _ByValue:
-    """_Groups that want one field to equal a value, by the value."""
+    """Groups that want one field to equal a value, by the value."""
 
     __slots__ = ("get", "groups")
 
@@ -229,11 +249,13 @@ class _ByValue:
 class _ChannelGroups:
     """The groups of one channel; a subscriber of its feed."""
 
-    def __init__(self, turns: MatchingTurns, on_empty: Callable[["_ChannelGroups"], None]) -> None:
+    def __init__(self, turns: MatchingTurns, on_end: Callable[["_ChannelGroups"], None]) -> None:
         self.dispatched = 0
         """How many times messages were dispatched to groups that are served later."""
+        self.over = False
+        """Whether the feed gives nothing more."""
         self._turns = turns
-        self._on_empty = on_empty
+        self._on_end = on_end
         self._groups: dict[Hashable, Group] = {}
         self._others: _Groups = {}
         self._by_value: dict[FieldPath, _ByValue] = {}
@@ -281,7 +303,7 @@ class _ChannelGroups:
             self._drop_waiting()
             if self._serving is not None and self._serving is not asyncio.current_task():
                 self._serving.cancel()
-            self._on_empty(self)
+            self._end()
 
     def deliver(self, messages: Sequence[Message]) -> None:
         payloads: dict[Group, list[bytes]] = {}
@@ -314,11 +336,19 @@ class _ChannelGroups:
 
     def dropped(self) -> None:
         """Let everybody go: the feed gives nothing more."""
+        self._end()  # whoever comes next must not find a group that nothing feeds
         for group in tuple(self._groups.values()):
             self._drop(group, DeliveryFailed())
 
-    def restarted(self, position: int) -> None:
-        """_Groups know no places."""
+    def restarted(self, position: int) -> None:  # noqa: ARG002 - a Subscriber
+        """Forget the bytes of messages that have lost their places."""
+        for group in self._groups.values():
+            group.forget_encoded()
+
+    def _end(self) -> None:
+        if not self.over:
+            self.over = True
+            self._on_end(self)
 
     def _drop(self, group: Group, error: SubscriberTooSlow) -> None:
         group.members.drop(error)
@@ -331,7 +361,7 @@ class _ChannelGroups:
             if value is not None:
                 yield from by_value.groups.get(value, {}).items()
 
-    # _Groups whose filters may take long.
+    # Groups whose filters may take long.
 
     def _serve_later(self, messages: Sequence[Message]) -> None:
         self.dispatched += 1

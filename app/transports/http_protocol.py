@@ -268,6 +268,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             give_up=self.transport.abort,
         )
         writer.write_through(self.transport, max_outbound_bytes)
+        if self.flow.write_paused:
+            writer.pause_writing()  # answers before this one are not sent yet
         self._beats = shared.beats(beat_seconds).add(writer)
         return writer
 
@@ -452,7 +454,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         elif in_body:
             answered = self.cycle.response_started
             self._abandon(self.cycle)
-            if answered:
+            if self._streaming is not None:
+                self._streaming.end()
+            elif answered:
                 self._linger()
             else:
                 self._answering = None

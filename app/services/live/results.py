@@ -172,6 +172,7 @@ class _ResultGroup:
         self._position = 0
         """The newest sequence that the feed has brought."""
         self._restarts = 0
+        self._dropped = False
         self._changed = False
         self._earliest = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -184,6 +185,7 @@ class _ResultGroup:
 
         Raises:
             Unavailable: the database is away.
+            DeliveryFailed: changes cannot be noticed any more.
         """
         self._joining += 1
         try:
@@ -193,6 +195,8 @@ class _ResultGroup:
             else:
                 # What is here may be older than what this subscriber has seen acknowledged.
                 await self._reach(await self._head())
+            if self._dropped:
+                raise DeliveryFailed
             assert self._payload is not None
             member.receive((self._payload,))
             self._members.add(member)
@@ -225,6 +229,7 @@ class _ResultGroup:
 
     def dropped(self) -> None:
         """Let everybody go: changes would go unnoticed from here on."""
+        self._dropped = True
         self._on_empty(self)  # the next one begins anew
         self._members.drop(DeliveryFailed())
         self._close_if_empty()
@@ -261,6 +266,8 @@ class _ResultGroup:
         """Read again when the interval is over, if there is something new and none reads."""
         if not self._changed or self._reading is not None or self._timer is not None:
             return
+        if not self._members and not self._joining:
+            return  # it is closed
         loop = asyncio.get_running_loop()
         wait = self._earliest - loop.time()
         if wait > 0:

@@ -121,12 +121,13 @@ class Executor:
                 joined = await subscribe_directly(self.resolvers, direct, arguments, context)
                 return Subscription(joined, key, direct.projection)
         executor = self._executor(operation, variables, context)
+        # Whatever may be refused comes before the source that would have to be closed.
+        respond = operation.projection or self._responder(operation, variables, context)
         source: Any = create_source_event_stream(executor)
         if not isinstance(source, Source | ExecutionResult):
             source = await source
         if isinstance(source, ExecutionResult):
             raise RequestRefused(response_errors(source.errors or ()))
-        respond = operation.projection or self._responder(operation, variables, context)
         return Subscription(source, key, respond)
 
     def _responder(

@@ -165,46 +165,53 @@ class SubscriptionStream:
             (b"x-accel-buffering", b"no"),
             (b"connection", b"close"),
         ]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        streaming: Streaming = scope["extensions"][STREAM]
-        writer = streaming.stream(
-            self,
-            max_outbound_bytes=self._max_outbound_bytes,
-            beat_seconds=self._heartbeat_seconds,
-        )
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            streaming: Streaming = scope["extensions"][STREAM]
+            writer = streaming.stream(
+                self,
+                max_outbound_bytes=self._max_outbound_bytes,
+                beat_seconds=self._heartbeat_seconds,
+            )
+        except BaseException:
+            self._forget()
+            raise
         if writer is None:
-            self._subscription.close()
-            self._ended()
+            self._forget()
             return
         self._writer = writer
         self._framed = _framed(self._media_type, writer.chunked)
         writer.send_framed(self._framed.coded(framing.opening))
+        if self._interrupted:
+            self._subscription.close()
+            self.fail(ShuttingDown())
+        else:
+            await self._begin()
+
+    async def _begin(self) -> None:
         self._beginning = asyncio.current_task()
         try:
-            await self._begin()
+            leave = await self._subscription.begin(self)
+        except asyncio.CancelledError:
+            # Ended before it had begun: for the server the call is a good one.
+            if not self._over:
+                raise
+        except Exception as error:
+            self.fail(error)
+        else:
+            if self._over:
+                leave()
+            else:
+                self._leave = leave
         finally:
             self._beginning = None
             if self._leave is None:
                 self._subscription.close()
 
-    async def _begin(self) -> None:
-        try:
-            self._leave = await self._subscription.begin(self)
-        except asyncio.CancelledError:
-            # The peer left: nobody else cancels this, and the server would log a defect.
-            pass
-        except Exception as error:
-            self.fail(error)
-        else:
-            if self._over:
-                self._left()
-            elif self._interrupted:
-                self.fail(ShuttingDown())
-
     def interrupt(self) -> None:
-        """End the stream so that the client comes back; the process goes away. Idempotent."""
+        """End the stream so that the client comes back. Idempotent."""
         self._interrupted = True
-        if self._leave is not None:
+        if self._beginning is not None or self._leave is not None:
             self.fail(ShuttingDown())
 
     # The member.
@@ -221,8 +228,7 @@ class SubscriptionStream:
             ending = self._framed.framing.interrupted(told)
         else:
             ending = self._framed.framing.failed(told)
-        self._over = True
-        self._left()
+        self._end()
         self._writer.end(ending, instead=isinstance(error, SubscriberTooSlow))
 
     async def drained(self) -> None:
@@ -241,18 +247,24 @@ class SubscriptionStream:
 
     def lost(self) -> None:
         """The connection is gone."""
-        self._over = True
-        if self._beginning is not None:
-            self._beginning.cancel()
-        self._left()
-        self._ended()
+        self._end()
+        self._tell_end()
 
-    def _left(self) -> None:
+    def _end(self) -> None:
+        """Take nothing more."""
+        self._over = True
         leave, self._leave = self._leave, None
         if leave is not None:
             leave()
+        if self._beginning is not None and self._beginning is not asyncio.current_task():
+            self._beginning.cancel()
 
-    def _ended(self) -> None:
+    def _forget(self) -> None:
+        """Let go of what has never begun."""
+        self._subscription.close()
+        self._tell_end()
+
+    def _tell_end(self) -> None:
         on_end, self._on_end = self._on_end, None
         if on_end is not None:
             on_end(self)

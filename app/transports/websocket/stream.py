@@ -64,7 +64,7 @@ class StreamWriter(FrameWriter):
 
     Args:
         turn: shared by the connections of one server.
-        streamed: see `Streaming.begin_stream`.
+        streamed: see `Streaming.stream`.
         chunked: False for HTTP/1.0, whose body ends with the connection.
         hang_up: closes the connection once everything is written.
         give_up: closes it at once.
