@@ -110,6 +110,34 @@ async def test_a_thousand_watchers_cost_one_read_and_one_encoding_a_change(
     assert service.encodings == before + 1
 
 
+async def test_a_change_back_to_what_was_told_is_not_told(service: Service) -> None:
+    member = await service.member()
+    service.join(3)
+    service.join(-3)
+    await asyncio.sleep(0.1)
+    service.join()
+    await member.has(b"1")
+    assert member.payloads == [b"0", b"1"]
+
+
+async def test_each_form_of_the_count_is_made_once(service: Service) -> None:
+    def worded(event: object) -> bytes:
+        return b"%s connections" % str(event).encode()
+
+    plain, other = await service.member(), Recorded()
+    source = await service.channel.source(lambda count: count * 10)
+    assert source.count == 0
+    leave = await source.begin("words", worded, other)
+    service.join(2)
+    await plain.has(b"2")
+    await other.has(b"20 connections")
+    leave()
+    assert source.count == 0
+    service.join()
+    await plain.has(b"3")
+    assert other.payloads == [b"0 connections", b"20 connections"]
+
+
 async def test_whoever_joins_between_two_tellings_is_told_even_if_the_count_comes_back(
     service: Service,
 ) -> None:
