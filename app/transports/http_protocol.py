@@ -268,8 +268,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             give_up=self.transport.abort,
         )
         writer.write_through(self.transport, max_outbound_bytes)
-        if self.flow.write_paused:
-            writer.pause_writing()  # answers before this one are not sent yet
         self._beats = shared.beats(beat_seconds).add(writer)
         return writer
 

@@ -25,6 +25,13 @@ class Recorded:
     async def drained(self) -> None:
         return
 
+    async def has_so_many(self, number: int) -> None:
+        """Wait until so many were given."""
+        async with asyncio.timeout(10):
+            while len(self.payloads) < number:
+                self._given.clear()
+                await self._given.wait()
+
     async def has(self, payload: bytes) -> None:
         """Wait until this was given last."""
         async with asyncio.timeout(10):
