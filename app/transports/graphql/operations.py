@@ -1,6 +1,6 @@
 """The operations of one socket: begun in the order sent, run side by side, ended in any order.
 
-A subscription has begun when its resolver has returned its stream: it is joined and misses
+A subscription has begun when its resolver has returned its source: it is joined and misses
 nothing. What was sent after it waits until then, so that a publish after a subscribe
 reaches that subscription. Queries and mutations begin without waiting for one another.
 """
@@ -14,7 +14,7 @@ from typing import Protocol
 from graphql import OperationType
 
 from app.delivery.members import Member
-from app.errors import ErrorCode, ShuttingDown, SubscriberTooSlow
+from app.errors import ErrorCode, SubscriberTooSlow
 from app.transports.graphql.context import OperationContext
 from app.transports.graphql.documents import Operation
 from app.transports.graphql.errors import RequestRefused, ResponseError, response_error
@@ -48,9 +48,6 @@ class Replies(Protocol):
 
     def too_slow(self, error: SubscriberTooSlow) -> None:
         """The reader fell behind: nothing more can be promised on this socket."""
-
-    def going_away(self) -> None:
-        """The process ends: the client should come back."""
 
     def member(self, operation_id: str) -> Member:
         """Whoever sends the responses that a group gives to this operation."""
@@ -227,8 +224,6 @@ class Operations:
             self._fail(entry, refused.errors)
         except SubscriberTooSlow as error:
             self._replies.too_slow(error)
-        except ShuttingDown:
-            self._replies.going_away()
         except Exception as error:
             self._fail(entry, [response_error(error)])
         finally:

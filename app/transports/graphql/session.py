@@ -261,10 +261,6 @@ class GraphQLSession:
         """Close: the client resumes after the last message it received."""
         self._close(CloseCode.TRY_AGAIN_LATER, error.message)
 
-    def going_away(self) -> None:
-        """A source has ended because the process does."""
-        self.shutdown()
-
     def member(self, operation_id: str) -> Member:
         """Return what sends a group's responses as this operation's."""
         assert self._outlet is not None
