@@ -21,7 +21,7 @@ from app.errors import ConfigurationError, Unavailable
 from app.schema import build_schema
 from app.schema.context import Context, Services
 from app.schema.operations import publish, subscribe
-from app.services.live_queries import LiveQueryService
+from app.services.live.results import LiveResults
 from app.services.messages import MessageService
 from app.services.open_filters import FilterLimits, OpenFilters
 from app.services.presence import PresenceService
@@ -137,12 +137,12 @@ class Process:
             replay_max_messages=settings.replay_max_messages,
             turns=turns,
         )
-        live_queries = LiveQueryService(hub, settings.live_query_interval_seconds, turns)
+        live_results = LiveResults(hub, history, settings.live_query_interval_seconds)
         limits = FilterLimits(
             bytes_per_connection=settings.max_filter_bytes_per_connection,
             bytes_per_process=settings.max_filter_bytes,
         )
-        return Services(messages, presence, live_queries, OpenFilters(limits))
+        return Services(messages, presence, live_results, OpenFilters(limits))
 
     def _routes(self, services: Services) -> list[BaseRoute]:
         settings = self._settings
@@ -168,7 +168,10 @@ class Process:
             authenticator.viewer,
             context,
             landing=graphiql_page if settings.graphiql else None,
-            limits=HttpLimits(max_body_bytes=settings.max_request_bytes),
+            limits=HttpLimits(
+                max_body_bytes=settings.max_request_bytes,
+                max_outbound_bytes=settings.max_outbound_bytes,
+            ),
         )
         sockets = self._graphql_sockets = GraphQLSocket(
             executor,

@@ -206,7 +206,10 @@ class Settings(BaseSettings):
         100, 1, 10_000, "unanswered operations per socket; reading pauses until one is answered"
     )
     max_outbound_bytes: int = _number(
-        _MIB, 4096, 1024 * _MIB, "bytes waiting for one subscriber: close 1013 above"
+        _MIB,
+        4096,
+        1024 * _MIB,
+        "bytes waiting for one subscriber: close 1013 above; a stream over HTTP ends",
     )
     handshake_timeout_seconds: float = _number(
         10, 0.1, 300, "a socket's connection_init or open must come within this: close 4408"

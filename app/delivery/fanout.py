@@ -8,8 +8,9 @@ whose filters may take long are served by a task, in turns: they hold up nobody 
 
 import asyncio
 import logging
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from app.delivery.hub import Hub
@@ -22,7 +23,7 @@ from app.domain.query.equality import scalar_key
 from app.domain.query.matching import field_getter
 from app.errors import DeliveryFailed, SubscriberTooSlow
 
-__all__ = ["Encode", "FanOut"]
+__all__ = ["Encode", "FanOut", "Group", "Slice"]
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +33,15 @@ _WAITING_BYTES_MAX: Final = 4 * 1024 * 1024
 _ALL_WAITING_BYTES_MAX: Final = 32 * 1024 * 1024
 """The same for all channels together; beyond it the channel that has one more falls behind."""
 
-Encode: TypeAlias = Callable[[Message], bytes]
-"""Makes the bytes that every member of a group is given for a message."""
+_SLICE_BYTES: Final = 64 * 1024
+"""Of a replay given at once: its reader is waited for in between."""
+_LOOK_BYTES: Final = 512 * 1024
+"""Of a replay filtered and encoded at once."""
+_KEPT_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Of a group's encoded replay; what was used least recently goes first."""
+
+Encode: TypeAlias = Callable[[Message], Any]
+"""Makes the bytes that every member of a group is given for a message, without waiting."""
 
 
 class FanOut:
@@ -50,17 +58,10 @@ class FanOut:
         self._turns = turns or MatchingTurns()
         self._channels: dict[Channel, _ChannelGroups] = {}
 
-    def join(
-        self,
-        channel: Channel,
-        key: Hashable,
-        filters: CompiledFilters,
-        encode: Encode,
-        member: Member,
-    ) -> Callable[[], None]:
-        """Add a member; return what removes it again. That is idempotent.
-
-        The member is given what the channel's feed dispatches from now on.
+    def hold(
+        self, channel: Channel, key: Hashable, filters: CompiledFilters, encode: Encode
+    ) -> "Group":
+        """Return a group, kept until each who holds it has released it and its members left.
 
         Args:
             channel: its feed is open: somebody has joined it through the hub.
@@ -68,7 +69,6 @@ class FanOut:
             filters: all must hold for a message to be given. Groups with the very same ones
                 ask them once.
             encode: called once a message for the whole group.
-            member: a new one.
 
         Raises:
             Unavailable: the channel's feed is not open.
@@ -81,34 +81,158 @@ class FanOut:
             self._channels[channel] = groups
         group = groups.get(key)
         if group is None:
-            group = groups.add(_Group(key, filters, encode))
-        group.members.add(member, groups.dispatched)
-
-        def leave() -> None:
-            if group.members.remove(member):
-                groups.forget_if_empty(group)
-
-        return leave
+            group = groups.add(Group(key, filters, encode, groups, self._turns))
+        group.holds += 1
+        return group
 
     def _forget(self, channel: Channel, groups: "_ChannelGroups") -> None:
-        """Let go of a channel that has no groups any more."""
+        """Let go of a channel's groups: there are none left, or nothing feeds them any more."""
         del self._channels[channel]
         self._hub.leave(channel, groups)
 
 
-class _Group:
-    """Members that are given the same bytes."""
+class Group:
+    """Members that are given the same bytes of the same messages."""
 
-    __slots__ = ("encode", "filters", "key", "members")
+    __slots__ = (
+        "_encoding",
+        "_groups",
+        "_kept",
+        "_kept_bytes",
+        "_turns",
+        "encode",
+        "filters",
+        "holds",
+        "key",
+        "members",
+    )
 
-    def __init__(self, key: Hashable, filters: CompiledFilters, encode: Encode) -> None:
+    def __init__(
+        self,
+        key: Hashable,
+        filters: CompiledFilters,
+        encode: Encode,
+        groups: "_ChannelGroups",
+        turns: MatchingTurns,
+    ) -> None:
         self.key = key
         self.encode = encode
         self.filters = filters
         self.members = Members()
+        self.holds = 0
+        """Replays that are on their way to the group."""
+        self._groups = groups
+        self._turns = turns
+        self._encoding: dict[_Place, asyncio.Task[list[Slice]]] = {}
+        self._kept: OrderedDict[_Place, list[Slice]] = OrderedDict()
+        self._kept_bytes = 0
+
+    def add(self, member: Member) -> Callable[[], None]:
+        """Give a member what is dispatched from now on; return what ends that. Idempotent.
+
+        Raises:
+            DeliveryFailed: nothing feeds the group any more, since it was held.
+        """
+        if self._groups.over:
+            raise DeliveryFailed
+        self.members.add(member, self._groups.dispatched)
+        return partial(self._remove, member)
+
+    def release(self) -> None:
+        """Undo one `hold`."""
+        self.holds -= 1
+        if not self.holds:
+            for encoding in self._encoding.values():
+                encoding.cancel()  # whoever waited for it has left
+            self.forget_encoded()
+            self._groups.forget_if_empty(self)
+
+    def forget_encoded(self) -> None:
+        """Keep nothing: nobody replays any more, or other messages have those places now."""
+        self._encoding.clear()
+        self._kept.clear()
+        self._kept_bytes = 0
+
+    async def encoded(self, messages: Sequence[Message]) -> "Sequence[Slice]":
+        """Return the bytes of consecutive messages, of those that the filters accept.
+
+        A thousand clients that resume from one place share the work: stored messages never
+        change, so their bytes are kept while several replay, up to 4 MiB.
+
+        Args:
+            messages: at least one.
+        """
+        first, last = messages[0].sequence, messages[-1].sequence
+        if self.holds == 1 or first is None or last is None:
+            return await self._slices(messages)
+        place = first, last
+        kept = self._kept.get(place)
+        if kept is not None:
+            self._kept.move_to_end(place)
+            return kept
+        encoding = self._encoding.get(place)
+        if encoding is None:
+            encoding = self._encoding[place] = asyncio.create_task(self._slices(messages))
+            encoding.add_done_callback(partial(self._keep, place))
+        # Shielded: whoever leaves must not take it from the others.
+        return await asyncio.shield(encoding)
+
+    async def _slices(self, messages: Sequence[Message]) -> "list[Slice]":
+        slices: list[Slice] = []
+        payloads: list[bytes] = []
+        size = looked_at = 0
+        filters = self.filters
+        for message in messages:
+            looked_at += len(message.data_json)
+            if looked_at > _LOOK_BYTES:
+                looked_at = 0
+                await asyncio.sleep(0)  # data is decoded for the filters: others may go first
+            accepted = (
+                filters.accept(message)
+                if filters.light
+                else await self._turns.accept(filters, message)
+            )
+            if not accepted:
+                continue
+            payload = self.encode(message)
+            payloads.append(payload)
+            size += len(payload)
+            if size >= _SLICE_BYTES:
+                slices.append((payloads, size))
+                payloads, size = [], 0
+        if payloads:
+            slices.append((payloads, size))
+        return slices
+
+    def _keep(self, place: "_Place", done: "asyncio.Task[list[Slice]]") -> None:
+        failed = done.cancelled() or done.exception() is not None
+        if self._encoding.get(place) is not done:
+            return  # forgotten meanwhile
+        del self._encoding[place]
+        if failed:
+            return
+        self._kept[place] = done.result()
+        self._kept_bytes += _bytes_of(done.result())
+        while self._kept_bytes > _KEPT_BYTES_MAX:
+            _, dropped = self._kept.popitem(last=False)
+            self._kept_bytes -= _bytes_of(dropped)
+
+    def _remove(self, member: Member) -> None:
+        if self.members.remove(member):
+            self._groups.forget_if_empty(self)
 
 
-_Groups: TypeAlias = dict[CompiledFilters, dict[_Group, None]]
+Slice: TypeAlias = tuple[list[bytes], int]
+"""Payloads that are given together, and their bytes in all."""
+_Place: TypeAlias = tuple[int, int]
+"""The first and the last sequence of consecutive messages."""
+
+
+def _bytes_of(slices: Sequence[Slice]) -> int:
+    return sum(size for _, size in slices)
+
+
+_Groups: TypeAlias = dict[CompiledFilters, dict[Group, None]]
 """Groups by their filters, so that the same are asked once."""
 
 
@@ -125,12 +249,14 @@ class _ByValue:
 class _ChannelGroups:
     """The groups of one channel; a subscriber of its feed."""
 
-    def __init__(self, turns: MatchingTurns, on_empty: Callable[["_ChannelGroups"], None]) -> None:
+    def __init__(self, turns: MatchingTurns, on_end: Callable[["_ChannelGroups"], None]) -> None:
         self.dispatched = 0
         """How many times messages were dispatched to groups that are served later."""
+        self.over = False
+        """Whether the feed gives nothing more."""
         self._turns = turns
-        self._on_empty = on_empty
-        self._groups: dict[Hashable, _Group] = {}
+        self._on_end = on_end
+        self._groups: dict[Hashable, Group] = {}
         self._others: _Groups = {}
         self._by_value: dict[FieldPath, _ByValue] = {}
         self._slow: _Groups = {}
@@ -138,10 +264,10 @@ class _ChannelGroups:
         self._waiting_bytes = 0
         self._serving: asyncio.Task[None] | None = None
 
-    def get(self, key: Hashable) -> _Group | None:
+    def get(self, key: Hashable) -> Group | None:
         return self._groups.get(key)
 
-    def add(self, group: _Group) -> _Group:
+    def add(self, group: Group) -> Group:
         self._groups[group.key] = group
         filters = group.filters
         if not filters.light:
@@ -155,9 +281,9 @@ class _ChannelGroups:
         groups.setdefault(filters, {})[group] = None
         return group
 
-    def forget_if_empty(self, group: _Group) -> None:
-        """Forget a group that has no members any more; the last one takes the channel along."""
-        if group.members or self._groups.get(group.key) is not group:
+    def forget_if_empty(self, group: Group) -> None:
+        """Forget a group that nobody is or becomes a member of; the last one takes the channel."""
+        if group.members or group.holds or self._groups.get(group.key) is not group:
             return
         del self._groups[group.key]
         filters = group.filters
@@ -177,11 +303,11 @@ class _ChannelGroups:
             self._drop_waiting()
             if self._serving is not None and self._serving is not asyncio.current_task():
                 self._serving.cancel()
-            self._on_empty(self)
+            self._end()
 
     def deliver(self, messages: Sequence[Message]) -> None:
-        payloads: dict[_Group, list[bytes]] = {}
-        broken: dict[_Group, Exception] = {}
+        payloads: dict[Group, list[bytes]] = {}
+        broken: dict[Group, Exception] = {}
         for message in messages:
             for filters, groups in self._concerned(message):
                 try:
@@ -190,6 +316,8 @@ class _ChannelGroups:
                     broken.update(dict.fromkeys(groups, error))
                     continue
                 for group in groups if accepted else ():
+                    if not group.members:
+                        continue
                     try:
                         payloads.setdefault(group, []).append(group.encode(message))
                     except Exception as error:
@@ -208,17 +336,25 @@ class _ChannelGroups:
 
     def dropped(self) -> None:
         """Let everybody go: the feed gives nothing more."""
+        self._end()  # whoever comes next must not find a group that nothing feeds
         for group in tuple(self._groups.values()):
             self._drop(group, DeliveryFailed())
 
-    def restarted(self, position: int) -> None:
-        """Groups know no places."""
+    def restarted(self, position: int) -> None:  # noqa: ARG002 - a Subscriber
+        """Forget the bytes of messages that have lost their places."""
+        for group in self._groups.values():
+            group.forget_encoded()
 
-    def _drop(self, group: _Group, error: SubscriberTooSlow) -> None:
+    def _end(self) -> None:
+        if not self.over:
+            self.over = True
+            self._on_end(self)
+
+    def _drop(self, group: Group, error: SubscriberTooSlow) -> None:
         group.members.drop(error)
         self.forget_if_empty(group)
 
-    def _concerned(self, message: Message) -> Iterator[tuple[CompiledFilters, dict[_Group, None]]]:
+    def _concerned(self, message: Message) -> Iterator[tuple[CompiledFilters, dict[Group, None]]]:
         yield from self._others.items()
         for by_value in self._by_value.values():
             value = scalar_key(by_value.get(message))
@@ -259,7 +395,8 @@ class _ChannelGroups:
             if not await self._turns.accept(filters, message):
                 return
             for group in tuple(self._slow.get(filters, ())):
-                group.members.give((group.encode(message),), dispatch)
+                if group.members:
+                    group.members.give((group.encode(message),), dispatch)
                 self.forget_if_empty(group)
         except Exception:
             logger.exception("a message failed groups whose filters take long")
@@ -285,7 +422,7 @@ class _ChannelGroups:
             self._drop(group, error)
 
 
-def _remove(groups: _Groups, group: _Group) -> None:
+def _remove(groups: _Groups, group: Group) -> None:
     alike = groups[group.filters]
     del alike[group]
     if not alike:

@@ -12,16 +12,19 @@ logger = logging.getLogger(__name__)
 
 
 class Member(Protocol):
-    """A client's end of a subscription."""
+    """A client's end: an operation on a GraphQL socket, an event stream, a legacy socket."""
 
     def receive(self, payloads: Sequence[bytes]) -> None:
         """Take the next ones, in order. Must not block. One that raises is dropped."""
 
     def fail(self, error: SubscriberTooSlow) -> None:
-        """Take note that messages were left out and nothing more is given.
+        """Take note that something was left out and nothing more is given.
 
         Closes what is behind it so that its client comes back and resumes.
         """
+
+    async def drained(self) -> None:
+        """Wait while the client's connection is busy with what it was given."""
 
 
 class Members:

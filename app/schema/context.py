@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from app.domain.viewer import Viewer
 from app.services.connection_presence import ConnectionPresence
-from app.services.live_queries import LiveQueryService
+from app.services.live.results import LiveResults
 from app.services.messages import MessageService
 from app.services.open_filters import ConnectionFilters, OpenFilters
 from app.services.presence import PresenceService
@@ -18,7 +18,7 @@ class Services:
 
     messages: MessageService
     presence: PresenceService
-    live_queries: LiveQueryService
+    live_results: LiveResults
     filters: OpenFilters = field(default_factory=OpenFilters)
 
 

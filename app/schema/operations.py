@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, Generic, TypeAlias, TypeVar, cast
+from functools import partial
+from typing import Annotated, Any, TypeAlias, TypeVar, cast
 
 import strawberry
 from strawberry import UNSET
@@ -10,6 +11,7 @@ from strawberry import UNSET
 from app.domain.channel import Channel, parse_channel
 from app.domain.message import Message
 from app.domain.query import Filter, MessageQuery, parse_filters, parse_query
+from app.domain.viewer import Viewer
 from app.schema.context import Context
 from app.schema.inputs import MessageFilterInput, MessageQueryInput, wire_filters, wire_query
 from app.schema.scalars import JSON
@@ -20,13 +22,12 @@ from app.schema.types import (
     MessageType,
     SearchScope,
 )
-from app.services.closable import Closable
-from app.services.message_stream import MessageStream
+from app.services.live.messages import MessageSource
+from app.services.messages import MessageService
 
 __all__ = ["Mutation", "Query", "Subscription", "publish", "subscribe"]
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 ProjectId: TypeAlias = Annotated[
     strawberry.ID,
@@ -57,7 +58,9 @@ class Query:
         query: QueryArgument = _EVERYTHING,
     ) -> MessageResultType:
         channel = parse_channel(project_id, widget_id)
-        return _found(info.context, channel, parse_query(wire_query(query)))
+        context = info.context
+        parsed = parse_query(wire_query(query))
+        return _found(context.services.messages, context.viewer, channel, parsed)
 
     @strawberry.field(description="How many are connected to a channel now.")
     async def connection_count(
@@ -121,8 +124,8 @@ class Mutation:
 class Subscription:
     """Root of subscriptions.
 
-    Each resolver returns its iterator once it has joined the channel: what is published
-    after that, on this connection or another, reaches it.
+    Each resolver returns its source once it has joined the channel: what is published after
+    that, on this connection or another, reaches it.
     """
 
     @strawberry.subscription(
@@ -177,16 +180,14 @@ class Subscription:
             ending.calls.append(give_back)
             # Equal filters are held once.
             parsed = replace(parsed, filters=filters.filters)
-            changes = await context.services.live_queries.watch(
-                context.viewer, channel, filters, on_closed=ending
+            read = partial(_found, context.services.messages, context.viewer, channel, parsed)
+            source = context.services.live_results.subscribe(
+                context.viewer, channel, filters, read, on_closed=ending
             )
         except BaseException:
             ending()
             raise
-        results = _Mapped(
-            changes, lambda _change: _found(context, channel, parsed, changes.look_again)
-        )
-        return cast("AsyncGenerator[MessageResultType, None]", results)
+        return cast("AsyncGenerator[MessageResultType, None]", source)
 
     @strawberry.subscription(
         description="How many are connected now, then every change, at most four a second, the "
@@ -196,9 +197,10 @@ class Subscription:
         self, info: Info, project_id: ProjectId, widget_id: WidgetId
     ) -> AsyncGenerator[ConnectionCountType, None]:
         channel = parse_channel(project_id, widget_id)
-        counts = await info.context.services.presence.watch(info.context.viewer, channel)
-        results = _Mapped(counts, lambda count: _connection_count(channel, count))
-        return cast("AsyncGenerator[ConnectionCountType, None]", results)
+        source = await info.context.services.presence.watch(
+            info.context.viewer, channel, partial(_connection_count, channel)
+        )
+        return cast("AsyncGenerator[ConnectionCountType, None]", source)
 
 
 async def publish(context: Context, arguments: Mapping[str, Any]) -> Message:
@@ -220,7 +222,7 @@ async def publish(context: Context, arguments: Mapping[str, Any]) -> Message:
 
 async def subscribe(
     context: Context, arguments: Mapping[str, Any], filters: Sequence[Filter] = ()
-) -> MessageStream:
+) -> MessageSource:
     """Subscribe to a channel's messages: what the subscription does.
 
     Args:
@@ -267,12 +269,13 @@ def _given(argument: Item | None) -> Item | None:
 
 
 def _found(
-    context: Context,
+    messages: MessageService,
+    viewer: Viewer,
     channel: Channel,
     query: MessageQuery,
     on_unavailable: Callable[[], None] = lambda: None,
 ) -> MessageResultType:
-    search = context.services.messages.search(context.viewer, channel)
+    search = messages.search(viewer, channel)
     return MessageResultType(scope=SearchScope(search, channel, query, on_unavailable))
 
 
@@ -282,20 +285,3 @@ def _connection_count(channel: Channel, count: int) -> ConnectionCountType:
         widget_id=strawberry.ID(channel.widget_id),
         count=count,
     )
-
-
-class _Mapped(Generic[Item, Result]):
-    """An iterator's items through a function; closing it closes the iterator."""
-
-    def __init__(self, items: Closable[Item], convert: Callable[[Item], Result]) -> None:
-        self._items = items
-        self._convert = convert
-
-    def __aiter__(self) -> "_Mapped[Item, Result]":
-        return self
-
-    async def __anext__(self) -> Result:
-        return self._convert(await anext(self._items))
-
-    async def aclose(self) -> None:
-        await self._items.aclose()

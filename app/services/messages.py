@@ -17,7 +17,7 @@ from app.domain.message import Draft, Message
 from app.domain.query import EVERY_MESSAGE, CompiledFilters
 from app.domain.viewer import Permission, Viewer
 from app.errors import BadUserInput, Unavailable, UnknownCursor, shown
-from app.services.message_stream import MessageStream
+from app.services.live.messages import MessageSource
 from app.storage.search import MessageSearch
 from app.storage.shared_history import SharedHistory
 from app.storage.writer import MessageWriter
@@ -51,8 +51,7 @@ class MessageService:
             turns: of the process, for filters that may take long; None: its own.
         """
         self._hub = hub
-        self._turns = turns or MatchingTurns()
-        self._fan_out = FanOut(hub, self._turns)
+        self._fan_out = FanOut(hub, turns)
         self._writer = writer
         self._history = history
         self._search = search
@@ -135,7 +134,7 @@ class MessageService:
         after_sequence: int | None = None,
         last: int | None = None,
         on_closed: Callable[[], None] = lambda: None,
-    ) -> MessageStream:
+    ) -> MessageSource:
         """Join a channel; when this returns nothing published later is missed.
 
         Args:
@@ -146,7 +145,7 @@ class MessageService:
             after_sequence: the same by place in the channel's order; 0: before the first.
             last: the newest n stored messages come first; 0 to the configured bound.
                 With `after`, only the newest n of those after it.
-            on_closed: called once when the stream ends.
+            on_closed: called once when the subscription ends.
 
         Raises:
             Forbidden, Unauthenticated: the viewer may not.
@@ -157,11 +156,9 @@ class MessageService:
         viewer.require(Permission.SUBSCRIBE, channel)
         if last is not None and not 0 <= last <= self._replay_max:
             raise BadUserInput(f"last is {last}; allowed are 0 to {self._replay_max}")
-        stream = MessageStream(
-            self._hub, self._fan_out, self._history, channel, filters, on_closed, self._turns
-        )
+        source = MessageSource(self._hub, self._fan_out, self._history, channel, filters, on_closed)
         try:
-            joined_at = await stream.start()
+            joined_at = await source.start()
             start = after_sequence if after is None else await self._sequence_of(channel, after)
             if start is not None and start > joined_at:
                 # This process may be a moment behind the one that named the place.
@@ -170,11 +167,12 @@ class MessageService:
                     raise UnknownCursor(f"after is the place {start}; the channel ends at {head}")
             if last is not None:
                 start = max(start or 0, joined_at - last)
-            stream.replay_after(start)
+            if start is not None:
+                source.replay_after(start)
         except BaseException:
-            await stream.aclose()
+            source.close()
             raise
-        return stream
+        return source
 
     async def _sequence_of(self, channel: Channel, message_id: str) -> int:
         message = await self._history.by_id(channel, message_id)

@@ -13,8 +13,7 @@ from app.delivery.hub import Hub
 from app.domain.channel import Channel
 from app.domain.viewer import Permission, Viewer
 from app.errors import Unavailable
-from app.services.closable import Closable
-from app.services.presence_watch import WatchedChannel
+from app.services.live.counts import CountSource, EventOf, WatchedChannel
 from app.storage.presence import PresenceStore
 
 __all__ = ["PresenceService"]
@@ -99,8 +98,15 @@ class PresenceService:
         others = await self._store.others([channel])
         return others[channel] + self._own.get(channel, 0)
 
-    async def watch(self, viewer: Viewer, channel: Channel) -> Closable[int]:
-        """Return the count now and every change, coalesced, the last value always.
+    async def watch(
+        self, viewer: Viewer, channel: Channel, event_of: EventOf = lambda count: count
+    ) -> CountSource:
+        """Return the live count: now and every change, coalesced, the last value always.
+
+        Args:
+            viewer: who asks.
+            channel: whose connections.
+            event_of: makes the event that a response is made of.
 
         Raises:
             Forbidden, Unauthenticated: the viewer may not subscribe.
@@ -110,15 +116,14 @@ class PresenceService:
         watched = self._watched.get(channel)
         if watched is None:
             watched = self._watched[channel] = WatchedChannel(
-                channel, self._hub, self._store, lambda: self._own.get(channel, 0)
+                channel,
+                self._hub,
+                self._store,
+                lambda: self._own.get(channel, 0),
+                self._interval,
+                lambda: self._watched.pop(channel, None),
             )
-        counts = watched.watch(self._interval, lambda: self._watched.pop(channel, None))
-        try:
-            await watched.opened()
-        except BaseException:
-            await counts.aclose()
-            raise
-        return counts
+        return await watched.source(event_of)
 
     def _add(self, channel: Channel, change: int) -> None:
         count = self._own.get(channel, 0) + change

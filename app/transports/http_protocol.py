@@ -28,6 +28,9 @@ from app.transports.lingering import LingeringClose
 from app.transports.outcomes import OUTCOMES
 from app.transports.request_head import Head, HttpRefusal, checked_head
 from app.transports.websocket import WebSocketProtocol
+from app.transports.websocket.keepalive import Pinged
+from app.transports.websocket.shared import Shared
+from app.transports.websocket.stream import STREAM, Streamed, StreamWriter
 
 __all__ = ["BoundedHttpProtocol", "HttpBounds"]
 
@@ -108,6 +111,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._last_word: LastWord | None = None
         self._lingering: LingeringClose | None = None
         self._leaving = False
+        self._streaming: StreamWriter | None = None
+        self._beats: set[Pinged] | None = None
 
     # Called by the transport and the server.
 
@@ -131,6 +136,21 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._abandon(self._answering)
         self._last = None
         super().connection_lost(exc)
+        if self._streaming is not None and self._beats is not None:
+            self._beats.discard(self._streaming)
+            self._streaming.lost()
+
+    def pause_writing(self) -> None:
+        if self._streaming is not None:
+            self._streaming.pause_writing()
+        else:
+            super().pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._streaming is not None:
+            self._streaming.resume_writing()
+        else:
+            super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         if self._phase in (_Phase.LAST, _Phase.LINGER, _Phase.OVER):
@@ -234,6 +254,29 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
 
+    # Called by the application.
+
+    def stream(
+        self, streamed: Streamed, *, max_outbound_bytes: int, beat_seconds: float
+    ) -> StreamWriter | None:
+        """See `Streaming.stream`."""
+        cycle = self._answering
+        if cycle is None or cycle.disconnected or self.transport.is_closing():
+            return None
+        # For uvicorn the answer is over; for us it ends with the connection.
+        cycle.disconnected = True
+        shared = Shared.of(self.server_state, self.config)
+        writer = self._streaming = StreamWriter(
+            shared.turn,
+            streamed,
+            chunked=bool(cycle.chunked_encoding),
+            hang_up=self._linger,
+            give_up=self.transport.abort,
+        )
+        writer.write_through(self.transport, max_outbound_bytes)
+        self._beats = shared.beats(beat_seconds).add(writer)
+        return writer
+
     # Taking requests.
 
     def _feed(self, data: bytes | memoryview) -> None:
@@ -278,6 +321,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.scope["path"] = self.root_path + (urllib.parse.unquote(path) if "%" in path else path)
         self.scope["raw_path"] = self.root_path.encode("ascii") + raw_path
         self.scope["query_string"] = query_string
+        self.scope["extensions"] = cast(Any, {STREAM: self})
         version = self.scope["http_version"]
         kind = CarefulAnswer if version == "1.0" or head.expects_continue else RequestResponseCycle
         cycle = self.cycle = kind(
@@ -414,7 +458,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         elif in_body:
             answered = self.cycle.response_started
             self._abandon(self.cycle)
-            if answered:
+            if self._streaming is not None:
+                self._streaming.end()
+            elif answered:
                 self._linger()
             else:
                 self._answering = None

@@ -16,7 +16,7 @@ from app.domain.channel import Channel
 from app.domain.message import Head, Message
 from app.domain.query import EVERY_MESSAGE
 from app.errors import SubscriberTooSlow, Unavailable
-from app.services.message_stream import MessageStream
+from app.services.live.messages import MessageSource
 from tests.delivery.recorded import (
     CHANNEL,
     JoinedBackend,
@@ -183,12 +183,12 @@ class SlowTable(Table):
 
 async def given_up(table: SlowTable, hub: Hub) -> None:
     """Subscribe, and give up while the channel's head is being read."""
-    stream = MessageStream(hub, FanOut(hub), table, CHANNEL)
-    starting = asyncio.create_task(stream.start())
+    source = MessageSource(hub, FanOut(hub), table, CHANNEL)
+    starting = asyncio.create_task(source.start())
     await table.asked.wait()
     starting.cancel()
     await asyncio.gather(starting, return_exceptions=True)
-    await stream.aclose()
+    source.close()
 
 
 async def test_who_gives_up_while_a_slow_table_is_read_does_not_silence_the_channel(
@@ -249,7 +249,7 @@ async def test_a_group_that_cannot_join_its_feed_is_not_found_by_the_next_one() 
     async with hubs(table) as (hub,):
         fan_out = FanOut(hub)
         with pytest.raises(Unavailable):
-            fan_out.join(CHANNEL, "all", EVERY_MESSAGE, encoded, Payloads())
+            fan_out.hold(CHANNEL, "all", EVERY_MESSAGE, encoded)
         heard = await subscribed(hub, fan_out, table)
         commit(table, hub, 1)
         assert heard == [b"1"]
@@ -267,6 +267,9 @@ class Payloads:
     def fail(self, error: SubscriberTooSlow) -> None:
         raise AssertionError("nothing broke") from error
 
+    async def drained(self) -> None:
+        return
+
 
 def encoded(message: Message) -> bytes:
     return b"%d" % (message.sequence or 0)
@@ -274,11 +277,10 @@ def encoded(message: Message) -> bytes:
 
 async def subscribed(hub: Hub, fan_out: FanOut, table: Table) -> list[bytes]:
     """Subscribe as a socket does, by way of a group; return where the payloads will be."""
-    stream = MessageStream(hub, fan_out, table, CHANNEL)
-    await stream.start()
-    stream.replay_after(None)
+    source = MessageSource(hub, fan_out, table, CHANNEL)
+    await source.start()
     member = Payloads()
-    stream.hand_over("all", encoded, member)
+    await source.begin("all", encoded, member)
     return member.taken
 
 

@@ -24,6 +24,9 @@ class Client:
         if self._breaks:
             raise ZeroDivisionError
 
+    async def drained(self) -> None:
+        return
+
 
 def test_each_member_is_given_each_payload_until_it_is_removed() -> None:
     members, first, second = Members(), Client(), Client()

@@ -1,6 +1,5 @@
 """Live queries while the database comes and goes."""
 
-import asyncio
 from typing import Any, cast
 
 import pytest
@@ -15,9 +14,10 @@ from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
 from app.errors import Unavailable
 from app.schema import build_schema
 from app.schema.context import Context, Services
-from app.services.live_queries import LiveQueryService
+from app.services.live.results import LiveResults
 from app.transports.graphql.execution import Executor
 from tests.delivery.recorded import Table
+from tests.services.live.members import Recorded
 
 pytestmark = pytest.mark.anyio
 
@@ -47,22 +47,23 @@ class UncountedPresence:
 
 async def test_the_result_comes_when_the_database_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing changed meanwhile, so the watcher was left with the error for good."""
-    monkeypatch.setattr("app.services.live_queries._AGAIN_SECONDS", 0.01)
-    hub = Hub(Bus(MemoryBackend(), "process"), Table())
+    monkeypatch.setattr("app.services.live.results._AGAIN_SECONDS", 0.01)
+    table, member = Table(), Recorded()
+    hub = Hub(Bus(MemoryBackend(), "process"), table)
     await hub.start()
     messages = cast("Any", AwayForAMoment())
-    services = Services(messages, cast("Any", UncountedPresence()), LiveQueryService(hub, 0.01))
+    services = Services(messages, cast("Any", UncountedPresence()), LiveResults(hub, table, 0.01))
     executor = Executor.of(build_schema())
     operation = executor.prepare(
         'subscription { liveMessages(projectId: "p", widgetId: "w") { totalCount } }'
     )
     context = Context(Viewer(None, DEFAULT_PERMISSIONS), services)
-    payloads = await executor.subscribe(operation, {}, context)
-    async with asyncio.timeout(10):
-        failed = cast("Any", decode_json(await anext(payloads)))
-        # The second failure says nothing new, and is not told.
-        found = decode_json(await anext(payloads))
+    subscription = await executor.subscribe(operation, {}, context)
+    leave = await subscription.begin(member)
+    # The second failure says nothing new, and is not told.
+    await member.has_so_many(2)
+    failed, found = (cast("Any", decode_json(payload)) for payload in member.payloads)
     assert failed["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
     assert found == {"data": {"liveMessages": {"totalCount": 5}}}
-    await payloads.aclose()
+    leave()
     await hub.stop()

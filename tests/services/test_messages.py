@@ -1,6 +1,5 @@
 """Publishing, searching and subscribing, through a real database and a real hub."""
 
-import asyncio
 import dataclasses
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -13,17 +12,19 @@ from app.delivery.bus import Bus
 from app.delivery.hub import Hub
 from app.delivery.memory_backend import MemoryBackend
 from app.domain.channel import Channel
+from app.domain.json_value import decode_json
 from app.domain.message import Message
 from app.domain.query import parse_query
 from app.domain.viewer import DEFAULT_PERMISSIONS, Permission, Viewer
 from app.errors import BadUserInput, Forbidden, PayloadTooLarge, Unauthenticated, UnknownCursor
-from app.services.message_stream import MessageStream
+from app.services.live.messages import MessageSource
 from app.services.messages import MessageService
 from app.storage.database import Database
 from app.storage.history import MessageHistory
 from app.storage.search import MessageSearch
 from app.storage.shared_history import SharedHistory
 from app.storage.writer import MessageWriter
+from tests.services.live.members import Recorded
 
 pytestmark = pytest.mark.anyio
 
@@ -59,13 +60,15 @@ async def stored(service: MessageService, channel: Channel = CHANNEL) -> list[Me
     return await search.messages(channel, parse_query({}))
 
 
-async def heard(stream: MessageStream, number: int) -> list[Any]:
-    """Return the data of the next messages, and close the stream."""
+async def heard(source: MessageSource, number: int) -> list[Any]:
+    """Return the data of the next messages, and leave."""
+    member = Recorded()
+    leave = await source.begin("all", lambda message: message.data_json, member)
     try:
-        async with asyncio.timeout(10):
-            return [(await anext(stream)).data for _ in range(number)]
+        await member.has_so_many(number)
+        return [decode_json(payload) for payload in member.payloads[:number]]
     finally:
-        await stream.aclose()
+        leave()
 
 
 async def test_what_was_published_is_found_as_it_was_returned(messages: MessageService) -> None:

@@ -20,6 +20,7 @@ from app.storage.database import Database
 from app.storage.history import MessageHistory
 from app.storage.presence import PresenceStore
 from tests.delivery.recorded import JoinedBackend, until
+from tests.services.live.members import Recorded
 
 pytestmark = pytest.mark.anyio
 
@@ -55,17 +56,31 @@ async def service(
         await hub.stop()
 
 
+class Watcher(Recorded):
+    """A member that is told counts."""
+
+    @property
+    def counts(self) -> list[int]:
+        return [int(payload) for payload in self.payloads]
+
+
+@asynccontextmanager
+async def watching(presence: PresenceService) -> AsyncIterator[Watcher]:
+    """Watch the channel's count."""
+    watcher = Watcher()
+    source = await presence.watch(VIEWER, CHANNEL)
+    leave = await source.begin("count", lambda count: b"%d" % count, watcher)
+    try:
+        yield watcher
+    finally:
+        leave()
+
+
 async def told(presence: PresenceService, wanted: int) -> list[int]:
     """Return the counts a new watcher is told, up to the wanted one."""
-    counts = await presence.watch(VIEWER, CHANNEL)
-    seen: list[int] = []
-    try:
-        async with asyncio.timeout(10):
-            while wanted not in seen[-1:]:
-                seen.append(await anext(counts))
-    finally:
-        await counts.aclose()
-    return seen
+    async with watching(presence) as watcher:
+        await watcher.has(b"%d" % wanted)
+        return watcher.counts
 
 
 async def test_the_heartbeat_alone_brings_the_counts_together(database: Database) -> None:
@@ -85,16 +100,16 @@ async def test_the_heartbeat_alone_brings_the_counts_together(database: Database
 async def test_who_left_just_before_an_orderly_stop_is_told_of_at_once(database: Database) -> None:
     """The stop told the channels it still had; those just left waited for a heartbeat."""
     ends: list[JoinedBackend] = []
-    async with service(database, JoinedBackend(ends), heartbeat_seconds=60) as watching:
-        counts = await watching.watch(VIEWER, CHANNEL)
-        async with asyncio.timeout(10):
-            assert await anext(counts) == 0
-            async with service(database, JoinedBackend(ends), interval_seconds=60) as leaving:
-                leaving.join(CHANNEL)
-                assert await anext(counts) == 1
-                leaving.leave(CHANNEL)
-            assert await anext(counts) == 0
-        await counts.aclose()
+    async with (
+        service(database, JoinedBackend(ends), heartbeat_seconds=60) as staying,
+        watching(staying) as watcher,
+    ):
+        assert watcher.counts == [0]
+        async with service(database, JoinedBackend(ends), interval_seconds=60) as leaving:
+            leaving.join(CHANNEL)
+            await watcher.has(b"1")
+            leaving.leave(CHANNEL)
+        await watcher.has(b"0")
 
 
 class SlowStore(PresenceStore):
@@ -118,35 +133,33 @@ async def test_a_slow_first_reading_does_not_overwrite_a_newer_one(
     monkeypatch.setattr(SlowStore, "has_read", asyncio.Event(), raising=False)
     monkeypatch.setattr(SlowStore, "let_go", asyncio.Event(), raising=False)
     async with service(database, store=SlowStore) as slow, service(database) as other:
-        watching = asyncio.create_task(slow.watch(VIEWER, CHANNEL))
+        watch = asyncio.create_task(slow.watch(VIEWER, CHANNEL))
         await SlowStore.has_read.wait()
         other.join(CHANNEL)
         await until(lambda: slow._watched[CHANNEL].count == 1)
         SlowStore.let_go.set()
-        counts = await watching
-        assert await anext(counts) == 1
-        await counts.aclose()
+        source = await watch
+        assert source.count == 1
+        source.close()
 
 
 async def test_of_two_readings_the_one_that_began_later_holds(database: Database) -> None:
     async with service(database, heartbeat_seconds=60) as presence:
-        counts = await presence.watch(VIEWER, CHANNEL)
+        source = await presence.watch(VIEWER, CHANNEL)
         watched = presence._watched[CHANNEL]
         now = asyncio.get_running_loop().time()
         watched.set_others(2, now + 1)
         watched.set_others(1, now)
         assert watched.count == 2
-        await counts.aclose()
+        source.close()
 
 
 async def test_ten_thousand_joins_are_few_tellings(database: Database) -> None:
-    async with service(database) as presence:
-        counts = await presence.watch(VIEWER, CHANNEL)
-        assert await anext(counts) == 0
+    async with service(database) as presence, watching(presence) as watcher:
         for _ in range(10_000):
             presence.join(CHANNEL)
-        assert await anext(counts) == 10_000
-        await counts.aclose()
+        await watcher.has(b"10000")
+        assert watcher.counts == [0, 10_000]
 
 
 async def test_rows_that_were_swept_are_written_again(database: Database) -> None:
@@ -168,19 +181,11 @@ async def test_whoever_may_not_subscribe_may_not_count(database: Database) -> No
             await presence.watch(stranger, CHANNEL)
 
 
-async def test_closing_a_watch_ends_its_wait(database: Database) -> None:
+async def test_the_last_watcher_lets_the_channel_go(database: Database) -> None:
     async with service(database) as presence:
-        counts = await presence.watch(VIEWER, CHANNEL)
-        assert await anext(counts) == 0
-
-        async def rest() -> list[int]:
-            return [count async for count in counts]
-
-        waiting = asyncio.create_task(rest())
-        await asyncio.sleep(0)
-        await counts.aclose()
-        await counts.aclose()
-        assert await waiting == []
+        async with watching(presence), watching(presence):
+            assert presence._watched
+        assert not presence._watched
 
 
 async def test_a_connection_is_one_in_each_channel_whatever_it_holds(database: Database) -> None:

@@ -1,17 +1,16 @@
 """One legacy widget's conversation, carried out: the protocol decides, the services do.
 
-What the connection as a whole needs (its subscription, its place in the count, the end of
-its token) lives in one task, which ends with it. Publishes and searches have a lane each.
+A task carries out the `open`; once it is answered and the replay is over, nothing runs for
+an idle socket. Publishes and searches have a lane each.
 """
 
 import asyncio
 import logging
 import re
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 from uuid import uuid4
 
 from app.domain.channel import Channel, checked_client_id
@@ -26,8 +25,8 @@ from app.errors import (
     Unauthenticated,
     WidgetwireError,
 )
-from app.services.closable import Closable
-from app.services.message_stream import MessageStream
+from app.services.live.messages import MessageSource
+from app.services.live.pace import Pace
 from app.services.messages import MessageService
 from app.services.presence import PresenceService
 from app.storage.search import MessageSearch
@@ -46,7 +45,6 @@ from app.transports.compat.protocol import (
 )
 from app.transports.expiry import Expiry
 from app.transports.masking import masked, told
-from app.transports.pace import Pace
 from app.transports.refusals import log_refused_token
 from app.transports.socket import Outlet
 
@@ -59,7 +57,8 @@ _POSITION: Final = re.compile(r"@(\d{1,18})", re.ASCII)
 _BEFORE_THE_FIRST: Final = "@0"
 """What an empty cursor means: a client that never received a message has no other."""
 _EVERY_MESSAGE: Final = "legacy"
-"""The key of the one group that all legacy sockets of a channel are in."""
+_COUNT: Final = "legacy"
+"""The keys of the groups that all legacy sockets of a channel are in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +109,8 @@ class CompatSession:
         self._searches = Lane(self._limits.searches_in_flight, self._limits.searches_waiting)
         self._results = asyncio.Lock()
         self._early: list[Publish | Search] = []
+        self._ends: list[Callable[[], None]] = []
+        """What lets go of the channel, in the order in which it was taken."""
         self._connection: asyncio.Task[None] | None = None
         self._open_timer: asyncio.TimerHandle | None = None
         self._expiry: Expiry | None = None
@@ -193,6 +194,9 @@ class CompatSession:
         self._searches.cancel()
         if self._connection is not None and self._connection is not asyncio.current_task():
             self._connection.cancel()
+        ends, self._ends = self._ends, []
+        for end in reversed(ends):
+            end()
 
     def _regulate(self) -> None:
         if self._stopping is not None:
@@ -217,40 +221,41 @@ class CompatSession:
     async def _connect(self, frame: Open) -> None:
         try:
             await self._serve(frame)
-        except* WidgetwireError as group:
-            self._fail(_first(group))
-        except* Exception as group:
-            self._break(_first(group))
+        except WidgetwireError as error:
+            self._fail(error)
+        except Exception as error:
+            self._break(error)
+        finally:
+            self._connection = None
 
     async def _serve(self, frame: Open) -> None:
-        """Join the channel, answer the `open`, and deliver until the end."""
-        async with AsyncExitStack() as resources:
-            self._viewer = self._viewer_of(frame.token)
-            self._persistent = frame.persistent
-            self._client_id = (
-                str(uuid4())
-                if frame.client_id is None
-                else checked_client_id("open.client_id", frame.client_id)
-            )
-            asked = _BEFORE_THE_FIRST if frame.after == "" else frame.after
-            stream = await self._subscribe(asked)
-            resources.push_async_callback(stream.aclose)
-            presence = self._services.presence
-            presence.join(self._channel)
-            resources.callback(presence.leave, self._channel)
-            counts = await presence.watch(self._viewer, self._channel)
-            resources.push_async_callback(counts.aclose)
-            count = await counts.__anext__()
-            after = f"@{stream.position}" if asked is None else asked
-            self._outlet.send(
-                replies.open_frame(self._client_id, self._viewer.username, count, after)
-            )
-            self._outlet.send(replies.active_connections_frame(count))
-            self._expiry = Expiry(self._viewer, self._expired)
-            self._begin()
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._tell_counts(counts))
-                resources.callback(await self._deliver(stream))
+        """Join the channel, answer the `open`, and send what was stored before.
+
+        From then on the channel's groups go on with this socket: nothing runs for it.
+        """
+        self._viewer = self._viewer_of(frame.token)
+        self._persistent = frame.persistent
+        self._client_id = (
+            str(uuid4())
+            if frame.client_id is None
+            else checked_client_id("open.client_id", frame.client_id)
+        )
+        asked = _BEFORE_THE_FIRST if frame.after == "" else frame.after
+        messages = await self._subscribe(asked)
+        self._ends.append(messages.close)
+        presence = self._services.presence
+        presence.join(self._channel)
+        self._ends.append(partial(presence.leave, self._channel))
+        counts = await presence.watch(self._viewer, self._channel)
+        self._ends.append(counts.close)
+        after = f"@{messages.position}" if asked is None else asked
+        self._outlet.send(
+            replies.open_frame(self._client_id, self._viewer.username, counts.count, after)
+        )
+        self._ends.append(await counts.begin(_COUNT, replies.active_connections_frame, self))
+        self._expiry = Expiry(self._viewer, self._expired)
+        self._begin()
+        self._ends.append(await messages.begin(_EVERY_MESSAGE, replies.message_frame, self))
 
     def _viewer_of(self, token: str | None) -> Viewer:
         try:
@@ -259,7 +264,7 @@ class CompatSession:
             log_refused_token(error)
             raise
 
-    async def _subscribe(self, after: str | None) -> MessageStream:
+    async def _subscribe(self, after: str | None) -> MessageSource:
         position = None if after is None else _POSITION.fullmatch(after)
         return await self._services.messages.subscribe(
             self._viewer,
@@ -280,27 +285,20 @@ class CompatSession:
     def _expired(self) -> None:
         self._fail(TokenExpired("the token has expired"))
 
-    async def _tell_counts(self, counts: Closable[int]) -> None:
-        async for count in counts:
-            self._outlet.send(replies.active_connections_frame(count))
-
-    async def _deliver(self, stream: MessageStream) -> Callable[[], None]:
-        """Send what was stored before, then let the channel's group go on; return its end."""
-        pace = Pace(self._outlet.drained)
-        while not stream.settled:
-            frame = replies.message_frame(await anext(stream))
-            self._outlet.send(frame)
-            await pace.wrote(len(frame))
-        return stream.hand_over(_EVERY_MESSAGE, replies.message_frame, self)
+    # The member of the channel's groups.
 
     def receive(self, payloads: Sequence[bytes]) -> None:
-        """Send what the channel's group is given: one frame, the same for all its sockets."""
+        """Send what a group of the channel is given: one frame, the same for all its sockets."""
         for frame in payloads:
             self._outlet.send(frame)
 
     def fail(self, error: SubscriberTooSlow) -> None:
         """Close: the client resumes after the last message it received."""
         self._fail(error)
+
+    async def drained(self) -> None:
+        """Wait while the socket is busy with what was sent."""
+        await self._outlet.drained()
 
     # Calls.
 
@@ -377,11 +375,3 @@ class CompatSession:
 
 def _error(error: Exception, ref: Ref | None) -> bytes:
     return replies.error_frame(*told(error, "carrying out a legacy call"), ref)
-
-
-_Error = TypeVar("_Error", bound=Exception)
-
-
-def _first(group: BaseExceptionGroup[_Error]) -> _Error:
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -25,7 +25,7 @@ from graphql import (
 
 from app.domain.json_value import encode_json
 from app.domain.message import Message
-from app.services.message_stream import MessageStream
+from app.services.live.messages import MessageSource
 from app.transports.graphql.errors import RequestRefused, ResponseError, response_error
 from app.transports.graphql.projection import Projection, response_key
 
@@ -42,7 +42,7 @@ class Resolvers:
     """What the schema's fields do, given a context and the arguments by name."""
 
     publish: Callable[[Any, Mapping[str, Any]], Awaitable[Message]]
-    subscribe: Callable[[Any, Mapping[str, Any]], Awaitable[MessageStream]]
+    subscribe: Callable[[Any, Mapping[str, Any]], Awaitable[MessageSource]]
 
 
 class DirectField:
@@ -143,7 +143,7 @@ async def publish_directly(
 
 async def subscribe_directly(
     resolvers: Resolvers, field: DirectField, arguments: Mapping[str, Any], context: object
-) -> MessageStream:
+) -> MessageSource:
     """Subscribe to messages, without filters.
 
     Args: as `publish_directly`.

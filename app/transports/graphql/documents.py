@@ -74,7 +74,7 @@ class Operation:
     projection: Projection | None
     """The way from a message to its response without the engine, for subscriptions."""
     sharing: Sharing | None
-    """Which of its subscriptions are alike; None: it is none, or they share nothing."""
+    """Which of its subscriptions are alike; None: it is none."""
     responding: Responding | None
     """What the engine answers the events of a subscription with; None: it is none."""
 
@@ -219,7 +219,7 @@ class Documents:
             variable_uses=uses[name],
             direct=DirectField.of(definition),
             projection=_projection(definition) if subscribes else None,
-            sharing=(Sharing.of(document, definition, root_field, digest) if subscribes else None),
+            sharing=Sharing.of(document, definition, digest) if subscribes else None,
             responding=(
                 Responding.of(document, definition, root_type) if subscribes and root_type else None
             ),

@@ -6,10 +6,9 @@ Responses leave as the bytes of their JSON, so that a transport only puts its ow
 around them and the same payload can go to many.
 """
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias, cast
-from weakref import WeakValueDictionary
+from typing import Any
 
 import strawberry
 from graphql import (
@@ -24,8 +23,7 @@ from graphql.execution import Executor as CoreExecutor
 
 from app.delivery.members import Member
 from app.domain.json_value import encode_json
-from app.domain.message import Message
-from app.services.message_stream import MessageStream
+from app.services.live.source import Respond, Source
 from app.transports.graphql.direct import Resolvers, publish_directly, subscribe_directly
 from app.transports.graphql.documents import Documents, Operation
 from app.transports.graphql.errors import (
@@ -37,12 +35,7 @@ from app.transports.graphql.errors import (
 from app.transports.graphql.limits import DocumentLimits
 from app.transports.graphql.variables import bounded_variables
 
-__all__ = ["Encoding", "Encodings", "Executor", "Payloads", "encode_response"]
-
-_REPORTS_CHANGES: Final = frozenset({"liveMessages"})
-"""Subscription fields that must stay silent while their result stays the same."""
-
-_Respond: TypeAlias = Callable[[Any], bytes | Awaitable[bytes]]
+__all__ = ["Executor", "Subscription", "encode_response"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +44,6 @@ class Executor:
 
     schema: strawberry.Schema
     documents: Documents
-    encodings: "Encodings"
     resolvers: Resolvers | None = None
 
     @classmethod
@@ -71,7 +63,7 @@ class Executor:
             resolvers: what fields of the schema do, to do it without the engine where an
                 operation is of the ordinary form; None: all goes through the engine.
         """
-        return cls(schema, Documents(schema, limits, document_cache_size), Encodings(), resolvers)
+        return cls(schema, Documents(schema, limits, document_cache_size), resolvers)
 
     def prepare(self, query: str, operation_name: str | None = None) -> Operation:
         """Return the operation a request asks for.
@@ -109,8 +101,8 @@ class Executor:
 
     async def subscribe(
         self, operation: Operation, variables: Mapping[str, Any], context: object
-    ) -> "Payloads":
-        """Begin a subscription: when this returns, it has joined and misses nothing.
+    ) -> "Subscription":
+        """Join what a subscription listens to: when this returns, it misses nothing.
 
         Args:
             operation: a subscription.
@@ -120,37 +112,27 @@ class Executor:
         Raises:
             RequestRefused: the variables do not fit, or the resolver refused.
         """
-        assert operation.kind is OperationType.SUBSCRIPTION
-        source, encode = await self._begin(operation, variables, context)
-        key = None if operation.sharing is None else operation.sharing.key(variables)
-        return Payloads(
-            encode if key is None else self.encodings.shared(key, encode),
-            source,
-            key=key,
-            changes_only=operation.root_field in _REPORTS_CHANGES,
-        )
-
-    async def _begin(
-        self, operation: Operation, variables: Mapping[str, Any], context: object
-    ) -> "tuple[AsyncIterable[Any], Encoding]":
+        assert operation.sharing is not None, "a subscription"
+        key = operation.sharing.key(variables)
         direct = operation.direct
         if self.resolvers is not None and direct is not None:
             arguments = direct.arguments(variables)
             if arguments is not None:
-                stream = await subscribe_directly(self.resolvers, direct, arguments, context)
-                return stream, Encoding(direct.projection)
+                joined = await subscribe_directly(self.resolvers, direct, arguments, context)
+                return Subscription(joined, key, direct.projection)
         executor = self._executor(operation, variables, context)
-        source = create_source_event_stream(executor)
-        if not hasattr(source, "__aiter__") and not isinstance(source, ExecutionResult):
+        # Whatever may be refused comes before the source that would have to be closed.
+        respond = operation.projection or self._responder(operation, variables, context)
+        source: Any = create_source_event_stream(executor)
+        if not isinstance(source, Source | ExecutionResult):
             source = await source
         if isinstance(source, ExecutionResult):
             raise RequestRefused(response_errors(source.errors or ()))
-        respond = operation.projection or self._responder(operation, variables, context)
-        return cast("AsyncIterable[Any]", source), Encoding(respond)
+        return Subscription(source, key, respond)
 
     def _responder(
         self, operation: Operation, variables: Mapping[str, Any], context: object
-    ) -> _Respond:
+    ) -> Respond:
         """Return how the engine answers events: without what only began the subscription."""
         assert operation.responding is not None, "a subscription"
         needed = operation.responding.needed(variables)
@@ -178,66 +160,26 @@ class Executor:
         return executor
 
 
-class Payloads:
-    """A subscription's responses as JSON text. Close it in every case, begun or not.
+class Subscription:
+    """A subscription that has joined. Begin it or close it."""
 
-    Iterating raises what the source raised: `response_error` makes it fit to be told.
-    """
+    __slots__ = ("_key", "_respond", "_source")
 
-    # A class and not a generator: closing a generator that never ran runs no `finally`.
-
-    __slots__ = ("_changes_only", "_encode", "_key", "_last", "_source")
-
-    def __init__(
-        self,
-        encode: "Encoding",
-        source: AsyncIterable[Any],
-        *,
-        key: Hashable | None,
-        changes_only: bool,
-    ) -> None:
-        self._encode = encode
-        self._source = aiter(source)
+    def __init__(self, source: Source, key: Hashable, respond: Respond) -> None:
+        self._source = source
         self._key = key
-        self._changes_only = changes_only
-        self._last = b""
+        self._respond = respond
 
-    def __aiter__(self) -> "Payloads":
-        return self
+    async def begin(self, member: Member) -> Callable[[], None]:
+        """Give a member its responses from now on; return what ends that. See `Source.begin`."""
+        return await self._source.begin(self._key, self._respond, member)
 
-    async def __anext__(self) -> bytes:
-        while True:
-            event = await anext(self._source)
-            payload = await self._encode.whole(event)
-            if not self._changes_only:
-                return payload
-            if payload != self._last:
-                self._last = payload
-                return payload
-
-    @property
-    def shareable(self) -> bool:
-        """Whether a group can go on from here: the same for all who asked for the same."""
-        return (
-            self._key is not None
-            and isinstance(self._source, MessageStream)
-            and self._source.settled
-        )
-
-    def hand_over(self, member: Member) -> Callable[[], None]:
-        """Let a group give `member` the responses from here on; return what ends that."""
-        assert isinstance(self._source, MessageStream)
-        assert self._key is not None
-        return self._source.hand_over(self._key, self._encode, member)
-
-    async def aclose(self) -> None:
-        """End the source. Idempotent."""
-        aclose = getattr(self._source, "aclose", None)
-        if aclose is not None:
-            await aclose()
+    def close(self) -> None:
+        """Let go of one that was never begun, or failed to. Idempotent."""
+        self._source.close()
 
 
-def _engine(executor: "CoreExecutor[Any]") -> _Respond:
+def _engine(executor: "CoreExecutor[Any]") -> Respond:
     """Return what lets the engine answer events."""
 
     def respond(event: Any) -> bytes | Awaitable[bytes]:
@@ -248,47 +190,6 @@ def _engine(executor: "CoreExecutor[Any]") -> _Respond:
         return encode_response(await result)
 
     return respond
-
-
-class Encoding:
-    """From an event to its response, made once for all who share it.
-
-    Args:
-        respond: makes the JSON text of an event's response.
-    """
-
-    __slots__ = ("__weakref__", "_event", "_payload", "_respond")
-
-    def __init__(self, respond: _Respond) -> None:
-        self._respond = respond
-        self._event: object = None
-        self._payload = b""
-
-    def __call__(self, message: Message) -> bytes:
-        """Return the response to a message: its fields are resolved without waiting."""
-        if message is not self._event:
-            payload = self._respond(message)
-            assert isinstance(payload, bytes)
-            self._event, self._payload = message, payload
-        return self._payload
-
-    async def whole(self, event: object) -> bytes:
-        """Return the response to any event."""
-        if isinstance(event, Message):
-            return self(event)
-        payload = self._respond(event)
-        return payload if isinstance(payload, bytes) else await payload
-
-
-class Encodings:
-    """The encodings in use, by what they share."""
-
-    def __init__(self) -> None:
-        self._in_use: WeakValueDictionary[Hashable, Encoding] = WeakValueDictionary()
-
-    def shared(self, key: Hashable, encoding: Encoding) -> Encoding:
-        """Return the encoding in use for `key`, or else this one from now on."""
-        return self._in_use.setdefault(key, encoding)
 
 
 def encode_response(result: ExecutionResult) -> bytes:

@@ -34,7 +34,7 @@ from app.transports.graphql.errors import RequestRefused, ResponseError, respons
 from app.transports.graphql.execution import Executor
 from app.transports.graphql.negotiation import MediaType, Preferences
 from app.transports.graphql.parameters import Parameters, read_body
-from app.transports.graphql.streams import EventStreamFraming, SubscriptionStream, framing_for
+from app.transports.graphql.streams import EventStreamFraming, SubscriptionStream
 from app.transports.outcomes import outcome_of
 from app.transports.refusals import log_refused_token
 
@@ -54,6 +54,8 @@ class HttpLimits:
     """A longer body is answered with 413."""
     heartbeat_seconds: float = 12.0
     """Silence of a stream after which a heartbeat is sent."""
+    max_outbound_bytes: int = 1024 * 1024
+    """What may wait for the reader of a stream; more, and it ends so that its client comes back."""
     max_streams: int = 20_000
     """Subscriptions over HTTP at once; more are refused with 503."""
 
@@ -199,7 +201,7 @@ class GraphQLHttp:
             )
         context = self._context_factory(viewer, True)
         try:
-            payloads = await self._executor.subscribe(operation, parameters.variables, context)
+            subscription = await self._executor.subscribe(operation, parameters.variables, context)
         except BaseException:
             context.close()
             raise
@@ -210,9 +212,10 @@ class GraphQLHttp:
             context.close()
 
         stream = SubscriptionStream(
-            payloads,
-            framing_for(media_type),
+            subscription,
+            media_type,
             heartbeat_seconds=self._limits.heartbeat_seconds,
+            max_outbound_bytes=self._limits.max_outbound_bytes,
             on_end=on_end,
         )
         # The client comes back with a new token, or learns that its old one is no longer good.

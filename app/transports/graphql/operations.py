@@ -1,6 +1,6 @@
 """The operations of one socket: begun in the order sent, run side by side, ended in any order.
 
-A subscription has begun when its resolver has returned its stream: it is joined and misses
+A subscription has begun when its resolver has returned its source: it is joined and misses
 nothing. What was sent after it waits until then, so that a publish after a subscribe
 reaches that subscription. Queries and mutations begin without waiting for one another.
 """
@@ -14,13 +14,12 @@ from typing import Protocol
 from graphql import OperationType
 
 from app.delivery.members import Member
-from app.errors import ErrorCode, ShuttingDown, SubscriberTooSlow
+from app.errors import ErrorCode, SubscriberTooSlow
 from app.transports.graphql.context import OperationContext
 from app.transports.graphql.documents import Operation
 from app.transports.graphql.errors import RequestRefused, ResponseError, response_error
-from app.transports.graphql.execution import Executor, Payloads
+from app.transports.graphql.execution import Executor, Subscription
 from app.transports.graphql.parameters import Parameters
-from app.transports.pace import Pace
 
 __all__ = ["OperationLimits", "Operations", "Replies"]
 
@@ -50,14 +49,8 @@ class Replies(Protocol):
     def too_slow(self, error: SubscriberTooSlow) -> None:
         """The reader fell behind: nothing more can be promised on this socket."""
 
-    def going_away(self) -> None:
-        """The process ends: the client should come back."""
-
     def member(self, operation_id: str) -> Member:
         """Whoever sends the responses that a group gives to this operation."""
-
-    async def drained(self) -> None:
-        """Wait while the socket is busy with what was sent."""
 
 
 @dataclass(slots=True, eq=False)
@@ -214,33 +207,28 @@ class Operations:
     async def _subscribe(
         self, entry: _Entry, operation: Operation, variables: Mapping[str, object]
     ) -> None:
-        payloads: Payloads | None = None
-        pace = Pace(self._replies.drained)
+        subscription: Subscription | None = None
         try:
-            payloads = await self._executor.subscribe(operation, variables, self._context)
-            # It may live for days, and needs neither any more.
+            subscription = await self._executor.subscribe(operation, variables, self._context)
+            # A replay may take long, and needs neither any more.
             del operation, variables
             self._leave_door(entry)
-            while not payloads.shareable:
-                payload = await anext(payloads)
-                self._replies.next(entry.id, payload)
-                await pace.wrote(len(payload))
-            if not entry.stopped:
+            leave = await subscription.begin(self._replies.member(entry.id))
+            subscription = None
+            if entry.stopped:
+                leave()
+            else:
                 self._handed_over += 1
-                entry.leave = payloads.hand_over(self._replies.member(entry.id))
-        except StopAsyncIteration:
-            self._complete(entry)
+                entry.leave = leave
         except RequestRefused as refused:
             self._fail(entry, refused.errors)
         except SubscriberTooSlow as error:
             self._replies.too_slow(error)
-        except ShuttingDown:
-            self._replies.going_away()
         except Exception as error:
             self._fail(entry, [response_error(error)])
         finally:
-            if payloads is not None:
-                await payloads.aclose()
+            if subscription is not None:
+                subscription.close()
 
     # Ending.
 

@@ -258,21 +258,12 @@ class GraphQLSession:
         """Close: the client resumes after the last message it received."""
         self._fail(error)
 
-    def going_away(self) -> None:
-        """A source has ended because the process does."""
-        self.shutdown()
-
     def member(self, operation_id: str) -> Member:
         """Return what sends a group's responses as this operation's."""
         assert self._outlet is not None
         # An id's JSON text has no line break: the place where the payload goes.
         before, after = self._dialect.next(encode_json(operation_id), b"\n").split(b"\n")
-        return _SharedOperation(self._outlet, before, after, self.too_slow)
-
-    async def drained(self) -> None:
-        """Wait while the socket is busy."""
-        if self._outlet is not None:
-            await self._outlet.drained()
+        return _OperationMember(self._outlet, before, after, self.too_slow)
 
     # The socket.
 
@@ -327,7 +318,7 @@ class GraphQLSession:
             timer.cancel()
 
 
-class _SharedOperation:
+class _OperationMember:
     """One operation among many that get the same responses: only its id is its own."""
 
     __slots__ = ("_after", "_before", "_outlet", "fail")
@@ -348,3 +339,6 @@ class _SharedOperation:
         send = self._outlet.send
         for payload in payloads:
             send(self._before + payload + self._after)
+
+    async def drained(self) -> None:
+        await self._outlet.drained()

@@ -18,7 +18,6 @@ from app.domain.json_value import encode_json
 
 __all__ = ["Sharing", "document_digest"]
 
-_SHARED_FIELD: Final = "messages"
 _CURSORS: Final = frozenset({"after", "last"})
 """Arguments that only say where to begin."""
 _DIGEST_BYTES: Final = 16
@@ -44,19 +43,15 @@ class Sharing:
         cls,
         document: DocumentNode,
         definition: OperationDefinitionNode,
-        root_field: str | None,
         digest: bytes,
-    ) -> "Sharing | None":
-        """Return how an operation's subscriptions are shared; None: they share nothing.
+    ) -> "Sharing":
+        """Return how an operation's subscriptions are shared.
 
         Args:
             document: where the operation is from.
             definition: the operation.
-            root_field: the name of its first field.
             digest: of the document.
         """
-        if root_field != _SHARED_FIELD:
-            return None
         name = definition.name.value if definition.name else ""
         cursors = _cursor_variables(document, definition)
         declared = {one.variable.name.value for one in definition.variable_definitions or ()}

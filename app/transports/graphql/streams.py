@@ -9,24 +9,20 @@ Multipart: https://www.apollographql.com/docs/graphos/routing/operations/subscri
 """
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Protocol
 
 from starlette.types import Receive, Scope, Send
 
 from app.domain.json_value import encode_json
 from app.errors import ShuttingDown, SubscriberTooSlow
 from app.transports.graphql.errors import ResponseError, response_error
-from app.transports.graphql.execution import Payloads
+from app.transports.graphql.execution import Subscription
 from app.transports.graphql.negotiation import MediaType
+from app.transports.websocket.stream import STREAM, Streaming, StreamWriter, chunk
 
-__all__ = ["EventStreamFraming", "Framing", "MultipartFraming", "SubscriptionStream", "framing_for"]
-
-_log = logging.getLogger(__name__)
-
-_MAX_SEND_SECONDS: Final = 30.0
-"""A reader that takes nothing for so long has gone, or might as well have."""
+__all__ = ["EventStreamFraming", "Framing", "MultipartFraming", "SubscriptionStream"]
 
 
 class Framing(Protocol):
@@ -92,117 +88,183 @@ class MultipartFraming:
         return self.failed(error)
 
 
-def framing_for(media_type: MediaType) -> Framing:
-    """Return the framing of a stream's media type."""
-    return MultipartFraming() if media_type is MediaType.MULTIPART else EventStreamFraming()
+class _Framed:
+    """A framing in its transfer coding; the last result is kept.
+
+    A group gives one payload to one stream after another: it is framed once for all of them.
+    """
+
+    def __init__(self, framing: Framing, chunked: bool) -> None:
+        self.framing = framing
+        self._chunked = chunked
+        self._payload = b""
+        self._framed = b""
+
+    def payload(self, payload: bytes) -> bytes:
+        """Return what is written for one response."""
+        if payload is not self._payload:
+            self._framed = self.coded(self.framing.payload(payload))
+            self._payload = payload
+        return self._framed
+
+    def coded(self, body: bytes) -> bytes:
+        """Return a piece of the body as it is written."""
+        return chunk(body) if self._chunked else body
+
+
+@cache
+def _framed(media_type: MediaType, chunked: bool) -> _Framed:
+    framing = MultipartFraming() if media_type is MediaType.MULTIPART else EventStreamFraming()
+    return _Framed(framing, chunked)
 
 
 class SubscriptionStream:
-    """An ASGI response that sends a subscription until one side ends it.
+    """A subscription's response, until one side ends it: a member that writes to its connection.
+
+    Once it has begun, no task, queue or timer belongs to it.
 
     Args:
-        payloads: joined already; closed in every case.
-        framing: of the media type the client asked for.
-        heartbeat_seconds: silence after which a heartbeat is sent, so that proxies keep the
-            connection and a dead peer is noticed.
+        subscription: joined already; left in every case.
+        media_type: the one of a stream that the client asked for.
+        heartbeat_seconds: how often a heartbeat is sent, so that proxies keep the connection
+            and a dead peer is noticed.
+        max_outbound_bytes: what may wait for a reader; more, and the stream ends without its
+            ending, so that its client comes back.
         on_end: called once, however it ended.
     """
 
     def __init__(
         self,
-        payloads: Payloads,
-        framing: Framing,
+        subscription: Subscription,
+        media_type: MediaType,
         *,
         heartbeat_seconds: float,
+        max_outbound_bytes: int,
         on_end: Callable[["SubscriptionStream"], None],
     ) -> None:
-        self._payloads = payloads
-        self._framing = framing
+        self._subscription = subscription
+        self._media_type = media_type
         self._heartbeat_seconds = heartbeat_seconds
-        self._on_end = on_end
-        self._interruption: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._max_outbound_bytes = max_outbound_bytes
+        self._on_end: Callable[[SubscriptionStream], None] | None = on_end
+        self._interrupted = False
+        self._over = False
+        self._beginning: asyncio.Task[None] | None = None
+        self._leave: Callable[[], None] | None = None
+        self._writer: StreamWriter
+        self._framed: _Framed
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        """Begin the response, as ASGI calls it; it goes on by itself then."""
+        framing = _framed(self._media_type, chunked=True).framing
+        headers = [
+            (b"content-type", framing.content_type.encode()),
+            (b"cache-control", b"no-cache, no-transform"),
+            (b"vary", b"Accept"),
+            # nginx and its kin would hold events back to fill a buffer.
+            (b"x-accel-buffering", b"no"),
+            (b"connection", b"close"),
+        ]
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            streaming: Streaming = scope["extensions"][STREAM]
+            writer = streaming.stream(
+                self,
+                max_outbound_bytes=self._max_outbound_bytes,
+                beat_seconds=self._heartbeat_seconds,
+            )
+        except BaseException:
+            self._forget()
+            raise
+        if writer is None:
+            self._forget()
+            return
+        self._writer = writer
+        self._framed = _framed(self._media_type, writer.chunked)
+        writer.send_framed(self._framed.coded(framing.opening))
+        if self._interrupted:
+            self._subscription.close()
+            self.fail(ShuttingDown())
+        else:
+            await self._begin()
+
+    async def _begin(self) -> None:
+        self._beginning = asyncio.current_task()
+        try:
+            leave = await self._subscription.begin(self)
+        except asyncio.CancelledError:
+            # Ended before it had begun: for the server the call is a good one.
+            if not self._over:
+                raise
+        except Exception as error:
+            self.fail(error)
+        else:
+            if self._over:
+                leave()
+            else:
+                self._leave = leave
+        finally:
+            self._beginning = None
+            if self._leave is None:
+                self._subscription.close()
 
     def interrupt(self) -> None:
-        """End the stream so that the client comes back; the process goes away. Idempotent."""
-        if not self._interruption.done():
-            self._interruption.set_result(None)
+        """End the stream so that the client comes back. Idempotent."""
+        self._interrupted = True
+        if self._beginning is not None or self._leave is not None:
+            self.fail(ShuttingDown())
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the response, as ASGI calls it."""
-        assert scope["type"] == "http"
-        disconnected = asyncio.ensure_future(_disconnected(receive))
-        sending = asyncio.ensure_future(self._send_all(send))
-        try:
-            await asyncio.wait({disconnected, sending}, return_when=asyncio.FIRST_COMPLETED)
-            if sending.done():
-                await sending
-        finally:
-            sending.cancel()
-            disconnected.cancel()
-            await asyncio.gather(sending, disconnected, return_exceptions=True)
-            await self._payloads.aclose()
-            self._on_end(self)
+    # The member.
 
-    async def _send_all(self, send: Send) -> None:
-        async def write(body: bytes, *, more: bool = True) -> None:
-            async with asyncio.timeout(_MAX_SEND_SECONDS):
-                await send({"type": "http.response.body", "body": body, "more_body": more})
+    def receive(self, payloads: Sequence[bytes]) -> None:
+        """Send what the group is given."""
+        for payload in payloads:
+            self._writer.send_framed(self._framed.payload(payload))
 
-        await send(
-            {
-                "type": "http.response.start",
-                "status": 200,
-                "headers": [
-                    (b"content-type", self._framing.content_type.encode()),
-                    (b"cache-control", b"no-cache, no-transform"),
-                    (b"vary", b"Accept"),
-                    # nginx and its kin would hold events back to fill a buffer.
-                    (b"x-accel-buffering", b"no"),
-                ],
-            }
-        )
-        try:
-            await write(self._framing.opening)
-            ending = await self._relay(write)
-            await write(ending, more=False)
-        except TimeoutError:
-            _log.info("a subscription over HTTP took nothing for %s s: ended", _MAX_SEND_SECONDS)
+    def fail(self, error: Exception) -> None:
+        """End the stream: for good, or so that its client comes back."""
+        told = response_error(error)
+        if isinstance(error, ShuttingDown | SubscriberTooSlow):
+            ending = self._framed.framing.interrupted(told)
+        else:
+            ending = self._framed.framing.failed(told)
+        self._end()
+        self._writer.end(ending, instead=isinstance(error, SubscriberTooSlow))
 
-    async def _relay(self, write: Callable[[bytes], Awaitable[None]]) -> bytes:
-        """Send payloads until there are no more; return the ending."""
-        coming: asyncio.Future[bytes] | None = None
-        try:
-            while True:
-                if coming is None:
-                    coming = asyncio.ensure_future(anext(self._payloads))
-                waited_for: set[asyncio.Future[Any]] = {coming, self._interruption}
-                await asyncio.wait(
-                    waited_for,
-                    timeout=self._heartbeat_seconds,
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-                if coming.done():
-                    payload = coming.result()
-                    coming = None
-                    await write(self._framing.payload(payload))
-                elif self._interruption.done():
-                    return self._framing.interrupted(response_error(ShuttingDown()))
-                else:
-                    await write(self._framing.heartbeat)
-        except StopAsyncIteration:
-            return self._framing.completed
-        except TimeoutError:
-            raise
-        except (ShuttingDown, SubscriberTooSlow) as error:
-            return self._framing.interrupted(response_error(error))
-        except Exception as error:
-            return self._framing.failed(response_error(error))
-        finally:
-            if coming is not None:
-                coming.cancel()
-                await asyncio.gather(coming, return_exceptions=True)
+    async def drained(self) -> None:
+        """Wait while the connection is busy with what was sent."""
+        await self._writer.drained()
 
+    # What the connection tells.
 
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    def beat(self) -> None:
+        """Send a heartbeat."""
+        self._writer.send_framed(self._framed.coded(self._framed.framing.heartbeat))
+
+    def fell_behind(self) -> None:
+        """The reader is too slow: it resumes after the last message it received."""
+        self.fail(SubscriberTooSlow(f"{self._max_outbound_bytes} bytes are waiting"))
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self._end()
+        self._tell_end()
+
+    def _end(self) -> None:
+        """Take nothing more."""
+        self._over = True
+        leave, self._leave = self._leave, None
+        if leave is not None:
+            leave()
+        if self._beginning is not None and self._beginning is not asyncio.current_task():
+            self._beginning.cancel()
+
+    def _forget(self) -> None:
+        """Let go of what has never begun."""
+        self._subscription.close()
+        self._tell_end()
+
+    def _tell_end(self) -> None:
+        on_end, self._on_end = self._on_end, None
+        if on_end is not None:
+            on_end(self)

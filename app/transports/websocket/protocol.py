@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, Final, cast
-from weakref import WeakKeyDictionary
 
 import uvicorn
 from starlette.types import ASGIApp, Scope
@@ -25,9 +24,10 @@ from app.transports.socket import MAX_UNACCEPTED_BYTES, Session
 from app.transports.websocket.frames import PING, Opcode, close_frame
 from app.transports.websocket.handshake import Handshake
 from app.transports.websocket.inbound import FrameError, FrameReader
-from app.transports.websocket.keepalive import Keepalive, Pinged
-from app.transports.websocket.outbound import CLOSE_TIMEOUT_SECONDS, FrameWriter, Turn
+from app.transports.websocket.keepalive import Pinged
+from app.transports.websocket.outbound import CLOSE_TIMEOUT_SECONDS, FrameWriter
 from app.transports.websocket.scope import websocket_scope
+from app.transports.websocket.shared import Shared
 from app.transports.websocket.upgrade import SOCKET, Upgrade
 
 __all__ = ["WebSocketProtocol"]
@@ -53,18 +53,6 @@ class _Phase(Enum):
     OPEN = auto()
     CLOSING = auto()
     CLOSED = auto()
-
-
-class _Server:
-    """What the connections of one server share."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.turn = Turn(self.loop)
-        self.keepalive = Keepalive(self.loop, config.ws_ping_interval, config.ws_ping_timeout)
-
-
-_servers: Final[WeakKeyDictionary[ServerState, _Server]] = WeakKeyDictionary()
 
 
 class WebSocketProtocol(FrameWriter):
@@ -103,9 +91,7 @@ class WebSocketProtocol(FrameWriter):
         server_state: ServerState,
         app_state: dict[str, Any],  # noqa: ARG002 - as uvicorn constructs its classes
     ) -> None:
-        server = _servers.get(server_state)
-        if server is None:
-            server = _servers[server_state] = _Server(config)
+        server = Shared.of(server_state, config)
         super().__init__(server.turn)
         self._server = server
         self._config = config

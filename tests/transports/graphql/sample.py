@@ -1,17 +1,19 @@
 """A small schema with everything a transport must carry: what the service's own does not matter."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any, NewType
+from typing import NewType, cast
 
 import msgspec
 import strawberry
 from strawberry.schema.config import StrawberryConfig
 
+from app.delivery.members import Member
 from app.domain.json_value import checked_data
 from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
 from app.errors import Forbidden, SubscriberTooSlow, TokenExpired, Unauthenticated
+from app.services.live.source import Respond, Source
 from app.transports.graphql.execution import Executor
 
 JSON = NewType("JSON", object)
@@ -24,55 +26,71 @@ def _parse_json(value: object) -> object:
 
 @dataclass
 class Feed:
-    """Live subscribers of the sample, each with a queue; `joined` counts all that ever were."""
+    """Live subscribers of the sample; `joined` counts all that ever were."""
 
-    queues: list[asyncio.Queue[object]] = field(default_factory=list)
+    streams: list["Stream"] = field(default_factory=list)
     joined: int = 0
     left: int = 0
     join_gate: asyncio.Event | None = None
+    begin_gate: asyncio.Event | None = None
+    """What a stream waits for before it begins: its replay."""
+    failure: Exception | None = None
+    """With what a stream fails to begin."""
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def publish(self, item: object) -> int:
-        for queue in self.queues:
-            queue.put_nowait(item)
-        return len(self.queues)
+        """Give everybody an item's response, or let everybody go with an error."""
+        for stream in tuple(self.streams):
+            stream.give(item)
+        return len(self.streams)
 
     async def until(self, attribute: str, value: int) -> None:
         async with self.changed:
             await self.changed.wait_for(lambda: getattr(self, attribute) >= value)
 
-    async def _note(self) -> None:
+    async def note(self) -> None:
         async with self.changed:
             self.changed.notify_all()
 
 
-class Stream:
-    """A source that is joined when made, and says when it was closed."""
+class Stream(Source):
+    """A source that is joined when made: what comes before it begins waits for its member."""
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
-        self._queue: asyncio.Queue[object] = asyncio.Queue()
-        feed.queues.append(self._queue)
+        self._waiting: list[object] = []
+        self._give: Callable[[object], None] = self._waiting.append
+        self._closing: asyncio.Task[None] | None = None
+        feed.streams.append(self)
         feed.joined += 1
-        self._closed = False
 
-    def __aiter__(self) -> "Stream":
-        return self
+    async def begin(self, _key: Hashable, respond: Respond, member: Member) -> Callable[[], None]:
+        if self._feed.begin_gate is not None:
+            await self._feed.begin_gate.wait()
+        if self._feed.failure is not None:
+            raise self._feed.failure
 
-    async def __anext__(self) -> Any:
-        item = await self._queue.get()
-        if item is None:
-            raise StopAsyncIteration
-        if isinstance(item, Exception):
-            raise item
-        return item
+        def give(item: object) -> None:
+            if isinstance(item, SubscriberTooSlow):
+                member.fail(item)
+                return
+            payload = respond(item)
+            assert isinstance(payload, bytes)
+            member.receive((payload,))
 
-    async def aclose(self) -> None:
-        if not self._closed:
-            self._closed = True
-            self._feed.queues.remove(self._queue)
+        for item in self._waiting:
+            give(item)
+        self._give = give
+        return self.close
+
+    def give(self, item: object) -> None:
+        self._give(item)
+
+    def close(self) -> None:
+        if self in self._feed.streams:
+            self._feed.streams.remove(self)
             self._feed.left += 1
-            await self._feed._note()
+            self._closing = asyncio.create_task(self._feed.note())
 
 
 @dataclass
@@ -176,7 +194,7 @@ async def _join(info: Info) -> Stream:
     if feed.join_gate is not None:
         await feed.join_gate.wait()
     stream = Stream(feed)
-    await feed._note()
+    await feed.note()
     return stream
 
 
@@ -186,11 +204,11 @@ class Subscription:
     async def items(self, info: Info, refuse: bool = False) -> AsyncIterator[JSON]:
         if refuse:
             raise Forbidden("the token does not grant the permission 'subscribe'")
-        return await _join(info)
+        return cast("AsyncIterator[JSON]", await _join(info))
 
     @strawberry.subscription
     async def live_messages(self, info: Info) -> AsyncIterator[JSON]:
-        return await _join(info)
+        return cast("AsyncIterator[JSON]", await _join(info))
 
 
 def build_schema() -> strawberry.Schema:

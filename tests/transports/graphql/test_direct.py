@@ -1,6 +1,6 @@
 """The short ways answer exactly as the engine does; only faster."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, cast
 
@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.delivery.members import Member
 from app.domain.channel import Channel
 from app.domain.json_value import checked_data, decode_json, encode_json
 from app.domain.message import Message
@@ -17,13 +18,15 @@ from app.errors import Unavailable, UnknownCursor
 from app.schema import build_schema
 from app.schema.context import Context, Services
 from app.schema.operations import publish, subscribe
+from app.services.live.source import Respond, Source
 from app.services.messages import MessageService
 from app.services.presence import PresenceService
 from app.transports.graphql.direct import Resolvers
 from app.transports.graphql.documents import Documents
 from app.transports.graphql.errors import RequestRefused
-from app.transports.graphql.execution import Encoding, Executor, _engine
+from app.transports.graphql.execution import Executor, _engine
 from app.transports.graphql.projection import Projection
+from tests.services.live.members import Recorded
 
 pytestmark = pytest.mark.anyio
 
@@ -77,18 +80,20 @@ class KnownMessages:
         return KnownSubscription([channel, list(filters), after, last])
 
 
-class KnownSubscription:
-    """What was asked for."""
+class KnownSubscription(Source):
+    """Gives what was asked for."""
 
     def __init__(self, asked_for: list[object]) -> None:
         self.asked_for = asked_for
 
-    def __aiter__(self) -> "KnownSubscription":
-        return self
+    async def begin(self, _key: Hashable, respond: Respond, member: Member) -> Callable[[], None]:
+        data = checked_data(repr(self.asked_for), 999)
+        payload = respond(Message(Channel("p", "w"), 1, "an id", "client", 5, None, data))
+        assert isinstance(payload, bytes)
+        member.receive((payload,))
+        return self.close
 
-    async def __anext__(self) -> Message:
-        data = repr(self.asked_for)
-        return Message(Channel("p", "w"), 1, "an id", "client", 5, None, checked_data(data, 999))
+    def close(self) -> None: ...
 
 
 class UncountedPresence:
@@ -255,10 +260,12 @@ async def first(executor: Executor, document: str, variables: Mapping[str, Any])
     """The first response, which tells what was asked for, or the refusal."""
     try:
         operation = executor.prepare(document)
-        payloads = await executor.subscribe(operation, variables, context())
+        subscription = await executor.subscribe(operation, variables, context())
     except RequestRefused as refused:
         return without_error_ids(encode_json({"errors": refused.errors}))
-    return await anext(payloads)
+    member = Recorded()
+    await subscription.begin(member)
+    return member.payloads
 
 
 async def test_a_viewer_without_the_right_is_refused_in_the_same_words() -> None:
@@ -301,7 +308,7 @@ async def test_a_projection_is_what_the_engine_makes_of_a_message(
     root = cast("Any", operation.definition.selection_set.selections[0])
     projection = Projection.of(root)
     assert projection is not None
-    engine = Encoding(_engine(ENGINE._executor(operation, {}, context())))
+    engine = _engine(ENGINE._executor(operation, {}, context()))
 
     assert projection(message) == engine(message)
 
@@ -315,6 +322,6 @@ def test_a_projection_takes_any_list_of_fields(fields: list[str]) -> None:
     root = cast("Any", operation.definition.selection_set.selections[0])
     projection = Projection.of(root)
     assert projection is not None
-    engine = Encoding(_engine(ENGINE._executor(operation, {}, context())))
+    engine = _engine(ENGINE._executor(operation, {}, context()))
 
     assert projection(message) == engine(message)

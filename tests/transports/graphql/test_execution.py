@@ -9,7 +9,8 @@ import pytest
 from app.domain.json_value import decode_json
 from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
 from app.transports.graphql.errors import RequestRefused
-from tests.transports.graphql.sample import Sample
+from tests.services.live.members import Recorded
+from tests.transports.graphql.sample import Sample, Stream
 
 pytestmark = pytest.mark.anyio
 VIEWER = Viewer("anna", DEFAULT_PERMISSIONS)
@@ -130,10 +131,30 @@ async def test_a_null_where_a_default_was_meant_is_the_clients_mistake() -> None
     assert answer["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
 
 
-async def test_a_subscription_never_read_still_closes_its_source() -> None:
+async def test_a_subscription_never_begun_still_closes_its_source() -> None:
     sample = Sample()
     operation = sample.executor.prepare("subscription { items }")
-    payloads = await sample.executor.subscribe(operation, {}, sample.context(VIEWER, True))
+    subscription = await sample.executor.subscribe(operation, {}, sample.context(VIEWER, True))
     assert sample.feed.joined == 1
-    await payloads.aclose()
+    subscription.close()
+    subscription.close()
     assert sample.feed.left == 1
+
+
+async def test_a_subscription_gives_its_member_each_response_until_it_leaves() -> None:
+    sample, member = Sample(), Recorded()
+    operation = sample.executor.prepare("subscription { items }")
+    subscription = await sample.executor.subscribe(operation, {}, sample.context(VIEWER, True))
+    await sample.feed.publish(1)
+    leave = await subscription.begin(member)
+    await sample.feed.publish({"exact": Decimal("1.10")})
+    leave()
+    await sample.feed.publish(3)
+    assert member.payloads == [b'{"data":{"items":1}}', b'{"data":{"items":{"exact":1.10}}}']
+
+
+async def test_a_source_cannot_be_iterated() -> None:
+    """graphql-core would take it for a stream of events of its own."""
+    stream = Stream(Sample().feed)
+    with pytest.raises(TypeError, match="not iterated"):
+        stream.__aiter__()

@@ -18,7 +18,7 @@ from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
 from app.schema import build_schema
 from app.schema.context import Context, Services
 from app.schema.operations import publish, subscribe
-from app.services.live_queries import LiveQueryService
+from app.services.live.results import LiveResults
 from app.services.messages import MessageService
 from app.services.open_filters import FilterLimits, OpenFilters
 from app.transports.graphql.dialects import TransportDialect
@@ -63,16 +63,17 @@ class Server:
     """One process without a network and a database."""
 
     def __init__(self, limits: FilterLimits | None = None) -> None:
-        self.hub = Hub(Bus(MemoryBackend(), "process"), Table())
+        table = Table()
+        self.hub = Hub(Bus(MemoryBackend(), "process"), table)
         self.filters = OpenFilters(limits)
         messages = MessageService(
             hub=self.hub,
             writer=cast("Any", None),
-            history=cast("Any", Table()),
+            history=cast("Any", table),
             search=cast("Any", NotSearched()),
         )
         self.services = Services(
-            messages, cast("Any", UncountedPresence()), LiveQueryService(self.hub), self.filters
+            messages, cast("Any", UncountedPresence()), LiveResults(self.hub, table), self.filters
         )
         self.executor = Executor.of(build_schema(), resolvers=Resolvers(publish, subscribe))
 

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from app.errors import SubscriberTooSlow
-from app.transports import pace
-from app.transports.pace import Pace
+from app.services.live import pace
+from app.services.live.pace import Pace
 
 pytestmark = pytest.mark.anyio
 
