@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
+from app.defaults import LIVE_QUERY_INTERVAL_SECONDS
 from app.delivery.hub import Hub
 from app.delivery.matching_turns import MatchingTurns
 from app.domain.channel import Channel
@@ -25,7 +26,10 @@ class LiveQueryService:
     """Tells when a query's result may have changed."""
 
     def __init__(
-        self, hub: Hub, interval_seconds: float = 0.25, turns: MatchingTurns | None = None
+        self,
+        hub: Hub,
+        interval_seconds: float = LIVE_QUERY_INTERVAL_SECONDS,
+        turns: MatchingTurns | None = None,
     ) -> None:
         """Take the parts.
 

@@ -6,6 +6,7 @@ from typing import Final
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from app.defaults import MAX_OUTBOUND_BYTES
 from app.transports.asgi_socket import run_session
 from app.transports.close_codes import CloseCode
 from app.transports.graphql.context import ContextFactory, ViewerOf
@@ -39,7 +40,7 @@ class GraphQLSocket:
         context_factory: ContextFactory,
         origins: OriginPolicy,
         *,
-        max_outbound_bytes: int = 1024 * 1024,
+        max_outbound_bytes: int = MAX_OUTBOUND_BYTES,
         limits: SessionLimits | None = None,
     ) -> None:
         self._executor = executor
