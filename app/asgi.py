@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app import setting_names
 from app.config import Settings, broadcast_scheme
 from app.delivery.backend import Backend
 from app.delivery.bus import Bus
@@ -239,7 +240,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     settings = settings or Settings()
     if settings.database_url is None:
         raise ConfigurationError(
-            "WIDGETWIRE_DATABASE_URL: expected postgresql://…, got nothing; "
+            f"{setting_names.DATABASE_URL}: expected postgresql://…, got nothing; "
             "`widgetwire serve` starts an embedded database"
         )
     # A bad key or a bad bus is told at start.

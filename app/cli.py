@@ -69,10 +69,10 @@ def serve(
     """Serve until SIGTERM or Ctrl+C. Without a database URL, on an embedded Postgres."""
     import asyncio
 
-    from app.config import PREFIX
     from app.server import raise_file_limit, run_server
     from app.service_database import ServiceDatabase
     from app.serving import Supervisor, bind
+    from app.setting_names import PREFIX
     from app.telemetry import configure_logging
     from app.worker import server_options
 
@@ -163,7 +163,7 @@ def token(
     """Sign a token with WIDGETWIRE_JWT_SECRET, for trying out."""
     import jwt
 
-    from app.config import PREFIX
+    from app.setting_names import PREFIX
     from app.transports.auth import Authenticator, VerificationKey
 
     settings = _settings()

@@ -17,11 +17,13 @@ from platformdirs import user_data_dir
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.config_words import PREFIX, printable, problem
+from app import defaults
+from app.config_words import printable, problem
 from app.domain.origin import ORIGIN_FORMS, OriginList
 from app.errors import ConfigurationError
+from app.setting_names import PREFIX
 
-__all__ = ["PREFIX", "SettingDescription", "Settings", "broadcast_scheme", "unknown_variables"]
+__all__ = ["SettingDescription", "Settings", "broadcast_scheme", "unknown_variables"]
 
 _BROADCAST_PACKAGES: Final = {"redis": "redis", "rediss": "redis", "kafka": "aiokafka"}
 _DATABASE_SCHEMES: Final = ("postgresql", "postgres")
@@ -86,19 +88,32 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 or :: for all")
     port: int = _number(8000, 0, 65535, "TCP port; 0 lets the system choose one")
     workers: int = _number(1, 1, 64, "server processes; one per core is enough")
-    backlog: int = _number(2048, 16, 65535, "connections the kernel queues before accept")
-    keep_alive_seconds: int = _number(15, 1, 3600, "an idle HTTP connection is closed after this")
+    backlog: int = _number(
+        defaults.BACKLOG, 16, 65535, "connections the kernel queues before accept"
+    )
+    keep_alive_seconds: int = _number(
+        defaults.KEEP_ALIVE_SECONDS, 1, 3600, "an idle HTTP connection is closed after this"
+    )
     body_timeout_seconds: float = _number(
-        30, 0.1, 600, "a request's body must arrive within this after its head"
+        defaults.BODY_TIMEOUT_SECONDS,
+        0.1,
+        600,
+        "a request's body must arrive within this after its head",
     )
     header_timeout_seconds: float = _number(
-        10, 0.1, 300, "a request's head must arrive within this, or the connection is closed"
+        defaults.HEADER_TIMEOUT_SECONDS,
+        0.1,
+        300,
+        "a request's head must arrive within this, or the connection is closed",
     )
     max_header_bytes: int = _number(
-        65536, 1024, _MIB, "largest request head; a larger one is answered 431"
+        defaults.MAX_HEADER_BYTES, 1024, _MIB, "largest request head; a larger one is answered 431"
     )
     shutdown_grace_seconds: float = _number(
-        8, 0.1, 9, "after SIGTERM, acknowledged work gets this long; the process ends within 10 s"
+        defaults.SHUTDOWN_GRACE_SECONDS,
+        0.1,
+        9,
+        "after SIGTERM, acknowledged work gets this long; the process ends within 10 s",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least severe log record that is written"
@@ -116,20 +131,29 @@ class Settings(BaseSettings):
         60, 0, 3600, "at start, a database that takes no connections yet is waited for this long"
     )
     database_pool_size: int = _number(
-        4,
+        defaults.DATABASE_POOL_SIZE,
         2,
         200,
         "database connections per process for joining, replaying and counting; publishing, "
         "presence and the bus have five more, searches have SEARCH_POOL_SIZE",
     )
     search_pool_size: int = _number(
-        2, 1, 200, "database connections per process for searches: so many run at once"
+        defaults.SEARCH_POOL_SIZE,
+        1,
+        200,
+        "database connections per process for searches: so many run at once",
     )
     search_wait_seconds: float = _number(
-        5, 0.1, 60, "a search that finds no free connection within this: UNAVAILABLE"
+        defaults.SEARCH_WAIT_SECONDS,
+        0.1,
+        60,
+        "a search that finds no free connection within this: UNAVAILABLE",
     )
     statement_timeout_seconds: float = _number(
-        10, 0.1, 300, "a search that runs longer is cancelled: UNAVAILABLE"
+        defaults.STATEMENT_TIMEOUT_SECONDS,
+        0.1,
+        300,
+        "a search that runs longer is cancelled: UNAVAILABLE",
     )
     broadcast_url: str = Field(
         "postgres",
@@ -162,86 +186,132 @@ class Settings(BaseSettings):
         "https://example.com, https://*.example.com (its subdomains), null (sandboxed frames), "
         "separated by commas; or * for all",
     )
-    max_token_bytes: int = _number(8192, 256, 65536, "longest token; a longer one is refused")
+    max_token_bytes: int = _number(
+        defaults.MAX_TOKEN_BYTES, 256, 65536, "longest token; a longer one is refused"
+    )
     graphiql: bool = Field(True, description="serve GraphiQL and the demonstration page")
 
     # Bounds of requests
-    max_data_bytes: int = _number(65536, 16, _MIB, "largest data of a message as JSON")
-    max_request_bytes: int = _number(_MIB, 1024, 64 * _MIB, "largest HTTP body: 413 above")
+    max_data_bytes: int = _number(
+        defaults.MAX_DATA_BYTES, 16, _MIB, "largest data of a message as JSON"
+    )
+    max_request_bytes: int = _number(
+        defaults.MAX_REQUEST_BYTES, 1024, 64 * _MIB, "largest HTTP body: 413 above"
+    )
     max_frame_bytes: int = _number(
-        _MIB,
+        defaults.MAX_FRAME_BYTES,
         1024,
         64 * _MIB,
         "largest WebSocket message from a client that is accepted: close 1009 above",
     )
-    max_query_depth: int = _number(20, 2, 100, "deepest selection of a GraphQL operation")
-    max_query_tokens: int = _number(2000, 50, 100_000, "most tokens of a GraphQL document")
+    max_query_depth: int = _number(
+        defaults.MAX_QUERY_DEPTH, 2, 100, "deepest selection of a GraphQL operation"
+    )
+    max_query_tokens: int = _number(
+        defaults.MAX_QUERY_TOKENS, 50, 100_000, "most tokens of a GraphQL document"
+    )
     max_query_aliases: int = _number(
-        50, 1, 1000, "most root fields and aliases of a GraphQL operation"
+        defaults.MAX_QUERY_ALIASES, 1, 1000, "most root fields and aliases of a GraphQL operation"
     )
     document_cache_size: int = _number(
-        1000, 1, 100_000, "parsed and validated GraphQL documents kept; least recent goes first"
+        defaults.DOCUMENT_CACHE_SIZE,
+        1,
+        100_000,
+        "parsed and validated GraphQL documents kept; least recent goes first",
     )
 
     # Bounds of connections
     max_connections: int = _number(
-        50_000, 1, 1_000_000, "open connections per process; the next is answered 503"
+        defaults.MAX_CONNECTIONS,
+        1,
+        1_000_000,
+        "open connections per process; the next is answered 503",
     )
     max_subscriptions_per_connection: int = _number(
-        100, 1, 10_000, "subscriptions on one socket: error RATE_LIMITED above"
+        defaults.MAX_SUBSCRIPTIONS_PER_CONNECTION,
+        1,
+        10_000,
+        "subscriptions on one socket: error RATE_LIMITED above",
     )
     max_filter_bytes_per_connection: int = _number(
-        2 * _MIB,
+        defaults.MAX_FILTER_BYTES_PER_CONNECTION,
         64 * 1024,
         1024 * _MIB,
         "memory of the filters of one socket's subscriptions: error RATE_LIMITED above",
     )
     max_filter_bytes: int = _number(
-        48 * _MIB,
+        defaults.MAX_FILTER_BYTES,
         _MIB,
         16 * 1024 * _MIB,
         "memory of the filters of all subscriptions of a process: error UNAVAILABLE above",
     )
     max_operations_in_flight: int = _number(
-        100, 1, 10_000, "unanswered operations per socket; reading pauses until one is answered"
+        defaults.MAX_OPERATIONS_IN_FLIGHT,
+        1,
+        10_000,
+        "unanswered operations per socket; reading pauses until one is answered",
     )
     max_outbound_bytes: int = _number(
-        _MIB,
+        defaults.MAX_OUTBOUND_BYTES,
         4096,
         1024 * _MIB,
         "bytes waiting for one subscriber: close 1013 above; a stream over HTTP ends",
     )
     handshake_timeout_seconds: float = _number(
-        10, 0.1, 300, "a socket's connection_init or open must come within this: close 4408"
+        defaults.HANDSHAKE_TIMEOUT_SECONDS,
+        0.1,
+        300,
+        "a socket's connection_init or open must come within this: close 4408",
     )
-    ping_interval_seconds: float = _number(20, 0.1, 3600, "a quiet socket is pinged this often")
+    ping_interval_seconds: float = _number(
+        defaults.PING_INTERVAL_SECONDS, 0.1, 3600, "a quiet socket is pinged this often"
+    )
     ping_timeout_seconds: float = _number(
-        20, 0.1, 3600, "a socket that does not answer a ping for this long is closed"
+        defaults.PING_TIMEOUT_SECONDS,
+        0.1,
+        3600,
+        "a socket that does not answer a ping for this long is closed",
     )
 
     # Publishing, replay, live queries, counts
     publish_timeout_seconds: float = _number(
-        5, 0.1, 60, "a publish that is not committed by then fails: UNAVAILABLE"
+        defaults.PUBLISH_TIMEOUT_SECONDS,
+        0.1,
+        60,
+        "a publish that is not committed by then fails: UNAVAILABLE",
     )
-    publish_batch_max: int = _number(500, 1, 10_000, "messages written by one statement")
+    publish_batch_max: int = _number(
+        defaults.PUBLISH_BATCH_MAX, 1, 10_000, "messages written by one statement"
+    )
     publish_queue_max: int = _number(
-        10_000, 1, 1_000_000, "publishes waiting per process: UNAVAILABLE above"
+        defaults.PUBLISH_QUEUE_MAX, 1, 1_000_000, "publishes waiting per process: UNAVAILABLE above"
     )
     publish_queue_max_bytes: int = _number(
-        64 * _MIB,
+        defaults.PUBLISH_QUEUE_MAX_BYTES,
         2 * _MIB,
         1024 * _MIB,
         "bytes of publishes waiting per process: UNAVAILABLE above",
     )
-    replay_max_messages: int = _number(1000, 1, 100_000, "most messages `last` may ask for")
+    replay_max_messages: int = _number(
+        defaults.REPLAY_MAX_MESSAGES, 1, 100_000, "most messages `last` may ask for"
+    )
     live_query_interval_seconds: float = _number(
-        0.25, 0.01, 60, "a live query reports changes at most this often"
+        defaults.LIVE_QUERY_INTERVAL_SECONDS,
+        0.01,
+        60,
+        "a live query reports changes at most this often",
     )
     count_interval_seconds: float = _number(
-        0.25, 0.01, 60, "a connection count reports changes at most this often"
+        defaults.COUNT_INTERVAL_SECONDS,
+        0.01,
+        60,
+        "a connection count reports changes at most this often",
     )
     presence_heartbeat_seconds: float = _number(
-        2, 0.1, 60, "each process renews its connection counts this often"
+        defaults.PRESENCE_HEARTBEAT_SECONDS,
+        0.1,
+        60,
+        "each process renews its connection counts this often",
     )
     presence_lease_seconds: float = _number(
         7, 0.3, 300, "counts of a process not renewed for this long are dropped"

@@ -10,10 +10,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from app.errors import shown
+from app.setting_names import PREFIX
 
-__all__ = ["PREFIX", "printable", "problem"]
-
-PREFIX: Final = "WIDGETWIRE_"
+__all__ = ["printable", "problem"]
 
 _SECRETS: Final = frozenset({"jwt_secret", "jwt_public_key", "database_url", "broadcast_url"})
 

@@ -23,6 +23,14 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.config import STARTUP_FAILURE
 
+from app.defaults import (
+    BACKLOG,
+    KEEP_ALIVE_SECONDS,
+    MAX_FRAME_BYTES,
+    PING_INTERVAL_SECONDS,
+    PING_TIMEOUT_SECONDS,
+    SHUTDOWN_GRACE_SECONDS,
+)
 from app.errors import ConfigurationError, StartupError, WidgetwireError
 from app.transports.http_protocol import BoundedHttpProtocol, HttpBounds
 from app.transports.websocket import WebSocketProtocol
@@ -52,12 +60,12 @@ class ServerOptions:
     """
 
     bounds: HttpBounds = field(default_factory=HttpBounds)
-    max_frame_bytes: int = 1024 * 1024
-    ping_interval_seconds: float = 20.0
-    ping_timeout_seconds: float = 20.0
-    keep_alive_seconds: int = 15
-    backlog: int = 2048
-    shutdown_grace_seconds: float = 8.0
+    max_frame_bytes: int = MAX_FRAME_BYTES
+    ping_interval_seconds: float = PING_INTERVAL_SECONDS
+    ping_timeout_seconds: float = PING_TIMEOUT_SECONDS
+    keep_alive_seconds: int = KEEP_ALIVE_SECONDS
+    backlog: int = BACKLOG
+    shutdown_grace_seconds: float = SHUTDOWN_GRACE_SECONDS
     access_log: bool = False
 
 

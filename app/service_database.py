@@ -11,8 +11,9 @@ from collections.abc import Awaitable, Callable
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay
 from tenacity.wait import wait_random_exponential
 
-from app.config import PREFIX, Settings
+from app.config import Settings
 from app.errors import ConfigurationError, DatabaseUnreachable
+from app.setting_names import PREFIX
 from app.storage.embedded import EmbeddedPostgres
 from app.storage.embedded_watch import DatabaseWatch
 from app.storage.migrations import check_schema

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from app import setting_names
 from app.errors import ConfigurationError, StartupError
 
 __all__ = ["READY", "Supervisor", "bind"]
@@ -50,7 +51,7 @@ def bind(host: str, port: int, count: int = 1) -> list[list[socket.socket]]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError:
         raise ConfigurationError(
-            f"WIDGETWIRE_HOST: expected an address of this machine, got {host!r}"
+            f"{setting_names.HOST}: expected an address of this machine, got {host!r}"
         ) from None
     addresses = list(dict.fromkeys((family, address[0]) for family, _, _, _, address in found))
     several = count > 1 and sys.platform == "linux"
@@ -65,7 +66,7 @@ def bind(host: str, port: int, count: int = 1) -> list[list[socket.socket]]:
     except OSError as error:
         _close(made)
         raise ConfigurationError(
-            f"WIDGETWIRE_PORT: expected a free port on {host}, got {port}: "
+            f"{setting_names.PORT}: expected a free port on {host}, got {port}: "
             f"{(error.strerror or 'it cannot be used').lower()}"
         ) from None
     return made if several else made * count

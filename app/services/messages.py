@@ -8,6 +8,7 @@ from uuid import NAMESPACE_OID, uuid5
 
 from uuid_utils import uuid4, uuid7
 
+from app.defaults import MAX_DATA_BYTES, REPLAY_MAX_MESSAGES
 from app.delivery.fanout import FanOut
 from app.delivery.hub import Hub
 from app.delivery.matching_turns import MatchingTurns
@@ -35,8 +36,8 @@ class MessageService:
         writer: MessageWriter,
         history: SharedHistory,
         search: MessageSearch,
-        max_data_bytes: int = 65_536,
-        replay_max_messages: int = 1_000,
+        max_data_bytes: int = MAX_DATA_BYTES,
+        replay_max_messages: int = REPLAY_MAX_MESSAGES,
         turns: MatchingTurns | None = None,
     ) -> None:
         """Take the parts.

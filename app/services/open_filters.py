@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from app.defaults import MAX_FILTER_BYTES, MAX_FILTER_BYTES_PER_CONNECTION
 from app.domain.query import EVERY_MESSAGE, CompiledFilters, Filter
 from app.errors import BadUserInput, RateLimited, Unavailable
 
@@ -24,10 +25,10 @@ _Key: TypeAlias = tuple[Filter, ...]
 class FilterLimits:
     """The bounds of what filters hold in memory."""
 
-    bytes_per_connection: int = 2 * 1024 * 1024
+    bytes_per_connection: int = MAX_FILTER_BYTES_PER_CONNECTION
     """Beyond it: RATE_LIMITED. The largest filters of one subscription take 1.4 MiB, those that
     clients usually send 2 KiB."""
-    bytes_per_process: int = 48 * 1024 * 1024
+    bytes_per_process: int = MAX_FILTER_BYTES
     """Beyond it: UNAVAILABLE. Asking so many about one message takes less than 50 ms."""
 
 

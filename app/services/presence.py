@@ -9,6 +9,7 @@ import asyncio
 import logging
 from typing import Final
 
+from app.defaults import COUNT_INTERVAL_SECONDS, PRESENCE_HEARTBEAT_SECONDS
 from app.delivery.hub import Hub
 from app.domain.channel import Channel
 from app.domain.viewer import Permission, Viewer
@@ -32,8 +33,8 @@ class PresenceService:
         hub: Hub,
         store: PresenceStore,
         *,
-        interval_seconds: float = 0.25,
-        heartbeat_seconds: float = 2.0,
+        interval_seconds: float = COUNT_INTERVAL_SECONDS,
+        heartbeat_seconds: float = PRESENCE_HEARTBEAT_SECONDS,
     ) -> None:
         """Take the parts.
 

@@ -18,6 +18,7 @@ from typing import Any, Final, TypeAlias
 
 import asyncpg
 
+from app.defaults import DATABASE_POOL_SIZE, STATEMENT_TIMEOUT_SECONDS
 from app.errors import Unavailable
 from app.storage.incidents import Incidents
 
@@ -121,8 +122,8 @@ class Database:
         cls,
         url: str,
         *,
-        pool_size: int = 10,
-        statement_timeout_seconds: float = 10.0,
+        pool_size: int = DATABASE_POOL_SIZE,
+        statement_timeout_seconds: float = STATEMENT_TIMEOUT_SECONDS,
         wait_seconds: float | None = None,
         incidents: Incidents | None = None,
         keep_idle: bool = False,

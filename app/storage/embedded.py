@@ -24,6 +24,7 @@ from typing import IO, Final, Self
 
 import psutil
 
+from app import setting_names
 from app.errors import ConfigurationError
 from app.storage.embedded_cluster import Cluster, StopMode
 
@@ -164,8 +165,8 @@ class EmbeddedPostgres:
         except OSError as error:
             raise ConfigurationError(
                 f"the data directory {self.data_dir} cannot be written ({error.strerror}): "
-                "set WIDGETWIRE_DATA_DIR to a directory that this user may write, or "
-                "WIDGETWIRE_DATABASE_URL to a database of your own"
+                f"set {setting_names.DATA_DIR} to a directory that this user may write, or "
+                f"{setting_names.DATABASE_URL} to a database of your own"
             ) from error
 
     def _open(self, name: str) -> IO[bytes]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from app import setting_names
 from app.errors import ConfigurationError
 
 __all__ = ["Account", "account_for"]
@@ -111,7 +112,7 @@ class Account:
         if setpriv is None or capability is None:
             raise ConfigurationError(
                 "PostgreSQL does not run as root, and its user may not enter the directory of "
-                f"the data or of the program {program}: set WIDGETWIRE_DATA_DIR and install "
+                f"the data or of the program {program}: set {setting_names.DATA_DIR} and install "
                 "below directories that every user may enter, for example /var/lib and /opt, or "
                 "start the service as a user other than root"
             )
@@ -164,7 +165,7 @@ def _system_user() -> pwd.struct_passwd:
     raise ConfigurationError(
         f"PostgreSQL does not run as root, and the system user {USER_NAME!r} cannot be made "
         f"({reason}): start the service as a user other than root, or set "
-        "WIDGETWIRE_DATABASE_URL to a database of your own"
+        f"{setting_names.DATABASE_URL} to a database of your own"
     )
 
 

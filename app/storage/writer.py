@@ -20,6 +20,12 @@ import asyncpg
 from tenacity import AsyncRetrying, retry_if_exception_type
 from tenacity.wait import wait_random_exponential
 
+from app.defaults import (
+    PUBLISH_BATCH_MAX,
+    PUBLISH_QUEUE_MAX,
+    PUBLISH_QUEUE_MAX_BYTES,
+    PUBLISH_TIMEOUT_SECONDS,
+)
 from app.domain.message import Draft, Message
 from app.errors import ShuttingDown, Unavailable
 from app.storage.database import Database, DatabaseLost
@@ -72,10 +78,10 @@ class MessageWriter:
         database: Database,
         on_stored: Callable[[Sequence[Message]], None],
         *,
-        batch_max: int = 500,
-        queue_max: int = 10_000,
-        queue_max_bytes: int = 64 * 1024 * 1024,
-        timeout_seconds: float = 5.0,
+        batch_max: int = PUBLISH_BATCH_MAX,
+        queue_max: int = PUBLISH_QUEUE_MAX,
+        queue_max_bytes: int = PUBLISH_QUEUE_MAX_BYTES,
+        timeout_seconds: float = PUBLISH_TIMEOUT_SECONDS,
     ) -> None:
         """Take the database to write to.
 

@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+from app import setting_names
+from app.defaults import MAX_TOKEN_BYTES
 from app.domain.json_bounds import BeyondBounds, check_json_bounds
 from app.domain.json_value import json_kind
 from app.domain.viewer import DEFAULT_PERMISSIONS, Permission, Viewer
@@ -113,7 +115,7 @@ class Authenticator:
         key: VerificationKey | None = None,
         *,
         anonymous: AnonymousPolicy = "allow",
-        max_token_bytes: int = 8192,
+        max_token_bytes: int = MAX_TOKEN_BYTES,
     ) -> None:
         self._key = key
         self._max_token_bytes = max_token_bytes
@@ -328,6 +330,6 @@ def _wrong_claim(claim: str, allowed: str) -> Unauthenticated:
 
 def _unusable(came: str) -> ConfigurationError:
     return ConfigurationError(
-        "WIDGETWIRE_JWT_PUBLIC_KEY: expected an RSA (2048 bits or more), EC P-256 or Ed25519 "
+        f"{setting_names.JWT_PUBLIC_KEY}: expected an RSA (2048 bits or more), EC P-256 or Ed25519 "
         f"public key, got {came}"
     )

@@ -22,6 +22,12 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from app.defaults import (
+    BODY_TIMEOUT_SECONDS,
+    HEADER_TIMEOUT_SECONDS,
+    MAX_CONNECTIONS,
+    MAX_HEADER_BYTES,
+)
 from app.errors import Unavailable
 from app.transports.http_answer import CarefulAnswer, LastWord
 from app.transports.lingering import LingeringClose
@@ -75,10 +81,10 @@ class HttpBounds:
         max_connections: open at once, of any protocol: the next is answered 503.
     """
 
-    header_timeout_seconds: float = 10.0
-    body_timeout_seconds: float = 30.0
-    max_header_bytes: int = 65536
-    max_connections: int = 50_000
+    header_timeout_seconds: float = HEADER_TIMEOUT_SECONDS
+    body_timeout_seconds: float = BODY_TIMEOUT_SECONDS
+    max_header_bytes: int = MAX_HEADER_BYTES
+    max_connections: int = MAX_CONNECTIONS
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):

@@ -13,6 +13,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app import setting_names
 from app.domain.origin import OriginList, parse_origin
 from app.errors import ConfigurationError
 from app.transports.refusals import log_refused_origin
@@ -36,7 +37,7 @@ class OriginPolicy:
         try:
             self.listed = OriginList(allowed)
         except ValueError as error:
-            raise ConfigurationError(f"WIDGETWIRE_ALLOWED_ORIGINS: {error}") from None
+            raise ConfigurationError(f"{setting_names.ALLOWED_ORIGINS}: {error}") from None
 
     def allows(self, origin: str | None, host: str | None) -> bool:
         """Return whether a WebSocket handshake may proceed; a refusal is logged.

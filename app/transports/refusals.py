@@ -7,6 +7,7 @@ bounded whatever strangers send: see `LogThrottle`.
 import logging
 from typing import Final
 
+from app import setting_names
 from app.errors import TokenExpired, Unauthenticated, shown
 from app.telemetry import LogThrottle
 
@@ -28,10 +29,10 @@ def log_refused_origin(origin: str, host: str | None) -> None:
     line = _origins.admit(shown(origin, 120))
     if line is not None:
         _logger.warning(
-            "refused the origin %s at the host %s: add it to WIDGETWIRE_ALLOWED_ORIGINS to allow "
-            "its pages%s",
+            "refused the origin %s at the host %s: add it to %s to allow its pages%s",
             line.key,
             shown(host, 120),
+            setting_names.ALLOWED_ORIGINS,
             line.more,
         )
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from functools import partial
 from typing import Final, Protocol
 
+from app.defaults import LIVE_QUERY_INTERVAL_SECONDS
 from app.delivery.hub import Hub
 from app.delivery.members import Member, Members
 from app.domain.channel import Channel
@@ -41,7 +42,9 @@ class Heads(Protocol):
 class LiveResults:
     """The live queries of this process."""
 
-    def __init__(self, hub: Hub, history: Heads, interval_seconds: float = 0.25) -> None:
+    def __init__(
+        self, hub: Hub, history: Heads, interval_seconds: float = LIVE_QUERY_INTERVAL_SECONDS
+    ) -> None:
         """Take the parts.
 
         Args:

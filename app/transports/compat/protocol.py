@@ -8,10 +8,11 @@ Nothing here waits, writes or raises; `session` does what is decided here.
 """
 
 from enum import Enum, auto
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
+from app.defaults import HANDSHAKE_TIMEOUT_SECONDS
 from app.errors import ErrorCode, WidgetwireError
 from app.transports.close_codes import CloseCode
 from app.transports.compat.frames import (
@@ -24,10 +25,7 @@ from app.transports.compat.frames import (
 )
 from app.transports.outcomes import outcome_of
 
-__all__ = ["OPEN_TIMEOUT_SECONDS", "Close", "Decision", "Protocol", "State"]
-
-OPEN_TIMEOUT_SECONDS: Final = 10.0
-"""How long a client may take to send its `open`."""
+__all__ = ["Close", "Decision", "Protocol", "State"]
 
 
 class State(Enum):
@@ -55,7 +53,7 @@ Decision: TypeAlias = Open | Publish | Search | Refused | Close
 class Protocol:
     """One conversation's state."""
 
-    def __init__(self, open_timeout_seconds: float = OPEN_TIMEOUT_SECONDS) -> None:
+    def __init__(self, open_timeout_seconds: float = HANDSHAKE_TIMEOUT_SECONDS) -> None:
         self._open_timeout = open_timeout_seconds
         self._state = State.AWAITING_OPEN
 

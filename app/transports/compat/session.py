@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final
 from uuid import uuid4
 
+from app.defaults import HANDSHAKE_TIMEOUT_SECONDS, MAX_OPERATIONS_IN_FLIGHT, MAX_OUTBOUND_BYTES
 from app.domain.channel import Channel, checked_client_id
 from app.domain.query import MessageQuery, parse_query
 from app.domain.viewer import Viewer
@@ -37,7 +38,6 @@ from app.transports.compat.frames import Open, Publish, Ref, Refused, Search
 from app.transports.compat.lane import Lane
 from app.transports.compat.operators import query_wire
 from app.transports.compat.protocol import (
-    OPEN_TIMEOUT_SECONDS,
     Close,
     Decision,
     Protocol,
@@ -65,8 +65,8 @@ _COUNT: Final = "legacy"
 class CompatLimits:
     """The bounds of one socket."""
 
-    open_timeout_seconds: float = OPEN_TIMEOUT_SECONDS
-    publishes_in_flight: int = 100
+    open_timeout_seconds: float = HANDSHAKE_TIMEOUT_SECONDS
+    publishes_in_flight: int = MAX_OPERATIONS_IN_FLIGHT
     """More, and reading pauses until one is acknowledged."""
     publish_bytes_in_flight: int = 256 * 1024
     """The same for their frames: acks and messages of all of them may come at once."""
@@ -75,7 +75,7 @@ class CompatLimits:
     searches_in_flight: int = 8
     searches_waiting: int = 100
     """More are refused: RATE_LIMITED."""
-    result_bytes: int = 512 * 1024
+    result_bytes: int = MAX_OUTBOUND_BYTES // 2
     """The largest result sent; half of what may wait for a reader, by default."""
     shutdown_seconds: float = 3.5
     """How long a shutdown waits for publishes to be acknowledged."""

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
+from app.defaults import MAX_OUTBOUND_BYTES
 from app.domain.channel import parse_channel
 from app.errors import BadUserInput
 from app.transports.compat.replies import error_frame
@@ -21,7 +22,7 @@ def compat_route(
     origins: OriginPolicy,
     limits: CompatLimits | None = None,
     *,
-    max_outbound_bytes: int = 1024 * 1024,
+    max_outbound_bytes: int = MAX_OUTBOUND_BYTES,
     prefix: str = "/c8",
 ) -> WebSocketRoute:
     """Return the route of the legacy sockets.

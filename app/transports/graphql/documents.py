@@ -32,6 +32,7 @@ from graphql import (
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
+from app.defaults import DOCUMENT_CACHE_SIZE
 from app.errors import ErrorCode, shown
 from app.transports.graphql.direct import DirectField
 from app.transports.graphql.errors import MAX_ERRORS, RequestRefused, response_errors
@@ -98,7 +99,7 @@ class Documents:
         self,
         schema: strawberry.Schema,
         limits: DocumentLimits | None = None,
-        cache_size: int = 1_000,
+        cache_size: int = DOCUMENT_CACHE_SIZE,
     ) -> None:
         self._schema: GraphQLSchema = schema._schema
         self._limits = limits or DocumentLimits()

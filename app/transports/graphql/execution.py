@@ -21,6 +21,7 @@ from graphql import (
 )
 from graphql.execution import Executor as CoreExecutor
 
+from app.defaults import DOCUMENT_CACHE_SIZE
 from app.delivery.members import Member
 from app.domain.json_value import encode_json
 from app.services.live.source import Respond, Source
@@ -51,7 +52,7 @@ class Executor:
         cls,
         schema: strawberry.Schema,
         limits: DocumentLimits | None = None,
-        document_cache_size: int = 1_000,
+        document_cache_size: int = DOCUMENT_CACHE_SIZE,
         resolvers: Resolvers | None = None,
     ) -> "Executor":
         """Return an executor with an empty cache.

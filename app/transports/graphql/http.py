@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.defaults import MAX_OUTBOUND_BYTES, MAX_REQUEST_BYTES
 from app.domain.json_value import encode_json
 from app.domain.viewer import Viewer
 from app.errors import (
@@ -50,11 +51,11 @@ _CONTENT_TYPES: Final = {one: f"{one.value}; charset=utf-8".encode() for one in 
 class HttpLimits:
     """The bounds of the endpoint."""
 
-    max_body_bytes: int = 1024 * 1024
+    max_body_bytes: int = MAX_REQUEST_BYTES
     """A longer body is answered with 413."""
     heartbeat_seconds: float = 12.0
     """Silence of a stream after which a heartbeat is sent."""
-    max_outbound_bytes: int = 1024 * 1024
+    max_outbound_bytes: int = MAX_OUTBOUND_BYTES
     """What may wait for the reader of a stream; more, and it ends so that its client comes back."""
     max_streams: int = 20_000
     """Subscriptions over HTTP at once; more are refused with 503."""

@@ -28,6 +28,8 @@ from graphql import (
     VariableNode,
 )
 
+from app.defaults import MAX_QUERY_ALIASES, MAX_QUERY_DEPTH, MAX_QUERY_TOKENS
+
 __all__ = ["MAX_INPUTS", "DocumentLimits", "check_limits"]
 
 MAX_INPUTS: Final = 500
@@ -39,16 +41,16 @@ class DocumentLimits:
     """What one document may hold; beyond any of it, the document is refused."""
 
     characters: int = 200_000
-    tokens: int = 10_000
+    tokens: int = MAX_QUERY_TOKENS
     """Lexical tokens; a JSON literal written into the document counts too."""
     comments: int = 1_000
     operations: int = 50
-    depth: int = 20
+    depth: int = MAX_QUERY_DEPTH
     """Fields inside one another; the introspection query of GraphiQL has 15."""
     fields: int = 500
     """Fields of an operation after spreading its fragments."""
-    root_fields: int = 50
-    aliases: int = 100
+    root_fields: int = MAX_QUERY_ALIASES
+    aliases: int = MAX_QUERY_ALIASES
     directives: int = 50
     repeats: int = 75
     """Fields that stand where one of the same name does already: validation compares each pair."""

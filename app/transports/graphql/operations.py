@@ -13,6 +13,7 @@ from typing import Protocol
 
 from graphql import OperationType
 
+from app.defaults import MAX_OPERATIONS_IN_FLIGHT, MAX_SUBSCRIPTIONS_PER_CONNECTION
 from app.delivery.members import Member
 from app.errors import ErrorCode, SubscriberTooSlow
 from app.transports.graphql.context import OperationContext
@@ -28,9 +29,9 @@ __all__ = ["OperationLimits", "Operations", "Replies"]
 class OperationLimits:
     """The bounds of one socket."""
 
-    max_in_flight: int = 128
+    max_in_flight: int = MAX_OPERATIONS_IN_FLIGHT
     """Queries, mutations and subscriptions not yet joined; then the socket is not read."""
-    max_subscriptions: int = 1_000
+    max_subscriptions: int = MAX_SUBSCRIPTIONS_PER_CONNECTION
     """More on one socket are refused, each with RATE_LIMITED."""
 
 

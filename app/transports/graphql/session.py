@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from app.defaults import HANDSHAKE_TIMEOUT_SECONDS
 from app.delivery.members import Member
 from app.domain.json_value import encode_json
 from app.domain.viewer import Viewer
@@ -49,7 +50,7 @@ _log = logging.getLogger(__name__)
 class SessionLimits:
     """The bounds of one conversation."""
 
-    init_timeout_seconds: float = 10.0
+    init_timeout_seconds: float = HANDSHAKE_TIMEOUT_SECONDS
     """How long a client may take to send `connection_init`; then 4408."""
     heartbeat_seconds: float | None = None
     """Between heartbeats of the subprotocol (`ping`, legacy `ka`); None: no heartbeats, the

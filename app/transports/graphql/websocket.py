@@ -7,6 +7,7 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from app.defaults import MAX_OUTBOUND_BYTES
 from app.transports.close_codes import CloseCode
 from app.transports.graphql.context import ContextFactory, ViewerOf
 from app.transports.graphql.dialects import Dialect, LegacyDialect, TransportDialect
@@ -40,7 +41,7 @@ class GraphQLSocket:
         context_factory: ContextFactory,
         origins: OriginPolicy,
         *,
-        max_outbound_bytes: int = 1024 * 1024,
+        max_outbound_bytes: int = MAX_OUTBOUND_BYTES,
         limits: SessionLimits | None = None,
     ) -> None:
         self._executor = executor

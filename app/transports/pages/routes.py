@@ -27,7 +27,7 @@ def page_routes(enabled: bool) -> list[BaseRoute]:
     `app.transports.pages.graphiql.graphiql_page`.
 
     Args:
-        enabled: the setting `WIDGETWIRE_GRAPHIQL`; without it there are no routes, and 404s.
+        enabled: without it there are no routes, and 404s.
     """
     if not enabled:
         return []

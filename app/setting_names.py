@@ -1,0 +1,27 @@
+"""The names of settings, for texts that tell an operator which one to change.
+
+Parts are given plain values and read no settings. Where one of them refuses a value or cannot
+go on without it, its text names the setting by these.
+"""
+
+from typing import Final
+
+__all__ = [
+    "ALLOWED_ORIGINS",
+    "DATABASE_URL",
+    "DATA_DIR",
+    "HOST",
+    "JWT_PUBLIC_KEY",
+    "PORT",
+    "PREFIX",
+]
+
+PREFIX: Final = "WIDGETWIRE_"
+"""Of every setting's environment variable."""
+
+ALLOWED_ORIGINS: Final = f"{PREFIX}ALLOWED_ORIGINS"
+DATABASE_URL: Final = f"{PREFIX}DATABASE_URL"
+DATA_DIR: Final = f"{PREFIX}DATA_DIR"
+HOST: Final = f"{PREFIX}HOST"
+JWT_PUBLIC_KEY: Final = f"{PREFIX}JWT_PUBLIC_KEY"
+PORT: Final = f"{PREFIX}PORT"
