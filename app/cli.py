@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-FACTORY: Final = "app.asgi:create_app"
+FACTORY: Final = "app.composition:create_app"
 
 _END_WITHIN_SECONDS: Final = 9.5
 """From SIGTERM to the end of the process, so that a supervisor waiting 10 s need not kill."""
@@ -69,12 +69,12 @@ def serve(
     """Serve until SIGTERM or Ctrl+C. Without a database URL, on an embedded Postgres."""
     import asyncio
 
-    from app.server import raise_file_limit, run_server
-    from app.service_database import ServiceDatabase
-    from app.serving import Supervisor, bind
+    from app.process.database import ServiceDatabase
+    from app.process.server import raise_file_limit, run_server
+    from app.process.supervisor import Supervisor, bind
+    from app.process.worker import server_options
     from app.setting_names import PREFIX
     from app.telemetry import configure_logging
-    from app.worker import server_options
 
     for name, value in (("HOST", host), ("PORT", port), ("WORKERS", workers)):
         if value is not None:
@@ -94,7 +94,7 @@ def serve(
                 _announce(settings, port)
 
             if settings.workers == 1:
-                from app.asgi import create_app
+                from app.composition import create_app
 
                 asked = run_server(
                     create_app(settings), sockets[0], server_options(settings), on_ready=ready
@@ -113,7 +113,7 @@ def serve(
 @_cli.command()
 def migrate() -> None:
     """Bring the database's schema to this version's."""
-    from app.service_database import ServiceDatabase
+    from app.process.database import ServiceDatabase
     from app.telemetry import configure_logging
 
     settings = _settings()

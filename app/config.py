@@ -1,7 +1,7 @@
 """The settings: environment variables `WIDGETWIRE_*`, validated once, then frozen.
 
 Owns names, bounds, defaults and meanings; `widgetwire config` prints them from here. Only
-`app.cli` and `app.asgi` read a `Settings`: every other part is given plain values.
+`app.cli` and `app.composition` read a `Settings`: every other part is given plain values.
 """
 
 import difflib

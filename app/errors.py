@@ -15,7 +15,7 @@
     ConfigurationError                                the operator must change a setting
     StartupError                                      the service did not start; the log says why
 
-Reply errors live here. Which HTTP status and close code each means: `app.transports.outcomes`.
+Reply errors live here. Which HTTP status and close code each means: `app.wire.outcomes`.
 """
 
 from enum import StrEnum

@@ -17,7 +17,7 @@ import asyncpg
 import psutil
 import uvloop
 
-from app.storage.embedded import EmbeddedPostgres
+from app.embedded.postgres import EmbeddedPostgres
 from benchmarks.launch import Launch, LeftOutError
 from benchmarks.machine import load_core, pin, server_core, worker_core
 from benchmarks.rivals import mercurius, nchan

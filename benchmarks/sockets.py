@@ -34,10 +34,10 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 from websockets.speedups import apply_mask
 
-from app.transports.http_protocol import BoundedHttpProtocol
-from app.transports.socket import Outlet
-from app.transports.websocket import WebSocketProtocol
-from app.transports.websocket.upgrade import Upgrade
+from app.wire.http import BoundedHttpProtocol
+from app.wire.session import Outlet
+from app.wire.upgrade import Upgrade
+from app.wire.websocket import WebSocketProtocol
 
 CLASSES: dict[str, Any] = {
     "ours": {"http": BoundedHttpProtocol, "ws": WebSocketProtocol},

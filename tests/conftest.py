@@ -21,8 +21,8 @@ import asyncpg
 import pytest
 from hypothesis import HealthCheck, settings
 
+from app.embedded.postgres import EmbeddedPostgres
 from app.storage.database import Database
-from app.storage.embedded import EmbeddedPostgres
 from app.storage.migrations import migrate
 from tests.node import installed_packages, required_program
 from tests.served import Served

@@ -8,10 +8,10 @@ from typing import Any
 
 import uvicorn
 
-from app.asgi import create_app
+from app.composition import create_app
 from app.config import Settings
-from app.transports.http_protocol import BoundedHttpProtocol
-from app.transports.websocket import WebSocketProtocol
+from app.wire.http import BoundedHttpProtocol
+from app.wire.websocket import WebSocketProtocol
 
 __all__ = ["hosted"]
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 import asyncpg
 import psutil
 
-from app.storage.embedded import EmbeddedPostgres
+from app.embedded.postgres import EmbeddedPostgres
 
 __all__ = ["frozen", "refusing"]
 

@@ -15,7 +15,7 @@ import pytest
 
 from app import __version__
 from app.domain.viewer import Permission
-from app.storage.embedded import EmbeddedPostgres
+from app.embedded.postgres import EmbeddedPostgres
 from app.transports.auth import Authenticator, VerificationKey
 from tests.served import Served
 

@@ -8,7 +8,10 @@ import pytest
 
 from app import defaults
 from app.config import Settings
-from app.server import ServerOptions
+from app.engine.documents import Documents
+from app.engine.execution import Executor
+from app.engine.limits import DocumentLimits
+from app.process.server import ServerOptions
 from app.services.live.results import LiveResults
 from app.services.messages import MessageService
 from app.services.open_filters import FilterLimits
@@ -17,22 +20,19 @@ from app.storage.database import Database
 from app.storage.pools import Pools
 from app.storage.writer import MessageWriter
 from app.transports.auth import Authenticator
-from app.transports.compat.protocol import Protocol
-from app.transports.compat.session import CompatLimits
-from app.transports.compat.socket import compat_route
-from app.transports.graphql.documents import Documents
-from app.transports.graphql.execution import Executor
 from app.transports.graphql.http import HttpLimits
-from app.transports.graphql.limits import DocumentLimits
 from app.transports.graphql.operations import OperationLimits
 from app.transports.graphql.session import SessionLimits
 from app.transports.graphql.websocket import GraphQLSocket
-from app.transports.http_protocol import HttpBounds
+from app.transports.legacy.protocol import Protocol
+from app.transports.legacy.session import LegacyLimits
+from app.transports.legacy.socket import legacy_route
+from app.wire.http import HttpBounds
 
-# Each part's argument, and the setting that it is given by `app.asgi` or `app.worker`.
+# Each part's argument, and the setting that composition or a worker gives it.
 PARTS: Final[dict[Callable[..., Any], dict[str, str]]] = {
     Authenticator: {"max_token_bytes": "max_token_bytes"},
-    CompatLimits: {
+    LegacyLimits: {
         "open_timeout_seconds": "handshake_timeout_seconds",
         "publishes_in_flight": "max_operations_in_flight",
     },
@@ -100,7 +100,7 @@ PARTS: Final[dict[Callable[..., Any], dict[str, str]]] = {
         "access_log": "access_log",
     },
     SessionLimits: {"init_timeout_seconds": "handshake_timeout_seconds"},
-    compat_route: {"max_outbound_bytes": "max_outbound_bytes"},
+    legacy_route: {"max_outbound_bytes": "max_outbound_bytes"},
 }
 
 
@@ -118,7 +118,7 @@ def test_a_part_has_the_defaults_of_its_settings(part: Callable[..., Any]) -> No
 
 
 def test_half_of_what_may_wait_is_the_largest_legacy_result() -> None:
-    assert CompatLimits().result_bytes == default_of("max_outbound_bytes") // 2
+    assert LegacyLimits().result_bytes == default_of("max_outbound_bytes") // 2
 
 
 def test_each_default_is_that_of_the_setting_of_its_name() -> None:

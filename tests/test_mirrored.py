@@ -5,29 +5,28 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
 
-_BACKENDS: Final = "delivery/test_backends.py: one suite for every bus"
-_EMBEDDED: Final = "storage/test_embedded.py: only a real server shows it"
+_BACKENDS: Final = "delivery/backends/test_backends.py: one suite for every bus"
+_EMBEDDED: Final = "embedded/test_postgres.py: only a real server shows it"
 _TYPES: Final = "declarations only: mypy holds their users to them"
-_PIPELINE: Final = "transports/graphql/test_execution.py, test_session.py and test_http.py"
 
 WITHOUT: Final = {
     "__main__.py": "one call, which tests/test_cli.py runs",
-    "delivery/postgres_backend.py": _BACKENDS,
-    "delivery/remote_backend.py": _BACKENDS,
+    "delivery/backends/postgres.py": _BACKENDS,
+    "delivery/backends/remote.py": _BACKENDS,
     "domain/query/operands.py": "domain/query/test_filter_parser.py",
     "domain/query/operators.py": _TYPES,
+    "embedded/cluster.py": _EMBEDDED,
+    "engine/projection.py": "engine/test_direct.py",
+    "process/database.py": "test_cli.py and acceptance/test_embedded_database.py",
     "schema/context.py": _TYPES,
     "schema/scalars.py": "schema/test_json_scalar.py",
-    "service_database.py": "tests/test_cli.py and tests/acceptance/test_embedded_database.py",
-    "services/live/source.py": "transports/graphql/test_execution.py: it declares, and refuses",
-    "storage/embedded_cluster.py": _EMBEDDED,
-    "transports/compat/session.py": "transports/compat/test_socket.py",
+    "services/live/source.py": "engine/test_execution.py: it declares, and refuses",
     "transports/graphql/context.py": _TYPES,
-    "transports/graphql/operations.py": _PIPELINE,
-    "transports/graphql/projection.py": "transports/graphql/test_direct.py",
-    "transports/http_answer.py": "transports/test_http_protocol.py: byte by byte",
+    "transports/graphql/operations.py": "transports/graphql/test_session.py and test_websocket.py",
+    "transports/legacy/session.py": "transports/legacy/test_socket.py",
     "transports/pages/graphiql.py": "transports/pages/test_routes.py",
-    "transports/socket.py": _TYPES,
+    "wire/http_answer.py": "wire/test_http.py: byte by byte",
+    "wire/session.py": _TYPES,
 }
 """Modules without tests of their own yet, and what tests them meanwhile. It only gets shorter."""
 

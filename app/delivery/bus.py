@@ -16,7 +16,7 @@ from zlib import crc32
 import msgspec
 from broadcaster import Broadcast
 
-from app.delivery.backend import Backend
+from app.delivery.backends.backend import Backend
 from app.delivery.events import Echo, Event, decode_event, encode_event
 from app.delivery.pulse import Pulse
 from app.delivery.supervision import keep_running

@@ -9,7 +9,7 @@ from uuid import NAMESPACE_OID, uuid5
 from uuid_utils import uuid4, uuid7
 
 from app.defaults import MAX_DATA_BYTES, REPLAY_MAX_MESSAGES
-from app.delivery.fanout import FanOut
+from app.delivery.groups import FanOut
 from app.delivery.hub import Hub
 from app.delivery.matching_turns import MatchingTurns
 from app.domain.channel import Channel, checked_client_id

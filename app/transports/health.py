@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from app.errors import Unavailable
-from app.transports.outcomes import OUTCOMES
+from app.wire.outcomes import OUTCOMES
 
 __all__ = ["Health", "Probe"]
 

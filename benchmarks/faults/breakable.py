@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from app.storage.embedded_cluster import Cluster
+from app.embedded.cluster import Cluster
 
 __all__ = ["BreakablePostgres", "BreakableRedis", "breakable_postgres", "redis_program"]
 

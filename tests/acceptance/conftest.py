@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.storage.embedded import EmbeddedPostgres
+from app.embedded.postgres import EmbeddedPostgres
 from tests.conftest import cloned
 from tests.served import Served
 

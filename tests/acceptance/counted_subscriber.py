@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from tests.served import Served
-from tests.transports.websocket.wire import client_frame
+from tests.wire.wire import client_frame
 
 __all__ = ["CountedSubscriber"]
 

@@ -10,12 +10,12 @@ import asyncpg
 import httpx
 import pytest
 
-from app.storage.embedded import EmbeddedPostgres
+from app.embedded.postgres import EmbeddedPostgres
 from tests.acceptance.graphql_socket import GraphQLSocket, Refused
 from tests.acceptance.widget import Widget
 from tests.postgres_faults import frozen, refusing
 from tests.served import Served
-from tests.transports.compat.served import Client
+from tests.transports.legacy.served import Client
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 import asyncpg
 import pytest
 
-from app.storage.embedded import EmbeddedPostgres
+from app.embedded.postgres import EmbeddedPostgres
 from tests.acceptance.counted_subscriber import CountedSubscriber
 from tests.acceptance.graphql_socket import GraphQLSocket
 from tests.acceptance.widget import Widget

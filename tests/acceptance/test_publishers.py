@@ -10,7 +10,7 @@ import pytest
 from tests.acceptance.graphql_socket import GraphQLSocket
 from tests.acceptance.widget import Widget
 from tests.served import Served
-from tests.transports.compat.served import Client
+from tests.transports.legacy.served import Client
 
 pytestmark = pytest.mark.anyio
 

@@ -5,11 +5,11 @@ from typing import Protocol
 
 import asyncpg
 
-from app.delivery.backend import Backend
-from app.delivery.kafka_backend import KafkaBackend
-from app.delivery.memory_backend import MemoryBackend
-from app.delivery.postgres_backend import PostgresBackend
-from app.delivery.redis_backend import RedisBackend
+from app.delivery.backends.backend import Backend
+from app.delivery.backends.kafka import KafkaBackend
+from app.delivery.backends.memory import MemoryBackend
+from app.delivery.backends.postgres import PostgresBackend
+from app.delivery.backends.redis import RedisBackend
 from tests.delivery.brokers import Broker
 
 __all__ = ["KafkaMedium", "Medium", "MemoryMedium", "PostgresMedium", "RedisMedium"]

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from itertools import count
 
-from app.delivery.memory_backend import MemoryBackend
+from app.delivery.backends.memory import MemoryBackend
 from app.domain.channel import Channel
 from app.domain.message import Head, Message
 from app.errors import Unavailable

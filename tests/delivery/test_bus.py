@@ -7,12 +7,12 @@ from typing import NoReturn
 
 import pytest
 
-from app.delivery.backend import Backend
+from app.delivery.backends.backend import Backend
+from app.delivery.backends.memory import MemoryBackend
+from app.delivery.backends.remote import RemoteBackend
 from app.delivery.bus import Bus
 from app.delivery.events import Event, PresenceChanged
 from app.delivery.hub import Hub
-from app.delivery.memory_backend import MemoryBackend
-from app.delivery.remote_backend import RemoteBackend
 from app.domain.channel import Channel
 from app.errors import PayloadTooLarge, Unavailable
 from tests.delivery.recorded import JoinedBackend, Recorder, Table, stored, transient, until

@@ -9,8 +9,8 @@ import pytest
 from app.delivery import hub as hub_module
 from app.delivery import supervision
 from app.delivery.bus import Bus
-from app.delivery.fanout import FanOut
 from app.delivery.feed import Feed
+from app.delivery.groups import FanOut
 from app.delivery.hub import Hub
 from app.domain.channel import Channel
 from app.domain.message import Head, Message

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.asgi import create_app
+from app.composition import create_app
 from app.config import Settings
 
 Ask = Callable[..., Awaitable[Any]]

@@ -4,18 +4,18 @@ from typing import Any, cast
 
 import pytest
 
+from app.delivery.backends.memory import MemoryBackend
 from app.delivery.bus import Bus
 from app.delivery.hub import Hub
-from app.delivery.memory_backend import MemoryBackend
 from app.domain.channel import Channel
 from app.domain.json_value import decode_json
 from app.domain.query import MessageQuery
 from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
+from app.engine.execution import Executor
 from app.errors import Unavailable
 from app.schema import build_schema
 from app.schema.context import Context, Services
 from app.services.live.results import LiveResults
-from app.transports.graphql.execution import Executor
 from tests.delivery.recorded import Table
 from tests.services.live.members import Recorded
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from app.delivery.backends.memory import MemoryBackend
 from app.delivery.bus import Bus
 from app.delivery.hub import Hub
-from app.delivery.memory_backend import MemoryBackend
 from app.domain.channel import Channel
 from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
 from app.services.connection_presence import ConnectionPresence

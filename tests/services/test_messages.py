@@ -8,9 +8,9 @@ from uuid import UUID
 
 import pytest
 
+from app.delivery.backends.memory import MemoryBackend
 from app.delivery.bus import Bus
 from app.delivery.hub import Hub
-from app.delivery.memory_backend import MemoryBackend
 from app.domain.channel import Channel
 from app.domain.json_value import decode_json
 from app.domain.message import Message

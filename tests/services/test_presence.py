@@ -7,10 +7,10 @@ from uuid import uuid4
 
 import pytest
 
-from app.delivery.backend import Backend
+from app.delivery.backends.backend import Backend
+from app.delivery.backends.memory import MemoryBackend
 from app.delivery.bus import Bus
 from app.delivery.hub import Hub
-from app.delivery.memory_backend import MemoryBackend
 from app.domain.channel import Channel
 from app.domain.viewer import DEFAULT_PERMISSIONS, Permission, Viewer
 from app.errors import Forbidden

@@ -5,9 +5,9 @@ import asyncio
 import asyncpg
 import pytest
 
+from app.embedded.postgres import EmbeddedPostgres
 from app.errors import Unavailable
 from app.storage.database import Database, DatabaseBusy, DatabaseLost, DatabaseRefuses
-from app.storage.embedded import EmbeddedPostgres
 from app.storage.incidents import Incidents
 from tests.postgres_faults import frozen
 

@@ -10,9 +10,9 @@ from uuid_utils import uuid7
 
 from app.domain.channel import Channel
 from app.domain.message import Draft, Message
+from app.embedded.postgres import EmbeddedPostgres
 from app.errors import ShuttingDown, Unavailable
 from app.storage.database import Database, DatabaseLost, DatabaseRefuses
-from app.storage.embedded import EmbeddedPostgres
 from app.storage.history import MessageHistory
 from app.storage.writer import MessageWriter
 from tests.postgres_faults import frozen, refusing

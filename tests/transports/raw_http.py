@@ -17,10 +17,10 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 from uvicorn.server import ServerState
 
-from app.transports.http_protocol import BoundedHttpProtocol, HttpBounds
-from app.transports.websocket import WebSocketProtocol
-from app.transports.websocket.upgrade import Upgrade
-from tests.echo import echo
+from app.wire.http import BoundedHttpProtocol, HttpBounds
+from app.wire.upgrade import Upgrade
+from app.wire.websocket import WebSocketProtocol
+from tests.wire.echo import echo
 
 __all__ = ["GET", "LONG", "UPGRADE", "Application", "answer_to", "head", "served"]
 

@@ -13,8 +13,8 @@ from typing import Final
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay
 from tenacity.wait import wait_random_exponential
 
-from app.delivery.fanout import FanOut
 from app.delivery.feed import History
+from app.delivery.groups import FanOut
 from app.delivery.hub import Hub
 from app.delivery.members import Member
 from app.domain.channel import Channel

@@ -15,15 +15,15 @@ import msgspec
 
 from app.domain.json_bounds import BeyondBounds, decode_request
 from app.domain.json_value import encode_json, json_shown
+from app.engine.errors import ResponseError, response_error
 from app.errors import BadUserInput
-from app.transports.graphql.errors import ResponseError, response_error
 from app.transports.graphql.parameters import Parameters
 
 __all__ = [
+    "ApolloDialect",
     "ClientMessage",
     "ConnectionInit",
     "Dialect",
-    "LegacyDialect",
     "Malformed",
     "Ping",
     "Pong",
@@ -42,7 +42,7 @@ class Subprotocol(StrEnum):
     """The names in `Sec-WebSocket-Protocol`, the preferred one first."""
 
     TRANSPORT = "graphql-transport-ws"
-    LEGACY = "graphql-ws"
+    APOLLO = "graphql-ws"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +173,10 @@ class TransportDialect:
         return None  # The close frame says it all.
 
 
-class LegacyDialect:
+class ApolloDialect:
     """`graphql-ws` as subscriptions-transport-ws speaks it."""
 
-    subprotocol = Subprotocol.LEGACY
+    subprotocol = Subprotocol.APOLLO
     ack = b'{"type":"connection_ack"}'
     heartbeat = b'{"type":"ka"}'
 

@@ -18,6 +18,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.defaults import MAX_OUTBOUND_BYTES, MAX_REQUEST_BYTES
 from app.domain.json_value import encode_json
 from app.domain.viewer import Viewer
+from app.engine.documents import Operation
+from app.engine.errors import RequestRefused, ResponseError, response_error
+from app.engine.execution import Executor
 from app.errors import (
     BadUserInput,
     ErrorCode,
@@ -30,14 +33,11 @@ from app.errors import (
 from app.transports.auth import bearer_token
 from app.transports.expiry import Expiry
 from app.transports.graphql.context import ContextFactory, ViewerOf
-from app.transports.graphql.documents import Operation
-from app.transports.graphql.errors import RequestRefused, ResponseError, response_error
-from app.transports.graphql.execution import Executor
 from app.transports.graphql.negotiation import MediaType, Preferences
 from app.transports.graphql.parameters import Parameters, read_body
 from app.transports.graphql.streams import EventStreamFraming, SubscriptionStream
-from app.transports.outcomes import outcome_of
 from app.transports.refusals import log_refused_token
+from app.wire.outcomes import outcome_of
 
 __all__ = ["GraphQLHttp", "HttpLimits", "Landing"]
 

@@ -15,11 +15,11 @@ from graphql import OperationType
 
 from app.defaults import MAX_OPERATIONS_IN_FLIGHT, MAX_SUBSCRIPTIONS_PER_CONNECTION
 from app.delivery.members import Member
+from app.engine.documents import Operation
+from app.engine.errors import RequestRefused, ResponseError, response_error
+from app.engine.execution import Executor, Subscription
 from app.errors import ErrorCode, SubscriberTooSlow
 from app.transports.graphql.context import OperationContext
-from app.transports.graphql.documents import Operation
-from app.transports.graphql.errors import RequestRefused, ResponseError, response_error
-from app.transports.graphql.execution import Executor, Subscription
 from app.transports.graphql.parameters import Parameters
 
 __all__ = ["OperationLimits", "Operations", "Replies"]

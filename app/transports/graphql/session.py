@@ -17,9 +17,11 @@ from app.defaults import HANDSHAKE_TIMEOUT_SECONDS
 from app.delivery.members import Member
 from app.domain.json_value import encode_json
 from app.domain.viewer import Viewer
+from app.engine.errors import ResponseError, response_error
+from app.engine.execution import Executor
 from app.errors import SubscriberTooSlow, TokenExpired, Unauthenticated, WidgetwireError
+from app.masking import masked
 from app.transports.auth import bearer_token, connection_init_token
-from app.transports.close_codes import CloseCode
 from app.transports.expiry import Expiry
 from app.transports.graphql.context import ContextFactory, OperationContext, ViewerOf
 from app.transports.graphql.dialects import (
@@ -33,13 +35,11 @@ from app.transports.graphql.dialects import (
     Terminate,
     Unexecutable,
 )
-from app.transports.graphql.errors import ResponseError, response_error
-from app.transports.graphql.execution import Executor
 from app.transports.graphql.operations import OperationLimits, Operations
-from app.transports.masking import masked
-from app.transports.outcomes import outcome_of
 from app.transports.refusals import log_refused_token
-from app.transports.socket import Outlet
+from app.wire.close_codes import CloseCode
+from app.wire.outcomes import outcome_of
+from app.wire.session import Outlet
 
 __all__ = ["GraphQLSession", "SessionLimits", "State"]
 
@@ -71,7 +71,7 @@ class State(Enum):
 
 
 class GraphQLSession:
-    """An `app.transports.socket.Session`.
+    """An `app.wire.session.Session`.
 
     Args:
         dialect: the subprotocol that the handshake chose.

@@ -16,11 +16,11 @@ from typing import Protocol
 from starlette.types import Receive, Scope, Send
 
 from app.domain.json_value import encode_json
+from app.engine.errors import ResponseError, response_error
+from app.engine.execution import Subscription
 from app.errors import ShuttingDown, SubscriberTooSlow
-from app.transports.graphql.errors import ResponseError, response_error
-from app.transports.graphql.execution import Subscription
 from app.transports.graphql.negotiation import MediaType
-from app.transports.websocket.stream import STREAM, Streaming, StreamWriter, chunk
+from app.wire.stream import STREAM, Streaming, StreamWriter, chunk
 
 __all__ = ["EventStreamFraming", "Framing", "MultipartFraming", "SubscriptionStream"]
 

@@ -8,17 +8,17 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from app.defaults import MAX_OUTBOUND_BYTES
-from app.transports.close_codes import CloseCode
+from app.engine.execution import Executor
 from app.transports.graphql.context import ContextFactory, ViewerOf
-from app.transports.graphql.dialects import Dialect, LegacyDialect, TransportDialect
-from app.transports.graphql.execution import Executor
+from app.transports.graphql.dialects import ApolloDialect, Dialect, TransportDialect
 from app.transports.graphql.session import GraphQLSession, SessionLimits
 from app.transports.origins import OriginPolicy
-from app.transports.websocket.upgrade import Upgrade
+from app.wire.close_codes import CloseCode
+from app.wire.upgrade import Upgrade
 
 __all__ = ["GraphQLSocket"]
 
-_DIALECTS: Final[Sequence[Dialect]] = (TransportDialect(), LegacyDialect())
+_DIALECTS: Final[Sequence[Dialect]] = (TransportDialect(), ApolloDialect())
 """The preferred one first."""
 
 

@@ -6,9 +6,9 @@ from typing import cast
 
 import pytest
 
+from app.delivery.backends.memory import MemoryBackend
 from app.delivery.bus import Bus
 from app.delivery.hub import Hub
-from app.delivery.memory_backend import MemoryBackend
 from app.domain.channel import Channel
 from app.errors import Unavailable
 from app.services.live.counts import WatchedChannel, telling_interval

@@ -6,8 +6,8 @@ from typing import cast
 
 import pytest
 
-from app.delivery.fanout import FanOut
 from app.delivery.feed import Feed, Subscriber
+from app.delivery.groups import FanOut
 from app.delivery.hub import Hub
 from app.domain.channel import Channel
 from app.domain.message import Head, Message

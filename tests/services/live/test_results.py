@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import pytest
 
+from app.delivery.backends.memory import MemoryBackend
 from app.delivery.bus import Bus
 from app.delivery.hub import Hub
-from app.delivery.memory_backend import MemoryBackend
 from app.domain.query import EVERY_MESSAGE, CompiledFilters, parse_filters
 from app.domain.viewer import DEFAULT_PERMISSIONS, Permission, Viewer
 from app.errors import DeliveryFailed, Forbidden, Unavailable

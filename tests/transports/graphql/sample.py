@@ -12,9 +12,9 @@ from strawberry.schema.config import StrawberryConfig
 from app.delivery.members import Member
 from app.domain.json_value import checked_data
 from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
+from app.engine.execution import Executor
 from app.errors import Forbidden, SubscriberTooSlow, TokenExpired, Unauthenticated
 from app.services.live.source import Respond, Source
-from app.transports.graphql.execution import Executor
 
 JSON = NewType("JSON", object)
 

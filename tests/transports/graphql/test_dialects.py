@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.transports.graphql.dialects import (
+    ApolloDialect,
     ConnectionInit,
     Dialect,
-    LegacyDialect,
     Malformed,
     Ping,
     Pong,
@@ -22,7 +22,7 @@ from app.transports.graphql.dialects import (
 )
 from app.transports.graphql.parameters import Parameters
 
-TRANSPORT, LEGACY = TransportDialect(), LegacyDialect()
+TRANSPORT, LEGACY = TransportDialect(), ApolloDialect()
 DIALECTS = pytest.mark.parametrize("dialect", [TRANSPORT, LEGACY])
 QUERY = {"query": "{ a }"}
 PARAMETERS = Parameters("{ a }", None, {})

@@ -11,10 +11,12 @@ from typing import Any, cast
 
 import pytest
 
+from app.delivery.backends.memory import MemoryBackend
 from app.delivery.bus import Bus
 from app.delivery.hub import Hub
-from app.delivery.memory_backend import MemoryBackend
 from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
+from app.engine.direct import Resolvers
+from app.engine.execution import Executor
 from app.schema import build_schema
 from app.schema.context import Context, Services
 from app.schema.operations import publish, subscribe
@@ -22,8 +24,6 @@ from app.services.live.results import LiveResults
 from app.services.messages import MessageService
 from app.services.open_filters import FilterLimits, OpenFilters
 from app.transports.graphql.dialects import TransportDialect
-from app.transports.graphql.direct import Resolvers
-from app.transports.graphql.execution import Executor
 from app.transports.graphql.session import GraphQLSession
 from tests.delivery.recorded import Table, transient, until
 

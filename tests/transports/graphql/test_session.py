@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
 from app.errors import DeliveryFailed, Forbidden, RateLimited, Unavailable, WidgetwireError
-from app.transports.close_codes import CloseCode
-from app.transports.graphql.dialects import Dialect, LegacyDialect, TransportDialect
+from app.transports.graphql.dialects import ApolloDialect, Dialect, TransportDialect
 from app.transports.graphql.operations import OperationLimits
 from app.transports.graphql.session import GraphQLSession, SessionLimits, State
-from app.transports.outcomes import outcome_of
+from app.wire.close_codes import CloseCode
+from app.wire.outcomes import outcome_of
 from tests.transports.graphql.sample import TOO_SLOW, Sample, viewer_of
 
 pytestmark = pytest.mark.anyio
@@ -98,7 +98,7 @@ class Conversation:
 
     @property
     def legacy(self) -> bool:
-        return isinstance(self.session._dialect, LegacyDialect)
+        return isinstance(self.session._dialect, ApolloDialect)
 
     async def begun(self, **payload: Any) -> "Conversation":
         self.say(type="connection_init", payload=payload)
@@ -106,7 +106,7 @@ class Conversation:
         return self
 
 
-@pytest.fixture(params=[TransportDialect, LegacyDialect])
+@pytest.fixture(params=[TransportDialect, ApolloDialect])
 def dialect(request: pytest.FixtureRequest) -> Dialect:
     return request.param()  # type: ignore[no-any-return]
 
@@ -427,7 +427,7 @@ async def test_what_is_no_message_closes_with_a_reason(text: str) -> None:
 
 
 async def test_a_legacy_start_without_a_document_is_an_error_of_that_operation() -> None:
-    talk = await Conversation(LegacyDialect()).begun()
+    talk = await Conversation(ApolloDialect()).begun()
     talk.say(id="1", type="start", payload={})
     frame = await talk.outlet.next()
     assert (frame["type"], frame["payload"]["extensions"]["code"]) == ("error", "BAD_USER_INPUT")
@@ -453,7 +453,7 @@ async def test_pings_are_answered_and_sent() -> None:
 
 
 async def test_the_legacy_goodbye_closes() -> None:
-    talk = await Conversation(LegacyDialect()).begun()
+    talk = await Conversation(ApolloDialect()).begun()
     talk.say(type="connection_terminate")
     assert await talk.outlet.close_code() == CloseCode.NORMAL
 
@@ -577,7 +577,7 @@ def test_any_sequence_of_texts_gives_a_defined_reply_or_close(
     legacy: bool, polite: bool, texts: list[str]
 ) -> None:
     async def talk() -> None:
-        conversation = Conversation(LegacyDialect() if legacy else TransportDialect())
+        conversation = Conversation(ApolloDialect() if legacy else TransportDialect())
         loop_errors: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(
             lambda _loop, context: loop_errors.append(context)

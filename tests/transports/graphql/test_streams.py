@@ -13,8 +13,8 @@ from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
 from app.errors import ErrorCode, Unavailable
 from app.transports.graphql.http import GraphQLHttp, HttpLimits
 from app.transports.graphql.streams import EventStreamFraming
-from app.transports.http_protocol import HttpBounds
-from app.transports.websocket import stream as stream_writer
+from app.wire import stream as stream_writer
+from app.wire.http import HttpBounds
 from tests.delivery.recorded import until
 from tests.transports.graphql.sample import TOO_SLOW, Sample
 from tests.transports.raw_http import served

@@ -15,10 +15,10 @@ from websockets.typing import Origin, Subprotocol
 
 from app.transports.graphql.websocket import GraphQLSocket
 from app.transports.origins import OriginPolicy
-from app.transports.socket import MAX_UNACCEPTED_BYTES
+from app.wire.session import MAX_UNACCEPTED_BYTES
 from tests.transports.graphql.sample import Sample, viewer_of
 from tests.transports.test_refusals import forget_refusals
-from tests.transports.websocket import wire
+from tests.wire import wire
 
 pytestmark = pytest.mark.anyio
 

@@ -1,0 +1,306 @@
+"""The composition root: the only place that knows every part."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+from uuid import uuid4
+
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app import setting_names
+from app.config import Settings, broadcast_scheme
+from app.delivery.backends.backend import Backend
+from app.delivery.backends.memory import MemoryBackend
+from app.delivery.backends.postgres import PostgresBackend
+from app.delivery.bus import Bus
+from app.delivery.hub import Hub
+from app.delivery.matching_turns import MatchingTurns
+from app.domain.viewer import Viewer
+from app.engine.direct import Resolvers
+from app.engine.execution import Executor
+from app.engine.limits import DocumentLimits
+from app.errors import ConfigurationError, Unavailable
+from app.schema import build_schema
+from app.schema.context import Context, Services
+from app.schema.operations import publish, subscribe
+from app.services.live.results import LiveResults
+from app.services.messages import MessageService
+from app.services.open_filters import FilterLimits, OpenFilters
+from app.services.presence import PresenceService
+from app.storage.database import Database
+from app.storage.history import MessageHistory
+from app.storage.pools import Pools
+from app.storage.presence import PresenceStore
+from app.storage.search import MessageSearch
+from app.storage.shared_history import SharedHistory
+from app.storage.write_probe import WriteProbe
+from app.storage.writer import MessageWriter
+from app.transports.auth import Authenticator, VerificationKey
+from app.transports.graphql.http import GraphQLHttp, HttpLimits
+from app.transports.graphql.operations import OperationLimits
+from app.transports.graphql.session import SessionLimits
+from app.transports.graphql.websocket import GraphQLSocket
+from app.transports.health import Health
+from app.transports.legacy.player_api import player_api_routes
+from app.transports.legacy.session import LegacyLimits, LegacyServices
+from app.transports.legacy.socket import legacy_route
+from app.transports.origins import OriginPolicy
+from app.transports.pages.graphiql import graphiql_page
+from app.transports.pages.routes import page_routes
+
+__all__ = ["create_app"]
+
+GRAPHQL_PATH: Final = "/graphql"
+
+
+class Process:
+    """The parts of one server process, from start to end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._process_id = str(uuid4())
+        self._draining = False
+        self._hub: Hub | None = None
+        self._database: Database | None = None
+        self._write_probe: WriteProbe | None = None
+        self._graphql: GraphQLHttp | None = None
+        self._graphql_sockets: GraphQLSocket | None = None
+
+    @asynccontextmanager
+    async def lifespan(self, app: "Application") -> AsyncIterator[None]:
+        """Start the parts from the bottom up, and stop them from the top down."""
+        async with AsyncExitStack() as stack:
+            services = await self._start(stack)
+            app.router.routes.extend(self._routes(services))
+            app.graphql, app.graphql_sockets = self._graphql, self._graphql_sockets
+            app.state.drain = self.drain
+            yield
+
+    async def drain(self) -> None:
+        """End every HTTP stream so that its client comes back.
+
+        Sockets are told by the server: it calls `shutdown` on each connection's session.
+        """
+        self._draining = True
+        if self._graphql is not None:
+            self._graphql.shutdown()
+
+    async def _start(self, stack: AsyncExitStack) -> Services:
+        settings = self._settings
+        url = settings.database_url
+        assert url is not None, "the command line starts the embedded database"
+        pools = await Pools.open(
+            stack,
+            url,
+            reading=settings.database_pool_size,
+            searching=settings.search_pool_size,
+            publish_timeout_seconds=settings.publish_timeout_seconds,
+            search_timeout_seconds=settings.statement_timeout_seconds,
+            search_wait_seconds=settings.search_wait_seconds,
+        )
+        self._database = pools.leasing
+        self._write_probe = WriteProbe(pools.leasing, pools.incidents)
+        history = SharedHistory(MessageHistory(pools.reading))
+        hub = self._hub = Hub(Bus(_backend(settings), self._process_id), history)
+        await hub.start()
+        stack.push_async_callback(hub.stop)
+        presence = PresenceService(
+            hub,
+            PresenceStore(
+                pools.reading,
+                self._process_id,
+                settings.presence_lease_seconds,
+                writing=pools.leasing,
+            ),
+            interval_seconds=settings.count_interval_seconds,
+            heartbeat_seconds=settings.presence_heartbeat_seconds,
+        )
+        await presence.start()
+        stack.push_async_callback(presence.stop)
+        writer = MessageWriter(
+            pools.writing,
+            hub.publish_stored,
+            batch_max=settings.publish_batch_max,
+            queue_max=settings.publish_queue_max,
+            queue_max_bytes=settings.publish_queue_max_bytes,
+            timeout_seconds=settings.publish_timeout_seconds,
+        )
+        stack.push_async_callback(writer.close)
+        turns = MatchingTurns()
+        messages = MessageService(
+            hub=hub,
+            writer=writer,
+            history=history,
+            search=MessageSearch(pools.searching),
+            max_data_bytes=settings.max_data_bytes,
+            replay_max_messages=settings.replay_max_messages,
+            turns=turns,
+        )
+        live_results = LiveResults(hub, history, settings.live_query_interval_seconds)
+        limits = FilterLimits(
+            bytes_per_connection=settings.max_filter_bytes_per_connection,
+            bytes_per_process=settings.max_filter_bytes,
+        )
+        return Services(messages, presence, live_results, OpenFilters(limits))
+
+    def _routes(self, services: Services) -> list[BaseRoute]:
+        settings = self._settings
+        authenticator = _authenticator(settings)
+        origins = OriginPolicy(settings.allowed_origins)
+        executor = Executor.of(
+            build_schema(),
+            DocumentLimits(
+                tokens=settings.max_query_tokens,
+                depth=settings.max_query_depth,
+                aliases=settings.max_query_aliases,
+                root_fields=settings.max_query_aliases,
+            ),
+            settings.document_cache_size,
+            Resolvers(publish, subscribe),
+        )
+
+        def context(viewer: Viewer, _connection: bool) -> Context:
+            return Context(viewer, services)
+
+        graphql = self._graphql = GraphQLHttp(
+            executor,
+            authenticator.viewer,
+            context,
+            landing=graphiql_page if settings.graphiql else None,
+            limits=HttpLimits(
+                max_body_bytes=settings.max_request_bytes,
+                max_outbound_bytes=settings.max_outbound_bytes,
+            ),
+        )
+        sockets = self._graphql_sockets = GraphQLSocket(
+            executor,
+            authenticator.viewer,
+            context,
+            origins,
+            max_outbound_bytes=settings.max_outbound_bytes,
+            limits=SessionLimits(
+                init_timeout_seconds=settings.handshake_timeout_seconds,
+                operations=OperationLimits(
+                    max_subscriptions=settings.max_subscriptions_per_connection,
+                    max_in_flight=settings.max_operations_in_flight,
+                ),
+            ),
+        )
+        legacy = LegacyServices(services.messages, services.presence, authenticator)
+        health = Health(
+            {"database": self._database_state, "bus": self._bus_state, "process": self._state}
+        )
+        return [
+            Route(GRAPHQL_PATH, graphql),
+            WebSocketRoute(GRAPHQL_PATH, sockets),
+            *player_api_routes(),
+            legacy_route(
+                legacy,
+                origins,
+                LegacyLimits(
+                    open_timeout_seconds=settings.handshake_timeout_seconds,
+                    publishes_in_flight=settings.max_operations_in_flight,
+                    result_bytes=settings.max_outbound_bytes // 2,
+                ),
+                max_outbound_bytes=settings.max_outbound_bytes,
+            ),
+            *health.routes(),
+            *page_routes(settings.graphiql),
+        ]
+
+    async def _database_state(self) -> str | None:
+        assert self._database is not None
+        assert self._write_probe is not None
+        try:
+            await self._database.fetch("SELECT 1")
+        except Unavailable as error:
+            return error.message
+        return await self._write_probe.state()
+
+    async def _bus_state(self) -> str | None:
+        assert self._hub is not None
+        return await self._hub.trouble()
+
+    async def _state(self) -> str | None:
+        return "the process is shutting down" if self._draining else None
+
+
+def create_app(settings: Settings | None = None) -> Starlette:
+    """Return the ASGI application of one process.
+
+    Args:
+        settings: with a database URL; None: read from the environment.
+
+    Raises:
+        ConfigurationError: a setting is wrong, or has no database URL: `widgetwire serve`
+            starts the embedded database and hands its URL over.
+    """
+    settings = settings or Settings()
+    if settings.database_url is None:
+        raise ConfigurationError(
+            f"{setting_names.DATABASE_URL}: expected postgresql://…, got nothing; "
+            "`widgetwire serve` starts an embedded database"
+        )
+    # A bad key or a bad bus is told at start.
+    _authenticator(settings)
+    _backend(settings)
+    process = Process(settings)
+    return Application(
+        lifespan=process.lifespan, middleware=[OriginPolicy(settings.allowed_origins).cors()]
+    )
+
+
+class Application(Starlette):
+    """Starlette, with a short way to the endpoint that most requests are for.
+
+    A socket, and a request without an Origin header, need no CORS, and `/graphql` no router:
+    middleware, router and their wrappers cost a publish as much as storing it.
+    """
+
+    graphql: GraphQLHttp | None = None
+    graphql_sockets: GraphQLSocket | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, as ASGI calls it."""
+        await self._answering(scope)(scope, receive, send)
+
+    def _answering(self, scope: Scope) -> ASGIApp:
+        if self.graphql is None or self.graphql_sockets is None or scope["type"] == "lifespan":
+            return super().__call__
+        if scope["path"] != GRAPHQL_PATH:
+            return super().__call__
+        if scope["type"] == "websocket":
+            return self.graphql_sockets
+        if any(name == b"origin" for name, _ in scope["headers"]):
+            return super().__call__
+        return self.graphql
+
+
+def _backend(settings: Settings) -> Backend:
+    assert settings.database_url is not None
+    # Redis and Kafka are extras: their packages are asked for where they are chosen only.
+    match broadcast_scheme(settings.broadcast_url):
+        case "memory":
+            return MemoryBackend()
+        case "redis" | "rediss":
+            from app.delivery.backends.redis import RedisBackend  # noqa: PLC0415
+
+            return RedisBackend(settings.broadcast_url)
+        case "kafka":
+            from app.delivery.backends.kafka import KafkaBackend  # noqa: PLC0415
+
+            return KafkaBackend(settings.broadcast_url)
+    return PostgresBackend(settings.database_url)
+
+
+def _authenticator(settings: Settings) -> Authenticator:
+    key = None
+    if settings.jwt_secret is not None:
+        key = VerificationKey.from_secret(settings.jwt_secret.get_secret_value())
+    elif settings.jwt_public_key is not None:
+        key = VerificationKey.from_pem(settings.jwt_public_key)
+    return Authenticator(
+        key, anonymous=settings.anonymous, max_token_bytes=settings.max_token_bytes
+    )

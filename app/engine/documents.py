@@ -1,0 +1,255 @@
+"""Documents: text in, operations ready to execute out, the costly steps done once.
+
+A client sends the same few documents again and again, so parsed and validated ones are
+kept by their text. Runs on the event loop only; nothing here awaits.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from sys import getsizeof
+from typing import Final
+
+import strawberry
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    GraphQLInputType,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    InlineFragmentNode,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionSetNode,
+    parse,
+    specified_rules,
+    type_from_ast,
+    validate,
+)
+from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
+from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
+
+from app.defaults import DOCUMENT_CACHE_SIZE
+from app.engine.direct import DirectField
+from app.engine.errors import MAX_ERRORS, RequestRefused, response_errors
+from app.engine.limits import DocumentLimits, check_limits
+from app.engine.places import keep_places_only
+from app.engine.projection import Projection
+from app.engine.responding import Responding
+from app.engine.sharing import Sharing, document_digest
+from app.errors import ErrorCode, shown
+
+__all__ = ["Documents", "Operation"]
+
+_RULES: Final = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
+"""GraphQL's own, and those that Strawberry adds."""
+_MAX_KEPT_BYTES: Final = 32 * 1024 * 1024
+"""Of all kept documents; an ordinary one takes 10 to 50 KiB, eighty times its text."""
+_NODE_BYTES: Final = 250
+"""A node with its place, and what is compiled of it."""
+_PROJECTED_FIELD: Final = "messages"
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Operation:
+    """One operation of one validated document, prepared once for all its executions.
+
+    All that can be said of it beforehand is compiled into it, and goes with it when the
+    document is no longer kept.
+    """
+
+    document: DocumentNode
+    definition: OperationDefinitionNode
+    name: str | None
+    kind: OperationType
+    root_field: str | None
+    """The name of the first field; a subscription has no other."""
+    variable_types: Mapping[str, GraphQLInputType] = field(repr=False)
+    variable_uses: Mapping[str, int] = field(repr=False)
+    """How often each variable stands in an argument, fragments spread."""
+    direct: DirectField | None
+    """The way without the engine; None: there is none."""
+    projection: Projection | None
+    """The way from a message to its response without the engine, for subscriptions."""
+    sharing: Sharing | None
+    """Which of its subscriptions are alike; None: it is none."""
+    responding: Responding | None
+    """What the engine answers the events of a subscription with; None: it is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    operations: dict[str | None, Operation]
+    held_bytes: int
+
+
+class Documents:
+    """A bounded cache of parsed and validated documents; the least recently used one goes.
+
+    Args:
+        schema: what the documents are validated against.
+        limits: what a document may hold.
+        cache_size: documents kept at most.
+    """
+
+    def __init__(
+        self,
+        schema: strawberry.Schema,
+        limits: DocumentLimits | None = None,
+        cache_size: int = DOCUMENT_CACHE_SIZE,
+    ) -> None:
+        self._schema: GraphQLSchema = schema._schema
+        self._limits = limits or DocumentLimits()
+        self._cache_size = cache_size
+        self._kept: OrderedDict[str, _Document] = OrderedDict()
+        self._kept_bytes = 0
+
+    def prepare(self, query: str, operation_name: str | None = None) -> Operation:
+        """Return the operation that a request asks for.
+
+        Args:
+            query: the document's text.
+            operation_name: needed when the document has several operations; the empty
+                string counts as none.
+
+        Raises:
+            RequestRefused: the document does not parse, is not valid or not within its
+                bounds, or has no such operation.
+        """
+        document = self._kept.get(query)
+        if document is None:
+            document = self._read(query)
+            self._keep(query, document)
+        else:
+            self._kept.move_to_end(query)
+        operations = document.operations
+        if operation_name:
+            if operation_name not in operations:
+                raise RequestRefused.of(
+                    f"operationName: the document has no operation {shown(operation_name)}",
+                    ErrorCode.BAD_USER_INPUT,
+                )
+            return operations[operation_name]
+        if len(operations) > 1:
+            raise RequestRefused.of(
+                f"operationName: the document has {len(operations)} operations, name one",
+                ErrorCode.BAD_USER_INPUT,
+            )
+        return next(iter(operations.values()))
+
+    def _keep(self, query: str, document: _Document) -> None:
+        self._kept[query] = document
+        self._kept_bytes += document.held_bytes
+        while len(self._kept) > self._cache_size or self._kept_bytes > _MAX_KEPT_BYTES:
+            _, dropped = self._kept.popitem(last=False)
+            self._kept_bytes -= dropped.held_bytes
+
+    def _read(self, query: str) -> _Document:
+        limits = self._limits
+        try:
+            document = parse(
+                query,
+                max_lexical_tokens=limits.tokens,
+                max_comments=limits.comments,
+                max_source_length=limits.characters,
+            )
+        except GraphQLSyntaxError as error:
+            raise RequestRefused(
+                response_errors([error], ErrorCode.GRAPHQL_PARSE_FAILED)
+            ) from error
+        except RecursionError as error:
+            raise RequestRefused.of(
+                "the document is nested too deeply", ErrorCode.GRAPHQL_PARSE_FAILED
+            ) from error
+        errors: list[GraphQLError]
+        try:
+            uses = check_limits(document, limits)
+            # One less, for the word that there are more.
+            errors = validate(self._schema, document, _RULES, max_errors=MAX_ERRORS - 1)
+        except GraphQLError as error:
+            errors = [error]
+        except RecursionError as error:
+            raise RequestRefused.of(
+                "the document is nested too deeply", ErrorCode.GRAPHQL_VALIDATION_FAILED
+            ) from error
+        if errors:
+            raise RequestRefused(response_errors(errors, ErrorCode.GRAPHQL_VALIDATION_FAILED))
+        nodes = keep_places_only(document, query)
+        digest = document_digest(query)
+        operations = {
+            operation.name: operation
+            for operation in (
+                self._operation(document, definition, uses, digest)
+                for definition in document.definitions
+                if isinstance(definition, OperationDefinitionNode)
+            )
+        }
+        if not operations:
+            raise RequestRefused.of(
+                "the document has no operation", ErrorCode.GRAPHQL_VALIDATION_FAILED
+            )
+        # The text is the key it is kept by; names and strings are in it, and in the nodes.
+        return _Document(operations, nodes * _NODE_BYTES + 2 * getsizeof(query))
+
+    def _operation(
+        self,
+        document: DocumentNode,
+        definition: OperationDefinitionNode,
+        uses: Mapping[str | None, Mapping[str, int]],
+        digest: bytes,
+    ) -> Operation:
+        types: dict[str, GraphQLInputType] = {}
+        for variable in definition.variable_definitions or ():
+            # Validation has proven that it is the name of an input type.
+            types[variable.variable.name.value] = type_from_ast(self._schema, variable.type)  # type: ignore[assignment]
+        name = definition.name.value if definition.name else None
+        root_field = _first_field(definition.selection_set, document)
+        subscribes = definition.operation is OperationType.SUBSCRIPTION
+        root_type = self._schema.subscription_type
+        assert root_type is not None or not subscribes, "validated"
+        return Operation(
+            document=document,
+            definition=definition,
+            name=name,
+            kind=definition.operation,
+            root_field=root_field,
+            variable_types=types,
+            variable_uses=uses[name],
+            direct=DirectField.of(definition),
+            projection=_projection(definition) if subscribes else None,
+            sharing=Sharing.of(document, definition, digest) if subscribes else None,
+            responding=(
+                Responding.of(document, definition, root_type) if subscribes and root_type else None
+            ),
+        )
+
+
+def _projection(definition: OperationDefinitionNode) -> Projection | None:
+    root = definition.selection_set.selections[0]
+    if (
+        isinstance(root, FieldNode)
+        and root.name.value == _PROJECTED_FIELD
+        and not root.directives
+        and len(definition.selection_set.selections) == 1
+    ):
+        return Projection.of(root)
+    return None
+
+
+def _first_field(selection_set: SelectionSetNode, document: DocumentNode) -> str | None:
+    for selection in selection_set.selections:
+        if isinstance(selection, FieldNode):
+            return selection.name.value
+        if isinstance(selection, InlineFragmentNode):
+            return _first_field(selection.selection_set, document)
+        if isinstance(selection, FragmentSpreadNode):
+            for node in document.definitions:
+                if (
+                    isinstance(node, FragmentDefinitionNode)
+                    and node.name.value == selection.name.value
+                ):
+                    return _first_field(node.selection_set, document)
+    return None

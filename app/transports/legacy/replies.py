@@ -1,0 +1,151 @@
+"""What the server says to a legacy client: each frame as UTF-8 JSON text.
+
+A record is encoded once, however many sockets of the channel it goes to.
+`docs/PROTOCOL.md` describes the frames.
+"""
+
+from collections.abc import Iterable
+from operator import attrgetter
+from typing import Final
+
+import msgspec
+
+from app.domain.message import MESSAGE_FIELDS, Message
+from app.errors import ErrorCode, cut
+from app.transports.legacy.frames import Ref
+
+__all__ = [
+    "ack_frame",
+    "active_connections_frame",
+    "error_frame",
+    "groups_frame",
+    "message_frame",
+    "open_frame",
+    "record_json",
+    "result_frame",
+]
+
+_KEPT_FRAMES: Final = 256
+"""Sockets of a channel get a message within a moment of one another."""
+_KEPT_FRAMES_BYTES: Final = 4 * 1024 * 1024
+"""Of all kept frames; one may have as many as a message's data may, and a little more."""
+
+_MAX_MESSAGE: Final = 500
+"""Characters of an error's text."""
+
+_encoder: Final = msgspec.json.Encoder()
+_encode: Final = _encoder.encode
+
+_TOLD: Final = [(field.legacy, field.value) for field in MESSAGE_FIELDS if field.legacy]
+_Record: Final = msgspec.defstruct("_Record", [name for name, _ in _TOLD], gc=False)
+"""A record on its way into JSON: cheaper to make and to encode than a dict."""
+_values: Final = attrgetter(*(value for _, value in _TOLD))
+
+
+def record_json(message: Message) -> bytes:
+    """Return the record of a message: the fields that have a legacy name, in their order."""
+    return _encode(_Record(*_values(message)))
+
+
+class _Frames:
+    """The frames of the last messages, by their ids; the oldest goes first."""
+
+    def __init__(self) -> None:
+        self._frames: dict[str, bytes] = {}
+        self._bytes = 0
+
+    def of(self, message: Message) -> bytes:
+        frame = self._frames.get(message.id)
+        if frame is None:
+            frame = _new_message_frame(message)
+            self._frames[message.id] = frame
+            self._bytes += len(frame)
+            while len(self._frames) > _KEPT_FRAMES or self._bytes > _KEPT_FRAMES_BYTES:
+                self._bytes -= len(self._frames.pop(next(iter(self._frames))))
+        return frame
+
+
+_frames: Final = _Frames()
+
+
+def _new_message_frame(message: Message) -> bytes:
+    # What is not stored is no cursor: the client must know, or its resume would fail.
+    mark = b"" if message.persistent else b',"persistent":false'
+    return b'{"type":"message","message":' + record_json(message) + mark + b"}"
+
+
+def message_frame(message: Message) -> bytes:
+    """Return the frame that brings a message to every socket of its channel; pure, cached."""
+    return _frames.of(message)
+
+
+def open_frame(client_id: str, username: str | None, connections: int, after: str) -> bytes:
+    """Return the reply to `open`.
+
+    Args:
+        client_id: the client's, or the one made up for it.
+        username: from the token; None: anonymous.
+        connections: the channel's count, this socket included.
+        after: the cursor of where this socket starts; `@0`: before the first message.
+    """
+    return _encode(
+        {
+            "type": "open",
+            "client_id": client_id,
+            "username": username,
+            "connections": connections,
+            "after": after,
+        }
+    )
+
+
+def ack_frame(ref: Ref | None, message: Message) -> bytes:
+    """Return the frame that says a publish is done, with the record it became."""
+    return b'{"type":"ack","ref":' + (ref or b"null") + b',"message":' + record_json(message) + b"}"
+
+
+def active_connections_frame(count: int) -> bytes:
+    """Return the frame of a new count of connections."""
+    return b'{"type":"activeConnections","data":%d}' % count
+
+
+def result_frame(ref: Ref, total: int, messages: Iterable[Message]) -> bytes:
+    """Return the frame of a search's result; `total` counts all that match, not the page."""
+    return _result(ref, total, map(record_json, messages))
+
+
+def groups_frame(ref: Ref, total: int, groups: Iterable[tuple[bytes, int]]) -> bytes:
+    """Return the frame of a grouped search's result.
+
+    Args:
+        ref: the search's.
+        total: the number of groups, not of this page.
+        groups: each group's key as JSON text, and how many messages it has.
+    """
+    return _result(ref, total, (b'{"key":%b,"count":%d}' % group for group in groups))
+
+
+def _result(ref: Ref, total: int, rows: Iterable[bytes]) -> bytes:
+    return b'{"type":"result","ref":%b,"totalRecords":%d,"resultSet":[%b]}' % (
+        ref,
+        total,
+        b",".join(rows),
+    )
+
+
+def error_frame(code: ErrorCode, message: str, ref: Ref | None = None) -> bytes:
+    """Return the frame of a refusal.
+
+    Args:
+        code: the same as in GraphQL.
+        message: what was wrong, what came, what is allowed; cut after 500 characters.
+        ref: of the call that failed; None: it had none, or the connection as a whole fails.
+    """
+    fields: dict[str, object] = {
+        "type": "error",
+        "code": str(code),
+        "message": cut(message, _MAX_MESSAGE),
+    }
+    if ref is not None:
+        fields["ref"] = msgspec.Raw(ref)
+    return _encode(fields)

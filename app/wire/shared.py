@@ -1,0 +1,49 @@
+"""What the connections of one server share: one turn, and one timer for each interval."""
+
+import asyncio
+from typing import Final, Self
+from weakref import WeakKeyDictionary
+
+import uvicorn
+from uvicorn.server import ServerState
+
+from app.wire.keepalive import Keepalive
+from app.wire.outbound import Turn
+
+__all__ = ["Shared"]
+
+_SILENT_BEATS: Final = 3
+"""A stream's peer that takes nothing for so many heartbeats is given up."""
+
+
+class Shared:
+    """One server's.
+
+    Args:
+        config: of the server.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.turn = Turn(self.loop)
+        self.keepalive = Keepalive(self.loop, config.ws_ping_interval, config.ws_ping_timeout)
+        self._beats: dict[float, Keepalive] = {}
+
+    @classmethod
+    def of(cls, state: ServerState, config: uvicorn.Config) -> Self:
+        """Return what the connections of `state` share, made for the first of them."""
+        found = _shared.get(state)
+        if found is None:
+            found = _shared[state] = cls(config)
+        assert isinstance(found, cls)
+        return found
+
+    def beats(self, seconds: float) -> Keepalive:
+        """Return the heartbeats of streams that want one every so many seconds."""
+        beats = self._beats.get(seconds)
+        if beats is None:
+            beats = self._beats[seconds] = Keepalive(self.loop, seconds, _SILENT_BEATS * seconds)
+        return beats
+
+
+_shared: Final[WeakKeyDictionary[ServerState, Shared]] = WeakKeyDictionary()

@@ -1,0 +1,389 @@
+"""The WebSocket protocol class, for uvicorn under `BoundedHttpProtocol`.
+
+The application is called once, to answer the upgrade request (`upgrade.py`). From then on
+the connection itself drives the `Session`, without a task and without a queue.
+
+    CONNECTING ──accepted──► OPEN ──close frame──► CLOSING ──► CLOSED
+         └────────────denied, refused, lost────────────────────▲
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Any, Final, cast
+
+import uvicorn
+from starlette.types import ASGIApp, Scope
+from uvicorn.server import ServerState
+
+from app.errors import shown
+from app.wire.close_codes import CloseCode
+from app.wire.frames import PING, Opcode, close_frame
+from app.wire.handshake import Handshake
+from app.wire.inbound import FrameError, FrameReader
+from app.wire.keepalive import Pinged
+from app.wire.outbound import CLOSE_TIMEOUT_SECONDS, FrameWriter
+from app.wire.scope import websocket_scope
+from app.wire.session import MAX_UNACCEPTED_BYTES, Session
+from app.wire.shared import Shared
+from app.wire.upgrade import SOCKET, Upgrade
+
+__all__ = ["WebSocketProtocol"]
+
+_EVENTS_PER_TURN: Final = 128
+"""Messages and control frames of one connection taken in one turn of the loop."""
+_SECONDS_PER_TURN: Final = 0.01
+"""And for how long: a document that is parsed for the first time takes milliseconds."""
+
+_SHUTDOWN_SECONDS: Final = 4.0
+"""How long a session may take to say its last after `shutdown`."""
+
+_NO_CODE: Final = 1005
+_ABNORMAL: Final = 1006
+# RFC 6455, 7.1.5: what "_The WebSocket Connection Close Code_ is considered to be" when
+# the close frame had none, and when no close frame came.
+
+_log: Final = logging.getLogger(__name__)
+
+
+class _Phase(Enum):
+    CONNECTING = auto()
+    OPEN = auto()
+    CLOSING = auto()
+    CLOSED = auto()
+
+
+class WebSocketProtocol(FrameWriter):
+    """One connection, constructed by `BoundedHttpProtocol` when an upgrade is asked for.
+
+    Of uvicorn's settings, `ws_max_size` bounds a message once the peer is accepted (before:
+    `MAX_UNACCEPTED_BYTES`, if that is less), `ws_ping_interval` and `ws_ping_timeout`
+    (seconds) find dead peers; `ws_per_message_deflate` and `ws_max_queue` have no meaning here.
+
+    Args:
+        config: of the server.
+        server_state: of the server.
+        app_state: the lifespan's state; the request's scope has it too.
+    """
+
+    __slots__ = (
+        "_after_last",
+        "_config",
+        "_more_to_read",
+        "_paused",
+        "_phase",
+        "_reader",
+        "_server",
+        "_server_state",
+        "_session",
+        "_silent_visits",
+        "_story",
+        "_timer",
+        "_upgrade",
+        "_visits",
+    )
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],  # noqa: ARG002 - as uvicorn constructs its classes
+    ) -> None:
+        server = Shared.of(server_state, config)
+        super().__init__(server.turn)
+        self._server = server
+        self._config = config
+        self._server_state = server_state
+        self._phase = _Phase.CONNECTING
+        # None once the peer broke the protocol: what it sends is no longer understood.
+        self._reader: FrameReader | None = FrameReader(
+            min(config.ws_max_size, MAX_UNACCEPTED_BYTES)
+        )
+        self._upgrade: Upgrade | None = None
+        self._session: Session | None = None
+        self._visits: set[Pinged] | None = None
+        self._silent_visits = 0
+        self._timer: asyncio.TimerHandle | None = None
+        # For the log, if it is wanted: the path without its query, and when it was opened.
+        self._story: tuple[str, float | None] | None = None
+        # Reading stops for the session's sake, or until the next turn.
+        self._paused = False
+        self._more_to_read = False
+        # What to do once the last frame is written.
+        self._after_last: Callable[[], None] | None = None
+
+    # Called by the HTTP protocol and the transport.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._server_state.connections.add(cast(Any, self))
+
+    def upgrade(self, http: Scope, target: bytes) -> None:
+        """Take the upgrade request: refuse it, or call the application.
+
+        Args:
+            http: of the request, as far as uvicorn fills it for an upgrade: without a path.
+            target: of the request.
+        """
+        handshake = Handshake(http)
+        if handshake.refusal is not None:
+            self.refuse(handshake.refusal)
+            return
+        if _log.isEnabledFor(logging.DEBUG):
+            path = target.partition(b"?")[0].decode("ascii", "backslashreplace")
+            self._story = (path, None)
+        upgrade = self._upgrade = Upgrade(self, handshake, self._server_state.default_headers)
+        scope = websocket_scope(http, target, handshake.subprotocols, {SOCKET: upgrade})
+        app = cast(ASGIApp, self._config.loaded_app)
+        task = self._server.loop.create_task(upgrade.ask(app, scope))
+        self._server_state.tasks.add(task)
+        task.add_done_callback(self._server_state.tasks.discard)
+
+    def data_received(self, data: bytes) -> None:
+        self._silent_visits = 0
+        if self._phase is _Phase.CONNECTING:
+            # The client speaks before it is answered; there is room for one read.
+            self._transport.pause_reading()
+        if self._reader is not None:
+            self._reader.feed(data)
+            self._take_events()
+
+    def eof_received(self) -> None:
+        """Let the transport close."""
+
+    def resume_writing(self) -> None:
+        # The peer reads: it is alive even if its pong waits behind what it reads.
+        self._silent_visits = 0
+        super().resume_writing()
+        self._hang_up_when_written()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
+        self._phase = _Phase.CLOSED
+        self._stop_visits()
+        self._stop_timer()
+        self._server_state.connections.discard(cast(Any, self))
+        self.end_writing()
+        self._reader = self._after_last = self._upgrade = None
+        self._ended(_ABNORMAL, "")
+
+    def shutdown(self) -> None:
+        """The server is going away: close with 1012 when the session has said its last."""
+        if self._phase is _Phase.CONNECTING:
+            if self._upgrade is not None:
+                self._upgrade.going_away()
+        elif self._session is not None and self._phase is _Phase.OPEN:
+            self._start_timer(
+                _SHUTDOWN_SECONDS,
+                lambda: self.close(CloseCode.SERVICE_RESTART, "restarting"),
+            )
+            self._session.shutdown()
+
+    # The answer to the upgrade request.
+
+    def open(self, response: bytes, max_outbound_bytes: int, session: Session | None) -> None:
+        """See `Connection.open`."""
+        if self._phase is not _Phase.CONNECTING or self._transport.is_closing():
+            return
+        self._phase = _Phase.OPEN
+        self._upgrade = None
+        if self._story is not None:
+            self._story = (self._story[0], self._server.loop.time())
+            _log.debug("socket opened: %s", self._story[0])
+        self._transport.write(response)
+        self.write_through(self._transport, max_outbound_bytes)
+        self._visits = self._server.keepalive.add(self)
+        # What the peer said before it was answered is taken in the next turn.
+        self._read_on()
+        if session is not None:
+            self._session = session
+            session.opened(self)
+
+    def refuse(self, response: bytes) -> None:
+        """See `Connection.refuse`."""
+        if self._phase is not _Phase.CONNECTING or self._transport.is_closing():
+            return
+        self._phase = _Phase.CLOSING
+        self._reader = self._upgrade = self._story = None
+        self._transport.write(response)
+        self._start_timer(CLOSE_TIMEOUT_SECONDS, self._transport.abort)
+        self._half_close()()
+        self._transport.resume_reading()
+
+    # The Outlet, whose `send` is the FrameWriter's.
+
+    def close(self, code: int, reason: str) -> None:
+        """See `Outlet.close`."""
+        self._say_goodbye(code, reason)
+
+    def accept_peer(self) -> None:
+        """See `Outlet.accept_peer`."""
+        if self._reader is not None:
+            self._reader.max_message_bytes = self._config.ws_max_size
+
+    def pause_reading(self) -> None:
+        """See `Outlet.pause_reading`."""
+        if self._phase is _Phase.OPEN and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """See `Outlet.resume_reading`."""
+        if self._paused:
+            self._paused = False
+            self._read_on()
+
+    # Reading.
+
+    def _take_events(self) -> None:
+        """Take what the reader has, at most one turn's share."""
+        if self._more_to_read:
+            return
+        until = time.monotonic() + _SECONDS_PER_TURN
+        for _ in range(_EVENTS_PER_TURN):
+            if self._paused or self._reader is None or self._phase is _Phase.CONNECTING:
+                return
+            try:
+                event = self._reader.next()
+            except FrameError as error:
+                self._fail(error)
+                return
+            if event is None:
+                return
+            opcode, payload = event
+            if opcode is Opcode.CLOSE:
+                self._peer_said_goodbye(payload)
+                return
+            if self._phase is not _Phase.OPEN:
+                continue  # After our close frame only the peer's matters.
+            if opcode is Opcode.PING:
+                self.send_pong(payload)
+            elif opcode is not Opcode.PONG:
+                self._message(opcode, payload)
+                if time.monotonic() > until:
+                    break
+        self._transport.pause_reading()
+        self._read_on()
+
+    def _message(self, opcode: Opcode, payload: bytes) -> None:
+        assert self._session is not None, "an open connection has a session"
+        if opcode is Opcode.TEXT:
+            self._session.received(payload)
+        else:
+            self._session.received_binary()
+
+    def _read_on(self) -> None:
+        """Go on with what the reader still has, in the next turn; never within a call."""
+        if not self._more_to_read:
+            self._more_to_read = True
+            self._server.loop.call_soon(self._take_more)
+
+    def _take_more(self) -> None:
+        self._more_to_read = False
+        if self._phase is _Phase.CLOSED:
+            return
+        self._take_events()
+        if not (self._paused or self._more_to_read or self._transport.is_closing()):
+            self._transport.resume_reading()
+
+    # Keeping alive.
+
+    def visit(self, silent_visits_allowed: int) -> None:
+        """See `Pinged.visit`."""
+        if self._paused:
+            # Its pong may be here, unread for our own sake.
+            self._silent_visits = 0
+        if self._silent_visits >= silent_visits_allowed:
+            # 1001 and not 1011, as many servers have it: clients are to come back.
+            self._say_goodbye(CloseCode.GOING_AWAY, "keepalive timeout")
+            return
+        self._silent_visits += 1
+        if not self._blocked:
+            self.send_framed(PING)
+
+    def _stop_visits(self) -> None:
+        if self._visits is not None:
+            self._visits.discard(self)
+            self._visits = None
+
+    # Closing.
+
+    def fell_behind(self) -> None:
+        self._say_goodbye(CloseCode.TRY_AGAIN_LATER, "reading too slowly", instead=True)
+
+    def _fail(self, error: FrameError) -> None:
+        self._reader = None
+        self._say_goodbye(error.code, error.reason)
+        self._after_last = self._half_close()
+        self._hang_up_when_written()
+
+    def _say_goodbye(self, code: int, reason: str, *, instead: bool = False) -> None:
+        """Send a close frame and give the peer a while to answer it."""
+        if self._phase is not _Phase.OPEN:
+            return
+        self._phase = _Phase.CLOSING
+        self._stop_visits()
+        self._start_timer(CLOSE_TIMEOUT_SECONDS, self._transport.abort)
+        self.send_last(close_frame(code, reason), instead=instead)
+        # Not within the session's own call, which may be one of a fan-out.
+        self._server.loop.call_soon(self._ended, code, reason)
+        if self._paused:
+            self._paused = False
+            self._read_on()
+
+    def _peer_said_goodbye(self, payload: bytes) -> None:
+        # RFC 6455, 5.5.1: "When sending a Close frame in response, the endpoint typically
+        # echos the status code it received."
+        code = int.from_bytes(payload[:2], "big") if payload else None
+        self._reader = None
+        if self._phase is _Phase.OPEN:
+            self._phase = _Phase.CLOSING
+            self._stop_visits()
+            self._start_timer(CLOSE_TIMEOUT_SECONDS, self._transport.abort)
+            self.send_last(close_frame(code, ""))
+            self._ended(code or _NO_CODE, payload[2:].decode())
+        # 7.1.1: the server closes the TCP connection first.
+        self._after_last = self._transport.close
+        self._hang_up_when_written()
+
+    def _half_close(self) -> Callable[[], None]:
+        """Return how to end what we send.
+
+        Half closed: the peer sees the end at once, and what it still sends is read and
+        dropped until the timer ends it, since closing with unread data would reset the
+        connection and could take our last word with it (RFC 9112, 9.6).
+        """
+        transport = self._transport
+        return transport.write_eof if transport.can_write_eof() else transport.close
+
+    def _hang_up_when_written(self) -> None:
+        if self._after_last is not None and not self._blocked:
+            hang_up, self._after_last = self._after_last, None
+            if not self._transport.is_closing():
+                hang_up()
+
+    def _ended(self, code: int, reason: str) -> None:
+        """Tell the session, once."""
+        path, opened_at = self._story or ("", None)
+        self._story = None
+        if opened_at is not None:
+            _log.debug(
+                "socket closed: %s, code %d, reason %s, after %.3f s",
+                path,
+                code,
+                shown(reason, 130),
+                self._server.loop.time() - opened_at,
+            )
+        session, self._session = self._session, None
+        if session is not None:
+            session.lost()
+
+    def _start_timer(self, seconds: float, then: Callable[[], None]) -> None:
+        self._stop_timer()
+        self._timer = self._server.loop.call_later(seconds, then)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,82 @@
+"""The composition root: what one process offers, and what keeps it from starting."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from app.composition import create_app
+from app.config import Settings
+from app.errors import ConfigurationError
+
+pytestmark = pytest.mark.anyio
+
+
+@asynccontextmanager
+async def running(database_url: str, **settings: object) -> AsyncIterator[httpx.AsyncClient]:
+    """Run the application, without a server in front of it."""
+    app = create_app(
+        Settings(database_url=database_url, **({"broadcast_url": "memory://"} | settings))
+    )
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://service") as client,
+    ):
+        yield client
+
+
+async def test_everything_is_where_the_documents_say(database_url: str) -> None:
+    async with running(database_url) as client:
+        for path in ("/", "/docs/", "/c8/player-api.js", "/healthz/live", "/healthz/ready"):
+            assert (await client.get(path)).status_code == 200, path
+        answer = await client.post("/graphql", json={"query": "{ __typename }"})
+        assert answer.json() == {"data": {"__typename": "Query"}}
+        assert (await client.get("/graphql?query={__typename}")).status_code == 200
+
+
+async def test_the_pages_can_be_switched_off_and_the_rest_stays(database_url: str) -> None:
+    async with running(database_url, graphiql=False) as client:
+        assert (await client.get("/")).status_code == 404
+        assert (await client.get("/healthz/ready")).status_code == 200
+
+
+async def test_an_origin_that_is_allowed_may_read_the_answer(database_url: str) -> None:
+    """Requests with an Origin take the long way, with CORS; those without need none."""
+    async with running(database_url, allowed_origins="https://a.example") as client:
+        for origin, allowed in (
+            ("https://a.example", "https://a.example"),
+            ("https://b.example", None),
+        ):
+            answer = await client.post(
+                "/graphql", json={"query": "{ __typename }"}, headers={"Origin": origin}
+            )
+            assert answer.headers.get("access-control-allow-origin") == allowed
+
+
+async def test_a_process_that_drains_is_ready_no_more(database_url: str) -> None:
+    app = create_app(Settings(database_url=database_url, broadcast_url="memory://"))
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://service") as client,
+    ):
+        await app.state.drain()
+        ready = await client.get("/healthz/ready")
+        assert ready.status_code == 503
+        assert "shutting down" in ready.text
+        assert (await client.get("/healthz/live")).status_code == 200
+
+
+def test_without_a_database_the_command_to_use_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WIDGETWIRE_DATABASE_URL", raising=False)
+    with pytest.raises(ConfigurationError, match=r"DATABASE_URL: .* `widgetwire serve` starts"):
+        create_app(Settings())
+
+
+def test_a_key_that_cannot_verify_anything_is_told_before_the_start() -> None:
+    pem = "-----BEGIN PUBLIC KEY-----\nabc\n-----END PUBLIC KEY-----"
+    settings = Settings(database_url="postgresql://127.0.0.1:1/none", jwt_public_key=pem)
+    with pytest.raises(ConfigurationError, match="JWT_PUBLIC_KEY"):
+        create_app(settings)

@@ -1,0 +1,31 @@
+"""What may not be seen is told by an id, the same in the answer and in the log."""
+
+import logging
+import re
+
+import pytest
+
+from app.errors import BadUserInput, ErrorCode, WidgetwireError
+from app.masking import masked, told
+
+
+@pytest.mark.parametrize("error", [RuntimeError("SELECT secret"), WidgetwireError("SELECT secret")])
+def test_an_error_is_masked_under_an_id(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    code, text = told(error, "answering")
+    assert code is ErrorCode.INTERNAL_SERVER_ERROR
+    found = re.fullmatch(r"internal server error \(id ([0-9a-f]{12})\)", text)
+    assert found
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert record.getMessage() == f"internal error {found[1]} while answering"
+    assert record.exc_info is not None
+    assert record.exc_info[1] is error
+
+
+def test_a_refusal_is_told_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    assert told(BadUserInput("no"), "answering") == (ErrorCode.BAD_USER_INPUT, "no")
+    assert not caplog.records
+
+
+def test_no_two_errors_have_one_id() -> None:
+    assert len({masked(RuntimeError(), "answering") for _ in range(100)}) == 100

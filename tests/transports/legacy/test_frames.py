@@ -1,0 +1,138 @@
+import json
+from decimal import Decimal
+
+import pytest
+
+from app.transports.legacy.frames import (
+    MAX_REF_BYTES,
+    Open,
+    Publish,
+    Refused,
+    Search,
+    Unreadable,
+    parse_frame,
+)
+
+
+def test_open_takes_its_fields_and_ignores_unknown_ones() -> None:
+    text = (
+        '{"type":"open","client_id":"c","persistent":true,"token":"t","after":"x","color":[1,{}]}'
+    )
+    assert parse_frame(text) == Open("c", True, "t", "x")
+
+
+def test_everything_in_open_can_be_left_out_or_null() -> None:
+    assert parse_frame('{"type":"open"}') == Open(None, False, None, None)
+    assert parse_frame(
+        '{"type":"open","client_id":null,"persistent":null,"token":null,"after":null}'
+    ) == Open(None, False, None, None)
+
+
+def test_numbers_in_data_keep_their_exact_value() -> None:
+    frame = parse_frame('{"type":"publish","data":{"a":1.10,"b":12345678901234567890}}')
+    assert isinstance(frame, Publish)
+    assert frame.data == {"a": Decimal("1.10"), "b": 12345678901234567890}
+
+
+@pytest.mark.parametrize("data", ["null", "0", '"x"', "[]", "{}", "false"])
+def test_any_json_value_is_data(data: str) -> None:
+    frame = parse_frame(f'{{"type":"publish","data":{data}}}')
+    assert frame == Publish(None, json.loads(data), None, len(data))
+
+
+@pytest.mark.parametrize("ref", ['"a"', '""', "0", "-7", "1.50", "1E+5", '"\\ud83d\\ude00"', '"é"'])
+def test_a_ref_is_kept_as_it_was_written(ref: str) -> None:
+    frame = parse_frame(f'{{"type":"publish","ref":{ref},"data":1}}')
+    assert isinstance(frame, Publish)
+    assert frame.ref == ref.encode()
+
+
+@pytest.mark.parametrize("ref", ["true", "[]", "{}", '"' + "x" * MAX_REF_BYTES + '"'])
+def test_a_ref_of_a_strange_type_or_size_is_refused(ref: str) -> None:
+    frame = parse_frame(f'{{"type":"search","ref":{ref},"query":{{}}}}')
+    assert isinstance(frame, Refused)
+    assert frame.ref is None
+    assert "search.ref" in frame.error.message
+
+
+def test_a_search_without_a_ref_is_refused() -> None:
+    frame = parse_frame('{"type":"search","query":{}}')
+    assert isinstance(frame, Refused)
+    assert "search.ref is missing" in frame.error.message
+
+
+def test_a_search_without_a_query_searches_everything() -> None:
+    assert parse_frame('{"type":"search","ref":1}') == Search(b"1", {})
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"type":"publish","ref":5}', "publish.data is missing; allowed is any JSON value"),
+        ('{"type":"publish","ref":5,"data":1,"id":7}', "publish.id is 7; allowed is a string"),
+        ('{"type":"search","ref":5,"query":[1]}', "search.query is [1]; allowed is an object"),
+        (
+            '{"type":"publish","ref":5,"data":' + "1" * 5000 + "}",
+            "not valid JSON: a number has too many digits",
+        ),
+        (
+            '{"type":"publish","ref":5,"data":{"half":"\\ud83d"}}',
+            "the frame has a string with a lone surrogate",
+        ),
+        (
+            '{"type":"publish","data":' + "[" * 9999 + '"]"' + "]" * 9999 + ',"ref":5}',
+            "the frame is nested too deeply",
+        ),
+    ],
+)
+def test_a_bad_field_is_refused_with_the_ref_of_its_frame(text: str, says: str) -> None:
+    frame = parse_frame(text)
+    assert isinstance(frame, Refused)
+    assert frame.ref == b"5"
+    assert frame.error.message == says
+
+
+@pytest.mark.parametrize(
+    ("field", "says"),
+    [
+        ('"persistent":"yes"', 'open.persistent is "yes"; allowed are true and false'),
+        ('"persistent":1', "open.persistent is 1; allowed are true and false"),
+        ('"client_id":7', "open.client_id is 7; allowed is a string"),
+        # Its type and nothing of it: half a token is still a secret.
+        ('"token":["eyJh"]', "open.token is a list; allowed is a string"),
+        ('"token":false', "open.token is a boolean; allowed is a string"),
+        ('"after":[' + "1," * 99 + "1]", "open.after is [" + "1," * 29 + "…; allowed is a string"),
+        ('"persistent":' + "[" * 900 + "]" * 900, None),
+    ],
+)
+def test_a_bad_open_says_what_came_and_what_is_allowed(field: str, says: str | None) -> None:
+    frame = parse_frame(f'{{"type":"open",{field}}}')
+    assert isinstance(frame, Refused)
+    assert frame.type == "open"
+    assert says is None or frame.error.message == says
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "a frame must be JSON"),
+        ("{", "a frame must be JSON"),
+        ("publish", "a frame must be JSON"),
+        ('{"type":"publish","data":NaN}', "a frame must be JSON"),
+        ('{"type":"publish","data":1} {}', "a frame must be JSON"),
+        ("[]", "a frame must be a JSON object"),
+        ("7", "a frame must be a JSON object"),
+        ("null", "a frame must be a JSON object"),
+        ("[" * 9999, "a frame must be a JSON object"),
+        ('{"type":"publish","data":' + "[" * 9999, "a frame must be JSON"),
+        ("[" * 9999 + "]" * 9999, "a frame must be a JSON object"),
+        ("{}", "type is missing; allowed are open, publish, search"),
+        ('{"type":7}', "type is 7; allowed are open, publish, search"),
+        ('{"type":"Open"}', 'type is "Open"; allowed are open, publish, search'),
+        ('{"type":' + "9" * 5000 + "}", None),
+    ],
+)
+def test_what_is_no_frame_is_unreadable(text: str, says: str | None) -> None:
+    frame = parse_frame(text)
+    assert isinstance(frame, Unreadable)
+    assert says is None or frame.reason == says

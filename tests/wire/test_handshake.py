@@ -1,0 +1,62 @@
+"""The opening handshake: RFC 6455, section 4."""
+
+from http import HTTPStatus
+
+import pytest
+
+from app.wire.handshake import Handshake
+from tests.wire.upgrade import scope
+
+
+def test_the_example_of_the_rfc_is_accepted() -> None:
+    handshake = Handshake(scope())
+    assert handshake.refusal is None
+    answer = handshake.accept(None, [(b"server", b"ours")])
+    assert answer.startswith(b"HTTP/1.1 101 Switching Protocols\r\n")
+    # RFC 6455, 1.3: the accept value of the key above.
+    assert b"\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in answer
+    assert b"\r\nserver: ours\r\n" in answer
+    assert answer.endswith(b"\r\n\r\n")
+
+
+def test_a_subprotocol_is_offered_and_confirmed() -> None:
+    handshake = Handshake(scope(sec_websocket_protocol=b"graphql-transport-ws, graphql-ws"))
+    assert handshake.subprotocols == ["graphql-transport-ws", "graphql-ws"]
+    answer = handshake.accept("graphql-ws", [])
+    assert b"\r\nSec-WebSocket-Protocol: graphql-ws\r\n" in answer
+    assert Handshake(scope()).subprotocols == []
+
+
+def test_an_extension_is_never_agreed_to() -> None:
+    handshake = Handshake(scope(sec_websocket_extensions=b"permessage-deflate"))
+    assert handshake.refusal is None
+    assert b"extensions" not in handshake.accept(None, []).lower()
+
+
+@pytest.mark.parametrize(
+    ("changed", "status"),
+    [
+        ({"sec_websocket_key": None}, b"400"),
+        ({"sec_websocket_key": b"too short"}, b"400"),
+        ({"sec_websocket_version": b"12"}, b"400"),
+        ({"connection": b"keep-alive"}, b"426"),
+        ({"upgrade": b"h2c"}, b"426"),
+    ],
+)
+def test_what_is_no_upgrade_is_refused(changed: dict[str, bytes | None], status: bytes) -> None:
+    refusal = Handshake(scope(**changed)).refusal
+    assert refusal is not None
+    assert refusal.split()[1] == status
+
+
+def test_a_denial_is_a_whole_response_and_the_last() -> None:
+    headers = [(b"x-why", b"origin")]
+    answer = Handshake(scope()).deny(HTTPStatus.FORBIDDEN, headers, b"not from there")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 403 Forbidden\r\n")
+    assert sorted(head.lower().split(b"\r\n")[1:]) == [
+        b"connection: close",
+        b"content-length: 14",
+        b"x-why: origin",
+    ]
+    assert body == b"not from there"
