@@ -10,7 +10,7 @@ from benchmarks.publishers import Publisher
 from benchmarks.rivals.nchan import conversation as nchan
 from benchmarks.servers import Kind
 
-__all__ = ["CONVERSATIONS", "Conversation", "Frames"]
+__all__ = ["CONVERSATIONS", "Conversation", "Frames", "over_http", "over_sockets"]
 
 Frames = Literal["singly", "joined"]
 
@@ -29,11 +29,13 @@ class Conversation:
     """Those that publish so that frames travel singly or joined, by port and widget."""
 
 
-def _over_http(port: int, widget: str) -> list[Publisher]:
+def over_http(port: int, widget: str) -> list[Publisher]:
+    """Publishers whose messages travel singly."""
     return [publishers.HttpPublisher(port, widget) for _ in range(_CLIENTS)]
 
 
-def _over_sockets(port: int, widget: str) -> list[Publisher]:
+def over_sockets(port: int, widget: str) -> list[Publisher]:
+    """Publishers whose messages travel joined."""
     return [publishers.SocketPublisher(port, widget, _DEPTH) for _ in range(_SOCKETS)]
 
 
@@ -46,9 +48,9 @@ def _to_nchan_over_sockets(port: int, widget: str) -> list[Publisher]:
 
 
 CONVERSATIONS: Final[dict[Kind, Conversation]] = {
-    "widgetwire": Conversation(GraphQLGreeting(), {"singly": _over_http, "joined": _over_sockets}),
-    "stock": Conversation(GraphQLGreeting(), {"singly": _over_http}),
-    "mercurius": Conversation(GraphQLGreeting(), {"singly": _over_http}),
+    "widgetwire": Conversation(GraphQLGreeting(), {"singly": over_http, "joined": over_sockets}),
+    "stock": Conversation(GraphQLGreeting(), {"singly": over_http}),
+    "mercurius": Conversation(GraphQLGreeting(), {"singly": over_http}),
     "nchan": Conversation(
         nchan.NchanGreeting(),
         {"singly": _to_nchan_over_http, "joined": _to_nchan_over_sockets},

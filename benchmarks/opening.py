@@ -11,6 +11,8 @@ __all__ = [
     "TIMEOUT_SECONDS",
     "GraphQLGreeting",
     "Greeting",
+    "LegacyGreeting",
+    "StreamGreeting",
     "Turns",
     "connect",
     "open_sockets",
@@ -55,6 +57,33 @@ class GraphQLGreeting:
         return [(wire.initialise(), b"connection_ack"), end]
 
 
+class LegacyGreeting:
+    """`open` on a legacy socket, which listens from then on."""
+
+    def request(self, widget: str) -> bytes:
+        return wire.legacy_handshake(widget)
+
+    def turns(self, number: int, widget: str, *, confirmed: bool) -> Turns:  # noqa: ARG002
+        return [(wire.LEGACY_OPEN, b'"open"' if confirmed else b"")]
+
+
+class StreamGreeting:
+    """A streamed response: the subscription is the request.
+
+    Args:
+        media_type: of the stream.
+    """
+
+    def __init__(self, media_type: str) -> None:
+        self._media_type = media_type
+
+    def request(self, widget: str) -> bytes:
+        return wire.stream(self._media_type, widget)
+
+    def turns(self, number: int, widget: str, *, confirmed: bool) -> Turns:  # noqa: ARG002
+        return []
+
+
 def connect(port: int) -> socket.socket:
     """Open a TCP connection that sends at once and waits 30 s at most."""
     client = socket.create_connection(("127.0.0.1", port))
@@ -85,12 +114,12 @@ def open_sockets(
     said: Callable[[int], Turns],
     tick: Callable[[int], None] = lambda _: None,
 ) -> list[socket.socket]:
-    """Open WebSockets, 64 at a time.
+    """Open WebSockets or streams, 64 at a time.
 
     Args:
         port: of the server.
         count: how many.
-        request: of the handshake.
+        request: of the handshake, or of a streamed response.
         said: after it, for each connection by number.
         tick: told how many more are open.
     """
@@ -104,7 +133,7 @@ def open_sockets(
             batch.append(client)
         for client in batch:
             answer = receive_until(client, b"\r\n\r\n")
-            if not answer.startswith(b"HTTP/1.1 101"):
+            if not answer.startswith((b"HTTP/1.1 101", b"HTTP/1.1 200")):
                 raise RuntimeError(f"the handshake was answered with {answer[:200]!r}")
         turns = [said(first + number) for number in range(len(batch))]
         for step in range(max(map(len, turns))):

@@ -11,7 +11,19 @@ from typing import Final
 
 from benchmarks.opening import AT_ONCE, GraphQLGreeting, Greeting, Turns, open_sockets
 
-__all__ = ["Subscribers"]
+__all__ = ["Subscribers", "piece_length"]
+
+
+def frame_length(buffer: bytearray, received: int) -> int:  # noqa: ARG001 - it says so itself
+    """The length of the WebSocket frame at the beginning of `buffer`."""
+    # RFC 6455, 5.2: 126 says that two more bytes hold the length.
+    return 4 + int.from_bytes(buffer[2:4], "big") if buffer[1] == 126 else 2 + buffer[1]
+
+
+def piece_length(buffer: bytearray, received: int) -> int:  # noqa: ARG001 - like `frame_length`
+    """The length of a piece of a stream that has come alone: all of it."""
+    return received
+
 
 _SAMPLED: Final = 100
 """Subscribers whose latencies are taken."""
@@ -28,6 +40,8 @@ class Subscribers:
             each 64, which is enough to time.
         tick: told how many more are open.
         greeting: how to subscribe.
+        length: of the first frame in so many received bytes.
+        heartbeat: what a stream is sent from time to time, and does not count.
     """
 
     def __init__(
@@ -39,7 +53,11 @@ class Subscribers:
         confirmed: bool = True,
         tick: Callable[[int], None] = lambda _: None,
         greeting: Greeting | None = None,
+        length: Callable[[bytearray, int], int] = frame_length,
+        heartbeat: bytes = b"",
     ) -> None:
+        self._frame_length = length
+        self._heartbeat = heartbeat
         chosen = greeting or GraphQLGreeting()
 
         def said(number: int) -> Turns:
@@ -96,13 +114,12 @@ class Subscribers:
             received = client.recv_into(buffer)
             if not received:
                 raise RuntimeError("the server closed a subscriber")
+            if self._heartbeat:
+                beats = buffer.count(self._heartbeat, 0, received)
+                received -= beats * len(self._heartbeat)
             total += received
             if not self.first_frame_bytes:
-                # RFC 6455, 5.2: 126 says that two more bytes hold the length.
-                long = buffer[1] == 126
-                self.first_frame_bytes = (
-                    4 + int.from_bytes(buffer[2:4], "big") if long else 2 + buffer[1]
-                )
+                self.first_frame_bytes = self._frame_length(buffer, received)
             if frame_bytes and number in sampled:
                 before = sampled[number]
                 sampled[number] = after = before + received

@@ -15,14 +15,17 @@ __all__ = [
     "legacy_numbered",
     "legacy_open",
     "legacy_publish",
+    "live",
     "marker",
     "numbered",
     "post",
     "publish",
     "resume",
     "socket_numbered",
+    "stream",
     "subscribe",
     "text",
+    "vote",
 ]
 
 DATA: Final = "x" * 254
@@ -37,6 +40,10 @@ _SUBSCRIPTION: Final = (
 _PUBLISH: Final = (
     'mutation Say($widget: ID!, $data: JSON!) { publish(projectId: "BENCHMRK", '
     'widgetId: $widget, clientId: "bench", data: $data) { id created } }'
+)
+_LIVE: Final = (
+    'subscription Poll($widget: ID!) { liveMessages(projectId: "BENCHMRK", widgetId: $widget, '
+    'query: { groupBy: "data.choice" }) { groups { key count } } }'
 )
 
 _RESUME: Final = (
@@ -106,14 +113,29 @@ def _operation(identifier: str, query: str, variables: dict[str, object]) -> byt
     return text(json.dumps(message, separators=(",", ":")))
 
 
-def post(payload: Mapping[str, object]) -> bytes:
+def post(payload: Mapping[str, object], accept: str = "application/json") -> bytes:
     """A GraphQL operation as an HTTP request."""
     body = json.dumps(payload).encode()
     head = (
         "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        f"Accept: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Accept: {accept}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
+
+
+def stream(media_type: str, widget: str) -> bytes:
+    """The same subscription as a request for a stream."""
+    return post({"query": _SUBSCRIPTION, "variables": {"widget": widget}}, media_type)
+
+
+def live(number: int, widget: str) -> bytes:
+    """A live query: how many messages say each thing."""
+    return _operation(f"l{number:07d}", _LIVE, {"widget": widget})
+
+
+def vote(widget: str, choice: str) -> bytes:
+    """What changes it, as an HTTP request."""
+    return post({"query": _PUBLISH, "variables": {"widget": widget, "data": {"choice": choice}}})
 
 
 def http_publish(widget: str) -> bytes:

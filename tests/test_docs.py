@@ -1,0 +1,47 @@
+"""The documents name files that exist: a map that shows rooms that are gone leads nobody."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[1]
+
+_NAMED: Final = re.compile(r"`([\w./-]+\.py|[\w./-]+/)`")
+"""What stands for a file or folder: `app/wire/http.py`, `feed.py`, `deploy/`."""
+
+_ROOTS: Final = (ROOT, ROOT / "app")
+"""Paths are given from the top or from `app/`."""
+
+
+def documents() -> Iterator[Path]:
+    """Yield what a developer reads; the change log may name what is gone."""
+    yield from (ROOT / "docs").rglob("*.md")
+    yield from (path for path in ROOT.glob("*.md") if path.name != "CHANGELOG.md")
+
+
+def files() -> set[str]:
+    """Return the name of every Python file and folder of this repository."""
+    rooms = [ROOT / name for name in ("app", "tests", "benchmarks", "migrations", "deploy")]
+    return {path.name for room in rooms for path in room.rglob("*")}
+
+
+def missing(document: Path, known: set[str]) -> list[str]:
+    """Return what `document` names and nobody can open."""
+    named = set(_NAMED.findall(document.read_text(encoding="utf-8")))
+    return sorted(
+        name
+        for name in named
+        if not any((root / name).exists() for root in _ROOTS)
+        and ("/" in name.rstrip("/") or name.rstrip("/") not in known)
+    )
+
+
+def test_every_file_that_a_document_names_exists() -> None:
+    known = files()
+    gone = {
+        str(document.relative_to(ROOT)): names
+        for document in documents()
+        if (names := missing(document, known))
+    }
+    assert not gone
