@@ -23,6 +23,8 @@ _CLIENTS: Final = 16
 _CHOICES: Final = ("red", "green", "blue", "yellow")
 _WIDGET: Final = "poll"
 _LAST_SECONDS: Final = 30.0
+_ANSWERED: Final = b"}}}"
+"""How an answer ends."""
 _COUNT: Final = re.compile(rb'"count":(\d+)')
 _COLUMNS: Final = (
     "viewers",
@@ -41,18 +43,25 @@ class _Voter:
     def __init__(self, port: int) -> None:
         self.socket = connect(port)
         self.due: float | None = None
+        self._answer = b""
 
     def vote(self, number: int, due: float) -> None:
         self.due = due
         self.socket.sendall(wire.vote(_WIDGET, _CHOICES[number % len(_CHOICES)]))
 
-    def answered(self) -> float:
-        """Take the answer; return how many seconds the vote took."""
-        answer = self.socket.recv(65536)
-        if not answer.startswith(b"HTTP/1.1 200") or b'"errors"' in answer:
-            raise RuntimeError(f"a vote was answered with {answer[:300]!r}")
+    def answered(self) -> float | None:
+        """Take what has come of the answer.
+
+        Returns:
+            How many seconds the vote took; None: there is more to come.
+        """
+        self._answer += self.socket.recv(65536)
+        if not self._answer.endswith(_ANSWERED):
+            return None
+        if not self._answer.startswith(b"HTTP/1.1 200") or b'"errors"' in self._answer:
+            raise RuntimeError(f"a vote was answered with {self._answer[:300]!r}")
         assert self.due is not None
-        took, self.due = time.perf_counter() - self.due, None
+        took, self.due, self._answer = time.perf_counter() - self.due, None, b""
         return took
 
 
@@ -117,8 +126,9 @@ def _voted(
             voters[waiting.pop()].vote(before + sent, began + sent / rate)
             sent += 1
         for number in viewers.poll(max(0.0, min(0.2, sent / rate - elapsed))):
-            took.append(voters[number].answered())
-            waiting.add(number)
+            if (one := voters[number].answered()) is not None:
+                took.append(one)
+                waiting.add(number)
     elapsed = time.perf_counter() - began
     each = (viewers.results - results) / len(viewers) / elapsed
     cores = (server.cpu_seconds() - cpu) / elapsed
