@@ -99,4 +99,4 @@ app.register(mercurius, {
   subscription: { fullWsTransport: true },
 });
 await app.listen({ host: "127.0.0.1", port: 0, backlog: 2048 });
-console.log(`ready on http://127.0.0.1:${app.process.server.address().port}`);
+console.log(`ready on http://127.0.0.1:${app.server.address().port}`);
