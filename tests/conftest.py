@@ -47,7 +47,7 @@ def pytest_configure() -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Share the tests among two processes a core, as they mostly wait; one file runs in this one."""
+    """Share the tests among two processes a core: they mostly wait. One file runs in this one."""
     alone = len(config.args) == 1 and ".py" in config.args[0]
     return 0 if alone or _cores() == 1 else min(2 * _cores(), _MAX_PROCESSES)
 
