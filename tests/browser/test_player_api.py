@@ -401,6 +401,7 @@ def test_a_hidden_page_closes_and_comes_back_from_the_cache(
     shared_service: Served, context: BrowserContext
 ) -> None:
     one = Widget(context, shared_service.url)
+    one.says(1)
     two = Widget(context, shared_service.url)
     two.says("Socket Con. Open!")
     one.says(2)
