@@ -4,9 +4,9 @@ Each service watches the database that it uses; of several, the one that gets th
 starts it, and the others find it running. What is told apart:
 
     killed, crashed        started again at once
-    ended in order         by `pg_ctl stop`, say: started again after 2 s, which leave
-                           `pg_ctl restart` the time to do so. It stays stopped only while no
-                           service uses it
+    ended in order         by `pg_ctl stop`, or because it could not recover: started again
+                           after 2 s, which leave `pg_ctl restart` the time to do so. It stays
+                           stopped only while no service uses it
     runs, does not answer  suspended, or the disk hangs: told in the log and left alone.
                            A second server on the same files is what must never be
     cannot start           tried again with growing pauses, each failure one line in the log
@@ -135,8 +135,8 @@ class DatabaseWatch:
         found = time.monotonic()
         if self._database.ended_in_order():
             logger.warning(
-                "the embedded database was stopped; it is started again in %g s unless somebody "
-                "else does. To keep it stopped, stop the service",
+                "the embedded database ended, or was stopped; it is started again in %g s unless "
+                "somebody else does. To keep it stopped, stop the service",
                 _ORDER_SECONDS,
             )
             while self._database.process() is None and time.monotonic() - found < _ORDER_SECONDS:

@@ -135,7 +135,7 @@ def test_a_server_that_was_stopped_is_left_a_moment_to_whoever_stopped_it(
     with DatabaseWatch(server):
         server._cluster.stop("fast")
         assert server.ended_in_order()
-        said("was stopped; it is started again in 2 s unless somebody else does")
+        said("ended, or was stopped; it is started again in 2 s unless somebody else does")
         with server._starting():
             server._cluster.start()
         said("is back after .* started by another process")
