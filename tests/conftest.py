@@ -47,9 +47,9 @@ def pytest_configure() -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Share the tests among two processes a core: they mostly wait. One file runs in this one."""
+    """Share the tests among as many processes as there are cores; one file runs in this one."""
     alone = len(config.args) == 1 and ".py" in config.args[0]
-    return 0 if alone or _cores() == 1 else min(2 * _cores(), _MAX_PROCESSES)
+    return 0 if alone or _cores() == 1 else min(_cores(), _MAX_PROCESSES)
 
 
 @pytest.fixture(scope="session")
