@@ -15,7 +15,7 @@ from typing import Final
 from app.transports.graphql.streams import EventStreamFraming, Framing, MultipartFraming
 from app.wire.stream import chunk
 from benchmarks.conversations import Frames, over_http, over_sockets
-from benchmarks.load import Delivered, median, warm_up, windowed
+from benchmarks.load import Delivered, in_rounds
 from benchmarks.opening import GraphQLGreeting, Greeting, LegacyGreeting, StreamGreeting
 from benchmarks.publishers import Publisher
 from benchmarks.report import options, show, steps
@@ -80,16 +80,8 @@ def _measure(
     resident = server.resident_bytes() - resident
     delivered: dict[Frames, Delivered] = {}
     for frames, made in _PUBLISHERS.items():
-        publishers = made(server.port, widget)
-        warm_up(subscribers, publishers)
-        window = _WINDOW[frames]
-        windowed(server, subscribers, publishers, window, seconds / 3)
-        delivered[frames] = median(
-            [windowed(server, subscribers, publishers, window, seconds) for _ in range(rounds)]
-        )
-        for publisher in publishers:
-            subscribers.epoll.unregister(publisher.fileno())
-            publisher.close()
+        publishers, window = made(server.port, widget), _WINDOW[frames]
+        delivered[frames] = in_rounds(server, subscribers, publishers, window, rounds, seconds)
     subscribers.close()
     return count / elapsed, resident / count / 1024, delivered
 

@@ -16,7 +16,7 @@ same frames; "by CPU": the same if each had its core to itself, by CPU time a de
 from collections.abc import Sequence
 
 from benchmarks.conversations import CONVERSATIONS, Frames
-from benchmarks.load import Delivered, median, warm_up, windowed
+from benchmarks.load import Delivered, in_rounds
 from benchmarks.report import options, show, steps
 from benchmarks.servers import RIVALS, Kind, Server, postgres, present, serve
 from benchmarks.subscribers import Subscribers
@@ -50,16 +50,8 @@ def _measure(server: Server, count: int, rounds: int, seconds: float) -> dict[Fr
     results: dict[Frames, Delivered] = {}
     try:
         for frames, made in conversation.publishers.items():
-            publishers = made(server.port, widget)
-            warm_up(subscribers, publishers)
-            window = _window(frames, count)
-            windowed(server, subscribers, publishers, window, seconds / 3)
-            results[frames] = median(
-                [windowed(server, subscribers, publishers, window, seconds) for _ in range(rounds)]
-            )
-            for publisher in publishers:
-                subscribers.epoll.unregister(publisher.fileno())
-                publisher.close()
+            publishers, window = made(server.port, widget), _window(frames, count)
+            results[frames] = in_rounds(server, subscribers, publishers, window, rounds, seconds)
     finally:
         subscribers.close()
     return results

@@ -10,7 +10,7 @@ from benchmarks.publishers import Publisher
 from benchmarks.servers import Server
 from benchmarks.subscribers import Subscribers
 
-__all__ = ["Delivered", "at_rate", "median", "percentile", "warm_up", "windowed"]
+__all__ = ["Delivered", "at_rate", "in_rounds", "median", "percentile", "warm_up"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +76,35 @@ def warm_up(subscribers: Subscribers, publishers: Sequence[Publisher]) -> None:
     subscribers.begin()
 
 
-def windowed(
+def in_rounds(
+    server: Server,
+    subscribers: Subscribers,
+    publishers: Sequence[Publisher],
+    window: int,
+    rounds: int,
+    seconds: float,
+    rest_seconds: float = 0.0,
+) -> Delivered:
+    """Warm up, then return the median of rounds of `_windowed`; the publishers hang up."""
+    warm_up(subscribers, publishers)
+    _windowed(server, subscribers, publishers, window, seconds / 3, rest_seconds)
+    measured = [
+        _windowed(server, subscribers, publishers, window, seconds, rest_seconds)
+        for _ in range(rounds)
+    ]
+    for publisher in publishers:
+        subscribers.epoll.unregister(publisher.fileno())
+        publisher.close()
+    return median(measured)
+
+
+def _windowed(
     server: Server,
     subscribers: Subscribers,
     publishers: Sequence[Publisher],
     window: int,
     seconds: float,
-    rest_seconds: float = 0.0,
+    rest_seconds: float,
 ) -> Delivered:
     """Publish as fast as `window` undelivered messages allow.
 

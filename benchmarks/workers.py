@@ -7,7 +7,7 @@ Postgres take their share of the same cores: then capacity tells, the deliveries
 worker by the CPU time it used for them, as if each worker had its core to itself.
 """
 
-from benchmarks.load import Delivered, median, warm_up, windowed
+from benchmarks.load import Delivered, in_rounds
 from benchmarks.publishers import HttpPublisher
 from benchmarks.report import options, show, steps
 from benchmarks.servers import postgres, serve
@@ -28,20 +28,10 @@ def main() -> None:
             with serve("widgetwire", url, workers) as server:
                 subscribers = Subscribers(server.port, count, "workers")
                 publishers = [HttpPublisher(server.port, "workers") for _ in range(16)]
-                warm_up(subscribers, publishers)
-                windowed(
-                    server, subscribers, publishers, _WINDOW, chosen.seconds / 3, _REST_SECONDS
-                )
-                found[workers] = median(
-                    [
-                        windowed(
-                            server, subscribers, publishers, _WINDOW, chosen.seconds, _REST_SECONDS
-                        )
-                        for _ in range(chosen.rounds)
-                    ]
-                )
-                for publisher in publishers:
-                    publisher.close()
+                found[workers] = in_rounds(
+                    server, subscribers, publishers, _WINDOW, chosen.rounds, chosen.seconds,
+                    _REST_SECONDS,
+                )  # fmt: skip
                 subscribers.close()
             bar.done()
     one = found[1]

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from tests.served import Served
+from tests.wire.upgrade import request
 from tests.wire.wire import client_frame
 
 __all__ = ["CountedSubscriber"]
@@ -64,12 +65,7 @@ class CountedSubscriber(asyncio.Protocol):
     ) -> "CountedSubscriber":
         """Return one whose `subscribe` is sent; the server may not have joined it yet."""
         address = served.url.removeprefix("http://")
-        handshake = (
-            f"GET /graphql HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\n"
-            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-            "Sec-WebSocket-Protocol: graphql-transport-ws\r\n"
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        )
+        handshake = request(b"/graphql", b"Sec-WebSocket-Protocol: graphql-transport-ws")
         subscribe = {
             "type": "subscribe",
             "id": "1",
@@ -82,7 +78,7 @@ class CountedSubscriber(asyncio.Protocol):
         host, _, port = address.partition(":")
         loop = asyncio.get_running_loop()
         _, subscriber = await loop.create_connection(
-            lambda: cls(handshake.encode(), frames), host, int(port)
+            lambda: cls(handshake, frames), host, int(port)
         )
         async with asyncio.timeout(20):
             await subscriber.acknowledged.wait()

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from tests.acceptance.widget import Widget
 from tests.served import Served
+from tests.wire.upgrade import request
+from tests.wire.wire import client_frame
 
 __all__ = ["KINDS", "SOCKETS", "RawMember"]
 
@@ -25,24 +27,7 @@ KINDS: Final = (*SOCKETS, "event stream", "multipart")
 
 
 def _text(message: dict[str, Any]) -> bytes:
-    """A masked text frame; the mask is zero, so that nothing needs masking."""
-    payload = json.dumps(message).encode()
-    if len(payload) < 126:
-        return b"\x81" + bytes([0x80 | len(payload)]) + bytes(4) + payload
-    return b"\x81\xfe" + len(payload).to_bytes(2, "big") + bytes(4) + payload
-
-
-def _handshake(path: str, *headers: str) -> bytes:
-    lines = (
-        f"GET {path} HTTP/1.1",
-        "Host: localhost",
-        "Upgrade: websocket",
-        "Connection: Upgrade",
-        "Sec-WebSocket-Version: 13",
-        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
-        *headers,
-    )
-    return "\r\n".join((*lines, "", "")).encode()
+    return client_frame(0x1, json.dumps(message).encode())
 
 
 def _request(document: str, widget: Widget, accept: str) -> bytes:
@@ -58,7 +43,7 @@ def _said(kind: str, widget: Widget) -> tuple[bytes, bytes]:
     if kind == "legacy":
         # An empty `after` is before the first message.
         opened = {"type": "open", "persistent": True, "after": ""}
-        return _handshake(f"/c8/{widget.project}/{widget.widget}"), _text(opened)
+        return request(f"/c8/{widget.project}/{widget.widget}".encode()), _text(opened)
     if kind not in SOCKETS:
         accept = {
             "event stream": "text/event-stream",
@@ -72,7 +57,7 @@ def _said(kind: str, widget: Widget) -> tuple[bytes, bytes]:
     }
     start = "start" if kind == "graphql-ws" else "subscribe"
     return (
-        _handshake("/graphql", f"Sec-WebSocket-Protocol: {subprotocol}"),
+        request(b"/graphql", f"Sec-WebSocket-Protocol: {subprotocol}".encode()),
         _text({"type": "connection_init"}) + _text({"id": "1", "type": start, "payload": payload}),
     )
 

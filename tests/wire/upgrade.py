@@ -2,7 +2,7 @@
 
 from starlette.types import Scope
 
-__all__ = ["scope"]
+__all__ = ["request", "scope"]
 
 _UPGRADE = {
     b"host": b"localhost",
@@ -11,6 +11,12 @@ _UPGRADE = {
     b"sec-websocket-version": b"13",
     b"sec-websocket-key": b"dGhlIHNhbXBsZSBub25jZQ==",
 }
+
+
+def request(target: bytes = b"/", *headers: bytes) -> bytes:
+    """Return the bytes of an upgrade request to `target`, with further headers."""
+    fields = [name + b": " + value for name, value in _UPGRADE.items()]
+    return b"\r\n".join([b"GET " + target + b" HTTP/1.1", *fields, *headers, b"", b""])
 
 
 def scope(**changed: bytes | None) -> Scope:

@@ -16,6 +16,7 @@ from app.wire.http import BoundedHttpProtocol
 from app.wire.session import Outlet, Session
 from app.wire.upgrade import Upgrade
 from app.wire.websocket import WebSocketProtocol
+from tests.wire.upgrade import request
 
 MASK = b"\x12\x34\x56\x78"
 
@@ -156,11 +157,7 @@ async def connected(
     await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", port))
     reader, writer = await asyncio.open_connection(sock=client, limit=1024)
     try:
-        writer.write(
-            b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
-            b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        )
+        writer.write(request(target))
         head = await reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 101 "), head
         assert b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in head  # RFC 6455, 1.3's example.
