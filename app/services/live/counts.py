@@ -12,6 +12,7 @@ from app.delivery.hub import Hub
 from app.delivery.members import Member, Members
 from app.domain.channel import Channel
 from app.domain.message import Message
+from app.services.live.shared_opening import SharedOpening
 from app.services.live.source import Respond, Source
 from app.storage.presence import PresenceStore
 
@@ -68,7 +69,7 @@ class WatchedChannel:
         self._groups: dict[Hashable, _CountGroup] = {}
         self._watchers = 0
         """Sources that are not closed: members, and those about to be."""
-        self._opening: asyncio.Task[None] | None = None
+        self._opened = SharedOpening(self._open)
         self._timer: asyncio.TimerHandle | None = None
         self._earliest = 0.0
 
@@ -119,9 +120,9 @@ class WatchedChannel:
         if self._watchers:
             return
         self._hub.leave(self._channel, self)
-        for pending in (self._opening, self._timer):
-            if pending is not None:
-                pending.cancel()
+        self._opened.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         self._on_unwatched()
 
     def set_others(self, count: int, asked_at: float) -> None:
@@ -153,18 +154,6 @@ class WatchedChannel:
         if any(told):
             interval = telling_interval(self._interval, self._watchers)
             self._earliest = asyncio.get_running_loop().time() + interval
-
-    async def _opened(self) -> None:
-        if self._opening is None:
-            self._opening = asyncio.create_task(self._open(), name=f"count {self._channel.key}")
-        opening = self._opening
-        try:
-            # Shielded: whoever gives up must not take it from the others.
-            await asyncio.shield(opening)
-        except BaseException:
-            if opening.done() and self._opening is opening:
-                self._opening = None  # the next one tries again
-            raise
 
     async def _open(self) -> None:
         # Joining makes this process hear the channel's events; what they change after the

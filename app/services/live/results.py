@@ -14,6 +14,7 @@ from app.domain.message import Head, Message
 from app.domain.query import CompiledFilters
 from app.domain.viewer import Permission, Viewer
 from app.errors import DeliveryFailed
+from app.services.live.shared_opening import SharedOpening
 from app.services.live.shared_read import SharedRead
 from app.services.live.source import Respond, Source
 
@@ -180,7 +181,7 @@ class _ResultGroup:
         self._earliest = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._reading: asyncio.Task[None] | None = None
-        self._opening: asyncio.Task[int] | None = None
+        self._opened = SharedOpening(lambda: hub.join(channel, self))
         self._head = SharedRead(lambda: self._read_head(history))
 
     async def join(self, member: Member) -> None:
@@ -192,7 +193,7 @@ class _ResultGroup:
         """
         self._joining += 1
         try:
-            await self._opened()
+            self._position = max(self._position, await self._opened())
             if self._payload is None and self._reading is None:
                 await asyncio.shield(self._read())
             else:
@@ -244,17 +245,6 @@ class _ResultGroup:
         self._position = position
         self._changed = True
         self._read_in_time()
-
-    async def _opened(self) -> None:
-        if self._opening is None:
-            self._opening = asyncio.create_task(self._hub.join(self._channel, self))
-        opening = self._opening
-        try:
-            self._position = max(self._position, await asyncio.shield(opening))
-        except BaseException:
-            if opening.done() and self._opening is opening:
-                self._opening = None  # the next one tries again
-            raise
 
     async def _reach(self, head: int) -> None:
         """Return when the result takes in every message up to `head`."""
@@ -320,7 +310,8 @@ class _ResultGroup:
             return
         self._on_empty(self)
         self._hub.leave(self._channel, self)
+        self._opened.cancel()
         self._head.cancel()
-        for pending in (self._opening, self._reading, self._timer):
+        for pending in (self._reading, self._timer):
             if pending is not None:
                 pending.cancel()
