@@ -29,7 +29,8 @@ Kind = Literal["widgetwire", "stock", "mercurius", "nchan"]
 RIVALS: Final[tuple[Kind, ...]] = ("mercurius", "nchan")
 """Those that need more than Python."""
 
-_ROOT: Final = Path(__file__).parents[1]
+_TREE: Final = Path(os.environ.get("BENCHMARK_TREE") or Path(__file__).parents[1])
+"""The checkout whose server is measured: this one, or an older one beside it."""
 _READY: Final = re.compile(r"ready on http://[^:]+:(\d+)")
 _START_SECONDS: Final = 60
 _LAUNCHES: Final[dict[Kind, Callable[[], AbstractContextManager[Launch]]]] = {
@@ -126,7 +127,7 @@ class Server:
             pin(0, server_core())
         self.process = subprocess.Popen(
             launch.command,
-            cwd=_ROOT,
+            cwd=_TREE,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
