@@ -155,6 +155,18 @@ class Settings(BaseSettings):
         300,
         "a search that runs longer is cancelled: UNAVAILABLE",
     )
+    search_indexes: int = _number(
+        defaults.SEARCH_INDEXES,
+        0,
+        32,
+        "indexes that the service builds by itself for what is searched; 0: none",
+    )
+    search_index_messages: int = _number(
+        defaults.SEARCH_INDEX_MESSAGES,
+        0,
+        1_000_000_000,
+        "searches of channels with fewer messages do not ask for an index",
+    )
     broadcast_url: str = Field(
         "postgres",
         repr=False,

@@ -38,6 +38,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from app.domain.json_value import encode_json
 from app.domain.query import And, Comparison, FieldPath, Filter, Not, Operator, Or
+from app.storage.indexes.conditions import keyed
+from app.storage.indexes.indexed_query import UNINDEXED, IndexedFields
 from app.storage.tables import MESSAGES
 
 __all__ = ["condition", "json_of"]
@@ -61,17 +63,22 @@ _JSON_NULL: Final = literal_column("'null'::jsonb", JSONB)
 _SMALLEST_BIGINT: Final = -(2**63)
 
 
-def condition(filter: Filter) -> Condition:  # noqa: A002  the word for it
-    """Return the SQL condition that holds for the rows of `messages` that match `filter`."""
+def condition(filter: Filter, indexed: IndexedFields = UNINDEXED) -> Condition:  # noqa: A002
+    """Return the SQL condition that holds for the rows of `messages` that match `filter`.
+
+    Args:
+        filter: the word for it.
+        indexed: fields that are compared by their keys, for an index to serve.
+    """
     match filter:
         case Comparison():
-            return _comparison(filter)
+            return _comparison(filter, indexed)
         case And(filters):
-            return and_(true(), *map(condition, filters))
+            return and_(true(), *(condition(one, indexed) for one in filters))
         case Or(filters):
-            return or_(false(), *map(condition, filters))
+            return or_(false(), *(condition(one, indexed) for one in filters))
         case Not(inner):
-            return _negated(condition(inner))
+            return _negated(condition(inner, indexed))
 
 
 def json_of(field: FieldPath) -> ColumnElement[Any]:
@@ -87,13 +94,13 @@ def json_of(field: FieldPath) -> ColumnElement[Any]:
             return func.to_jsonb(MESSAGES.c[name], type_=JSONB)
 
 
-def _comparison(comparison: Comparison) -> Condition:
+def _comparison(comparison: Comparison, indexed: IndexedFields) -> Condition:
     if comparison.operator in _NEGATED:
         positive = Comparison(comparison.field, _NEGATED[comparison.operator], comparison.value)
-        return _negated(_comparison(positive))
+        return _negated(_comparison(positive, indexed))
     match comparison.field.name:
         case "data":
-            return _on_data(comparison)
+            return keyed(comparison, _on_data(comparison), indexed)
         case "created":
             return _on_created(comparison)
         case _:

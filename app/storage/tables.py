@@ -6,12 +6,20 @@ The channel leads every key, so that the tables can be partitioned or distribute
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, DateTime, Index, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Double, Index, Table, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import UUID as PGUUID
 from sqlmodel import Field, SQLModel
 
-__all__ = ["CHANNELS", "MESSAGES", "ChannelRow", "MessageRow", "PresenceRow", "ProcessRow"]
+__all__ = [
+    "CHANNELS",
+    "MESSAGES",
+    "ChannelRow",
+    "MessageRow",
+    "PresenceRow",
+    "ProcessRow",
+    "SearchShapeRow",
+]
 
 
 class ChannelRow(SQLModel, table=True):
@@ -44,6 +52,14 @@ class MessageRow(SQLModel, table=True):
             unique=True,
             postgresql_where=text("idempotency_key IS NOT NULL"),
         ),
+        Index("messages_client", "channel", "client_id", "sequence"),
+        Index(
+            "messages_username",
+            "channel",
+            "username",
+            "sequence",
+            postgresql_where=text("username IS NOT NULL"),
+        ),
     )
 
     channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
@@ -75,6 +91,25 @@ class PresenceRow(SQLModel, table=True):
     channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
     process_id: UUID = Field(sa_column=Column(PGUUID(as_uuid=False), primary_key=True))
     connections: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class SearchShapeRow(SQLModel, table=True):
+    """One row a shape of search: an index that is there, or is wanted."""
+
+    __tablename__ = "search_shapes"
+
+    name: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    """Of the index that serves it."""
+    paths: str = Field(sa_column=Column(Text(collation="C"), nullable=False))
+    """What it is made of, as `IndexDefinition.paths_json` writes it."""
+    uses: float = Field(sa_column=Column(Double(), nullable=False, server_default=text("0")))
+    """Searches of the shape; half as many count for each day since."""
+    seconds: float = Field(sa_column=Column(Double(), nullable=False, server_default=text("0")))
+    """What they took without an index; as `uses`."""
+    used_at: Any = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    built_at: Any = Field(sa_column=Column(DateTime(timezone=True), nullable=True))
+    kept: bool = Field(sa_column=Column(Boolean(), nullable=False, server_default=text("false")))
+    """Added by hand: the service never drops it."""
 
 
 # SQLModel adds the tables to the classes.

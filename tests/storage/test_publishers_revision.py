@@ -82,7 +82,7 @@ async def test_publishing_goes_on_while_the_index_is_built(url: str) -> None:
     done.set()
     await publishing
     assert await _value(url, "SELECT count(*) FROM messages") == len(published)
-    assert await _indexes(url) == {"messages_pkey", "messages_id", "messages_repeat"}
+    assert await _indexes(url) >= {"messages_pkey", "messages_id", "messages_repeat"}
 
 
 async def test_a_migration_that_was_interrupted_is_finished_by_the_next(url: str) -> None:

@@ -1,0 +1,1 @@
+"""Indexes for what is searched: noticed, built, used and dropped by the service itself."""

@@ -1,0 +1,86 @@
+"""The shape of a search: what an index must be made of to serve it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from app.domain.query import And, Comparison, FieldPath, Filter, MessageQuery, Operator
+
+__all__ = ["MAX_EQUAL", "Shape", "conjuncts", "keyed_comparisons", "page_shape", "scan_shape"]
+
+MAX_EQUAL: Final = 4
+"""Fields compared by equality that one index is made of; of more, the first by name."""
+
+_EQUALITIES: Final = (Operator.EQ, Operator.IN)
+_RANGES: Final = (Operator.GT, Operator.GTE, Operator.LT, Operator.LTE)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Fields that all must have certain values, and at most one that is read in its order."""
+
+    equal: tuple[FieldPath, ...] = ()
+    """Sorted by name, so that equal shapes are equal."""
+    ordered: FieldPath | None = None
+
+    @property
+    def fields(self) -> tuple[FieldPath, ...]:
+        """The fields of the index that serves it."""
+        return self.equal if self.ordered is None else (*self.equal, self.ordered)
+
+    @property
+    def is_indexable(self) -> bool:
+        """Whether an index of paths below `data` would help, and no built-in one does."""
+        return bool(self.fields) and all(field.name == "data" for field in self.fields)
+
+
+def page_shape(query: MessageQuery) -> Shape:
+    """Return the shape of a page of messages: its order comes before a range."""
+    equal, sort = _equal(query), query.sort_field
+    if isinstance(sort, FieldPath) and sort.path and sort not in equal:
+        return Shape(equal, sort)
+    # Equals are read in publish order, and what is no equality is asked on the way.
+    return Shape(equal) if equal else scan_shape(query)
+
+
+def scan_shape(query: MessageQuery) -> Shape:
+    """Return the shape of what looks at all messages that match: counts, aggregates, groups."""
+    equal = _equal(query)
+    ranges = (
+        one.field
+        for one in conjuncts(query.filters)
+        if isinstance(one, Comparison) and one.operator in _RANGES and one.field.path
+        # Booleans are two values, which half of the messages have each.
+        if not isinstance(one.value, bool)
+    )
+    return Shape(equal, next((field for field in ranges if field not in equal), None))
+
+
+def conjuncts(filters: tuple[Filter, ...]) -> Iterator[Filter]:
+    """Yield filters that all must hold, those inside an `and` one by one."""
+    for one in filters:
+        if isinstance(one, And):
+            yield from conjuncts(one.filters)
+        else:
+            yield one
+
+
+def keyed_comparisons(query: MessageQuery) -> Iterator[Comparison]:
+    """Yield what must hold of a query and compares a field with values that have keys."""
+    for one in conjuncts(query.filters):
+        if isinstance(one, Comparison) and one.operator in _EQUALITIES and _is_keyed(one):
+            yield one
+
+
+def _equal(query: MessageQuery) -> tuple[FieldPath, ...]:
+    found = {one.field for one in keyed_comparisons(query)}
+    return tuple(sorted(found, key=lambda field: (field.name, field.path))[:MAX_EQUAL])
+
+
+def _is_keyed(comparison: Comparison) -> bool:
+    """Return whether few messages have the key of the value, as far as the value tells."""
+    field, value = comparison.field, comparison.value
+    values = value if comparison.operator is Operator.IN and isinstance(value, list) else [value]
+    if field.name == "data":
+        return bool(field.path) and not any(isinstance(one, list | dict) for one in values)
+    return field.name in {"client_id", "username"} and all(isinstance(one, str) for one in values)
