@@ -15,12 +15,12 @@ from app.domain.viewer import Viewer
 from app.schema.context import Context
 from app.schema.inputs import MessageFilterInput, MessageQueryInput, wire_filters, wire_query
 from app.schema.scalars import JSON
+from app.schema.search_scope import SearchScope
 from app.schema.types import (
     ConnectionCountType,
     Info,
     MessageResultType,
     MessageType,
-    SearchScope,
 )
 from app.services.live.messages import MessageSource
 from app.services.messages import MessageService
@@ -173,6 +173,10 @@ class Subscription:
         context = info.context
         channel = parse_channel(project_id, widget_id)
         parsed = parse_query(wire_query(query))
+        if parsed.after is not None or parsed.before is not None:
+            # Refused now rather than told in each result.
+            search = context.services.messages.search(context.viewer, channel)
+            await search.check_cursors(channel, parsed)
         ending = _Ending()
         try:
             ending.calls.append(context.connection.enter(channel))

@@ -75,5 +75,3 @@ class SearchIndexes:
 
 def _length(index: IndexDefinition) -> int:
     return len(index.fields)
-
-

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.domain.channel import Channel
-from app.domain.query import FieldPath
 from app.storage.indexes.definitions import NAME_PREFIX, IndexDefinition
+from app.storage.indexes.shapes import Shape
 
 __all__ = ["SLOW_SECONDS", "Demand", "Noted"]
 
@@ -39,25 +39,33 @@ class Demand:
     def __init__(self) -> None:
         self._noted: dict[tuple[str, str | None], Noted] = {}
 
-    def used(self, index: IndexDefinition) -> None:
-        """Note a search that an index was there for."""
-        if index.name.startswith(NAME_PREFIX):
-            noted = self._note(index, None)
-            if noted is not None:
-                noted.uses += 1
-
-    def missed(
-        self, channel: Channel, fields: tuple[FieldPath, ...], seconds: float, matched: int
+    def note(
+        self,
+        channel: Channel,
+        shape: Shape,
+        index: IndexDefinition | None,
+        *,
+        seconds: float,
+        matched: int,
     ) -> None:
-        """Note a search that took long without the index of these fields.
+        """Note a search.
 
         Args:
             channel: where.
-            fields: paths below `data`, one at least.
+            shape: of the index that it would have liked.
+            index: that it had; None: none.
             seconds: what it took.
             matched: messages that it found, and would have to read with an index as well.
         """
-        noted = self._note(IndexDefinition.on(fields), channel.key)
+        if index is not None and index.name.startswith(NAME_PREFIX):
+            noted = self._noted_as(index, None)
+            if noted is not None:
+                noted.uses += 1
+        if seconds < SLOW_SECONDS or not shape.is_indexable:
+            return
+        if index is not None and shape.is_served_by(index.fields):
+            return
+        noted = self._noted_as(IndexDefinition.on(shape.fields), channel.key)
         if noted is not None:
             noted.matched = min(noted.matched, matched) if noted.uses else matched
             noted.uses += 1
@@ -68,7 +76,7 @@ class Demand:
         noted, self._noted = self._noted, {}
         return list(noted.values())
 
-    def _note(self, index: IndexDefinition, channel: str | None) -> Noted | None:
+    def _noted_as(self, index: IndexDefinition, channel: str | None) -> Noted | None:
         place = (index.name, channel)
         if place not in self._noted and len(self._noted) >= _MAX_NOTED:
             return None

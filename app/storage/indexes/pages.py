@@ -11,7 +11,6 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     ColumnElement,
-    FromClause,
     Select,
     Text,
     and_,
@@ -34,7 +33,7 @@ from app.storage.indexes.catalogue import SearchIndexes
 from app.storage.indexes.definitions import IndexDefinition, key_of
 from app.storage.indexes.indexed_query import IndexedFields, with_indexed
 from app.storage.indexes.keys import KEY_CHARACTERS, is_exact, key_json
-from app.storage.indexes.shapes import Shape, conjuncts, keyed_comparisons, page_shape, scan_shape
+from app.storage.indexes.shapes import Shape, conjuncts, keyed_comparisons, page_shape
 from app.storage.predicates import condition, json_of
 from app.storage.statements import COLUMNS, chosen, sequence_of
 from app.storage.statements import messages as unserved
@@ -72,7 +71,9 @@ def messages(channel: Channel, query: MessageQuery, indexes: SearchIndexes) -> S
         index = indexes.ending_with(equal, sort)
         numbers = _only_numbers(query, sort)
         if index is not None and (numbers or indexes.strings_in_order):
-            by_key = with_indexed(query, IndexedFields(frozenset(index.fields), indexes.strings_in_order))
+            by_key = with_indexed(
+                query, IndexedFields(frozenset(index.fields), indexes.strings_in_order)
+            )
             if numbers and not query.is_descending:
                 return Served(_in_index_order(channel, by_key, sort), index)
             return Served(_sorted(channel, by_key, index, sort, numbers), index)
@@ -239,9 +240,7 @@ def _sorted(
     last_key = func.coalesce(select(last.c.key).scalar_subquery(), end, type_=JSONB)
     columns = (*COLUMNS, value.label("sorted_by"))
     nearer = operator.gt if descending else operator.lt
-    parts = [
-        select(*columns).where(matching, nearer(key, last_key)).order_by(order).limit(reach)
-    ]
+    parts = [select(*columns).where(matching, nearer(key, last_key)).order_by(order).limit(reach)]
     tied = _Run({key: last_key})
     same = select(*columns).where(matching, tied.between(channel, query)).limit(reach)
     in_order = same.order_by(*tied.order(descending=False))

@@ -22,6 +22,8 @@ class Shape:
     equal: tuple[FieldPath, ...] = ()
     """Sorted by name, so that equal shapes are equal."""
     ordered: FieldPath | None = None
+    complete: bool = False
+    """Whether the publish order must follow these fields at once: a page is read in it."""
 
     @property
     def fields(self) -> tuple[FieldPath, ...]:
@@ -33,14 +35,20 @@ class Shape:
         """Whether an index of paths below `data` would help, and no built-in one does."""
         return bool(self.fields) and all(field.name == "data" for field in self.fields)
 
+    def is_served_by(self, fields: tuple[FieldPath, ...]) -> bool:
+        """Return whether nothing is left to wish for of an index of these fields."""
+        equal = len(self.equal)
+        following = fields[equal:] if self.complete or self.ordered else ()
+        return set(fields[:equal]) == set(self.equal) and following == self.fields[equal:]
+
 
 def page_shape(query: MessageQuery) -> Shape:
     """Return the shape of a page of messages: its order comes before a range."""
     equal, sort = _equal(query), query.sort_field
     if isinstance(sort, FieldPath) and sort.path and sort not in equal:
-        return Shape(equal, sort)
+        return Shape(equal, sort, complete=True)
     # Equals are read in publish order, and what is no equality is asked on the way.
-    return Shape(equal) if equal else scan_shape(query)
+    return Shape(equal, complete=True) if equal else scan_shape(query)
 
 
 def scan_shape(query: MessageQuery) -> Shape:
