@@ -31,7 +31,7 @@ from app.domain.message import MESSAGE_COLUMNS
 from app.domain.query import Comparison, FieldPath, MessageQuery, Operator
 from app.storage.indexes.catalogue import SearchIndexes
 from app.storage.indexes.definitions import IndexDefinition, key_of
-from app.storage.indexes.indexed_query import IndexedFields, with_indexed
+from app.storage.indexes.indexed_query import IndexedFields, IndexedQuery, with_indexed
 from app.storage.indexes.keys import KEY_CHARACTERS, is_exact, key_json
 from app.storage.indexes.shapes import Shape, conjuncts, keyed_comparisons, page_shape
 from app.storage.predicates import condition, json_of
@@ -219,7 +219,7 @@ def _in_index_order(channel: Channel, query: MessageQuery, sort: FieldPath) -> S
 
 
 def _sorted(
-    channel: Channel, query: MessageQuery, index: IndexDefinition, sort: FieldPath, numbers: bool
+    channel: Channel, query: IndexedQuery, index: IndexDefinition, sort: FieldPath, numbers: bool
 ) -> Select[Any]:
     """Select a page in the order of a path, ties in publish order, missing ones last.
 
@@ -236,13 +236,16 @@ def _sorted(
         select(key.label("key")).where(matching).order_by(order).offset(reach - 1).limit(1)
     ).cte("last")
     # Fewer than that: all of them, as if the page ended at the last key of all.
-    end = literal("[]" if descending else "{}", JSONB)
+    end = literal(b"[]" if descending else b"{}", JSONB)
     last_key = func.coalesce(select(last.c.key).scalar_subquery(), end, type_=JSONB)
     columns = (*COLUMNS, value.label("sorted_by"))
     nearer = operator.gt if descending else operator.lt
     parts = [select(*columns).where(matching, nearer(key, last_key)).order_by(order).limit(reach)]
     tied = _Run({key: last_key})
-    same = select(*columns).where(matching, tied.between(channel, query)).limit(reach)
+    # Ranges of the key are ranges of the values here: of two bounds, a scan begins at either.
+    by_value = with_indexed(query, query.indexed._replace(fields=query.indexed.fields - {sort}))
+    same = select(*columns).where(chosen(channel, by_value), tied.between(channel, query))
+    same = same.limit(reach)
     in_order = same.order_by(*tied.order(descending=False))
     if numbers:
         parts.append(in_order)
@@ -251,9 +254,8 @@ def _sorted(
             select(_is_shortened(last.c.key)).scalar_subquery(), literal(not descending)
         )
         parts.append(in_order.where(~shortened))
-        by_value = value.desc() if descending else value.asc()
-        by_value_first = same.order_by(by_value, MESSAGES.c.sequence)
-        parts.append(by_value_first.where(shortened))
+        best = value.desc() if descending else value.asc()
+        parts.append(same.where(shortened).order_by(best, MESSAGES.c.sequence))
     if not _is_present(query, sort):
         missing = select(*columns).where(chosen(channel, query), key.is_(null())).limit(reach)
         missing = missing.where(select(last.c.key).scalar_subquery().is_(null()))
@@ -261,9 +263,9 @@ def _sorted(
         by = [key] if len(index.fields) > 1 else []
         parts.append(missing.order_by(*by, MESSAGES.c.sequence))
     found = union_all(*(select(part.subquery()) for part in parts)).subquery("found").c
-    by_value = found.sorted_by.desc() if descending else found.sorted_by.asc()
+    best = found.sorted_by.desc() if descending else found.sorted_by.asc()
     page = select(*(found[name] for name in MESSAGE_COLUMNS))
-    page = page.order_by(by_value.nulls_last(), found.sequence)
+    page = page.order_by(best.nulls_last(), found.sequence)
     return page.offset(query.offset).limit(query.limit)
 
 
