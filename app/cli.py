@@ -23,6 +23,8 @@ from app.domain.viewer import Permission
 from app.errors import ConfigurationError, DatabaseUnreachable, StartupError, WidgetwireError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from app.config import Settings
     from app.transports.auth import VerificationKey
 
@@ -41,6 +43,13 @@ _cli = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+_indexes = typer.Typer(
+    help="The indexes for what is searched: list them, or add and drop one by hand.",
+    invoke_without_command=True,
+    rich_markup_mode=None,
+)
+_cli.add_typer(_indexes, name="indexes")
 
 
 def main() -> NoReturn:
@@ -195,6 +204,42 @@ def token(
     typer.echo(signed)
 
 
+@_indexes.callback()
+def list_indexes(context: typer.Context) -> None:
+    """List the indexes for what is searched, and what waits for one."""
+    if context.invoked_subcommand is None:
+        from app.process.indexes import listed
+
+        _on_database(listed)
+
+
+@_indexes.command("add")
+def add_index(
+    paths: Annotated[
+        list[str],
+        typer.Argument(help="What is compared by equality, such as data.user; at most 4."),
+    ],
+    sort: Annotated[
+        str | None, typer.Option(help="What is sorted by, or compared by order, besides.")
+    ] = None,
+) -> None:
+    """Build an index while the service runs. The service never drops it by itself."""
+    from app.process.indexes import added, parse_paths
+
+    index = parse_paths(paths, sort)
+    _on_database(lambda url: added(url, index))
+
+
+@_indexes.command("drop")
+def drop_index(
+    name: Annotated[str, typer.Argument(help="As `widgetwire indexes` lists it.")],
+) -> None:
+    """Drop an index while the service runs."""
+    from app.process.indexes import dropped
+
+    _on_database(lambda url: dropped(url, name))
+
+
 @_cli.command()
 def schema() -> None:
     """Print the GraphQL schema (SDL)."""
@@ -207,6 +252,21 @@ def schema() -> None:
 def version() -> None:
     """Print the version."""
     typer.echo(__version__)
+
+
+def _on_database(work: "Callable[[str], Awaitable[str]]") -> None:
+    """Do something with the service's database, external or embedded, and print what it says."""
+    import asyncio
+
+    from app.process.database import ServiceDatabase
+    from app.telemetry import configure_logging
+
+    settings = _settings()
+    configure_logging(settings.log_level, settings.log_format)
+    with ServiceDatabase(settings) as database:
+        url = database.prepare(migrate=False).database_url
+        assert url is not None, "it names the database"
+        typer.echo(asyncio.run(work(url)))
 
 
 def _settings() -> "Settings":

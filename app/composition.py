@@ -31,6 +31,9 @@ from app.services.open_filters import FilterLimits, OpenFilters
 from app.services.presence import PresenceService
 from app.storage.database import Database
 from app.storage.history import MessageHistory
+from app.storage.indexes.catalogue import SearchIndexes
+from app.storage.indexes.demand import Demand
+from app.storage.indexes.tuner import IndexTuner
 from app.storage.pools import Pools
 from app.storage.presence import PresenceStore
 from app.storage.search import MessageSearch
@@ -128,12 +131,23 @@ class Process:
             timeout_seconds=settings.publish_timeout_seconds,
         )
         stack.push_async_callback(writer.close)
+        indexes, demand = SearchIndexes(), Demand()
+        tuner = IndexTuner(
+            url,
+            pools.reading,
+            indexes,
+            demand,
+            limit=settings.search_indexes,
+            large_channel_messages=settings.search_index_messages,
+        )
+        await tuner.start()
+        stack.push_async_callback(tuner.stop)
         turns = MatchingTurns()
         messages = MessageService(
             hub=hub,
             writer=writer,
             history=history,
-            search=MessageSearch(pools.searching),
+            search=MessageSearch(pools.searching, indexes, demand),
             max_data_bytes=settings.max_data_bytes,
             replay_max_messages=settings.replay_max_messages,
             turns=turns,

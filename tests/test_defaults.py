@@ -17,6 +17,7 @@ from app.services.messages import MessageService
 from app.services.open_filters import FilterLimits
 from app.services.presence import PresenceService
 from app.storage.database import Database
+from app.storage.indexes.tuner import IndexTuner
 from app.storage.pools import Pools
 from app.storage.writer import MessageWriter
 from app.transports.auth import Authenticator
@@ -62,6 +63,10 @@ PARTS: Final[dict[Callable[..., Any], dict[str, str]]] = {
     HttpLimits: {
         "max_body_bytes": "max_request_bytes",
         "max_outbound_bytes": "max_outbound_bytes",
+    },
+    IndexTuner: {
+        "limit": "search_indexes",
+        "large_channel_messages": "search_index_messages",
     },
     LiveResults: {"interval_seconds": "live_query_interval_seconds"},
     MessageService: {

@@ -63,6 +63,10 @@ class IndexBuilder:
         seconds = time.monotonic() - started
         logger.info("built the index on %s in %.1f s", _shown(index), seconds)
 
+    async def keep(self, index: IndexDefinition) -> None:
+        """Never let the service drop an index that is there."""
+        await registry.keep(self._connection.fetch, index)
+
     async def drop(self, index: IndexDefinition) -> None:
         """Drop an index, and forget that it was wanted."""
         await self._connection.execute(index.drop_sql)
@@ -90,8 +94,10 @@ async def building(url: str, *, wait_seconds: float = 0.0) -> AsyncIterator[Inde
             await connection.execute("SET client_connection_check_interval = '2s'")
         deadline = time.monotonic() + wait_seconds
         # Asked for rather than waited for: a build waits for every statement that waits.
-        while not (mine := await _is_taken(connection)) and time.monotonic() < deadline:
+        mine = await _is_taken(connection)
+        while not mine and time.monotonic() < deadline:
             await asyncio.sleep(_LOCK_POLL_SECONDS)
+            mine = await _is_taken(connection)
         yield IndexBuilder(connection) if mine else None
     finally:
         # Under way still, when this task is cancelled: then closing cancels it in Postgres.

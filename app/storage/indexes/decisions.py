@@ -40,6 +40,11 @@ class Known:
     bytes: int = 0
     """The size of the index."""
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether it was searched often and long enough for an index."""
+        return round(self.uses) >= WANTED_USES and self.seconds >= WANTED_SECONDS
+
 
 @dataclass(frozen=True, slots=True)
 class Build:
@@ -79,10 +84,7 @@ def decide(
     wanted = [
         one
         for one in shapes
-        if one.valid is None
-        and one.index.name not in failed
-        and round(one.uses) >= WANTED_USES
-        and one.seconds >= WANTED_SECONDS
+        if one.valid is None and one.index.name not in failed and one.is_wanted
     ]
     if not wanted:
         return None

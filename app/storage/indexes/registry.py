@@ -10,23 +10,18 @@ from app.storage.indexes.decisions import Known
 from app.storage.indexes.definitions import IndexDefinition
 from app.storage.indexes.demand import Noted
 
-__all__ = ["MAX_SHAPES", "Fetch", "Registry", "forget", "note_built", "read", "tell"]
+__all__ = ["MAX_SHAPES", "Fetch", "Registry", "forget", "keep", "note_built", "read", "tell"]
 
 Fetch = Callable[..., Awaitable[Sequence[Any]]]
 
 MAX_SHAPES: Final = 500
 """Shapes kept without an index: those that took longest."""
 
-_SEARCHED_TENFOLD: Final = 10
-"""An index helps where a search matches at most one message in so many."""
-
-_HALVED: Final = "power(0.5, extract(epoch FROM now() - {0}.used_at) / 86400)"
-"""Uses and seconds count half as much for each day since."""
-
-_READ: Final = f"""
+# `uses` and `seconds` count half as much for each day since they were written.
+_READ: Final = """
     SELECT s.name, s.paths, s.kept, i.valid, coalesce(i.bytes, 0) AS bytes,
-        (s.uses * {_HALVED.format("s")})::float8 AS uses,
-        (s.seconds * {_HALVED.format("s")})::float8 AS seconds,
+        (s.uses * power(0.5, extract(epoch FROM now() - s.used_at) / 86400))::float8 AS uses,
+        (s.seconds * power(0.5, extract(epoch FROM now() - s.used_at) / 86400))::float8 AS seconds,
         extract(epoch FROM now() - s.used_at)::float8 AS unused_seconds,
         extract(epoch FROM now() - s.built_at)::float8 AS built_seconds
     FROM search_shapes AS s
@@ -43,8 +38,9 @@ _STRINGS_IN_ORDER: Final = """
         OR (datlocprovider = 'c' AND upper(datcollate) IN ('C', 'POSIX', 'C.UTF-8', 'C.UTF8'))
     FROM pg_database WHERE datname = current_database()
 """
+# An index helps a search that matches at most a tenth of the messages.
 # Rows are taken in the order of their names, so two processes never wait in a circle.
-_TELL: Final = f"""
+_TELL: Final = """
     INSERT INTO search_shapes AS s (name, paths, uses, seconds, used_at)
     SELECT n.name, n.paths, sum(n.uses), sum(n.seconds), now()
     FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::float8[], $6::bigint[])
@@ -52,21 +48,23 @@ _TELL: Final = f"""
     LEFT JOIN channels AS c ON c.channel = n.channel
     WHERE n.channel IS NULL OR (
         c.head - c.removed >= $7
-        AND n.matched * {_SEARCHED_TENFOLD} <= c.head - c.removed
+        AND n.matched * 10 <= c.head - c.removed
     )
     GROUP BY n.name, n.paths
     ORDER BY n.name
     ON CONFLICT (name) DO UPDATE SET
-        uses = s.uses * {_HALVED.format("s")} + excluded.uses,
-        seconds = s.seconds * {_HALVED.format("s")} + excluded.seconds,
+        uses = s.uses * power(0.5, extract(epoch FROM now() - s.used_at) / 86400) + excluded.uses,
+        seconds = s.seconds * power(0.5, extract(epoch FROM now() - s.used_at) / 86400)
+            + excluded.seconds,
         used_at = excluded.used_at
 """
-_PRUNE: Final = f"""
+_PRUNE: Final = """
     DELETE FROM search_shapes AS s
     USING (
         SELECT name FROM search_shapes AS s
         WHERE NOT EXISTS (SELECT FROM pg_class AS c WHERE c.relname = s.name)
-        ORDER BY s.seconds * {_HALVED.format("s")} DESC OFFSET {MAX_SHAPES}
+        ORDER BY s.seconds * power(0.5, extract(epoch FROM now() - s.used_at) / 86400) DESC
+        OFFSET $1
     ) AS beyond
     WHERE s.name = beyond.name
 """
@@ -119,12 +117,17 @@ async def tell(fetch: Fetch, noted: Sequence[Noted], large_channel_messages: int
         [one.matched for one in noted],
     ]
     await fetch(_TELL, *columns, large_channel_messages)
-    await fetch(_PRUNE)
+    await fetch(_PRUNE, MAX_SHAPES)
 
 
 async def note_built(fetch: Fetch, index: IndexDefinition, *, kept: bool) -> None:
     """Note that an index is being built: what is unfinished is known by that."""
     await fetch(_BUILT, index.name, index.paths_json, kept)
+
+
+async def keep(fetch: Fetch, index: IndexDefinition) -> None:
+    """Note that an index was added by hand."""
+    await fetch("UPDATE search_shapes SET kept = true WHERE name = $1", index.name)
 
 
 async def forget(fetch: Fetch, index: IndexDefinition) -> None:
