@@ -259,7 +259,7 @@ class MessageSearch:
         """Look at all messages that match; each row has a `count` of some of them."""
         shape = scan_shape(query)
         narrowed, index = pages.narrowed(query, shape, self._indexes)
-        served = pages.Served(statement(narrowed), index)
+        served = pages.Served(*statements.rendered(statement(narrowed)), index)
         return await self._search(
             channel, shape, served, lambda rows: sum(row["count"] for row in rows)
         )
@@ -278,16 +278,14 @@ class MessageSearch:
             nonlocal begun
             begun = time.perf_counter()
 
-        rows = await self._fetch(served.statement, begin)
+        rows = await self._database.fetch(served.sql, *served.parameters, on_send=begin)
         seconds = time.perf_counter() - begun
         self._demand.note(channel, shape, served.index, seconds=seconds, matched=matched(rows))
         return rows
 
-    async def _fetch(
-        self, statement: Select[Any], on_send: Callable[[], None] = lambda: None
-    ) -> list[asyncpg.Record]:
+    async def _fetch(self, statement: Select[Any]) -> list[asyncpg.Record]:
         sql, parameters = statements.rendered(statement)
-        return await self._database.fetch(sql, *parameters, on_send=on_send)
+        return await self._database.fetch(sql, *parameters)
 
 
 def _cursors(query: MessageQuery) -> dict[str, str]:

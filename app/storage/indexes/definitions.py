@@ -11,13 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from sqlalchemy import ColumnElement, FromClause, func, literal_column
+from sqlalchemy import ColumnElement, literal_column
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.domain.query import FieldPath
 from app.storage.tables import MESSAGES
 
-__all__ = ["BUILT_IN", "NAME_PREFIX", "IndexDefinition", "key_of"]
+__all__ = ["BUILT_IN", "NAME_PREFIX", "IndexDefinition", "key_of", "key_text", "value_text"]
 
 NAME_PREFIX: Final = "messages_search_"
 """Of every index that the service builds by itself; no other index is touched."""
@@ -53,7 +53,7 @@ class IndexDefinition:
     @property
     def create_sql(self) -> str:
         """The statement that builds it while others write."""
-        keys = [f"search_key(data #> {_path_literal(field.path)})" for field in self.fields]
+        keys = [key_text(field) for field in self.fields]
         return (
             f"CREATE INDEX CONCURRENTLY {self.name} ON messages "
             f"(channel, {', '.join(f'({key})' for key in keys)}, sequence) "
@@ -73,17 +73,28 @@ BUILT_IN: Final = tuple(
 """Those that each channel has from the start: of columns, whose values are their own keys."""
 
 
-def key_of(field: FieldPath, rows: FromClause = MESSAGES) -> ColumnElement[Any]:
+def key_of(field: FieldPath) -> ColumnElement[Any]:
     """Return the key that indexes hold of a field: NULL where it is missing.
 
     Args:
         field: a path below `data`, or a column with a built-in index.
-        rows: the messages, or an alias of them.
     """
     if field.name != "data":
-        return rows.c[field.name]
-    path: ColumnElement[Any] = literal_column(_path_literal(field.path))
-    return func.search_key(rows.c.data.op("#>")(path), type_=JSONB)
+        return MESSAGES.c[field.name]
+    return literal_column(key_text(field), JSONB)
+
+
+def key_text(field: FieldPath) -> str:
+    """Return the key of a path below `data` as SQL, as statements and indexes write it.
+
+    There is no `$` in it but those that a client wrote, which are escaped.
+    """
+    return f"search_key({value_text(field)})"
+
+
+def value_text(field: FieldPath) -> str:
+    """Return the value at a path below `data` as SQL."""
+    return f"(messages.data #> {_path_literal(field.path)})"
 
 
 def _path_literal(path: tuple[str, ...]) -> str:
@@ -92,5 +103,8 @@ def _path_literal(path: tuple[str, ...]) -> str:
 
 def _text_literal(text: str) -> str:
     quoted = text.replace("'", "''")
-    # Whether a plain literal takes backslashes as they are is a setting of the server.
-    return "E'" + quoted.replace("\\", "\\\\") + "'" if "\\" in quoted else f"'{quoted}'"
+    # Whether a plain literal takes backslashes as they are is a setting of the server, and a
+    # dollar would look like a parameter to whoever numbers them.
+    if "\\" in quoted or "$" in quoted:
+        return "E'" + quoted.replace("\\", "\\\\").replace("$", "\\x24") + "'"
+    return f"'{quoted}'"
