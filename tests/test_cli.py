@@ -236,3 +236,10 @@ def test_sigterm_while_it_starts_is_an_end_too(
     served.terminate()
     assert served.wait(10) == 0
     assert "Traceback" not in served.output
+
+
+def test_indexes_are_added_and_listed_on_the_database_of_the_settings(database_url: str) -> None:
+    arguments = ("indexes", "add", "data.user", "--sort", "data.score")
+    added = _widgetwire(*arguments, DATABASE_URL=database_url)
+    assert (added.returncode, added.stdout[:6]) == (0, "built "), added.stderr
+    assert "data.user, data.score" in _widgetwire("indexes", DATABASE_URL=database_url).stdout

@@ -24,7 +24,6 @@ from app.storage.database import Database
 from app.storage.indexes import pages
 from app.storage.indexes.catalogue import SearchIndexes
 from app.storage.indexes.demand import Demand
-from app.storage.indexes.shapes import Shape, page_shape, scan_shape
 from app.storage.rows import message_from_row
 
 __all__ = ["MAX_GROUP_MESSAGES", "AggregateRow", "GroupRow", "MessageSearch", "Page"]
@@ -107,7 +106,7 @@ class MessageSearch:
             return []
         _check_spelling(query)
         served = pages.messages(channel, query, self._indexes)
-        rows = await self._search(channel, page_shape(query), served, len)
+        rows = await self._search(channel, served, len)
         if not rows:
             await self.check_cursors(channel, query)
         return [message_from_row(channel, row) for row in rows]
@@ -248,7 +247,7 @@ class MessageSearch:
         return bool(await self._fetch(statements.preceding(channel, query)))
 
     def _narrowed(self, query: MessageQuery) -> MessageQuery:
-        return pages.narrowed(query, scan_shape(query), self._indexes)[0]
+        return pages.narrowed(query, self._indexes)[0]
 
     async def _scan(
         self,
@@ -257,17 +256,12 @@ class MessageSearch:
         statement: Callable[[MessageQuery], Select[Any]],
     ) -> list[asyncpg.Record]:
         """Look at all messages that match; each row has a `count` of some of them."""
-        shape = scan_shape(query)
-        narrowed, index = pages.narrowed(query, shape, self._indexes)
-        served = pages.Served(*statements.rendered(statement(narrowed)), index)
-        return await self._search(
-            channel, shape, served, lambda rows: sum(row["count"] for row in rows)
-        )
+        served = pages.scan(query, self._indexes, statement)
+        return await self._search(channel, served, lambda rows: sum(row["count"] for row in rows))
 
     async def _search(
         self,
         channel: Channel,
-        shape: Shape,
         served: pages.Served,
         matched: Callable[[list[asyncpg.Record]], int],
     ) -> list[asyncpg.Record]:
@@ -280,7 +274,9 @@ class MessageSearch:
 
         rows = await self._database.fetch(served.sql, *served.parameters, on_send=begin)
         seconds = time.perf_counter() - begun
-        self._demand.note(channel, shape, served.index, seconds=seconds, matched=matched(rows))
+        self._demand.note(
+            channel, served.shape, served.index, seconds=seconds, matched=matched(rows)
+        )
         return rows
 
     async def _fetch(self, statement: Select[Any]) -> list[asyncpg.Record]:

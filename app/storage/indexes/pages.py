@@ -3,7 +3,7 @@
 Where none serves a page, its statement is that of `app.storage.statements`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
@@ -30,14 +30,14 @@ from app.storage.indexes.catalogue import SearchIndexes
 from app.storage.indexes.definitions import IndexDefinition, key_of
 from app.storage.indexes.indexed_query import IndexedFields, with_indexed
 from app.storage.indexes.keys import is_exact, key_json
-from app.storage.indexes.shapes import Shape, conjuncts, keyed_comparisons, page_shape
-from app.storage.indexes.sorted_pages import only_numbers, sorted_page
+from app.storage.indexes.shapes import Shape, conjuncts, keyed_comparisons, page_shape, scan_shape
+from app.storage.indexes.sorted_pages import sorted_page
 from app.storage.predicates import condition
 from app.storage.statements import COLUMNS, rendered, sequence_of
 from app.storage.statements import messages as unserved
 from app.storage.tables import MESSAGES
 
-__all__ = ["Served", "messages", "narrowed"]
+__all__ = ["Served", "messages", "narrowed", "scan"]
 
 _MAX_LISTED: Final = 20
 """Values of one `IN` that are read one by one, a page of each."""
@@ -45,43 +45,62 @@ _LARGEST_SEQUENCE: Final = 2**63 - 1
 
 
 class Served(NamedTuple):
-    """A statement, and the index that serves it; None: none does."""
+    """A statement, the index that serves it, and the one that it would like."""
 
     sql: str
     parameters: tuple[Any, ...]
     index: IndexDefinition | None
+    """None: there is none."""
+    shape: Shape
 
 
 def messages(channel: Channel, query: MessageQuery, indexes: SearchIndexes) -> Served:
     """Select a page of the messages that match, in the query's order."""
     equal = _equal(query)
+    shape = page_shape(query, strings_in_order=indexes.strings_in_order)
     if query.in_publish_order:
         index = indexes.within(equal)
         if index is not None:
-            return Served(*rendered(_of_one(channel, query, index, equal)), index)
+            return Served(*rendered(_of_one(channel, query, index, equal)), index, shape)
         for field, comparison in _listed(query).items():
             index = indexes.within({field, *equal})
             if index is not None:
                 page = _of_several(channel, query, index, equal, comparison)
-                return Served(*rendered(page), index)
+                return Served(*rendered(page), index, shape)
     sort = query.sort_field
-    if isinstance(sort, FieldPath) and sort.path and sort not in equal:
+    if isinstance(sort, FieldPath) and sort == shape.ordered:
         index = indexes.ending_with(equal, sort)
-        if index is not None and (only_numbers(query, sort) or indexes.strings_in_order):
-            page = sorted_page(channel, query, sort, index, indexes.strings_in_order)
-            return Served(*page, index)
-    query, index = narrowed(query, page_shape(query), indexes)
-    return Served(*rendered(unserved(channel, query)), index)
+        if index is not None:
+            in_order = sorted_page(channel, query, sort, index, indexes.strings_in_order)
+            return Served(*in_order, index, shape)
+    query, index = narrowed(query, indexes)
+    return Served(*rendered(unserved(channel, query)), index, shape)
+
+
+def scan(
+    query: MessageQuery, indexes: SearchIndexes, statement: Callable[[MessageQuery], Select[Any]]
+) -> Served:
+    """Select something of all messages that match.
+
+    Args:
+        query: which messages.
+        indexes: that are there.
+        statement: made of the query that is handed to it.
+    """
+    shape = scan_shape(query, strings_in_order=indexes.strings_in_order)
+    query, index = narrowed(query, indexes)
+    return Served(*rendered(statement(query)), index, shape)
 
 
 def narrowed(
-    query: MessageQuery, shape: Shape, indexes: SearchIndexes
+    query: MessageQuery, indexes: SearchIndexes
 ) -> tuple[MessageQuery, IndexDefinition | None]:
-    """Return the query with the comparisons of its shape written for the index that narrows it.
+    """Return the query with its comparisons written for the index that narrows it down most.
 
     Returns:
         The query itself and None where no index does.
     """
+    shape = scan_shape(query, strings_in_order=indexes.strings_in_order)
     index = indexes.narrowing(shape.equal, shape.ordered)
     if index is None:
         return query, None

@@ -6,7 +6,15 @@ from typing import Final
 
 from app.domain.query import And, Comparison, FieldPath, Filter, MessageQuery, Operator
 
-__all__ = ["MAX_EQUAL", "Shape", "conjuncts", "keyed_comparisons", "page_shape", "scan_shape"]
+__all__ = [
+    "MAX_EQUAL",
+    "Shape",
+    "conjuncts",
+    "keyed_comparisons",
+    "only_numbers",
+    "page_shape",
+    "scan_shape",
+]
 
 MAX_EQUAL: Final = 4
 """Fields compared by equality that one index is made of; of more, the first by name."""
@@ -42,16 +50,31 @@ class Shape:
         return set(fields[:equal]) == set(self.equal) and following == self.fields[equal:]
 
 
-def page_shape(query: MessageQuery) -> Shape:
-    """Return the shape of a page of messages: its order comes before a range."""
+def page_shape(query: MessageQuery, *, strings_in_order: bool) -> Shape:
+    """Return the shape of a page of messages: its order comes before a range.
+
+    Args:
+        query: whose.
+        strings_in_order: whether the database compares strings by code point. Where it does
+            not, an index has the order of a path only if all that match have numbers there.
+    """
     equal, sort = _equal(query), query.sort_field
-    if isinstance(sort, FieldPath) and sort.path and sort not in equal:
+    if (
+        isinstance(sort, FieldPath)
+        and sort.path
+        and sort not in equal
+        and (strings_in_order or only_numbers(query, sort))
+    ):
         return Shape(equal, sort, complete=True)
     # Equals are read in publish order, and what is no equality is asked on the way.
-    return Shape(equal, complete=True) if equal else scan_shape(query)
+    return (
+        Shape(equal, complete=True)
+        if equal
+        else scan_shape(query, strings_in_order=strings_in_order)
+    )
 
 
-def scan_shape(query: MessageQuery) -> Shape:
+def scan_shape(query: MessageQuery, *, strings_in_order: bool) -> Shape:
     """Return the shape of what looks at all messages that match: counts, aggregates, groups."""
     equal = _equal(query)
     ranges = (
@@ -59,9 +82,20 @@ def scan_shape(query: MessageQuery) -> Shape:
         for one in conjuncts(query.filters)
         if isinstance(one, Comparison) and one.operator in _RANGES and one.field.path
         # Booleans are two values, which half of the messages have each.
-        if not isinstance(one.value, bool)
+        if not isinstance(one.value, bool) and (strings_in_order or not isinstance(one.value, str))
     )
     return Shape(equal, next((field for field in ranges if field not in equal), None))
+
+
+def only_numbers(query: MessageQuery, field: FieldPath) -> bool:
+    """Return whether all that match have a number there: then keys are in order everywhere."""
+    return any(
+        isinstance(one, Comparison)
+        and one.field == field
+        and one.operator in _RANGES
+        and not isinstance(one.value, str | bool)
+        for one in conjuncts(query.filters)
+    )
 
 
 def conjuncts(filters: tuple[Filter, ...]) -> Iterator[Filter]:

@@ -15,10 +15,10 @@ from app.domain.query import Comparison, FieldPath, Filter, MessageQuery, Operat
 from app.storage.indexes.definitions import IndexDefinition, key_text, value_text
 from app.storage.indexes.indexed_query import IndexedFields
 from app.storage.indexes.keys import KEY_CHARACTERS, is_exact
-from app.storage.indexes.shapes import conjuncts
+from app.storage.indexes.shapes import conjuncts, only_numbers
 from app.storage.predicates import condition
 
-__all__ = ["only_numbers", "sorted_page"]
+__all__ = ["sorted_page"]
 
 _DIALECT: Final = asyncpg_dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's own gap
 _PARAMETER: Final = re.compile(r"\$(\d+)")
@@ -145,15 +145,6 @@ def sorted_page(
         f"SELECT {_NAMES} FROM ({found}) AS found "
         f"ORDER BY sorted_by {way} NULLS LAST, sequence LIMIT {limit} OFFSET {offset}",
         tuple(statement.parameters),
-    )
-
-
-def only_numbers(query: MessageQuery, field: FieldPath) -> bool:
-    """Return whether all that match have a number there: then keys are in order everywhere."""
-    return any(
-        _is_range(one, field) and not isinstance(one.value, str | bool)
-        for one in conjuncts(query.filters)
-        if isinstance(one, Comparison)
     )
 
 
