@@ -23,7 +23,7 @@ from app.domain.viewer import Permission
 from app.errors import ConfigurationError, DatabaseUnreachable, StartupError, WidgetwireError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Coroutine
 
     from app.config import Settings
     from app.transports.auth import VerificationKey
@@ -254,7 +254,7 @@ def version() -> None:
     typer.echo(__version__)
 
 
-def _on_database(work: "Callable[[str], Awaitable[str]]") -> None:
+def _on_database(work: "Callable[[str], Coroutine[None, None, str]]") -> None:
     """Do something with the service's database, external or embedded, and print what it says."""
     import asyncio
 

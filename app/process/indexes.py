@@ -47,8 +47,8 @@ async def listed(url: str) -> str:
     async with _connection(url) as connection:
         known = await registry.read(connection.fetch)
         builds = await connection.fetch("SELECT FROM pg_stat_progress_create_index")
-    rows = [_row(one, is_built=bool(builds)) for one in known.shapes]
-    rows = [row for row in rows if row is not None]
+    found = (_row(one, is_built=bool(builds)) for one in known.shapes)
+    rows = [row for row in found if row is not None]
     if not rows:
         return "there are no indexes for what is searched, and nothing waits for one"
     table = [_HEADINGS, *rows]

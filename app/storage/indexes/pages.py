@@ -4,7 +4,8 @@ Where none serves a page, its statement is that of `app.storage.statements`.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Final
 
 from sqlalchemy import (
     ARRAY,
@@ -44,7 +45,8 @@ _MAX_LISTED: Final = 20
 _LARGEST_SEQUENCE: Final = 2**63 - 1
 
 
-class Served(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Served:
     """A statement, the index that serves it, and the one that it would like."""
 
     sql: str

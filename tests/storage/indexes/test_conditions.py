@@ -3,7 +3,7 @@
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 
 from app.domain.query import FieldPath, Filter, Not, Operator, matches, parse_filter
 from app.errors import BadUserInput
@@ -46,7 +46,8 @@ def test_every_operator_finds_the_same_by_keys(indexed: Indexed) -> None:
             func.count().filter(condition(one, fields)).label(str(place))
             for place, one in enumerate(part)
         ]
-        sql, parameters = rendered(select(*columns).where(MESSAGES.c.channel == CHANNEL.key))
+        counted: Select[Any] = select(*columns)
+        sql, parameters = rendered(counted.where(MESSAGES.c.channel == CHANNEL.key))
         (row,) = indexed.run(indexed.database.fetch(sql, *parameters))
         for one, count in zip(part, row, strict=True):
             assert count == sum(matches(message, one) for message in messages), one

@@ -35,7 +35,7 @@ def test_values_are_bound_and_each_parameter_is_named(
 
 def test_equal_shapes_are_one_text_that_postgres_prepares_once() -> None:
     texts = {
-        _page(parse_query({"filters": [_HIGH | {"value": value}], "limit": limit} | _TOP))[0]
+        _page(parse_query({"filters": [_HIGH | {"value": value}], "limit": limit, **_TOP}))[0]
         for value, limit in ((1, 10), (2.5, 20))
     }
     assert len(texts) == 1
@@ -43,7 +43,7 @@ def test_equal_shapes_are_one_text_that_postgres_prepares_once() -> None:
 
 def test_only_what_may_be_missing_is_looked_for() -> None:
     for filters, missing in (([], True), ([_TEXT], True), ([_HIGH], False)):
-        sql, _ = _page(parse_query({"filters": filters} | _TOP))
+        sql, _ = _page(parse_query({"filters": filters, **_TOP}))
         assert ("IS NULL" in sql) == missing
 
 

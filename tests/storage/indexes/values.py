@@ -40,7 +40,7 @@ def keyed_messages(draw: st.DrawFn) -> list[Message]:
 def _comparisons(draw: st.DrawFn, messages: list[Message]) -> Filter:
     field = draw(st.sampled_from([*FIELDS, *FIELDS, *_OTHERS]))
     found = [value for value in map(field_getter(field), messages) if value is not MISSING]
-    value = draw(st.sampled_from(found) if found and draw(st.integers(0, 3)) else _values)
+    value: Any = draw(st.sampled_from(found)) if found and draw(st.integers(0, 3)) else draw(_values)
     operators = [Operator.EQ] * 4 + [Operator.IN] * 2
     operators += [Operator.NEQ, Operator.NOT_IN, Operator.EXISTS]
     if isinstance(value, str | bool | int | Decimal):
@@ -65,7 +65,7 @@ def keyed_queries(draw: st.DrawFn, messages: list[Message], *, grouped: bool) ->
     """Draw a query that an index serves more often than not."""
     sorts: list[Any] = [None, "count", "key"] if grouped else [None, None, *FIELDS, *FIELDS]
     sort = draw(st.sampled_from(sorts))
-    cursors = {"after": None, "before": None}
+    cursors: dict[str, str | None] = {"after": None, "before": None}
     if sort is None and not grouped:
         ids = st.none() | st.sampled_from([message.id for message in messages])
         cursors = {name: draw(ids) for name in cursors}
