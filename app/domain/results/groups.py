@@ -78,6 +78,9 @@ class KeptGroups:
 
     def fill(self, groups: Iterable[FoundGroup]) -> None:
         """Begin with the groups that were read: all of them."""
+        self._groups.clear()
+        self._by_key_json.clear()
+        self.size = 0
         for found in groups:
             group = _Group(found.key, found.first, found.tallies)
             group.count = found.count

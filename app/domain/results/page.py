@@ -101,12 +101,11 @@ def _size(message: Message) -> int:
 
 def _placing(query: MessageQuery) -> Callable[[Message], _Place]:
     """Return what tells where a message stands; ties keep publish order."""
-    field = query.sort_field or FieldPath("created")
+    if query.in_publish_order:
+        sign = -1 if query.is_descending else 1
+        return lambda message: (sign * (message.sequence or 0),)
+    field = query.sort_field
     assert isinstance(field, FieldPath), "groups sort by count, key or an aggregate"
-    if field.name == "created":
-        if query.is_descending:
-            return lambda message: (-message.created, message.sequence)
-        return lambda message: (message.sequence,)
     get = field_getter(field)
     directed: Callable[[Any], Any] = Descending if query.is_descending else lambda key: key
 

@@ -45,9 +45,9 @@ def test_messages_that_come_and_go_leave_the_groups_of_the_model(data: st.DataOb
     if isinstance(query.sort_field, AggregateSort):
         field = query.sort_field.field
     groups = KeptGroups(query, {field: True})
-    for effect, there in steps(data.draw(changes(drawn)), groups.add, groups.remove):
+    made = data.draw(changes(drawn))
+    for effect, there in steps(made, groups.add, groups.remove):
         if effect is Effect.LOST:
-            groups = KeptGroups(query, {field: True})
             groups.fill(read(there, query, field))
         page = groups.page(query.offset, query.limit)
         expected = reference.groups(there, query)
