@@ -6,9 +6,18 @@ of it. A state knows nothing of filters: it is given the messages that they acce
 """
 
 from app.domain.results.effect import Effect
-from app.domain.results.found import AggregateRow, GroupRow
+from app.domain.results.found import AggregateRow, GroupRow, Page
 from app.domain.results.groups import FoundGroup, KeptGroups
 from app.domain.results.page import KeptPage
 from app.domain.results.tally import Tally
 
-__all__ = ["AggregateRow", "Effect", "FoundGroup", "GroupRow", "KeptGroups", "KeptPage", "Tally"]
+__all__ = [
+    "AggregateRow",
+    "Effect",
+    "FoundGroup",
+    "GroupRow",
+    "KeptGroups",
+    "KeptPage",
+    "Page",
+    "Tally",
+]

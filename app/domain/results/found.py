@@ -1,8 +1,22 @@
 """What a search finds besides messages, wherever it looks."""
 
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-__all__ = ["AggregateRow", "GroupRow"]
+__all__ = ["AggregateRow", "GroupRow", "Page"]
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Row]):
+    """A page of messages or of groups, and whether there is more on either side of it."""
+
+    rows: list[Row]
+    has_next: bool
+    """Whether more of what the query is about comes after it, in the query's order."""
+    has_previous: bool
+    """Whether something that matches comes before it: skipped, or on the far side of the cursor."""
 
 
 @dataclass(frozen=True, slots=True)
