@@ -24,53 +24,24 @@ from app.domain.results import (
     Page,
     Tally,
 )
+from app.services.searching import ALL_FUNCTIONS, Searching
 
-__all__ = ["KeptResult", "Reads", "Search"]
+__all__ = ["KeptResult", "Reads"]
 
 _ROOM_MAX: Final = 2_000
 """Messages of a page that is kept, those that are skipped included."""
 _GROUPS_MAX: Final = 10_000
 _VALUES_MAX: Final = 50_000
 """Different values of a field, over all groups."""
-_BYTES_MAX: Final = 4 * 1024 * 1024
+_BYTES_MAX: Final = 8 * 1024 * 1024
 """Of one part."""
 _WAITING_MAX: Final = 10_000
 _WAITING_BYTES_MAX: Final = 4 * 1024 * 1024
 """Messages that come while a part is read."""
 
-_ALL: Final = frozenset(AggregateFunction)
 _EXTREMES: Final = frozenset({AggregateFunction.MIN, AggregateFunction.MAX})
 
 Kept = TypeVar("Kept", bound="_State")
-
-
-class Search(Protocol):
-    """A search of the table: what answers for the parts that are not kept."""
-
-    async def messages(self, channel: Channel, query: MessageQuery) -> list[Message]: ...
-    async def page_of_messages(self, channel: Channel, query: MessageQuery) -> Page[Message]: ...
-    async def total_count(self, channel: Channel, query: MessageQuery) -> int: ...
-    async def check_cursors(self, channel: Channel, query: MessageQuery) -> None: ...
-    async def groups(self, channel: Channel, query: MessageQuery) -> list[GroupRow]: ...
-    async def page_of_groups(self, channel: Channel, query: MessageQuery) -> Page[GroupRow]: ...
-    async def group_messages(
-        self, channel: Channel, query: MessageQuery, keys: Sequence[bytes], limit: int
-    ) -> list[list[Message]]: ...
-    async def aggregate(
-        self,
-        channel: Channel,
-        query: MessageQuery,
-        field: FieldPath,
-        functions: Collection[AggregateFunction] = _ALL,
-    ) -> AggregateRow: ...
-    async def group_aggregates(
-        self,
-        channel: Channel,
-        query: MessageQuery,
-        keys: Sequence[bytes],
-        field: FieldPath,
-        functions: Collection[AggregateFunction] = _ALL,
-    ) -> list[AggregateRow]: ...
 
 
 class Reads(Protocol):
@@ -190,7 +161,7 @@ class KeptResult:
         self,
         channel: Channel,
         query: MessageQuery,
-        search: Search,
+        search: Searching,
         reads: Reads,
         head: Callable[[], Awaitable[Head]],
         *,
@@ -315,7 +286,7 @@ class KeptResult:
         channel: Channel,
         query: MessageQuery,
         field: FieldPath,
-        functions: Collection[AggregateFunction] = _ALL,
+        functions: Collection[AggregateFunction] = ALL_FUNCTIONS,
     ) -> AggregateRow:
         distinct = AggregateFunction.DISTINCT in functions
 
@@ -336,7 +307,7 @@ class KeptResult:
         query: MessageQuery,
         keys: Sequence[bytes],
         field: FieldPath,
-        functions: Collection[AggregateFunction] = _ALL,
+        functions: Collection[AggregateFunction] = ALL_FUNCTIONS,
     ) -> list[AggregateRow]:
         distinct = AggregateFunction.DISTINCT in functions
         groups = await self._tallied(query, field, functions, distinct)

@@ -110,6 +110,7 @@ class ResultGroup:
             assert self._response is not None
             member.receive((self._response,))
             self._members.add(member, self._version)
+            self._give_in_time()  # it may have changed since, while nobody was there
         finally:
             self._joining -= 1
             self._close_if_empty()

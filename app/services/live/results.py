@@ -18,11 +18,12 @@ from app.domain.channel import Channel
 from app.domain.message import Head, Message
 from app.domain.query import CompiledFilters, MessageQuery
 from app.domain.viewer import Permission, Viewer
-from app.services.live.kept_result import KeptResult, Reads, Search
+from app.services.live.kept_result import KeptResult, Reads
 from app.services.live.result_group import ResultGroup
 from app.services.live.shared_opening import SharedOpening
 from app.services.live.shared_read import SharedRead
 from app.services.live.source import Respond, Source
+from app.services.searching import Searching
 
 __all__ = ["LiveResults", "ReadResult", "ResultSource"]
 
@@ -35,7 +36,7 @@ _REACH_SECONDS: Final = 1.0
 class ReadResult(Protocol):
     """Makes the event whose response is the present result."""
 
-    def __call__(self, search: Search, on_unavailable: Callable[[], None]) -> object:
+    def __call__(self, search: Searching, on_unavailable: Callable[[], None]) -> object:
         """Return the event.
 
         Args:
@@ -58,7 +59,7 @@ class LiveResults:
         self,
         hub: Hub,
         history: Heads,
-        search: Search,
+        search: Searching,
         reads: Reads,
         interval_seconds: float = LIVE_QUERY_INTERVAL_SECONDS,
         max_bytes: int = MAX_LIVE_RESULT_BYTES,

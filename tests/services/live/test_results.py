@@ -1,8 +1,10 @@
-"""Live results: read once for all who asked the same, and never an old one."""
+"""Live results: made once for all who asked the same, and never an old one.
+
+The result here is of a part that is not kept, so that it is read whenever it is made.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -10,16 +12,24 @@ import pytest
 from app.delivery.backends.memory import MemoryBackend
 from app.delivery.bus import Bus
 from app.delivery.hub import Hub
-from app.domain.query import EVERY_MESSAGE, CompiledFilters, parse_filters
+from app.domain.query import (
+    EVERY_MESSAGE,
+    CompiledFilters,
+    FieldPath,
+    MessageQuery,
+    parse_filters,
+)
 from app.domain.viewer import DEFAULT_PERMISSIONS, Permission, Viewer
 from app.errors import DeliveryFailed, Forbidden, Unavailable
 from app.services.live.results import LiveResults, ResultSource
+from app.services.searching import Searching
 from tests.delivery.recorded import CHANNEL, Table, stored, transient, until
 from tests.services.live.members import Recorded
 
 pytestmark = pytest.mark.anyio
 
 VIEWER = Viewer(None, DEFAULT_PERMISSIONS)
+GROUPED = MessageQuery(group_by=FieldPath("data"))
 
 
 class Service:
@@ -28,30 +38,41 @@ class Service:
     def __init__(self, interval: float = 0.01) -> None:
         self.table = Table()
         self.hub = Hub(Bus(MemoryBackend(), "process"), self.table)
-        self.results = LiveResults(self.hub, self.table, interval)
+        self.results = self.live(interval)
         self.reads = 0
         self.unavailable = 0
         self.may_read = asyncio.Event()
         self.may_read.set()
         self.closed = 0
 
+    def live(self, interval: float) -> LiveResults:
+        table = cast("Any", self)
+        return LiveResults(self.hub, self.table, table, cast("Any", None), interval)
+
     def subscribe(self, filters: CompiledFilters = EVERY_MESSAGE) -> ResultSource:
         def closed() -> None:
             self.closed += 1
 
-        return self.results.subscribe(VIEWER, CHANNEL, filters, self.event, closed)
+        return self.results.subscribe(VIEWER, CHANNEL, GROUPED, filters, self.event, closed)
 
-    def event(self, on_unavailable: Callable[[], None]) -> int:
+    async def group_messages(self, *_: object) -> int:
+        """Answer for a part that is never kept, in the place of the table."""
         self.reads += 1
+        head = self.table.head
+        await self.may_read.wait()
+        return head
+
+    def event(self, search: Searching, on_unavailable: Callable[[], None]) -> object:
+        return search, on_unavailable
+
+    async def respond(self, event: tuple[Searching, Callable[[], None]]) -> bytes:
+        search, on_unavailable = event
+        found: Any = await search.group_messages(CHANNEL, GROUPED, [b"1"], 1)
         if self.unavailable:
             self.unavailable -= 1
             on_unavailable()
-            return -1
-        return self.table.head
-
-    async def respond(self, event: object) -> bytes:
-        await self.may_read.wait()
-        return b"%d" % event if isinstance(event, int) else b""
+            return b"-1"
+        return b"%d" % found
 
     async def member(self, filters: CompiledFilters = EVERY_MESSAGE) -> Recorded:
         member = Recorded()
@@ -94,7 +115,7 @@ async def test_a_thousand_who_ask_the_same_cost_one_read_a_change(service: Servi
 
 
 async def test_a_burst_is_read_once_an_interval_and_at_its_end(service: Service) -> None:
-    service.results = LiveResults(service.hub, service.table, 0.1)
+    service.results = service.live(0.1)
     member = await service.member()
     before = service.reads
     for sequence in range(1, 101):
@@ -154,7 +175,7 @@ async def test_a_message_that_comes_while_it_is_read_is_in_the_next_result(
 async def test_a_part_that_could_not_be_read_is_read_again(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.services.live.results._AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("app.services.live.result_group._AGAIN_SECONDS", 0.01)
     member = await service.member()
     service.unavailable = 1
     service.publish(1)
@@ -186,9 +207,9 @@ async def test_a_channel_that_counts_anew_is_a_change(service: Service) -> None:
     member = await service.member()
     service.publish(1, 3)
     await member.has(b"3")
-    (group,) = service.results._groups.values()
+    (channel,) = service.results._channels.values()
     service.table.head = 0
-    group.restarted(0)
+    channel.restarted(0)
     await member.has(b"0")
     service.publish(4)
     await member.has(b"4")
@@ -197,14 +218,21 @@ async def test_a_channel_that_counts_anew_is_a_change(service: Service) -> None:
 async def test_one_that_cannot_look_at_a_message_lets_all_go_and_the_next_begins_anew(
     service: Service,
 ) -> None:
-    def fails(_message: object) -> bool:
-        raise ZeroDivisionError
+    class Broken(CompiledFilters):
+        __slots__ = ()
 
-    broken: Any = SimpleNamespace(light=True, accept=fails)
+        def __init__(self) -> None:
+            super().__init__()
+            self.accept = self.fails
+
+        def fails(self, _message: object) -> bool:
+            raise ZeroDivisionError
+
+    broken = Broken()
     member, late = Recorded(), Recorded()
-    await service.subscribe(cast("CompiledFilters", broken)).begin("key", service.respond, member)
+    await service.subscribe(broken).begin("key", service.respond, member)
     service.may_read.clear()
-    (group,) = service.results._groups.values()
+    (channel,) = service.results._channels.values()
     service.table.head = 1  # to be read again for whoever joins now
     joining = asyncio.create_task(service.subscribe(broken).begin("key", service.respond, late))
     await until(lambda: service.reads == 2)
@@ -218,7 +246,7 @@ async def test_one_that_cannot_look_at_a_message_lets_all_go_and_the_next_begins
     await service.subscribe().begin("key", service.respond, again)
     service.publish(2)
     await again.has(b"2")
-    assert group not in service.results._groups.values()
+    assert channel not in service.results._channels.values()
 
 
 async def test_a_group_that_is_left_while_it_reads_does_not_read_on(service: Service) -> None:
@@ -262,7 +290,7 @@ async def test_when_the_last_member_leaves_nothing_is_read_or_kept(service: Serv
     service.publish(1)
     await asyncio.sleep(0.05)
     assert service.reads == 1
-    assert not service.results._groups
+    assert not service.results._channels
 
 
 async def test_a_source_that_is_never_delivered_is_closed_once(service: Service) -> None:
@@ -276,4 +304,4 @@ async def test_a_source_that_is_never_delivered_is_closed_once(service: Service)
 async def test_both_rights_are_needed(service: Service, missing: Permission) -> None:
     viewer = Viewer("anna", DEFAULT_PERMISSIONS - {missing})
     with pytest.raises(Forbidden):
-        service.results.subscribe(viewer, CHANNEL, EVERY_MESSAGE, service.event)
+        service.results.subscribe(viewer, CHANNEL, GROUPED, EVERY_MESSAGE, service.event)

@@ -72,8 +72,12 @@ class Server:
             history=cast("Any", table),
             search=cast("Any", NotSearched()),
         )
+        nothing = cast("Any", NotSearched())
         self.services = Services(
-            messages, cast("Any", UncountedPresence()), LiveResults(self.hub, table), self.filters
+            messages,
+            cast("Any", UncountedPresence()),
+            LiveResults(self.hub, table, nothing, nothing),
+            self.filters,
         )
         self.executor = Executor.of(build_schema(), resolvers=Resolvers(publish, subscribe))
 
