@@ -57,6 +57,10 @@ class Stored:
     def store(self, messages: list[Message]) -> None:
         """Make these the channel's only messages."""
         self.run(self.database.fetch("DELETE FROM messages WHERE channel = $1", CHANNEL.key))
+        self.add(messages)
+
+    def add(self, messages: list[Message]) -> None:
+        """Make these the channel's newest messages."""
         self.run(_store(self.database, CHANNEL, messages))
 
 
