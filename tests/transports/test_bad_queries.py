@@ -37,6 +37,7 @@ _INSERT: Final = """
     SELECT $1, n, md5($1 || n)::uuid, 'c', n, data
     FROM unnest($2::jsonb[]) WITH ORDINALITY AS given(data, n)
 """
+_COUNT: Final = "INSERT INTO channels (channel, head, last_created) VALUES ($1, $2, $2)"
 
 
 @dataclass
@@ -56,6 +57,7 @@ class Service:
             try:
                 texts = [json.dumps(data) for data in datas]
                 await connection.execute(_INSERT, f"p/{widget}", texts)
+                await connection.execute(_COUNT, f"p/{widget}", len(texts))
                 found = await connection.fetch(
                     "SELECT id FROM messages WHERE channel = $1 ORDER BY sequence", f"p/{widget}"
                 )
