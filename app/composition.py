@@ -36,6 +36,7 @@ from app.storage.indexes.demand import Demand
 from app.storage.indexes.tuner import IndexTuner
 from app.storage.pools import Pools
 from app.storage.presence import PresenceStore
+from app.storage.result_reads import ResultReads
 from app.storage.search import MessageSearch
 from app.storage.shared_history import SharedHistory
 from app.storage.write_probe import WriteProbe
@@ -143,16 +144,24 @@ class Process:
         await tuner.start()
         stack.push_async_callback(tuner.stop)
         turns = MatchingTurns()
+        search = MessageSearch(pools.searching, indexes, demand)
         messages = MessageService(
             hub=hub,
             writer=writer,
             history=history,
-            search=MessageSearch(pools.searching, indexes, demand),
+            search=search,
             max_data_bytes=settings.max_data_bytes,
             replay_max_messages=settings.replay_max_messages,
             turns=turns,
         )
-        live_results = LiveResults(hub, history, settings.live_query_interval_seconds)
+        live_results = LiveResults(
+            hub,
+            history,
+            search,
+            await ResultReads.of(pools.searching, indexes),
+            settings.live_query_interval_seconds,
+            settings.max_live_result_bytes,
+        )
         limits = FilterLimits(
             bytes_per_connection=settings.max_filter_bytes_per_connection,
             bytes_per_process=settings.max_filter_bytes,

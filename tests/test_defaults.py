@@ -68,7 +68,10 @@ PARTS: Final[dict[Callable[..., Any], dict[str, str]]] = {
         "limit": "search_indexes",
         "large_channel_messages": "search_index_messages",
     },
-    LiveResults: {"interval_seconds": "live_query_interval_seconds"},
+    LiveResults: {
+        "interval_seconds": "live_query_interval_seconds",
+        "max_bytes": "max_live_result_bytes",
+    },
     MessageService: {
         "max_data_bytes": "max_data_bytes",
         "replay_max_messages": "replay_max_messages",

@@ -133,7 +133,9 @@ class _Run:
             else sequence_of(channel, query.before)
         )
         entry = tuple_(self._key, MESSAGES.c.sequence)
+        up_to = [] if query.up_to is None else [MESSAGES.c.sequence <= query.up_to]
         return and_(
+            *up_to,
             *(key == value for key, value in self._fixed),
             # What is left out of the index has no key; a comparison of rows does not say so.
             self._key.is_not(null()),

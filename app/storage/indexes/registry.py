@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from app.storage.indexes.decisions import Known
 from app.storage.indexes.definitions import IndexDefinition
 from app.storage.indexes.demand import Noted
+from app.storage.string_order import orders_by_code_point
 
 __all__ = ["MAX_SHAPES", "Fetch", "Registry", "forget", "keep", "note_built", "read", "tell"]
 
@@ -31,12 +32,6 @@ _READ: Final = """
         WHERE i.indrelid = 'messages'::regclass
     ) AS i ON i.relname = s.name
     ORDER BY s.name
-"""
-# Bytewise comparison, or a locale's whose order is by code point.
-_STRINGS_IN_ORDER: Final = """
-    SELECT datlocprovider = 'b'
-        OR (datlocprovider = 'c' AND upper(datcollate) IN ('C', 'POSIX', 'C.UTF-8', 'C.UTF8'))
-    FROM pg_database WHERE datname = current_database()
 """
 # An index helps a search that matches at most a tenth of the messages.
 # Rows are taken in the order of their names, so two processes never wait in a circle.
@@ -89,7 +84,7 @@ class Registry(NamedTuple):
 
 async def read(fetch: Fetch) -> Registry:
     """Return what the database knows."""
-    ((strings_in_order,),) = await fetch(_STRINGS_IN_ORDER)
+    strings_in_order = await orders_by_code_point(fetch)
     shapes = [
         Known(
             index=IndexDefinition.from_json(row["paths"]),

@@ -93,6 +93,8 @@ def sorted_page(
         f'messages.channel = {statement.bound(channel.key, "text")} COLLATE "C"',
         *statement.conditions([condition(one, _without(indexed, one, sort)) for one in others]),
     ]
+    if query.up_to is not None:
+        matching.append(f"messages.sequence <= {statement.bound(query.up_to, 'bigint')}")
     in_range = statement.conditions([condition(one, indexed) for one in ranges])
     key, value = key_text(sort), value_text(sort)
     limit, offset = statement.bound(query.limit, "int"), statement.bound(query.offset, "int")
