@@ -1,7 +1,7 @@
 """A comparison by keys holds for the same messages, whatever the operator and the value."""
 
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Select, func, select
 
@@ -46,8 +46,8 @@ def test_every_operator_finds_the_same_by_keys(indexed: Indexed) -> None:
             func.count().filter(condition(one, fields)).label(str(place))
             for place, one in enumerate(part)
         ]
-        counted: Select[Any] = select(*columns)
-        sql, parameters = rendered(counted.where(MESSAGES.c.channel == CHANNEL.key))
+        counted = select(*columns).where(MESSAGES.c.channel == CHANNEL.key)
+        sql, parameters = rendered(cast("Select[Any]", counted))
         (row,) = indexed.run(indexed.database.fetch(sql, *parameters))
         for one, count in zip(part, row, strict=True):
             assert count == sum(matches(message, one) for message in messages), one

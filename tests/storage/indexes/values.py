@@ -40,9 +40,8 @@ def keyed_messages(draw: st.DrawFn) -> list[Message]:
 def _comparisons(draw: st.DrawFn, messages: list[Message]) -> Filter:
     field = draw(st.sampled_from([*FIELDS, *FIELDS, *_OTHERS]))
     found = [value for value in map(field_getter(field), messages) if value is not MISSING]
-    value: Any = (
-        draw(st.sampled_from(found)) if found and draw(st.integers(0, 3)) else draw(_values)
-    )
+    near = bool(found) and draw(st.integers(0, 3)) > 0
+    value: Any = draw(st.sampled_from(found)) if near else draw(_values)
     operators = [Operator.EQ] * 4 + [Operator.IN] * 2
     operators += [Operator.NEQ, Operator.NOT_IN, Operator.EXISTS]
     if isinstance(value, str | bool | int | Decimal):
@@ -67,10 +66,10 @@ def keyed_queries(draw: st.DrawFn, messages: list[Message], *, grouped: bool) ->
     """Draw a query that an index serves more often than not."""
     sorts: list[Any] = [None, "count", "key"] if grouped else [None, None, *FIELDS, *FIELDS]
     sort = draw(st.sampled_from(sorts))
-    cursors: dict[str, str | None] = {"after": None, "before": None}
+    cursors: list[str | None] = [None, None]
     if sort is None and not grouped:
         ids = st.none() | st.sampled_from([message.id for message in messages])
-        cursors = {name: draw(ids) for name in cursors}
+        cursors = [draw(ids), draw(ids)]
     return MessageQuery(
         filters=tuple(draw(st.lists(_comparisons(messages), max_size=3))),
         sort_field=sort,
@@ -78,5 +77,6 @@ def keyed_queries(draw: st.DrawFn, messages: list[Message], *, grouped: bool) ->
         offset=draw(st.sampled_from([0, 0, 1, 3])),
         limit=draw(st.sampled_from([1, 2, 5, 1000])),
         group_by=draw(st.sampled_from(FIELDS)) if grouped else None,
-        **cursors,
+        after=cursors[0],
+        before=cursors[1],
     )
