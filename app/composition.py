@@ -34,6 +34,7 @@ from app.storage.history import MessageHistory
 from app.storage.pools import Pools
 from app.storage.presence import PresenceStore
 from app.storage.search import MessageSearch
+from app.storage.search_lanes import SearchLanes
 from app.storage.shared_history import SharedHistory
 from app.storage.write_probe import WriteProbe
 from app.storage.writer import MessageWriter
@@ -96,9 +97,9 @@ class Process:
             url,
             reading=settings.database_pool_size,
             searching=settings.search_pool_size,
+            quick_searching=settings.quick_search_pool_size,
             publish_timeout_seconds=settings.publish_timeout_seconds,
             search_timeout_seconds=settings.statement_timeout_seconds,
-            search_wait_seconds=settings.search_wait_seconds,
         )
         self._database = pools.leasing
         self._write_probe = WriteProbe(pools.leasing, pools.incidents)
@@ -133,7 +134,15 @@ class Process:
             hub=hub,
             writer=writer,
             history=history,
-            search=MessageSearch(pools.searching),
+            search=MessageSearch(
+                SearchLanes(
+                    pools.quick_searching,
+                    pools.searching,
+                    max_scan=settings.search_max_scan,
+                    queue_max=settings.search_queue_max,
+                    wait_seconds=settings.search_wait_seconds,
+                )
+            ),
             max_data_bytes=settings.max_data_bytes,
             replay_max_messages=settings.replay_max_messages,
             turns=turns,
@@ -161,8 +170,9 @@ class Process:
             Resolvers(publish, subscribe),
         )
 
-        def context(viewer: Viewer, _connection: bool) -> Context:
-            return Context(viewer, services)
+        def context(viewer: Viewer, connection: bool) -> Context:
+            # Who asks by one socket is one asker; requests without a token tell nothing.
+            return Context(viewer, services, object() if connection else None)
 
         graphql = self._graphql = GraphQLHttp(
             executor,

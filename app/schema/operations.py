@@ -11,7 +11,6 @@ from strawberry import UNSET
 from app.domain.channel import Channel, parse_channel
 from app.domain.message import Message
 from app.domain.query import Filter, MessageQuery, parse_filters, parse_query
-from app.domain.viewer import Viewer
 from app.schema.context import Context
 from app.schema.inputs import MessageFilterInput, MessageQueryInput, wire_filters, wire_query
 from app.schema.scalars import JSON
@@ -23,7 +22,6 @@ from app.schema.types import (
     SearchScope,
 )
 from app.services.live.messages import MessageSource
-from app.services.messages import MessageService
 
 __all__ = ["Mutation", "Query", "Subscription", "publish", "subscribe"]
 
@@ -60,7 +58,7 @@ class Query:
         channel = parse_channel(project_id, widget_id)
         context = info.context
         parsed = parse_query(wire_query(query))
-        return _found(context.services.messages, context.viewer, channel, parsed)
+        return _found(context, channel, parsed)
 
     @strawberry.field(description="How many are connected to a channel now.")
     async def connection_count(
@@ -180,7 +178,7 @@ class Subscription:
             ending.calls.append(give_back)
             # Equal filters are held once.
             parsed = replace(parsed, filters=filters.filters)
-            read = partial(_found, context.services.messages, context.viewer, channel, parsed)
+            read = partial(_found, context, channel, parsed)
             source = context.services.live_results.subscribe(
                 context.viewer, channel, filters, read, on_closed=ending
             )
@@ -269,13 +267,12 @@ def _given(argument: Item | None) -> Item | None:
 
 
 def _found(
-    messages: MessageService,
-    viewer: Viewer,
+    context: Context,
     channel: Channel,
     query: MessageQuery,
     on_unavailable: Callable[[], None] = lambda: None,
 ) -> MessageResultType:
-    search = messages.search(viewer, channel)
+    search = context.services.messages.search(context.viewer, channel, context.asker)
     return MessageResultType(scope=SearchScope(search, channel, query, on_unavailable))
 
 

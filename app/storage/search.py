@@ -3,7 +3,7 @@
 Every method is one statement, and reads one snapshot of the channel.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
@@ -18,6 +18,7 @@ from app.errors import BadUserInput
 from app.storage import statements
 from app.storage.database import Database
 from app.storage.rows import message_from_row
+from app.storage.search_lanes import SearchLanes
 
 __all__ = ["MAX_GROUP_MESSAGES", "AggregateRow", "GroupRow", "MessageSearch"]
 
@@ -51,20 +52,37 @@ class AggregateRow:
 class MessageSearch:
     """The stored messages of channels, by what they hold."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database | SearchLanes, asker: Hashable = None) -> None:
+        """Take the connections.
+
+        Args:
+            database: the lanes of a process, or connections to make two of.
+            asker: who asks by it: see `asked_by`.
+        """
+        lanes = database if isinstance(database, SearchLanes) else SearchLanes(database, database)
+        self._lanes = lanes
+        self._asker = asker
+
+    def asked_by(self, asker: Hashable) -> "MessageSearch":
+        """Return the same search for one of those who ask: they wait in a line of their own.
+
+        Args:
+            asker: equal for all that one client asks; None: not known.
+        """
+        return MessageSearch(self._lanes, asker)
 
     async def messages(self, channel: Channel, query: MessageQuery) -> list[Message]:
         """Return the query's page of messages, in its order."""
         if not query.limit:
             return []
-        rows = await self._fetch(statements.messages(channel, query))
+        statement = statements.messages(channel, query)
+        rows = await self._fetch(channel, query, statement, whole=False)
         return [message_from_row(channel, row) for row in rows]
 
     async def total_count(self, channel: Channel, query: MessageQuery) -> int:
         """Return how many messages match, or how many groups they make with `group_by`."""
         count = statements.count_groups if query.group_by else statements.count_messages
-        rows = await self._fetch(count(channel, query))
+        rows = await self._fetch(channel, query, count(channel, query))
         total: int = rows[0]["count"]
         return total
 
@@ -72,7 +90,7 @@ class MessageSearch:
         """Return the query's page of groups, in its order; `group_by` must be set."""
         if not query.limit:
             return []
-        rows = await self._fetch(statements.groups(channel, query))
+        rows = await self._fetch(channel, query, statements.groups(channel, query))
         return [GroupRow(row["key"], row["count"]) for row in rows]
 
     async def group_messages(
@@ -100,7 +118,7 @@ class MessageSearch:
         found: list[list[Message]] = [[] for _ in keys]
         if keys and limit:
             statement = statements.group_messages(channel, query, keys, limit)
-            for row in await self._fetch(statement):
+            for row in await self._fetch(channel, query, statement):
                 found[row["group"] - 1].append(message_from_row(channel, row))
         return found
 
@@ -108,7 +126,7 @@ class MessageSearch:
         self, channel: Channel, query: MessageQuery, field: FieldPath
     ) -> AggregateRow:
         """Return what `field` comes to over all messages that match, whatever the page."""
-        rows = await self._fetch(statements.aggregate(channel, query, field))
+        rows = await self._fetch(channel, query, statements.aggregate(channel, query, field))
         return _aggregate(rows[0])
 
     async def group_aggregates(
@@ -117,13 +135,16 @@ class MessageSearch:
         """Return what `field` comes to over each of several groups, in the order of `keys`."""
         found = [AggregateRow()] * len(keys)
         if keys:
-            for row in await self._fetch(statements.group_aggregates(channel, query, keys, field)):
+            statement = statements.group_aggregates(channel, query, keys, field)
+            for row in await self._fetch(channel, query, statement):
                 found[row["group"] - 1] = _aggregate(row)
         return found
 
-    async def _fetch(self, statement: Select[Any]) -> list[asyncpg.Record]:
+    async def _fetch(
+        self, channel: Channel, query: MessageQuery, statement: Select[Any], *, whole: bool = True
+    ) -> list[asyncpg.Record]:
         sql, parameters = statements.rendered(statement)
-        return await self._database.fetch(sql, *parameters)
+        return await self._lanes.fetch(self._asker, channel, query, sql, *parameters, whole=whole)
 
 
 def _aggregate(row: asyncpg.Record) -> AggregateRow:

@@ -1,0 +1,238 @@
+"""Whose search runs next, and who is told to come back: searches wait in lines, not in a crowd.
+
+Places are given to channels in turn, and within a channel to those who ask in it, in turn.
+So one channel's audience never keeps another's waiting, nor one client that asks for fifty
+searches the single one of its neighbour: whatever many ask for, one search of each goes
+before the second of any. (Turns, not shares of time: what takes long has a queue of its own.)
+
+Bounds, and what happens at each. `UNAVAILABLE` says when to come back (`retryAfterMs`):
+
+- more wait than may: the newest of the longest line is refused, the newcomer's own if its line
+  is the longest;
+- a newcomer would wait longer than anybody may, by how long searches took lately: refused at
+  once;
+- a search has waited as long as it may: refused.
+
+Whoever is cancelled leaves its line, or gives its place to the next.
+"""
+
+import asyncio
+import random
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Final, TypeAlias, TypeVar
+
+from app.defaults import SEARCH_QUEUE_MAX, SEARCH_WAIT_SECONDS
+from app.errors import Unavailable
+
+__all__ = ["SearchQueue"]
+
+T = TypeVar("T")
+
+_WEIGHT_OF_NEWEST: Final = 0.2
+"""Of the last search's duration in the mean of them."""
+_LEAST_RETRY_MS: Final = 250
+_MOST_RETRY_MS: Final = 60_000
+
+
+class _Waiter:
+    """One search that waits."""
+
+    __slots__ = ("asker", "channel", "in_line", "turn")
+
+    def __init__(
+        self, channel: str, asker: Hashable, turn: "asyncio.Future[Unavailable | None]"
+    ) -> None:
+        self.channel = channel
+        self.asker = asker
+        self.turn = turn
+        """None: it has a place and may run; an error: it is refused."""
+        self.in_line = False
+
+
+_Line: TypeAlias = deque[_Waiter]
+_Lines: TypeAlias = OrderedDict[Hashable, _Line]
+"""The lines of a channel, by who asks; the next one first, none empty."""
+
+
+class SearchQueue:
+    """Places for searches, and the lines before them."""
+
+    def __init__(
+        self,
+        running_max: int,
+        *,
+        waiting_max: int = SEARCH_QUEUE_MAX,
+        wait_seconds: float = SEARCH_WAIT_SECONDS,
+        spread: Callable[[], float] = random.random,
+    ) -> None:
+        """Make an empty queue.
+
+        Args:
+            running_max: searches that run at once.
+            waiting_max: searches that wait, all lines together.
+            wait_seconds: no search waits for longer.
+            spread: from 0 to 1, drawn for each refusal, so that those who are refused
+                together do not come back together.
+        """
+        self._running_max = running_max
+        self._waiting_max = waiting_max
+        self._wait_seconds = wait_seconds
+        self._spread = spread
+        self._running: dict[object, float] = {}
+        """When each of those that run began."""
+        self._channels: OrderedDict[str, _Lines] = OrderedDict()
+        """The lines by channel; the next one first, none empty."""
+        self._waiting = 0
+        self._mean_seconds = 0.0
+
+    @property
+    def running(self) -> int:
+        """Searches that run."""
+        return len(self._running)
+
+    @property
+    def waiting(self) -> int:
+        """Searches that wait."""
+        return self._waiting
+
+    async def run(self, channel: str, asker: Hashable, search: Callable[[], Awaitable[T]]) -> T:
+        """Run `search` when its turn comes, and return what it returns.
+
+        Args:
+            channel: the key of the channel that is searched.
+            asker: who asks in it: equal for what one client asks. None: not known; all of
+                them stand in one line of the channel.
+            search: starts it; its exceptions are passed on.
+
+        Raises:
+            Unavailable: refused, see above; it did not run.
+        """
+        # Whoever is in line goes first, even if a place is being handed over just now.
+        if len(self._running) >= self._running_max or self._waiting:
+            place = await self._turn(channel, asker)
+        else:
+            place = self._take_place()
+        finished = False
+        try:
+            found = await search()
+            finished = True
+        finally:
+            self._give_place(place, finished)
+        return found
+
+    # Places.
+
+    def _take_place(self) -> object:
+        place = object()
+        self._running[place] = asyncio.get_running_loop().time()
+        return place
+
+    def _give_place(self, place: object, finished: bool) -> None:
+        took = asyncio.get_running_loop().time() - self._running.pop(place)
+        # One that failed or was given up early says only that searches take as long as that.
+        if finished or took > self._mean_seconds:
+            weight = _WEIGHT_OF_NEWEST if self._mean_seconds else 1.0
+            self._mean_seconds += weight * (took - self._mean_seconds)
+        while self._waiting and len(self._running) < self._running_max:
+            waiter = self._next()
+            # Taken for it now: nobody else may take it before its task goes on. One that is
+            # being cancelled needs none.
+            if not waiter.turn.done():
+                self._running[waiter] = asyncio.get_running_loop().time()
+                waiter.turn.set_result(None)
+
+    # Lines.
+
+    async def _turn(self, channel: str, asker: Hashable) -> object:
+        """Wait in line, and return the place that was taken for this search."""
+        loop = asyncio.get_running_loop()
+        if self._expected_wait(channel, asker, loop.time()) > self._wait_seconds:
+            raise self._refusal("so many wait that it would not begin in time")
+        waiter = _Waiter(channel, asker, loop.create_future())
+        self._enter(waiter)
+        if self._waiting > self._waiting_max:
+            self._refuse(self._longest_line()[-1], "too many wait")
+        timer = loop.call_later(
+            self._wait_seconds, self._refuse, waiter, f"it waited for {self._wait_seconds:g} s"
+        )
+        try:
+            refused = await waiter.turn
+        except BaseException:
+            if waiter.in_line:
+                self._leave(waiter)
+            elif waiter in self._running:
+                # Cancelled just as its turn came.
+                self._give_place(waiter, finished=False)
+            raise
+        finally:
+            timer.cancel()
+        if refused is not None:
+            raise refused
+        return waiter
+
+    def _enter(self, waiter: _Waiter) -> None:
+        lines = self._channels.setdefault(waiter.channel, OrderedDict())
+        lines.setdefault(waiter.asker, deque()).append(waiter)
+        waiter.in_line = True
+        self._waiting += 1
+
+    def _leave(self, waiter: _Waiter) -> None:
+        lines = self._channels[waiter.channel]
+        line = lines[waiter.asker]
+        line.remove(waiter)
+        if not line:
+            del lines[waiter.asker]
+        if not lines:
+            del self._channels[waiter.channel]
+        waiter.in_line = False
+        self._waiting -= 1
+
+    def _next(self) -> _Waiter:
+        """Take the next one out of its line; its channel and its asker go to the end."""
+        channel, lines = next(iter(self._channels.items()))
+        asker, line = next(iter(lines.items()))
+        waiter = line[0]
+        self._channels.move_to_end(channel)
+        lines.move_to_end(asker)
+        self._leave(waiter)
+        return waiter
+
+    def _longest_line(self) -> _Line:
+        # Of equals the last: whoever came first stays.
+        channels = reversed(self._channels.values())
+        lines = max(channels, key=lambda lines: sum(map(len, lines.values())))
+        return max(reversed(lines.values()), key=len)
+
+    # Refusals.
+
+    def _refuse(self, waiter: _Waiter, why: str) -> None:
+        if not waiter.turn.done():
+            self._leave(waiter)
+            waiter.turn.set_result(self._refusal(why))
+
+    def _refusal(self, why: str) -> Unavailable:
+        drained = (self._waiting + len(self._running)) * self._mean_seconds / self._running_max
+        # Within the time that the present queue takes, and once that again.
+        retry = drained * 1000 * (1 + self._spread()) + _LEAST_RETRY_MS * self._spread()
+        retry_after_ms = round(min(max(retry, _LEAST_RETRY_MS), _MOST_RETRY_MS))
+        return Unavailable(
+            f"too many searches: {why} ({self._waiting} wait, {len(self._running)} run); "
+            f"retry after {retry_after_ms} ms, or subscribe to the result with liveMessages",
+            retry_after_ms,
+        )
+
+    def _expected_wait(self, channel: str, asker: Hashable, now: float) -> float:
+        """Return how many seconds a newcomer would wait, by what searches took lately."""
+        ahead = 0
+        if (lines := self._channels.get(channel)) is not None:
+            # Of each line of the channel, as many as are in the newcomer's own, and one more.
+            own = len(lines.get(asker, ()))
+            in_channel = sum(map(len, lines.values())) if own else len(lines)
+            ahead = min(in_channel, len(lines) * (own + 1))
+        ahead = min(self._waiting, len(self._channels) * (ahead + 1))
+        longest = max((now - began for began in self._running.values()), default=0.0)
+        # The one that has run longest ends first, if it is as long as others were.
+        return (
+            max(0.0, self._mean_seconds - longest) + ahead * self._mean_seconds / self._running_max
+        )
