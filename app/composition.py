@@ -141,6 +141,7 @@ class Process:
                     max_scan=settings.search_max_scan,
                     queue_max=settings.search_queue_max,
                     wait_seconds=settings.search_wait_seconds,
+                    request_seconds=settings.statement_timeout_seconds,
                 )
             ),
             max_data_bytes=settings.max_data_bytes,

@@ -19,6 +19,7 @@ from app.storage import statements
 from app.storage.database import Database
 from app.storage.rows import message_from_row
 from app.storage.search_lanes import SearchLanes
+from app.storage.search_queue import SearchRequest
 
 __all__ = ["MAX_GROUP_MESSAGES", "AggregateRow", "GroupRow", "MessageSearch"]
 
@@ -61,10 +62,10 @@ class MessageSearch:
         """
         lanes = database if isinstance(database, SearchLanes) else SearchLanes(database, database)
         self._lanes = lanes
-        self._asker = asker
+        self._request = SearchRequest(asker)
 
     def asked_by(self, asker: Hashable) -> "MessageSearch":
-        """Return the same search for one of those who ask: they wait in a line of their own.
+        """Return the same search for one request of somebody who waits in a line of their own.
 
         Args:
             asker: equal for all that one client asks; None: not known.
@@ -144,7 +145,7 @@ class MessageSearch:
         self, channel: Channel, query: MessageQuery, statement: Select[Any], *, whole: bool = True
     ) -> list[asyncpg.Record]:
         sql, parameters = statements.rendered(statement)
-        return await self._lanes.fetch(self._asker, channel, query, sql, *parameters, whole=whole)
+        return await self._lanes.fetch(self._request, channel, query, sql, *parameters, whole=whole)
 
 
 def _aggregate(row: asyncpg.Record) -> AggregateRow:

@@ -6,21 +6,25 @@ Too much, and it is refused. An estimate can be wrong: what is still running in 
 after a second is cancelled there and begins again in the slow one.
 """
 
-from collections.abc import Hashable
 from functools import partial
 from typing import Any, Final
 
 import asyncpg
 
 from app import setting_names
-from app.defaults import SEARCH_MAX_SCAN, SEARCH_QUEUE_MAX, SEARCH_WAIT_SECONDS
+from app.defaults import (
+    SEARCH_MAX_SCAN,
+    SEARCH_QUEUE_MAX,
+    SEARCH_WAIT_SECONDS,
+    STATEMENT_TIMEOUT_SECONDS,
+)
 from app.domain.channel import Channel
 from app.domain.query import MessageQuery
 from app.errors import BadUserInput
 from app.storage.database import Database, DatabaseTookTooLong
 from app.storage.estimates import Estimate, EstimatedByPlace
 from app.storage.history import MessageHistory
-from app.storage.search_queue import SearchQueue
+from app.storage.search_queue import SearchQueue, SearchRequest
 
 __all__ = ["QUICK_MESSAGES", "SearchLanes"]
 
@@ -40,6 +44,7 @@ class SearchLanes:
         max_scan: int = SEARCH_MAX_SCAN,
         queue_max: int = SEARCH_QUEUE_MAX,
         wait_seconds: float = SEARCH_WAIT_SECONDS,
+        request_seconds: float = STATEMENT_TIMEOUT_SECONDS,
     ) -> None:
         """Take the connections.
 
@@ -50,19 +55,25 @@ class SearchLanes:
             max_scan: a search that would read more messages is refused; 0: none is.
             queue_max: searches that wait in each lane; see `SearchQueue` for those beyond.
             wait_seconds: no search waits for longer.
+            request_seconds: how long a request that has begun goes first.
         """
         self._estimate = estimate or EstimatedByPlace(MessageHistory(quick).heads, quick)
         self._max_scan = max_scan
         self._quick = quick
         self._slow = slow
         self._quick_queue, self._slow_queue = (
-            SearchQueue(database.size, waiting_max=queue_max, wait_seconds=wait_seconds)
+            SearchQueue(
+                database.size,
+                waiting_max=queue_max,
+                wait_seconds=wait_seconds,
+                request_seconds=request_seconds,
+            )
             for database in (quick, slow)
         )
 
     async def fetch(
         self,
-        asker: Hashable,
+        request: SearchRequest,
         channel: Channel,
         query: MessageQuery,
         sql: str,
@@ -72,7 +83,7 @@ class SearchLanes:
         """Run one statement of a search in its lane and return its rows.
 
         Args:
-            asker: who asks: see `SearchQueue.run`.
+            request: what it is a part of.
             channel: which is searched.
             query: what the statement is made of.
             sql: with $1, $2 … for the parameters.
@@ -94,9 +105,9 @@ class SearchLanes:
         if messages <= QUICK_MESSAGES:
             quickly = partial(self._quick.fetch, sql, *parameters)
             try:
-                return await self._quick_queue.run(channel.key, asker, quickly)
+                return await self._quick_queue.run(channel.key, request, quickly)
             except DatabaseTookTooLong:
                 # It reads more than it seemed to.
                 pass
         slowly = partial(self._slow.fetch, sql, *parameters)
-        return await self._slow_queue.run(channel.key, asker, slowly)
+        return await self._slow_queue.run(channel.key, request, slowly)

@@ -5,6 +5,10 @@ So one channel's audience never keeps another's waiting, nor one client that ask
 searches the single one of its neighbour: whatever many ask for, one search of each goes
 before the second of any. (Turns, not shares of time: what takes long has a queue of its own.)
 
+A request may need several statements, one after another. Once it has begun it goes before those
+that have not, until it has run for as long as one statement may: or those that begin would leave
+no time for any to end.
+
 Bounds, and what happens at each. `UNAVAILABLE` says when to come back (`retryAfterMs`):
 
 - more wait than may: the newest of the longest line is refused, the newcomer's own if its line
@@ -22,10 +26,10 @@ from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Final, TypeAlias, TypeVar
 
-from app.defaults import SEARCH_QUEUE_MAX, SEARCH_WAIT_SECONDS
+from app.defaults import SEARCH_QUEUE_MAX, SEARCH_WAIT_SECONDS, STATEMENT_TIMEOUT_SECONDS
 from app.errors import Unavailable
 
-__all__ = ["SearchQueue"]
+__all__ = ["SearchQueue", "SearchRequest"]
 
 T = TypeVar("T")
 
@@ -35,16 +39,32 @@ _LEAST_RETRY_MS: Final = 250
 _MOST_RETRY_MS: Final = 60_000
 
 
+class SearchRequest:
+    """One request, which may search several times.
+
+    Args:
+        asker: who asks: equal for what one client asks. None: not known; all of them stand
+            in one line of their channel.
+    """
+
+    __slots__ = ("asker", "ran_seconds")
+
+    def __init__(self, asker: Hashable = None) -> None:
+        self.asker = asker
+        self.ran_seconds = 0.0
+        """How long its searches have run, those that have ended."""
+
+
 class _Waiter:
     """One search that waits."""
 
-    __slots__ = ("asker", "channel", "in_line", "turn")
+    __slots__ = ("channel", "in_line", "request", "turn")
 
     def __init__(
-        self, channel: str, asker: Hashable, turn: "asyncio.Future[Unavailable | None]"
+        self, channel: str, request: SearchRequest, turn: "asyncio.Future[Unavailable | None]"
     ) -> None:
         self.channel = channel
-        self.asker = asker
+        self.request = request
         self.turn = turn
         """None: it has a place and may run; an error: it is refused."""
         self.in_line = False
@@ -64,6 +84,7 @@ class SearchQueue:
         *,
         waiting_max: int = SEARCH_QUEUE_MAX,
         wait_seconds: float = SEARCH_WAIT_SECONDS,
+        request_seconds: float = STATEMENT_TIMEOUT_SECONDS,
         spread: Callable[[], float] = random.random,
     ) -> None:
         """Make an empty queue.
@@ -72,17 +93,21 @@ class SearchQueue:
             running_max: searches that run at once.
             waiting_max: searches that wait, all lines together.
             wait_seconds: no search waits for longer.
+            request_seconds: a request that has begun goes first until it has run for so long.
             spread: from 0 to 1, drawn for each refusal, so that those who are refused
                 together do not come back together.
         """
         self._running_max = running_max
         self._waiting_max = waiting_max
         self._wait_seconds = wait_seconds
+        self._request_seconds = request_seconds
         self._spread = spread
         self._running: dict[object, float] = {}
         """When each of those that run began."""
         self._channels: OrderedDict[str, _Lines] = OrderedDict()
         """The lines by channel; the next one first, none empty."""
+        self._begun: _Line = deque()
+        """Searches of requests that have begun: before all lines."""
         self._waiting = 0
         self._mean_seconds = 0.0
 
@@ -96,13 +121,14 @@ class SearchQueue:
         """Searches that wait."""
         return self._waiting
 
-    async def run(self, channel: str, asker: Hashable, search: Callable[[], Awaitable[T]]) -> T:
+    async def run(
+        self, channel: str, request: SearchRequest, search: Callable[[], Awaitable[T]]
+    ) -> T:
         """Run `search` when its turn comes, and return what it returns.
 
         Args:
             channel: the key of the channel that is searched.
-            asker: who asks in it: equal for what one client asks. None: not known; all of
-                them stand in one line of the channel.
+            request: what it is a part of.
             search: starts it; its exceptions are passed on.
 
         Raises:
@@ -110,26 +136,24 @@ class SearchQueue:
         """
         # Whoever is in line goes first, even if a place is being handed over just now.
         if len(self._running) >= self._running_max or self._waiting:
-            place = await self._turn(channel, asker)
+            place = await self._turn(channel, request)
         else:
-            place = self._take_place()
+            place = object()
+            self._running[place] = asyncio.get_running_loop().time()
         finished = False
         try:
             found = await search()
             finished = True
         finally:
-            self._give_place(place, finished)
+            self._give_place(place, request, finished)
         return found
 
     # Places.
 
-    def _take_place(self) -> object:
-        place = object()
-        self._running[place] = asyncio.get_running_loop().time()
-        return place
-
-    def _give_place(self, place: object, finished: bool) -> None:
-        took = asyncio.get_running_loop().time() - self._running.pop(place)
+    def _give_place(self, place: object, request: SearchRequest, finished: bool) -> None:
+        now = asyncio.get_running_loop().time()
+        took = now - self._running.pop(place)
+        request.ran_seconds += took
         # One that failed or was given up early says only that searches take as long as that.
         if finished or took > self._mean_seconds:
             weight = _WEIGHT_OF_NEWEST if self._mean_seconds else 1.0
@@ -139,18 +163,19 @@ class SearchQueue:
             # Taken for it now: nobody else may take it before its task goes on. One that is
             # being cancelled needs none.
             if not waiter.turn.done():
-                self._running[waiter] = asyncio.get_running_loop().time()
+                self._running[waiter] = now
                 waiter.turn.set_result(None)
 
     # Lines.
 
-    async def _turn(self, channel: str, asker: Hashable) -> object:
-        """Wait in line, and return the place that was taken for this search."""
+    async def _turn(self, channel: str, request: SearchRequest) -> _Waiter:
+        """Wait in line; return what the place was taken for."""
         loop = asyncio.get_running_loop()
-        if self._expected_wait(channel, asker, loop.time()) > self._wait_seconds:
+        begun = 0.0 < request.ran_seconds < self._request_seconds
+        if not begun and self._expected_wait(channel, request, loop.time()) > self._wait_seconds:
             raise self._refusal("so many wait that it would not begin in time")
-        waiter = _Waiter(channel, asker, loop.create_future())
-        self._enter(waiter)
+        waiter = _Waiter(channel, request, loop.create_future())
+        self._enter(waiter, begun)
         if self._waiting > self._waiting_max:
             self._refuse(self._longest_line()[-1], "too many wait")
         timer = loop.call_later(
@@ -163,7 +188,7 @@ class SearchQueue:
                 self._leave(waiter)
             elif waiter in self._running:
                 # Cancelled just as its turn came.
-                self._give_place(waiter, finished=False)
+                self._give_place(waiter, request, finished=False)
             raise
         finally:
             timer.cancel()
@@ -171,25 +196,38 @@ class SearchQueue:
             raise refused
         return waiter
 
-    def _enter(self, waiter: _Waiter) -> None:
-        lines = self._channels.setdefault(waiter.channel, OrderedDict())
-        lines.setdefault(waiter.asker, deque()).append(waiter)
+    def _enter(self, waiter: _Waiter, begun: bool) -> None:
+        if begun:
+            self._begun.append(waiter)
+        else:
+            lines = self._channels.setdefault(waiter.channel, OrderedDict())
+            lines.setdefault(waiter.request.asker, deque()).append(waiter)
         waiter.in_line = True
         self._waiting += 1
 
     def _leave(self, waiter: _Waiter) -> None:
-        lines = self._channels[waiter.channel]
-        line = lines[waiter.asker]
-        line.remove(waiter)
-        if not line:
-            del lines[waiter.asker]
-        if not lines:
-            del self._channels[waiter.channel]
         waiter.in_line = False
         self._waiting -= 1
+        if waiter in self._begun:
+            self._begun.remove(waiter)
+            return
+        asker = waiter.request.asker
+        lines = self._channels[waiter.channel]
+        lines[asker].remove(waiter)
+        if not lines[asker]:
+            del lines[asker]
+        if not lines:
+            del self._channels[waiter.channel]
 
     def _next(self) -> _Waiter:
         """Take the next one out of its line; its channel and its asker go to the end."""
+        while self._begun:
+            waiter = self._begun[0]
+            self._leave(waiter)
+            if waiter.request.ran_seconds < self._request_seconds:
+                return waiter
+            # Others of its request have used up the time meanwhile.
+            self._enter(waiter, begun=False)
         channel, lines = next(iter(self._channels.items()))
         asker, line = next(iter(lines.items()))
         waiter = line[0]
@@ -201,7 +239,9 @@ class SearchQueue:
     def _longest_line(self) -> _Line:
         # Of equals the last: whoever came first stays.
         channels = reversed(self._channels.values())
-        lines = max(channels, key=lambda lines: sum(map(len, lines.values())))
+        lines = max(channels, key=lambda lines: sum(map(len, lines.values())), default=None)
+        if lines is None:
+            return self._begun
         return max(reversed(lines.values()), key=len)
 
     # Refusals.
@@ -222,17 +262,18 @@ class SearchQueue:
             retry_after_ms,
         )
 
-    def _expected_wait(self, channel: str, asker: Hashable, now: float) -> float:
+    def _expected_wait(self, channel: str, request: SearchRequest, now: float) -> float:
         """Return how many seconds a newcomer would wait, by what searches took lately."""
         ahead = 0
         if (lines := self._channels.get(channel)) is not None:
             # Of each line of the channel, as many as are in the newcomer's own, and one more.
-            own = len(lines.get(asker, ()))
+            own = len(lines.get(request.asker, ()))
             in_channel = sum(map(len, lines.values())) if own else len(lines)
             ahead = min(in_channel, len(lines) * (own + 1))
-        ahead = min(self._waiting, len(self._channels) * (ahead + 1))
-        longest = max((now - began for began in self._running.values()), default=0.0)
+        # Of each channel as many, and all that have begun.
+        in_lines = self._waiting - len(self._begun)
+        ahead = len(self._begun) + min(in_lines, len(self._channels) * (ahead + 1))
         # The one that has run longest ends first, if it is as long as others were.
-        return (
-            max(0.0, self._mean_seconds - longest) + ahead * self._mean_seconds / self._running_max
-        )
+        longest = max((now - began for began in self._running.values()), default=0.0)
+        next_place = max(0.0, self._mean_seconds - longest)
+        return next_place + ahead * self._mean_seconds / self._running_max
