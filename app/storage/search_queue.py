@@ -35,6 +35,8 @@ T = TypeVar("T")
 
 _WEIGHT_OF_NEWEST: Final = 0.2
 """Of the last search's duration in the mean of them."""
+_EARLIER: Final = 0.1
+"""A part of the longest wait: the last one in which refusals are spread."""
 _LEAST_RETRY_MS: Final = 250
 _MOST_RETRY_MS: Final = 60_000
 
@@ -178,9 +180,9 @@ class SearchQueue:
         self._enter(waiter, begun)
         if self._waiting > self._waiting_max:
             self._refuse(self._longest_line()[-1], "too many wait")
-        timer = loop.call_later(
-            self._wait_seconds, self._refuse, waiter, f"it waited for {self._wait_seconds:g} s"
-        )
+        # Not all who came together are refused together: the answers would hold up the loop.
+        wait = self._wait_seconds * (1 - _EARLIER * self._spread())
+        timer = loop.call_later(wait, self._refuse, waiter, f"it waited for {wait:.2g} s")
         try:
             refused = await waiter.turn
         except BaseException:
@@ -275,5 +277,5 @@ class SearchQueue:
         ahead = len(self._begun) + min(in_lines, len(self._channels) * (ahead + 1))
         # The one that has run longest ends first, if it is as long as others were.
         longest = max((now - began for began in self._running.values()), default=0.0)
-        next_place = max(0.0, self._mean_seconds - longest)
-        return next_place + ahead * self._mean_seconds / self._running_max
+        typical = self._mean_seconds or longest
+        return max(0.0, typical - longest) + ahead * typical / self._running_max

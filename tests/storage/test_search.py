@@ -212,7 +212,8 @@ def test_the_first_and_the_newest_page_of_a_long_channel_cost_what_they_show(
 
 
 def test_a_page_of_nothing_asks_nothing(stored: Stored) -> None:
-    nothing = MessageSearch(None)  # type: ignore[arg-type]  # it would be asked otherwise
+    stored.run(stored.database.close())  # it would be asked otherwise
+    nothing = MessageSearch(stored.database)
     assert stored.run(nothing.messages(CHANNEL, MessageQuery(limit=0))) == []
     grouped = MessageQuery(limit=0, group_by=FieldPath("data"))
     assert stored.run(nothing.groups(CHANNEL, grouped)) == []

@@ -140,7 +140,7 @@ async def test_a_full_queue_of_single_searches_refuses_the_newcomer() -> None:
 
 
 async def test_nobody_waits_for_longer_than_the_bound() -> None:
-    searches = queue(wait_seconds=0.05)
+    searches = queue(wait_seconds=0.05, spread=lambda: 0.0)
     await searches.ask("runs")
     async with asyncio.timeout(5):
         with pytest.raises(Unavailable, match=r"it waited for 0\.05 s") as refused:
