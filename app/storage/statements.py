@@ -30,7 +30,8 @@ from sqlalchemy.sql.expression import TableValuedAlias, UnaryExpression
 from app.domain.channel import Channel
 from app.domain.message import MESSAGE_COLUMNS
 from app.domain.query import FieldPath, MessageQuery
-from app.storage.predicates import MESSAGES, condition, json_of
+from app.storage.predicates import condition, json_of
+from app.storage.tables import CHANNELS, MESSAGES
 
 __all__ = [
     "aggregate",
@@ -78,7 +79,11 @@ def messages(channel: Channel, query: MessageQuery) -> Select[Any]:
 
 
 def count_messages(channel: Channel, query: MessageQuery) -> Select[Any]:
-    """Select `count`: how many messages match."""
+    """Select `count`: how many messages match; of all of a channel without a scan."""
+    if not query.filters:
+        counted = select(CHANNELS.c.head - CHANNELS.c.removed)
+        known = counted.where(CHANNELS.c.channel == channel.key).scalar_subquery()
+        return select(func.coalesce(known, 0).label("count"))
     return select(func.count().label("count")).select_from(MESSAGES).where(_chosen(channel, query))
 
 
