@@ -20,9 +20,9 @@ __all__ = ["NICENESS", "give_way"]
 
 logger = logging.getLogger(__name__)
 
-NICENESS: Final = 15
-"""A thirtieth of the weight of others. At 19, or with a policy for idle times only, a search that
-holds a lock of Postgres for a moment could keep it for long on a machine that is always busy."""
+NICENESS: Final = 10
+"""A tenth of the weight of others. With less, on a machine that is always busy, no search would
+end, and one that holds a lock of Postgres for a moment would keep it for long."""
 
 _CREDENTIALS: Final = struct.Struct("3i")
 """Of SO_PEERCRED: process, user, group. https://man7.org/linux/man-pages/man7/unix.7.html"""

@@ -1,8 +1,8 @@
 """How many messages a search may read: told before it runs, cheaply, and never too low by much.
 
 What is known without asking: a page in publish order reads what it skips and shows; an id is
-one message. Everything else may read the channel, whose length is the head of its order; a
-range of `created` is as much of it, for `created` never runs backwards.
+one message. Everything else may read the channel, whose counters tell how many it has; a range
+of `created` is as much of it, for `created` never runs backwards.
 
 Postgres' own EXPLAIN was the alternative. It costs about what a small search costs, guesses
 the share of rows that a filter on `data` keeps, and changes its mind with each ANALYZE: a client
@@ -85,7 +85,7 @@ class EstimatedByPlace:
         """
         self._heads = heads
         self._database = database
-        self._lengths: OrderedDict[Channel, tuple[int, float]] = OrderedDict()
+        self._known: OrderedDict[Channel, tuple[Head, float]] = OrderedDict()
 
     async def __call__(self, channel: Channel, query: MessageQuery, *, whole: bool) -> int:
         """Return how many messages a statement for `query` reads at the most: see `Estimate`."""
@@ -96,20 +96,21 @@ class EstimatedByPlace:
         ids = _ids(comparisons)
         if ids is not None:
             return ids
-        length = await self._length(channel)
-        if length <= _WORTH_LOOKING:
-            return length
-        return await self._within(channel, comparisons, length)
+        head = await self._head(channel)
+        stored = head.sequence - head.removed
+        if stored <= _WORTH_LOOKING:
+            return stored
+        return min(stored, await self._within(channel, comparisons, head.sequence))
 
-    async def _length(self, channel: Channel) -> int:
+    async def _head(self, channel: Channel) -> Head:
         now = asyncio.get_running_loop().time()
-        known = self._lengths.get(channel)
+        known = self._known.get(channel)
         if known is None or known[1] < now:
             head = (await self._heads([channel]))[channel]
-            known = self._lengths[channel] = (head.sequence, now + _KEPT_SECONDS)
-            self._lengths.move_to_end(channel)
-            if len(self._lengths) > _KEPT_MAX:
-                self._lengths.popitem(last=False)
+            known = self._known[channel] = (head, now + _KEPT_SECONDS)
+            self._known.move_to_end(channel)
+            if len(self._known) > _KEPT_MAX:
+                self._known.popitem(last=False)
         return known[0]
 
     async def _within(

@@ -26,6 +26,9 @@ __all__ = ["MAX_GROUP_MESSAGES", "AggregateRow", "GroupRow", "MessageSearch"]
 MAX_GROUP_MESSAGES: Final = 10_000
 """Messages that all groups of a page may ask for together."""
 
+_A_ROW: Final = MessageQuery(limit=1)
+"""What costs as much as reading one row."""
+
 
 @dataclass(frozen=True, slots=True)
 class GroupRow:
@@ -82,8 +85,13 @@ class MessageSearch:
 
     async def total_count(self, channel: Channel, query: MessageQuery) -> int:
         """Return how many messages match, or how many groups they make with `group_by`."""
-        count = statements.count_groups if query.group_by else statements.count_messages
-        rows = await self._fetch(channel, query, count(channel, query))
+        if query.group_by is None and not query.filters:
+            # The channel's own counters: no message is read.
+            statement = statements.count_messages(channel, query)
+            rows = await self._fetch(channel, _A_ROW, statement, whole=False)
+        else:
+            count = statements.count_groups if query.group_by else statements.count_messages
+            rows = await self._fetch(channel, query, count(channel, query))
         total: int = rows[0]["count"]
         return total
 

@@ -52,7 +52,8 @@ class SearchLanes:
             quick: for what reads little.
             slow: for what reads much.
             estimate: tells which is which; None: by place in the channel alone.
-            max_scan: a search that would read more messages is refused; 0: none is.
+            max_scan: a search that would read more messages is refused, unless it is quick;
+                0: none is.
             queue_max: searches that wait in each lane; see `SearchQueue` for those beyond.
             wait_seconds: no search waits for longer.
             request_seconds: how long a request that has begun goes first.
@@ -96,12 +97,6 @@ class SearchLanes:
                 database is away.
         """
         messages = await self._estimate(channel, query, whole=whole)
-        if self._max_scan and messages > self._max_scan:
-            raise BadUserInput(
-                f"this search would read {messages} messages, at most {self._max_scan} are "
-                "allowed; narrow it by created or by an indexed field, or have the operator index "
-                f"the field (widgetwire indexes add PATH) or raise {setting_names.SEARCH_MAX_SCAN}"
-            )
         if messages <= QUICK_MESSAGES:
             quickly = partial(self._quick.fetch, sql, *parameters)
             try:
@@ -109,5 +104,11 @@ class SearchLanes:
             except DatabaseTookTooLong:
                 # It reads more than it seemed to.
                 pass
+        elif 0 < self._max_scan < messages:
+            raise BadUserInput(
+                f"this search would read {messages} messages, at most {self._max_scan} are "
+                "allowed; narrow it by created or by an indexed field, or have the operator index "
+                f"the field (widgetwire indexes add PATH) or raise {setting_names.SEARCH_MAX_SCAN}"
+            )
         slowly = partial(self._slow.fetch, sql, *parameters)
         return await self._slow_queue.run(channel.key, request, slowly)

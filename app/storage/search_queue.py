@@ -254,14 +254,23 @@ class SearchQueue:
             waiter.turn.set_result(self._refusal(why))
 
     def _refusal(self, why: str) -> Unavailable:
-        drained = (self._waiting + len(self._running)) * self._mean_seconds / self._running_max
-        # Within the time that the present queue takes, and once that again.
+        typical = self._typical(asyncio.get_running_loop().time())
+        present = (self._waiting + len(self._running)) * typical / self._running_max
+        # What is in line now is gone after the longest wait, answered or refused.
+        drained = min(present, self._wait_seconds + typical)
+        # Between that time and twice as long, so that it is used and nobody meets a crowd.
         retry = drained * 1000 * (1 + self._spread()) + _LEAST_RETRY_MS * self._spread()
         retry_after_ms = round(min(max(retry, _LEAST_RETRY_MS), _MOST_RETRY_MS))
         return Unavailable(
             f"too many searches: {why} ({self._waiting} wait, {len(self._running)} run); "
             f"retry after {retry_after_ms} ms, or subscribe to the result with liveMessages",
             retry_after_ms,
+        )
+
+    def _typical(self, now: float) -> float:
+        """Return how many seconds a search takes, as far as is known."""
+        return self._mean_seconds or max(
+            (now - began for began in self._running.values()), default=0.0
         )
 
     def _expected_wait(self, channel: str, request: SearchRequest, now: float) -> float:
@@ -277,5 +286,5 @@ class SearchQueue:
         ahead = len(self._begun) + min(in_lines, len(self._channels) * (ahead + 1))
         # The one that has run longest ends first, if it is as long as others were.
         longest = max((now - began for began in self._running.values()), default=0.0)
-        typical = self._mean_seconds or longest
+        typical = self._typical(now)
         return max(0.0, typical - longest) + ahead * typical / self._running_max

@@ -105,9 +105,9 @@ def test_the_length_of_a_channel_is_asked_for_once_in_a_while(stored: Stored) ->
     for _ in range(3):
         assert stored.run(estimated(CHANNEL, parse_query({}), whole=True)) == 7
     assert asked == [CHANNEL]
-    estimated._lengths[CHANNEL] = (7, 0.0)
+    estimated._known[CHANNEL] = (Head(7, 0), 0.0)
     stored.run(estimated(CHANNEL, parse_query({}), whole=True))
     assert asked == [CHANNEL, CHANNEL]
     for number in range(5000):
         stored.run(estimated(Channel("p", str(number)), parse_query({}), whole=True))
-    assert len(estimated._lengths) == 4096
+    assert len(estimated._known) == 4096

@@ -78,7 +78,7 @@ async def test_a_page_goes_past_a_grouping(pools: Pools, watcher: Database) -> N
         assert await search.total_count(CHANNEL, by_id) == 0
         assert await search.groups(Channel("p", "small"), GROUPED) == []
         # What reads much waits, and is told when to come back.
-        with pytest.raises(Unavailable, match=r"it waited for 0\.1 s") as refused:
+        with pytest.raises(Unavailable, match=r"it waited for 0\.(1|09)") as refused:
             await search.groups(CHANNEL, GROUPED)
         assert refused.value.retry_after_ms is not None
 
@@ -102,7 +102,7 @@ async def test_fifty_of_one_client_and_one_of_another(pools: Pools, watcher: Dat
             for _ in range(50)
         ]
         await asyncio.sleep(0)
-        single = search.asked_by("single").total_count(CHANNEL, MessageQuery())
+        single = search.asked_by("single").total_count(CHANNEL, GROUPED)
         one = asyncio.create_task(ask("single", single))
         async with asyncio.timeout(5):
             while len(ended) < 41:  # noqa: ASYNC110  of fifty-one, ten may wait
@@ -120,7 +120,7 @@ async def test_what_would_read_too_much_is_refused_and_told_what_would_help(
     field = FieldPath("data", ("score",))
     for refused in (
         search.groups(CHANNEL, GROUPED),
-        search.total_count(CHANNEL, MessageQuery()),
+        search.total_count(CHANNEL, GROUPED),
         search.aggregate(CHANNEL, MessageQuery(), field),
         search.group_messages(CHANNEL, GROUPED, [b"1"], 1),
         search.group_aggregates(CHANNEL, GROUPED, [b"1"], field),
@@ -139,6 +139,7 @@ async def test_what_would_read_too_much_is_refused_and_told_what_would_help(
     )
     assert await search.groups(CHANNEL, narrowed) == []
     assert await search.messages(CHANNEL, MessageQuery()) == []
+    assert await search.total_count(CHANNEL, MessageQuery()) == LARGE
     unlimited = SearchLanes(pools.quick_searching, pools.searching, max_scan=0)
     assert await MessageSearch(unlimited).groups(CHANNEL, GROUPED) == []
 

@@ -171,12 +171,27 @@ async def test_who_would_wait_too_long_is_told_at_once_and_when_to_come_back(
     refused = searches.refused("sixth")
     assert refused is not None
     assert "so many wait that it would not begin in time (3 wait, 1 run)" in refused.message
-    # Four of 2 s each, and between nothing and once that again.
-    assert refused.retry_after_ms == 8000 * 1.5 + 250 * 0.5
+    # Four of 2 s each, but after 5 s and one more none of them waits; once to twice that long.
+    assert refused.retry_after_ms == 7000 * 1.5 + 250 * 0.5
     # Another's first one comes after the third only.
     await searches.ask("other", asker="b")
     assert searches.refused("other") is None
     assert await searches.end_all() == ["first", "second", "third", "other", "fourth", "fifth"]
+
+
+async def test_before_any_search_has_ended_its_own_time_so_far_counts(
+    clock: Callable[[float], None],
+) -> None:
+    searches = queue(wait_seconds=5, spread=lambda: 0.0)
+    await searches.ask("first")
+    clock(3.0)
+    await searches.ask("second", asker="a")  # any moment
+    await searches.ask("third", asker="b")  # 3 s from now
+    await searches.ask("fourth", asker="c")  # would be 6 s
+    refused = searches.refused("fourth")
+    assert refused is not None
+    assert refused.retry_after_ms == 8000
+    assert await searches.end_all() == ["first", "second", "third"]
 
 
 async def test_those_who_are_refused_together_do_not_come_back_together(
