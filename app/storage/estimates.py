@@ -81,7 +81,7 @@ class EstimatedByPlace:
 
         Args:
             heads: tells where channels' orders end.
-            database: where a range of `created` is looked up, in about a third of a millisecond.
+            database: where a range of `created` is looked up, in about a millisecond.
         """
         self._heads = heads
         self._database = database
