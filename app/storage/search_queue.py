@@ -37,6 +37,7 @@ _WEIGHT_OF_NEWEST: Final = 0.2
 """Of the last search's duration in the mean of them."""
 _EARLIER: Final = 0.1
 """A part of the longest wait: the last one in which refusals are spread."""
+_NOTICEABLE_SECONDS: Final = 0.25
 _LEAST_RETRY_MS: Final = 250
 _MOST_RETRY_MS: Final = 60_000
 
@@ -136,6 +137,7 @@ class SearchQueue:
         Raises:
             Unavailable: refused, see above; it did not run.
         """
+        place: object
         # Whoever is in line goes first, even if a place is being handed over just now.
         if len(self._running) >= self._running_max or self._waiting:
             place = await self._turn(channel, request)
@@ -269,9 +271,11 @@ class SearchQueue:
 
     def _typical(self, now: float) -> float:
         """Return how many seconds a search takes, as far as is known."""
-        return self._mean_seconds or max(
-            (now - began for began in self._running.values()), default=0.0
-        )
+        if self._mean_seconds:
+            return self._mean_seconds
+        longest = max((now - began for began in self._running.values()), default=0.0)
+        # What is shorter may be the loop's own time, busy with all those who have just come.
+        return longest if longest > _NOTICEABLE_SECONDS else 0.0
 
     def _expected_wait(self, channel: str, request: SearchRequest, now: float) -> float:
         """Return how many seconds a newcomer would wait, by what searches took lately."""

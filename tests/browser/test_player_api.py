@@ -328,9 +328,7 @@ def test_refusals_reject_the_promise_and_leave_the_socket_open(
     assert widget.value("socket.publish({}).then((record) => record.data)") == {}
 
 
-def test_a_refusal_says_when_to_call_again(
-    shared_service: Served, context: BrowserContext
-) -> None:
+def test_a_refusal_says_when_to_call_again(shared_service: Served, context: BrowserContext) -> None:
     def answer(socket: WebSocketRoute, text: str | bytes) -> None:
         frame = json.loads(text)
         if frame["type"] == "open":

@@ -194,6 +194,18 @@ async def test_before_any_search_has_ended_its_own_time_so_far_counts(
     assert await searches.end_all() == ["first", "second", "third"]
 
 
+async def test_a_crowd_at_the_start_is_not_refused_for_the_time_it_takes_to_enter() -> None:
+    searches = queue(2)
+
+    async def search() -> None:
+        await asyncio.sleep(0)
+
+    async with asyncio.timeout(20):
+        await asyncio.gather(
+            *(searches.queue.run("p/w", SearchRequest(number), search) for number in range(1000))
+        )
+
+
 async def test_those_who_are_refused_together_do_not_come_back_together(
     clock: Callable[[float], None],
 ) -> None:
