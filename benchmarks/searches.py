@@ -3,8 +3,8 @@
     python -m benchmarks.searches [--rows 1000000] [--searchers 50] [--seconds 7]
 
 While they search as fast as they are answered (and, refused, come back when they are told to),
-a publisher publishes 20 times a second, a new
-socket subscribes twice a second, and readiness is asked for once a second. The server has
+a publisher publishes 20 times a second, the newest 50 are asked for 10 times a second, a new socket
+subscribes twice a second, and readiness is asked for once a second. The server has
 a core of its own; Postgres shares the other with the load. Measured for rounds times seconds.
 """
 
@@ -44,6 +44,8 @@ _GROUP: Final = """query ($score: JSON!) {
 """One document for all, as clients have it: reading another one takes some milliseconds."""
 _PUBLISH: Final = """mutation ($data: JSON!) {
     publish(projectId: "BENCHMRK", widgetId: "million", data: $data) { id } }"""
+_PAGE: Final = """{ messages(projectId: "BENCHMRK", widgetId: "million", query: {
+    sortOrder: DESC }) { messages { id clientId created username data } } }"""
 _SUBSCRIBE: Final = (
     '{"id":"1","type":"subscribe","payload":{"query":"subscription { messages('
     'projectId: \\"BENCHMRK\\", widgetId: \\"%s\\", last: 1) { id } }"}}'
@@ -104,7 +106,7 @@ async def _measure(port: int, searchers: int, seconds: float) -> list[list[Any]]
     base = f"http://127.0.0.1:{port}"
     timeout = httpx.Timeout(60)
     limits = httpx.Limits(max_connections=None)
-    searching, publishing, subscribing, ready = Timed(), Timed(), Timed(), Timed()
+    searching, publishing, paging, subscribing, ready = (Timed() for _ in range(5))
     async with httpx.AsyncClient(base_url=base, timeout=timeout, limits=limits) as client:
 
         async def search(number: int) -> None:
@@ -123,6 +125,9 @@ async def _measure(port: int, searchers: int, seconds: float) -> list[list[Any]]
             body = {"query": _PUBLISH, "variables": {"data": {"score": 1, "liked": True}}}
             return _answer(await client.post("/graphql", json=body))
 
+        async def page() -> str:
+            return _answer(await client.post("/graphql", json={"query": _PAGE}))
+
         async def subscribe() -> str:
             url = f"ws://127.0.0.1:{port}/graphql"
             async with connect(url, subprotocols=[Subprotocol("graphql-transport-ws")]) as socket:
@@ -138,6 +143,7 @@ async def _measure(port: int, searchers: int, seconds: float) -> list[list[Any]]
         await asyncio.sleep(2)
         tasks += [
             asyncio.create_task(publishing.every(0.05, publish)),
+            asyncio.create_task(paging.every(0.1, page)),
             asyncio.create_task(subscribing.every(0.5, subscribe)),
             asyncio.create_task(ready.every(1, readiness)),
         ]
@@ -150,6 +156,7 @@ async def _measure(port: int, searchers: int, seconds: float) -> list[list[Any]]
     return [
         searching.row(f"{searchers} clients group"),
         publishing.row("publish"),
+        paging.row("the newest 50"),
         subscribing.row("connect and subscribe"),
         ready.row("readiness"),
     ]
