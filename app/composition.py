@@ -30,6 +30,7 @@ from app.services.messages import MessageService
 from app.services.open_filters import FilterLimits, OpenFilters
 from app.services.presence import PresenceService
 from app.storage.database import Database
+from app.storage.estimates import EstimatedByPlace
 from app.storage.history import MessageHistory
 from app.storage.pools import Pools
 from app.storage.presence import PresenceStore
@@ -138,6 +139,7 @@ class Process:
                 SearchLanes(
                     pools.quick_searching,
                     pools.searching,
+                    estimate=EstimatedByPlace(history.heads, pools.reading),
                     max_scan=settings.search_max_scan,
                     queue_max=settings.search_queue_max,
                     wait_seconds=settings.search_wait_seconds,

@@ -126,13 +126,11 @@ class Database:
         self,
         pool: "asyncpg.Pool[asyncpg.Record]",
         statement_timeout: float,
-        wait: float,
         incidents: Incidents,
         advice: str,
     ) -> None:
         self._pool = pool
         self._statement_timeout = statement_timeout
-        self._wait = wait
         self._incidents = incidents
         self._advice = advice
 
@@ -148,7 +146,6 @@ class Database:
         *,
         pool_size: int = DATABASE_POOL_SIZE,
         statement_timeout_seconds: float = STATEMENT_TIMEOUT_SECONDS,
-        wait_seconds: float | None = None,
         incidents: Incidents | None = None,
         keep_idle: bool = False,
         server_settings: Mapping[str, str] = _NONE,
@@ -161,9 +158,8 @@ class Database:
             url: postgresql://user@host/database
             pool_size: connections at the most; callers beyond it wait their turn.
             statement_timeout_seconds: a statement that takes longer is cancelled by the
-                server; one second later we stop waiting for it.
-            wait_seconds: how long a caller waits for a free connection; None: as long as a
-                statement may take.
+                server; one second later we stop waiting for it. Nobody waits for a free
+                connection for longer.
             incidents: told of outages, shared by the pools of a process; None: its own.
             keep_idle: False: a connection that is idle for five minutes is closed.
             server_settings: PostgreSQL settings of these connections.
@@ -197,7 +193,6 @@ class Database:
         database = cls(
             pool,
             statement_timeout_seconds,
-            statement_timeout_seconds if wait_seconds is None else wait_seconds,
             incidents or Incidents(),
             advice,
         )
@@ -235,11 +230,11 @@ class Database:
             DatabaseRefuses: the database lacks what it needs, disk space say.
         """
         if timeout_seconds is None:
-            connection = await self._acquire(self._wait)
+            connection = await self._acquire(self._statement_timeout)
             left = None
         else:
             deadline = time.monotonic() + timeout_seconds
-            connection = await self._acquire(min(timeout_seconds, self._wait))
+            connection = await self._acquire(min(timeout_seconds, self._statement_timeout))
             # asyncpg takes a timeout of 0 for none.
             left = max(0.001, deadline - time.monotonic())
         on_send()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 import pytest
+from hypothesis import given, strategies
 
 from app.errors import Unavailable
 from app.storage.search_queue import SearchQueue, SearchRequest
@@ -255,6 +256,43 @@ async def test_whoever_leaves_leaves_nothing_behind() -> None:
     await searches.ask("next")
     assert searches.began == ["runs", "next"]
     await searches.end_all()
+
+
+_STEPS = strategies.lists(
+    strategies.tuples(
+        strategies.sampled_from(["ask", "ask", "ask", "end", "cancel"]),
+        strategies.integers(0, 2),  # which channel
+        strategies.integers(0, 3),  # who asks, or which of those under way
+    ),
+    max_size=40,
+)
+
+
+@given(steps=_STEPS, running_max=strategies.integers(1, 3))
+def test_whatever_comes_and_goes_the_bounds_hold_and_everybody_is_answered(
+    steps: list[tuple[str, int, int]], running_max: int
+) -> None:
+    async def carry_out() -> None:
+        searches = queue(running_max, waiting_max=4, wait_seconds=60)
+        for number, (step, channel, which) in enumerate(steps):
+            under_way = [n for n, task in searches._tasks.items() if not task.done()]
+            running = [name for name in under_way if name in searches.began]
+            if step == "ask":
+                await searches.ask(f"{which}/{number}", f"p/{channel}", which)
+            elif step == "end" and running:
+                await searches.end(running[which % len(running)])
+            elif step == "cancel" and under_way:
+                await searches.cancel(under_way[which % len(under_way)])
+            assert searches.queue.running <= running_max
+            assert searches.queue.waiting <= 4
+            # Nobody waits while there is a place.
+            assert not searches.queue.waiting or searches.queue.running == running_max
+        await searches.end_all()
+        assert (searches.queue.running, searches.queue.waiting) == (0, 0)
+        assert not searches.queue._channels
+        assert not searches.queue._begun
+
+    asyncio.run(carry_out())
 
 
 @pytest.mark.parametrize("first", ["the place", "the cancellation"])
