@@ -34,6 +34,7 @@ from app.storage.estimates import EstimatedByPlace
 from app.storage.history import MessageHistory
 from app.storage.pools import Pools
 from app.storage.presence import PresenceStore
+from app.storage.result_reads import ResultReads
 from app.storage.search import MessageSearch
 from app.storage.search_lanes import SearchLanes
 from app.storage.shared_history import SharedHistory
@@ -131,26 +132,33 @@ class Process:
         )
         stack.push_async_callback(writer.close)
         turns = MatchingTurns()
+        lanes = SearchLanes(
+            pools.quick_searching,
+            pools.searching,
+            estimate=EstimatedByPlace(history.heads, pools.reading),
+            max_scan=settings.search_max_scan,
+            queue_max=settings.search_queue_max,
+            wait_seconds=settings.search_wait_seconds,
+            request_seconds=settings.statement_timeout_seconds,
+        )
+        search = MessageSearch(lanes)
         messages = MessageService(
             hub=hub,
             writer=writer,
             history=history,
-            search=MessageSearch(
-                SearchLanes(
-                    pools.quick_searching,
-                    pools.searching,
-                    estimate=EstimatedByPlace(history.heads, pools.reading),
-                    max_scan=settings.search_max_scan,
-                    queue_max=settings.search_queue_max,
-                    wait_seconds=settings.search_wait_seconds,
-                    request_seconds=settings.statement_timeout_seconds,
-                )
-            ),
+            search=search,
             max_data_bytes=settings.max_data_bytes,
             replay_max_messages=settings.replay_max_messages,
             turns=turns,
         )
-        live_results = LiveResults(hub, history, settings.live_query_interval_seconds)
+        live_results = LiveResults(
+            hub,
+            history,
+            search,
+            await ResultReads.of(pools.reading, lanes),
+            settings.live_query_interval_seconds,
+            settings.max_live_result_bytes,
+        )
         limits = FilterLimits(
             bytes_per_connection=settings.max_filter_bytes_per_connection,
             bytes_per_process=settings.max_filter_bytes,

@@ -14,14 +14,15 @@ from app.domain.query import Filter, MessageQuery, parse_filters, parse_query
 from app.schema.context import Context
 from app.schema.inputs import MessageFilterInput, MessageQueryInput, wire_filters, wire_query
 from app.schema.scalars import JSON
+from app.schema.search_scope import SearchScope
 from app.schema.types import (
     ConnectionCountType,
     Info,
     MessageResultType,
     MessageType,
-    SearchScope,
 )
 from app.services.live.messages import MessageSource
+from app.services.searching import Searching
 
 __all__ = ["Mutation", "Query", "Subscription", "publish", "subscribe"]
 
@@ -58,7 +59,8 @@ class Query:
         channel = parse_channel(project_id, widget_id)
         context = info.context
         parsed = parse_query(wire_query(query))
-        return _found(context, channel, parsed)
+        search = context.services.messages.search(context.viewer, channel, context.asker)
+        return _result(channel, parsed, search)
 
     @strawberry.field(description="How many are connected to a channel now.")
     async def connection_count(
@@ -171,6 +173,10 @@ class Subscription:
         context = info.context
         channel = parse_channel(project_id, widget_id)
         parsed = parse_query(wire_query(query))
+        if parsed.after is not None or parsed.before is not None:
+            # Refused now rather than told in each result.
+            search = context.services.messages.search(context.viewer, channel, context.asker)
+            await search.check_cursors(channel, parsed)
         ending = _Ending()
         try:
             ending.calls.append(context.connection.enter(channel))
@@ -178,9 +184,9 @@ class Subscription:
             ending.calls.append(give_back)
             # Equal filters are held once.
             parsed = replace(parsed, filters=filters.filters)
-            read = partial(_found, context, channel, parsed)
+            read = partial(_result, channel, parsed)
             source = context.services.live_results.subscribe(
-                context.viewer, channel, filters, read, on_closed=ending
+                context.viewer, channel, parsed, filters, read, on_closed=ending
             )
         except BaseException:
             ending()
@@ -266,13 +272,12 @@ def _given(argument: Item | None) -> Item | None:
     return None if argument is UNSET else argument
 
 
-def _found(
-    context: Context,
+def _result(
     channel: Channel,
     query: MessageQuery,
+    search: Searching,
     on_unavailable: Callable[[], None] = lambda: None,
 ) -> MessageResultType:
-    search = context.services.messages.search(context.viewer, channel, context.asker)
     return MessageResultType(scope=SearchScope(search, channel, query, on_unavailable))
 
 

@@ -89,9 +89,8 @@ class EstimatedByPlace:
 
     async def __call__(self, channel: Channel, query: MessageQuery, *, whole: bool) -> int:
         """Return how many messages a statement for `query` reads at the most: see `Estimate`."""
-        if not whole and not query.filters and _in_publish_order(query):
-            # Backwards the page is found first and read then.
-            return (query.offset + query.limit) * (2 if query.descending else 1)
+        if not whole and not query.filters and query.in_publish_order:
+            return query.offset + query.limit
         comparisons = tuple(_needed(query.filters))
         ids = _ids(comparisons)
         if ids is not None:
@@ -126,13 +125,6 @@ class EstimatedByPlace:
         first = 0 if earliest is None else before[earliest]
         last = length if latest is None else before[latest]
         return max(0, last - first)
-
-
-def _in_publish_order(query: MessageQuery) -> bool:
-    field = query.sort_field
-    if query.group_by is not None:
-        return False
-    return field is None or (not isinstance(field, str) and field.name == "created")
 
 
 def _needed(filters: Sequence[Filter]) -> Iterator[Comparison]:

@@ -72,6 +72,11 @@ class SearchLanes:
             for database in (quick, slow)
         )
 
+    @classmethod
+    def of(cls, database: "Database | SearchLanes") -> "SearchLanes":
+        """Return lanes as they are, or connections as both lanes."""
+        return database if isinstance(database, SearchLanes) else cls(database, database)
+
     async def fetch(
         self,
         request: SearchRequest,

@@ -201,7 +201,9 @@ async def test_who_asks_is_a_subject_or_a_connection_or_not_known(
     messages: MessageService,
 ) -> None:
     def asker(viewer: Viewer, connection: object = None) -> object:
-        return messages.search(viewer, CHANNEL, connection)._request.asker
+        request = messages.search(viewer, CHANNEL, connection)._request
+        assert request is not None
+        return request.asker
 
     socket = object()
     assert asker(ANNA) == asker(ANNA, socket) == "sub:u1"

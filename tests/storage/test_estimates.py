@@ -38,7 +38,7 @@ def where(field: str, operator: str, value: Any) -> dict[str, Any]:
 KNOWN: list[Any] = [
     ({}, False, 50),
     ({"offset": 100_000, "limit": 1000}, False, 101_000),
-    ({"sortOrder": "DESC", "limit": 10}, False, 20),
+    ({"sortOrder": "DESC", "limit": 10}, False, 10),
     ({"sortField": "created"}, False, 50),
     ({}, True, _LENGTH),
     ({"sortField": "data.score", "limit": 10}, False, _LENGTH),
