@@ -24,11 +24,13 @@ from app.engine.limits import DocumentLimits
 from app.errors import ConfigurationError, Unavailable
 from app.schema import build_schema
 from app.schema.context import Context, Services
-from app.schema.operations import publish, subscribe
+from app.schema.operations import answer, publish, search, subscribe
+from app.services.answers import Answers
 from app.services.live.results import LiveResults
 from app.services.messages import MessageService
 from app.services.open_filters import FilterLimits, OpenFilters
 from app.services.presence import PresenceService
+from app.services.searching import SharedSearch
 from app.storage.database import Database
 from app.storage.history import MessageHistory
 from app.storage.pools import Pools
@@ -133,7 +135,7 @@ class Process:
             hub=hub,
             writer=writer,
             history=history,
-            search=MessageSearch(pools.searching),
+            search=SharedSearch(MessageSearch(pools.searching)),
             max_data_bytes=settings.max_data_bytes,
             replay_max_messages=settings.replay_max_messages,
             turns=turns,
@@ -143,7 +145,8 @@ class Process:
             bytes_per_connection=settings.max_filter_bytes_per_connection,
             bytes_per_process=settings.max_filter_bytes,
         )
-        return Services(messages, presence, live_results, OpenFilters(limits))
+        answers = Answers(history, settings.answer_cache_bytes)
+        return Services(messages, presence, live_results, answers, OpenFilters(limits))
 
     def _routes(self, services: Services) -> list[BaseRoute]:
         settings = self._settings
@@ -158,7 +161,7 @@ class Process:
                 root_fields=settings.max_query_aliases,
             ),
             settings.document_cache_size,
-            Resolvers(publish, subscribe),
+            Resolvers(publish, subscribe, search, answer),
         )
 
         def context(viewer: Viewer, _connection: bool) -> Context:

@@ -1,4 +1,4 @@
-"""The publish mutation and the messages subscription without the engine.
+"""The publish mutation, the messages subscription and the messages query without the engine.
 
 One root field, its arguments plain variables or constants, its selection a list of fields:
 that is how clients send them. Then an operation is compiled once, and a request only picks
@@ -13,7 +13,6 @@ from typing import Any, Final, TypeAlias
 from graphql import (
     BooleanValueNode,
     FieldNode,
-    GraphQLError,
     IntValueNode,
     NullValueNode,
     OperationDefinitionNode,
@@ -23,13 +22,24 @@ from graphql import (
     VariableNode,
 )
 
+from app.domain.channel import Channel
 from app.domain.json_value import encode_json
 from app.domain.message import Message
-from app.engine.errors import RequestRefused, ResponseError, response_error
-from app.engine.projection import Projection, response_key
+from app.domain.query import MessageQuery
+from app.engine.asking import Asked, QueryField
+from app.engine.errors import RequestRefused, ResponseError, field_error
+from app.engine.projection import Projection
+from app.engine.results import PartFailedError, Scope
+from app.engine.selections import response_key
 from app.services.live.messages import MessageSource
 
-__all__ = ["DirectField", "Resolvers", "publish_directly", "subscribe_directly"]
+__all__ = [
+    "DirectField",
+    "Resolvers",
+    "publish_directly",
+    "search_directly",
+    "subscribe_directly",
+]
 
 _Fits: TypeAlias = Callable[[Any], bool]
 """Whether a value is plainly of an argument's type."""
@@ -39,10 +49,13 @@ _MAX_INT_CHARACTERS: Final = 11
 
 @dataclass(frozen=True, slots=True)
 class Resolvers:
-    """What the schema's fields do, given a context and the arguments by name."""
+    """What the schema's fields do, given a context and what is asked."""
 
     publish: Callable[[Any, Mapping[str, Any]], Awaitable[Message]]
     subscribe: Callable[[Any, Mapping[str, Any]], Awaitable[MessageSource]]
+    search: Callable[[Any, Channel, MessageQuery], Scope]
+    answer: Callable[[Any, Channel, bytes | None, Callable[[], Awaitable[bytes]]], Awaitable[bytes]]
+    """The answer that the key stands for, read or kept."""
 
 
 class DirectField:
@@ -117,10 +130,7 @@ class DirectField:
 
     def failed(self, error: Exception) -> ResponseError:
         """Return the error of this field."""
-        path = [response_key(self._root)]
-        return response_error(
-            GraphQLError(str(error), nodes=[self._root], path=path, original_error=error)
-        )
+        return field_error(error, [self._root], [response_key(self._root)])
 
 
 async def publish_directly(
@@ -155,6 +165,30 @@ async def subscribe_directly(
         return await resolvers.subscribe(context, arguments)
     except Exception as error:
         raise RequestRefused([field.failed(error)]) from error
+
+
+async def search_directly(
+    resolvers: Resolvers, field: QueryField, asked: Asked, key: bytes | None, context: object
+) -> bytes:
+    """Search, and return the JSON text of the response.
+
+    Args:
+        resolvers: what the fields do.
+        field: a `messages` query.
+        asked: what it asks.
+        key: of the question.
+        context: what resolvers get as `info.context`.
+    """
+    try:
+        scope = resolvers.search(context, asked.channel, asked.query)
+    except Exception as error:
+        return encode_json({"errors": [field.failed(error)], "data": None})
+    try:
+        return await resolvers.answer(
+            context, asked.channel, key, lambda: field.result(scope, asked.inner)
+        )
+    except PartFailedError as failed:
+        return field.result.refusal(failed)
 
 
 def _is_constant(node: ValueNode) -> bool:

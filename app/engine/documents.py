@@ -33,6 +33,7 @@ from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRul
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from app.defaults import DOCUMENT_CACHE_SIZE
+from app.engine.asking import QueryField
 from app.engine.direct import DirectField
 from app.engine.errors import MAX_ERRORS, RequestRefused, response_errors
 from app.engine.limits import DocumentLimits, check_limits
@@ -72,6 +73,8 @@ class Operation:
     """How often each variable stands in an argument, fragments spread."""
     direct: DirectField | None
     """The way without the engine; None: there is none."""
+    asking: QueryField | None
+    """The way of a search without the engine; for a live one, that of its responses."""
     projection: Projection | None
     """The way from a message to its response without the engine, for subscriptions."""
     sharing: Sharing | None
@@ -219,12 +222,21 @@ class Documents:
             variable_types=types,
             variable_uses=uses[name],
             direct=DirectField.of(definition),
+            asking=QueryField.of(definition, _fragments(document), uses[name], digest),
             projection=_projection(definition) if subscribes else None,
             sharing=Sharing.of(document, definition, digest) if subscribes else None,
             responding=(
                 Responding.of(document, definition, root_type) if subscribes and root_type else None
             ),
         )
+
+
+def _fragments(document: DocumentNode) -> dict[str, FragmentDefinitionNode]:
+    return {
+        node.name.value: node
+        for node in document.definitions
+        if isinstance(node, FragmentDefinitionNode)
+    }
 
 
 def _projection(definition: OperationDefinitionNode) -> Projection | None:

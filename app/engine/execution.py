@@ -7,7 +7,8 @@ around them and the same payload can go to many.
 """
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import strawberry
@@ -24,7 +25,13 @@ from graphql.execution import Executor as CoreExecutor
 from app.defaults import DOCUMENT_CACHE_SIZE
 from app.delivery.members import Member
 from app.domain.json_value import encode_json
-from app.engine.direct import Resolvers, publish_directly, subscribe_directly
+from app.engine.asking import AskedQueries
+from app.engine.direct import (
+    Resolvers,
+    publish_directly,
+    search_directly,
+    subscribe_directly,
+)
 from app.engine.documents import Documents, Operation
 from app.engine.errors import (
     MAX_ERRORS,
@@ -33,6 +40,7 @@ from app.engine.errors import (
     response_errors,
 )
 from app.engine.limits import DocumentLimits
+from app.engine.results import HasScope, Inner, ResultProjection
 from app.engine.variables import bounded_variables
 from app.services.live.source import Respond, Source
 
@@ -41,11 +49,12 @@ __all__ = ["Executor", "Subscription", "encode_response"]
 
 @dataclass(frozen=True, slots=True)
 class Executor:
-    """Executes operations of one schema. Stateless but for its cache of documents."""
+    """Executes operations of one schema. Stateless but for what it keeps of documents."""
 
     schema: strawberry.Schema
     documents: Documents
     resolvers: Resolvers | None = None
+    queries: AskedQueries = field(default_factory=AskedQueries)
 
     @classmethod
     def of(
@@ -94,6 +103,10 @@ class Executor:
             arguments = operation.direct.arguments(variables)
             if arguments is not None:
                 return await publish_directly(self.resolvers, operation.direct, arguments, context)
+        if self.resolvers is not None and operation.asking is not None:
+            asked = self.queries.asked(operation.asking, variables)
+            if asked is not None:
+                return await search_directly(self.resolvers, operation.asking, *asked, context)
         executor = self._executor(operation, variables, context)
         result = execute_root_selection_set(executor)
         if not isinstance(result, ExecutionResult):
@@ -123,13 +136,28 @@ class Executor:
                 return Subscription(joined, key, direct.projection)
         executor = self._executor(operation, variables, context)
         # Whatever may be refused comes before the source that would have to be closed.
-        respond = operation.projection or self._responder(operation, variables, context)
+        respond = (
+            operation.projection
+            or self._result_responder(operation, variables)
+            or self._responder(operation, variables, context)
+        )
         source: Any = create_source_event_stream(executor)
         if not isinstance(source, Source | ExecutionResult):
             source = await source
         if isinstance(source, ExecutionResult):
             raise RequestRefused(response_errors(source.errors or ()))
         return Subscription(source, key, respond)
+
+    def _result_responder(
+        self, operation: Operation, variables: Mapping[str, Any]
+    ) -> Respond | None:
+        """Return how live results are answered without the engine, if they can be."""
+        if self.resolvers is None or operation.asking is None:
+            return None
+        asked = operation.asking.asked(operation.asking.given(variables))
+        if asked is None:
+            return None
+        return partial(_respond, operation.asking.result, asked.inner)
 
     def _responder(
         self, operation: Operation, variables: Mapping[str, Any], context: object
@@ -178,6 +206,10 @@ class Subscription:
     def close(self) -> None:
         """Let go of one that was never begun, or failed to. Idempotent."""
         self._source.close()
+
+
+def _respond(result: ResultProjection, inner: Inner, event: HasScope) -> Awaitable[bytes]:
+    return result.response(event.scope, inner)
 
 
 def _engine(executor: "CoreExecutor[Any]") -> Respond:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from app.domain.viewer import Viewer
+from app.services.answers import Answers
 from app.services.connection_presence import ConnectionPresence
 from app.services.live.results import LiveResults
 from app.services.messages import MessageService
@@ -19,6 +20,7 @@ class Services:
     messages: MessageService
     presence: PresenceService
     live_results: LiveResults
+    answers: Answers
     filters: OpenFilters = field(default_factory=OpenFilters)
 
 

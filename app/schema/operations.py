@@ -1,6 +1,6 @@
 """The root fields: arguments in, services called, results out."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, TypeAlias, TypeVar, cast
@@ -25,7 +25,7 @@ from app.schema.types import (
 from app.services.live.messages import MessageSource
 from app.services.messages import MessageService
 
-__all__ = ["Mutation", "Query", "Subscription", "publish", "subscribe"]
+__all__ = ["Mutation", "Query", "Subscription", "answer", "publish", "search", "subscribe"]
 
 Item = TypeVar("Item")
 
@@ -247,6 +247,31 @@ async def subscribe(
     except BaseException:
         ending()
         raise
+
+
+def search(context: Context, channel: Channel, query: MessageQuery) -> SearchScope:
+    """Return what the parts of a result are read from: what the `messages` query does.
+
+    Args:
+        context: who searches.
+        channel: where.
+        query: what for.
+    """
+    return _found(context.services.messages, context.viewer, channel, query).scope
+
+
+async def answer(
+    context: Context, channel: Channel, key: bytes | None, read: Callable[[], Awaitable[bytes]]
+) -> bytes:
+    """Return the answer to a question, read or kept: see `Answers.answer`.
+
+    Args:
+        context: of whoever asks and may.
+        channel: which it is all about.
+        key: of the question.
+        read: reads the answer.
+    """
+    return await context.services.answers.answer(channel, key, read)
 
 
 class _Ending:

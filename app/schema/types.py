@@ -13,7 +13,8 @@ from app.domain.query import FieldPath, MessageQuery, parse_field, parse_limit
 from app.errors import Unavailable
 from app.schema.context import Context
 from app.schema.scalars import JSON, Timestamp
-from app.storage.search import AggregateRow, MessageSearch
+from app.services.searching import Searching
+from app.storage.search import AggregateRow
 
 __all__ = [
     "AggregateType",
@@ -92,7 +93,7 @@ Read = TypeVar("Read")
 class SearchScope:
     """One query of one channel, and the loaders that answer for all its groups at once."""
 
-    search: MessageSearch
+    search: Searching
     channel: Channel
     query: MessageQuery
     on_unavailable: Callable[[], None] = lambda: None
