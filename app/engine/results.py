@@ -158,7 +158,7 @@ class _GroupField:
 async def _read(parts: _Parts, scope: Scope, inner: Inner) -> dict[str, Any]:
     """Return the fields of a result; what is read is read side by side."""
     reading = [
-        _named(key, nodes, part(scope, inner))
+        _named(key, nodes, part, scope, inner)
         for key, nodes, part in parts
         if not isinstance(part, str)
     ]
@@ -168,9 +168,9 @@ async def _read(parts: _Parts, scope: Scope, inner: Inner) -> dict[str, Any]:
     return {key: part if isinstance(part, str) else next(found) for key, _, part in parts}
 
 
-async def _named(key: str, nodes: Nodes, reading: Awaitable[Any]) -> Any:
+async def _named(key: str, nodes: Nodes, part: _Part, scope: Scope, inner: Inner) -> Any:
     try:
-        return await reading
+        return await part(scope, inner)
     except PartFailedError as failed:
         failed.path = [key, *failed.path]
         raise
@@ -324,7 +324,7 @@ def _groups(fields: Sequence[_GroupField]) -> _Part:
             if field.rows is not None:
                 wanted.setdefault((field.rows, inner[field.at]), field)
         reading = [
-            _of_groups(field, rows(scope, groups, argument))
+            _of_groups(field, rows, scope, groups, argument)
             for (rows, argument), field in wanted.items()
         ]
         found = dict(zip(wanted, await gather_with_cancel(*reading), strict=True))
@@ -338,9 +338,11 @@ def _groups(fields: Sequence[_GroupField]) -> _Part:
     return read
 
 
-async def _of_groups(field: _GroupField, reading: Awaitable[Any]) -> Any:
+async def _of_groups(
+    field: _GroupField, rows: _Rows, scope: Scope, groups: Sequence[GroupRow], argument: Any
+) -> Any:
     try:
-        return await reading
+        return await rows(scope, groups, argument)
     except Exception as error:
         raise PartFailedError(error, field.nodes, [0, field.key]) from error
 

@@ -15,6 +15,7 @@ from app.engine.execution import Executor
 from app.errors import Unavailable
 from app.schema import build_schema
 from app.schema.context import Context, Services
+from app.services.answers import Answers
 from app.services.live.results import LiveResults
 from tests.delivery.recorded import Table
 from tests.services.live.members import Recorded
@@ -52,7 +53,9 @@ async def test_the_result_comes_when_the_database_is_back(monkeypatch: pytest.Mo
     hub = Hub(Bus(MemoryBackend(), "process"), table)
     await hub.start()
     messages = cast("Any", AwayForAMoment())
-    services = Services(messages, cast("Any", UncountedPresence()), LiveResults(hub, table, 0.01))
+    services = Services(
+        messages, cast("Any", UncountedPresence()), LiveResults(hub, table, 0.01), Answers(table)
+    )
     executor = Executor.of(build_schema())
     operation = executor.prepare(
         'subscription { liveMessages(projectId: "p", widgetId: "w") { totalCount } }'
