@@ -24,13 +24,13 @@ from app.engine.limits import DocumentLimits
 from app.errors import ConfigurationError, Unavailable
 from app.schema import build_schema
 from app.schema.context import Context, Services
-from app.schema.operations import answer, publish, search, subscribe
+from app.schema.operations import answer, publish, search, searched, subscribe
 from app.services.answers import Answers
 from app.services.live.results import LiveResults
 from app.services.messages import MessageService
 from app.services.open_filters import FilterLimits, OpenFilters
 from app.services.presence import PresenceService
-from app.services.searching import SharedSearch
+from app.services.shared_search import SharedSearch
 from app.storage.database import Database
 from app.storage.history import MessageHistory
 from app.storage.pools import Pools
@@ -161,7 +161,7 @@ class Process:
                 root_fields=settings.max_query_aliases,
             ),
             settings.document_cache_size,
-            Resolvers(publish, subscribe, search, answer),
+            Resolvers(publish, subscribe, search, answer, searched),
         )
 
         def context(viewer: Viewer, _connection: bool) -> Context:

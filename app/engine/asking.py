@@ -20,9 +20,9 @@ from graphql import (
 from app.domain.channel import Channel, parse_channel
 from app.domain.json_value import encode_json
 from app.domain.query import MessageQuery, parse_query
-from app.engine.errors import ResponseError, field_error
-from app.engine.results import Inner, ResultProjection
-from app.engine.selections import Fragments, response_key
+from app.engine.reading import Inner
+from app.engine.results import ResultProjection
+from app.engine.selections import Fragments
 from app.engine.templates import ABSENT, Template, template
 from app.errors import WidgetwireError
 
@@ -54,11 +54,10 @@ class Asked:
 class QueryField:
     """The root field of one operation, compiled: `messages` of a query, or `liveMessages`."""
 
-    __slots__ = ("_arguments", "_defaults", "_digest", "_repeated", "_required", "_root", "result")
+    __slots__ = ("_arguments", "_defaults", "_digest", "_repeated", "_required", "result")
 
     def __init__(
         self,
-        root: FieldNode,
         arguments: Mapping[str, Template],
         defaults: Mapping[str, Any],
         required: Mapping[str, bool],
@@ -68,7 +67,6 @@ class QueryField:
     ) -> None:
         self.result = result
         """From what is found to the response."""
-        self._root = root
         self._arguments = arguments
         self._defaults = defaults
         self._required = required
@@ -123,7 +121,7 @@ class QueryField:
         repeated = frozenset(name for name, times in uses.items() if times > 1)
         # A name has neither braces nor quotes: the variables' text begins where it ends.
         digest += operation.encode()
-        return cls(root, arguments, defaults, required, repeated, digest, result)
+        return cls(arguments, defaults, required, repeated, digest, result)
 
     def given(self, variables: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return those of a request's variables that the operation has."""
@@ -165,10 +163,6 @@ class QueryField:
             if name in self._repeated and isinstance(value, dict | list):
                 return False  # The engine counts it as often as it is used.
         return _objects(variables) <= _MAX_OBJECTS
-
-    def failed(self, error: Exception) -> ResponseError:
-        """Return the error of this field."""
-        return field_error(error, [self._root], [response_key(self._root)])
 
 
 class AskedQueries:

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 from graphql import (
     BooleanValueNode,
     FieldNode,
+    GraphQLError,
     IntValueNode,
     NullValueNode,
     OperationDefinitionNode,
@@ -27,11 +28,12 @@ from app.domain.json_value import encode_json
 from app.domain.message import Message
 from app.domain.query import MessageQuery
 from app.engine.asking import Asked, QueryField
-from app.engine.errors import RequestRefused, ResponseError, field_error
+from app.engine.errors import RequestRefused, ResponseError, response_error
 from app.engine.projection import Projection
-from app.engine.results import PartFailedError, Scope
+from app.engine.reading import Scope
 from app.engine.selections import response_key
 from app.services.live.messages import MessageSource
+from app.services.searching import Searching
 
 __all__ = [
     "DirectField",
@@ -56,6 +58,8 @@ class Resolvers:
     search: Callable[[Any, Channel, MessageQuery], Scope]
     answer: Callable[[Any, Channel, bytes | None, Callable[[], Awaitable[bytes]]], Awaitable[bytes]]
     """The answer that the key stands for, read or kept."""
+    searched: Callable[[Any, Searching], Any]
+    """A context whose searches are answered already."""
 
 
 class DirectField:
@@ -130,7 +134,10 @@ class DirectField:
 
     def failed(self, error: Exception) -> ResponseError:
         """Return the error of this field."""
-        return field_error(error, [self._root], [response_key(self._root)])
+        path = [response_key(self._root)]
+        return response_error(
+            GraphQLError(str(error), nodes=[self._root], path=path, original_error=error)
+        )
 
 
 async def publish_directly(
@@ -178,17 +185,15 @@ async def search_directly(
         asked: what it asks.
         key: of the question.
         context: what resolvers get as `info.context`.
+
+    Raises:
+        ReadingFailedError: a part could not be read.
+        WidgetwireError: the context's viewer may not search.
     """
-    try:
-        scope = resolvers.search(context, asked.channel, asked.query)
-    except Exception as error:
-        return encode_json({"errors": [field.failed(error)], "data": None})
-    try:
-        return await resolvers.answer(
-            context, asked.channel, key, lambda: field.result(scope, asked.inner)
-        )
-    except PartFailedError as failed:
-        return field.result.refusal(failed)
+    scope = resolvers.search(context, asked.channel, asked.query)
+    return await resolvers.answer(
+        context, asked.channel, key, lambda: field.result(scope, asked.inner)
+    )
 
 
 def _is_constant(node: ValueNode) -> bool:

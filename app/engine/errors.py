@@ -5,23 +5,16 @@ show is logged under an id and masked; the id is in both texts.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import islice
 from typing import Any, Final, TypeAlias
 
-from graphql import FieldNode, GraphQLError
+from graphql import GraphQLError
 
 from app.errors import ErrorCode, WidgetwireError, cut
 from app.masking import masked, told
 
-__all__ = [
-    "MAX_ERRORS",
-    "RequestRefused",
-    "ResponseError",
-    "field_error",
-    "response_error",
-    "response_errors",
-]
+__all__ = ["MAX_ERRORS", "RequestRefused", "ResponseError", "response_error", "response_errors"]
 
 _log = logging.getLogger(__name__)
 
@@ -55,19 +48,6 @@ def response_errors(
 ) -> list[ResponseError]:
     """Return the first ten errors as a client may see them."""
     return [response_error(error, request_code) for error in islice(errors, MAX_ERRORS)]
-
-
-def field_error(
-    error: Exception, nodes: Sequence[FieldNode], path: Sequence[str | int]
-) -> ResponseError:
-    """Return the error of a field that was resolved without the engine, as the engine tells it.
-
-    Args:
-        error: what its resolver raised.
-        nodes: where the document asks for it.
-        path: its place in the response.
-    """
-    return response_error(GraphQLError(str(error), nodes=nodes, path=path, original_error=error))
 
 
 def response_error(

@@ -8,7 +8,6 @@ around them and the same payload can go to many.
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import strawberry
@@ -40,8 +39,10 @@ from app.engine.errors import (
     response_errors,
 )
 from app.engine.limits import DocumentLimits
-from app.engine.results import HasScope, Inner, ResultProjection
+from app.engine.reading import ReadingFailedError
+from app.engine.results import HasScope
 from app.engine.variables import bounded_variables
+from app.errors import WidgetwireError
 from app.services.live.source import Respond, Source
 
 __all__ = ["Executor", "Subscription", "encode_response"]
@@ -106,7 +107,12 @@ class Executor:
         if self.resolvers is not None and operation.asking is not None:
             asked = self.queries.asked(operation.asking, variables)
             if asked is not None:
-                return await search_directly(self.resolvers, operation.asking, *asked, context)
+                try:
+                    return await search_directly(self.resolvers, operation.asking, *asked, context)
+                except ReadingFailedError as failed:
+                    context = self.resolvers.searched(context, failed.search)
+                except WidgetwireError:
+                    pass  # The engine says it: nothing was read.
         executor = self._executor(operation, variables, context)
         result = execute_root_selection_set(executor)
         if not isinstance(result, ExecutionResult):
@@ -138,7 +144,7 @@ class Executor:
         # Whatever may be refused comes before the source that would have to be closed.
         respond = (
             operation.projection
-            or self._result_responder(operation, variables)
+            or self._result_responder(operation, variables, context)
             or self._responder(operation, variables, context)
         )
         source: Any = create_source_event_stream(executor)
@@ -149,7 +155,7 @@ class Executor:
         return Subscription(source, key, respond)
 
     def _result_responder(
-        self, operation: Operation, variables: Mapping[str, Any]
+        self, operation: Operation, variables: Mapping[str, Any], context: object
     ) -> Respond | None:
         """Return how live results are answered without the engine, if they can be."""
         if self.resolvers is None or operation.asking is None:
@@ -157,7 +163,17 @@ class Executor:
         asked = operation.asking.asked(operation.asking.given(variables))
         if asked is None:
             return None
-        return partial(_respond, operation.asking.result, asked.inner)
+        result, inner = operation.asking.result, asked.inner
+        engine = self._responder(operation, variables, context)
+
+        async def respond(event: HasScope) -> bytes:
+            try:
+                return await result(event.scope, inner)
+            except ReadingFailedError:
+                payload = engine(event)
+                return payload if isinstance(payload, bytes) else await payload
+
+        return respond
 
     def _responder(
         self, operation: Operation, variables: Mapping[str, Any], context: object
@@ -206,10 +222,6 @@ class Subscription:
     def close(self) -> None:
         """Let go of one that was never begun, or failed to. Idempotent."""
         self._source.close()
-
-
-def _respond(result: ResultProjection, inner: Inner, event: HasScope) -> Awaitable[bytes]:
-    return result.response(event.scope, inner)
 
 
 def _engine(executor: "CoreExecutor[Any]") -> Respond:

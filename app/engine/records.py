@@ -1,4 +1,4 @@
-"""What the fields of a message and of an aggregate are in a response."""
+"""What the fields of a message, an aggregate and a page are in a response."""
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
@@ -8,13 +8,15 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from app.domain.message import MESSAGE_FIELDS, Message
-from app.storage.search import AggregateRow
+from app.storage.search import AggregateRow, Page
 
-__all__ = ["Records", "Values", "aggregate_values", "records"]
+__all__ = ["PageValues", "Records", "Values", "aggregate_values", "page_values", "records"]
 
 Records: TypeAlias = Callable[[Iterable[Message]], list[msgspec.Struct]]
 """Makes what the encoder takes of messages."""
 Values: TypeAlias = Callable[[AggregateRow], dict[str, Any]]
+PageValues: TypeAlias = Callable[[Page[Any], bool], dict[str, Any]]
+"""Of a page, and of whether it is one of groups."""
 
 _TYPENAME: Final = "__typename"
 _MESSAGE: Final[Mapping[str, Callable[[Message], Any]]] = {
@@ -29,11 +31,20 @@ def _raw(text: bytes | None) -> msgspec.Raw | None:
 
 _AGGREGATE: Final[Mapping[str, Callable[[AggregateRow], Any]]] = {
     "count": attrgetter("count"),
+    "distinct": attrgetter("distinct"),
     "sum": attrgetter("sum"),
     "avg": attrgetter("avg"),
     "min": lambda row: _raw(row.min_json),
     "max": lambda row: _raw(row.max_json),
     _TYPENAME: lambda _row: "Aggregate",
+}
+
+_PAGE: Final[Mapping[str, Callable[[Page[Any], bool], Any]]] = {
+    "hasNextPage": lambda page, _grouped: page.has_next,
+    "hasPreviousPage": lambda page, _grouped: page.has_previous,
+    "startCursor": lambda page, grouped: None if grouped or not page.rows else page.rows[0].id,
+    "endCursor": lambda page, grouped: None if grouped or not page.rows else page.rows[-1].id,
+    _TYPENAME: lambda _page, _grouped: "PageInfo",
 }
 
 
@@ -69,3 +80,15 @@ def aggregate_values(fields: Mapping[str, str]) -> Values | None:
         return None
     getters = {key: _AGGREGATE[name] for key, name in fields.items()}
     return lambda row: {key: of(row) for key, of in getters.items()}
+
+
+def page_values(fields: Mapping[str, str]) -> PageValues | None:
+    """Return what makes the values of a page's info; None where a field is not known here.
+
+    Args:
+        fields: the names in the schema, by the keys in the response.
+    """
+    if any(name not in _PAGE for name in fields.values()):
+        return None
+    getters = {key: _PAGE[name] for key, name in fields.items()}
+    return lambda page, grouped: {key: of(page, grouped) for key, of in getters.items()}

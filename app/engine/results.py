@@ -1,55 +1,38 @@
 """From what a search answers straight to a response: a plain selection of `MessageResult`.
 
 The engine resolves, awaits and completes each field of each message: 3 ms for fifty of them.
-Here each part of the result is asked for once, side by side, and encoded in one pass. All
-fields of a result are non-null, so that the first part to fail is the one error there is.
+Here a selection is compiled once to what it needs read and what becomes of it, and a response
+is encoded in one pass.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, Protocol, TypeAlias, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 from graphql import FieldNode
-from graphql.pyutils import gather_with_cancel
 
-from app.domain.channel import Channel
 from app.domain.json_value import encode_json
-from app.domain.message import Message
-from app.domain.query import MessageQuery, parse_field, parse_limit
-from app.engine.errors import field_error
-from app.engine.records import Records, Values, aggregate_values, records
+from app.domain.query import AggregateFunction, parse_field, parse_limit
+from app.engine.reading import Inner, Reading, Scope, Wanted
+from app.engine.records import Records, Values, aggregate_values, page_values, records
 from app.engine.selections import Fragments, Nodes, response_key, selected
 from app.engine.templates import ABSENT, Template, template
-from app.services.searching import Searching
 from app.storage.search import AggregateRow, GroupRow
 
-__all__ = ["HasScope", "Inner", "PartFailedError", "ResultProjection", "Scope"]
-
-Read = TypeVar("Read")
-Inner: TypeAlias = Mapping[str, Any]
-"""The arguments of the fields inside a result, checked, by their paths in the response."""
+__all__ = ["HasScope", "ResultProjection"]
 
 _DEFAULT_LIMIT: Final = 10
 """Of a group's `messages`."""
 
+_NOTHING: Final = AggregateRow()
+"""Where nothing is read, for the name of a type."""
 
-class Scope(Protocol):
-    """One query of one channel, and who answers it."""
-
-    @property
-    def search(self) -> Searching:
-        """Who answers."""
-
-    @property
-    def channel(self) -> Channel:
-        """Where."""
-
-    @property
-    def query(self) -> MessageQuery:
-        """What is asked."""
-
-    async def read(self, reading: Awaitable[Read]) -> Read:
-        """Return what a read of the search gives."""
+_Part: TypeAlias = Callable[[Reading, Inner], Any]
+"""From what was read to the value of a field."""
+_Parts: TypeAlias = Sequence[tuple[str, _Part]]
+_Column: TypeAlias = Callable[[Reading, Inner], Sequence[Any]]
+"""From what was read to the values of a field of all groups."""
+_Arguments: TypeAlias = Sequence[tuple[str, Template, Callable[[Any], Any]]]
 
 
 class HasScope(Protocol):
@@ -60,30 +43,15 @@ class HasScope(Protocol):
         """Whose result it is."""
 
 
-class PartFailedError(Exception):
-    """A field of a result could not be read, and so there is no result.
-
-    Args:
-        error: why.
-        nodes: the field.
-        path: its place in the response, below the root field.
-    """
-
-    def __init__(self, error: Exception, nodes: Nodes, path: Sequence[str | int]) -> None:
-        super().__init__(str(error))
-        self.error = error
-        self.nodes = nodes
-        self.path = path
-
-
 class ResultProjection:
     """The answer of one root field that selects fields of a result."""
 
-    __slots__ = ("_arguments", "_parts", "_root_key")
+    __slots__ = ("_arguments", "_parts", "_root_key", "_wanted")
 
-    def __init__(self, root_key: str, parts: "_Parts", arguments: "_Arguments") -> None:
+    def __init__(self, root_key: str, parts: _Parts, wanted: Wanted, arguments: _Arguments) -> None:
         self._root_key = root_key
         self._parts = parts
+        self._wanted = wanted
         self._arguments = arguments
 
     @classmethod
@@ -94,10 +62,11 @@ class ResultProjection:
             None where only the engine knows what the selection comes to.
         """
         compiling = _Compiling(fragments)
-        parts = compiling.result([root])
-        if parts is None:
+        try:
+            parts = compiling.result([root])
+        except _NotPlainError:
             return None
-        return cls(response_key(root), parts, tuple(compiling.arguments))
+        return cls(response_key(root), parts, compiling.wanted(), tuple(compiling.arguments))
 
     def inner(self, variables: Mapping[str, Any]) -> Inner:
         """Return the arguments of the fields inside.
@@ -111,153 +80,124 @@ class ResultProjection:
         """Read what is selected, and return the JSON text of the response.
 
         Raises:
-            PartFailedError: a part of it could not be read.
+            ReadingFailedError: a part of it could not be read.
         """
-        result = await _read(self._parts, scope, inner)
+        reading = Reading(scope)
+        await reading.read(self._wanted, inner)
+        result = {key: part(reading, inner) for key, part in self._parts}
         return encode_json({"data": {self._root_key: result}})
 
-    async def response(self, scope: Scope, inner: Inner) -> bytes:
-        """Return the JSON text of the response, also where a part could not be read."""
-        try:
-            return await self(scope, inner)
-        except PartFailedError as failed:
-            return self.refusal(failed)
 
-    def refusal(self, failed: PartFailedError) -> bytes:
-        """Return the JSON text of the response where a part could not be read."""
-        path = [self._root_key, *failed.path]
-        error = field_error(failed.error, failed.nodes, path)
-        return encode_json({"errors": [error], "data": None})
-
-
-_Part: TypeAlias = Callable[[Scope, Inner], Awaitable[Any]]
-_Parts: TypeAlias = Sequence[tuple[str, Nodes, _Part | str]]
-"""The fields of a result: key, nodes, and what reads its value, or the value."""
-_Arguments: TypeAlias = Sequence[tuple[str, Template, Callable[[Any], Any]]]
-
-_Rows: TypeAlias = Callable[[Scope, Sequence[GroupRow], Any], Awaitable[Sequence[Any]]]
-_Column: TypeAlias = Callable[[Sequence[Any]], list[Any]]
-
-
-class _GroupField:
-    """A field of all groups: what is read for them, if anything, and what becomes of it."""
-
-    __slots__ = ("at", "column", "key", "nodes", "rows")
-
-    def __init__(
-        self, key: str, nodes: Nodes, column: _Column, rows: _Rows | None = None, at: str = ""
-    ) -> None:
-        self.key = key
-        self.nodes = nodes
-        self.column = column
-        """From what was read, or from the groups, to the field's values."""
-        self.rows = rows
-        self.at = at
-
-
-async def _read(parts: _Parts, scope: Scope, inner: Inner) -> dict[str, Any]:
-    """Return the fields of a result; what is read is read side by side."""
-    reading = [
-        _named(key, nodes, part, scope, inner)
-        for key, nodes, part in parts
-        if not isinstance(part, str)
-    ]
-    # One alone needs no task.
-    values = [await reading[0]] if len(reading) == 1 else await gather_with_cancel(*reading)
-    found = iter(values)
-    return {key: part if isinstance(part, str) else next(found) for key, _, part in parts}
-
-
-async def _named(key: str, nodes: Nodes, part: _Part, scope: Scope, inner: Inner) -> Any:
-    try:
-        return await part(scope, inner)
-    except PartFailedError as failed:
-        failed.path = [key, *failed.path]
-        raise
-    except Exception as error:
-        raise PartFailedError(error, nodes, [key]) from error
+class _NotPlainError(Exception):
+    """The engine has to say what this comes to."""
 
 
 class _Compiling:
-    """One selection; it gathers the arguments inside."""
+    """One selection; it gathers what is needed."""
 
     def __init__(self, fragments: Fragments) -> None:
         self._fragments = fragments
         self.arguments: list[tuple[str, Template, Callable[[Any], Any]]] = []
+        self._reads: set[str] = set()
+        self._aggregates: list[tuple[str, frozenset[AggregateFunction]]] = []
+        self._group_messages: list[str] = []
+        self._group_aggregates: list[tuple[str, frozenset[AggregateFunction]]] = []
 
-    def result(self, nodes: Nodes) -> _Parts | None:
-        parts: list[tuple[str, Nodes, _Part | str]] = []
-        for key, fields in (selected(nodes, self._fragments) or {}).items():
-            part = self._result_field(key, fields)
-            if part is None:
-                return None
-            parts.append((key, fields, part))
-        return parts or None
+    def wanted(self) -> Wanted:
+        return Wanted(
+            rows="messages" in self._reads,
+            groups="groups" in self._reads,
+            neighbours="pageInfo" in self._reads,
+            total_count="totalCount" in self._reads,
+            aggregates=tuple(self._aggregates),
+            group_messages=tuple(self._group_messages),
+            group_aggregates=tuple(self._group_aggregates),
+        )
 
-    def _result_field(self, key: str, nodes: Nodes) -> _Part | str | None:
-        part: _Part | str | None = None
-        match nodes[0].name.value:
+    def result(self, nodes: Nodes) -> _Parts:
+        return [(key, self._part(key, inside)) for key, inside in self._fields(nodes).items()]
+
+    def _part(self, key: str, nodes: Nodes) -> _Part:
+        name = nodes[0].name.value
+        self._reads.add(name)
+        match name:
             case "messages":
-                if (found := self._records(nodes)) is not None:
-                    part = _messages(found)
+                return _messages(self._records(nodes))
             case "groups":
-                if (fields := self._group_fields(key, nodes)) is not None:
-                    part = _groups(fields)
+                return self._groups(key, nodes)
             case "aggregate":
-                values = self._aggregate_values(nodes)
-                if values is not None and self._path(key, nodes):
-                    part = _aggregate(key, values)
+                values, functions = self._aggregate_values(nodes)
+                self._path(key, nodes)
+                self._aggregates.append((key, functions))
+                return _aggregate(key, values) if functions else _nothing(values)
+            case "pageInfo":
+                return _page_info(self._names(nodes))
             case "totalCount":
-                part = _total_count
+                return lambda reading, _inner: reading.total_count
             case "__typename":
-                part = "MessageResult"
-        return part
+                return lambda _reading, _inner: "MessageResult"
+        raise _NotPlainError
 
-    def _group_fields(self, at: str, nodes: Nodes) -> list[_GroupField] | None:
-        fields = []
-        for key, inside in (selected(nodes, self._fragments) or {}).items():
-            field = self._group_field(f"{at}.{key}", key, inside)
-            if field is None:
-                return None
-            fields.append(field)
-        return fields or None
+    def _groups(self, at: str, nodes: Nodes) -> _Part:
+        columns = [
+            (key, self._column(f"{at}.{key}", inside))
+            for key, inside in self._fields(nodes).items()
+        ]
+        keys = [key for key, _ in columns]
 
-    def _group_field(self, at: str, key: str, nodes: Nodes) -> _GroupField | None:
-        field = None
+        def groups(reading: Reading, inner: Inner) -> list[dict[str, Any]]:
+            if not (reading.grouped and reading.rows):
+                return []
+            values = zip(*(column(reading, inner) for _, column in columns), strict=True)
+            return [dict(zip(keys, of_one, strict=True)) for of_one in values]
+
+        return groups
+
+    def _column(self, at: str, nodes: Nodes) -> _Column:
         match nodes[0].name.value:
             case "key":
-                field = _GroupField(key, nodes, _keys)
+                return _group_keys
             case "count":
-                field = _GroupField(key, nodes, _counts)
+                return _group_counts
             case "messages":
                 found = self._records(nodes)
-                limit = self._argument(at, nodes, "limit", _limit, _DEFAULT_LIMIT)
-                if found is not None and limit:
-                    field = _GroupField(key, nodes, _each(found), _group_messages, at)
+                self._argument(at, nodes, "limit", _limit, _DEFAULT_LIMIT)
+                self._group_messages.append(at)
+                return _of_groups("group_messages", at, found)
             case "aggregate":
-                values = self._aggregate_values(nodes)
-                if values is not None and self._path(at, nodes):
-                    field = _GroupField(key, nodes, _each(values), _group_aggregates, at)
+                values, functions = self._aggregate_values(nodes)
+                self._path(at, nodes)
+                self._group_aggregates.append((at, functions))
+                return _of_groups("group_aggregates", at, values, without=not functions)
             case "__typename":
-                field = _GroupField(key, nodes, _group_names)
-        return field
+                return lambda reading, _inner: ["MessageGroup"] * len(reading.rows)
+        raise _NotPlainError
 
-    def _records(self, nodes: Nodes) -> Records | None:
-        fields = {
-            key: inside[0].name.value
-            for key, inside in (selected(nodes, self._fragments) or {}).items()
-        }
-        return records(tuple(fields.items())) if fields else None
+    def _fields(self, nodes: Nodes) -> dict[str, Nodes]:
+        fields = selected(nodes, self._fragments)
+        if fields is None:
+            raise _NotPlainError
+        return fields
 
-    def _aggregate_values(self, nodes: Nodes) -> Values | None:
-        fields = {
-            key: inside[0].name.value
-            for key, inside in (selected(nodes, self._fragments) or {}).items()
-        }
-        return aggregate_values(fields) if fields else None
+    def _names(self, nodes: Nodes) -> dict[str, str]:
+        return {key: inside[0].name.value for key, inside in self._fields(nodes).items()}
 
-    def _path(self, at: str, nodes: Nodes) -> bool:
-        return self._argument(at, nodes, "field", lambda text: parse_field("field", text))
+    def _records(self, nodes: Nodes) -> Records:
+        found = records(tuple(self._names(nodes).items()))
+        if found is None:
+            raise _NotPlainError
+        return found
+
+    def _aggregate_values(self, nodes: Nodes) -> tuple[Values, frozenset[AggregateFunction]]:
+        names = self._names(nodes)
+        values = aggregate_values(names)
+        if values is None:
+            raise _NotPlainError
+        functions = frozenset(one for one in AggregateFunction if one.value in names.values())
+        return values, functions
+
+    def _path(self, at: str, nodes: Nodes) -> None:
+        self._argument(at, nodes, "field", lambda text: parse_field("field", text))
 
     def _argument(
         self,
@@ -266,12 +206,12 @@ class _Compiling:
         name: str,
         check: Callable[[Any], Any],
         default: Any = None,
-    ) -> bool:
-        """Note the one argument of a field; False where the engine has to coerce it."""
+    ) -> None:
+        """Note the one argument of a field."""
         given = [one.value for one in nodes[0].arguments or () if one.name.value == name]
-        written = template(given[0]) if given else lambda _variables: ABSENT
+        written = template(given[0]) if given else _absent
         if written is None:
-            return False
+            raise _NotPlainError
         of = written
 
         def value(variables: Mapping[str, Any]) -> Any:
@@ -279,7 +219,10 @@ class _Compiling:
             return default if found is ABSENT else found
 
         self.arguments.append((at, value, check))
-        return True
+
+
+def _absent(_variables: Mapping[str, Any]) -> Any:
+    return ABSENT
 
 
 def _limit(value: Any) -> int:
@@ -287,95 +230,39 @@ def _limit(value: Any) -> int:
     return parse_limit("limit", ABSENT if value is None else value)
 
 
-# What is read.
-
-
-def _messages(records: Records) -> _Part:
-    async def read(scope: Scope, _inner: Inner) -> list[msgspec.Struct]:
-        if scope.query.group_by is not None:
-            return []
-        return records(await scope.read(scope.search.messages(scope.channel, scope.query)))
-
-    return read
-
-
-async def _total_count(scope: Scope, _inner: Inner) -> int:
-    return await scope.read(scope.search.total_count(scope.channel, scope.query))
+def _messages(found: Records) -> _Part:
+    return lambda reading, _inner: [] if reading.grouped else found(reading.rows)
 
 
 def _aggregate(at: str, values: Values) -> _Part:
-    async def read(scope: Scope, inner: Inner) -> dict[str, Any]:
-        reading = scope.search.aggregate(scope.channel, scope.query, inner[at])
-        return values(await scope.read(reading))
-
-    return read
+    return lambda reading, inner: values(reading.aggregate(inner[at]))
 
 
-def _groups(fields: Sequence[_GroupField]) -> _Part:
-    async def read(scope: Scope, inner: Inner) -> list[dict[str, Any]]:
-        if scope.query.group_by is None:
-            return []
-        groups = await scope.read(scope.search.groups(scope.channel, scope.query))
-        if not groups:
-            return []
-        # What several fields ask for is read once.
-        wanted: dict[tuple[_Rows, Any], _GroupField] = {}
-        for field in fields:
-            if field.rows is not None:
-                wanted.setdefault((field.rows, inner[field.at]), field)
-        reading = [
-            _of_groups(field, rows, scope, groups, argument)
-            for (rows, argument), field in wanted.items()
-        ]
-        found = dict(zip(wanted, await gather_with_cancel(*reading), strict=True))
-        columns = [
-            field.column(groups if field.rows is None else found[field.rows, inner[field.at]])
-            for field in fields
-        ]
-        keys = [field.key for field in fields]
-        return [dict(zip(keys, values, strict=True)) for values in zip(*columns, strict=True)]
-
-    return read
+def _nothing(values: Values) -> _Part:
+    return lambda _reading, _inner: values(_NOTHING)
 
 
-async def _of_groups(
-    field: _GroupField, rows: _Rows, scope: Scope, groups: Sequence[GroupRow], argument: Any
-) -> Any:
-    try:
-        return await rows(scope, groups, argument)
-    except Exception as error:
-        raise PartFailedError(error, field.nodes, [0, field.key]) from error
+def _page_info(names: Mapping[str, str]) -> _Part:
+    values = page_values(names)
+    if values is None:
+        raise _NotPlainError
+    of = values
+    return lambda reading, _inner: of(reading.page, reading.grouped)
 
 
-async def _group_messages(
-    scope: Scope, groups: Sequence[GroupRow], limit: int
-) -> Sequence[list[Message]]:
-    keys = [one.key_json for one in groups]
-    reading = scope.search.group_messages(scope.channel, scope.query, keys, limit)
-    return await scope.read(reading)
+def _of_groups(
+    read: str, at: str, value: Callable[[Any], Any], *, without: bool = False
+) -> _Column:
+    if without:
+        return lambda reading, _inner: [value(_NOTHING) for _ in reading.rows]
+    return lambda reading, inner: [value(one) for one in reading.of_groups(read, inner[at])]
 
 
-async def _group_aggregates(
-    scope: Scope, groups: Sequence[GroupRow], path: Any
-) -> Sequence[AggregateRow]:
-    keys = [one.key_json for one in groups]
-    return await scope.read(scope.search.group_aggregates(scope.channel, scope.query, keys, path))
+def _group_keys(reading: Reading, _inner: Inner) -> list[msgspec.Raw]:
+    rows: Sequence[GroupRow] = reading.rows
+    return [msgspec.Raw(one.key_json) for one in rows]
 
 
-# What becomes of it.
-
-
-def _each(value: Callable[[Any], Any]) -> _Column:
-    return lambda rows: [value(one) for one in rows]
-
-
-def _keys(groups: Sequence[GroupRow]) -> list[msgspec.Raw]:
-    return [msgspec.Raw(one.key_json) for one in groups]
-
-
-def _counts(groups: Sequence[GroupRow]) -> list[int]:
-    return [one.count for one in groups]
-
-
-def _group_names(groups: Sequence[GroupRow]) -> list[str]:
-    return ["MessageGroup"] * len(groups)
+def _group_counts(reading: Reading, _inner: Inner) -> list[int]:
+    rows: Sequence[GroupRow] = reading.rows
+    return [one.count for one in rows]

@@ -9,6 +9,7 @@ from app.services.live.results import LiveResults
 from app.services.messages import MessageService
 from app.services.open_filters import ConnectionFilters, OpenFilters
 from app.services.presence import PresenceService
+from app.services.searching import Searching
 
 __all__ = ["Context", "Services"]
 
@@ -30,6 +31,8 @@ class Context:
 
     viewer: Viewer
     services: Services
+    answered: Searching | None = None
+    """Answers in the place of the service: for a response that is made of known reads."""
     connection: ConnectionPresence = field(init=False)
     """Counts in each channel that the request or connection subscribes to."""
 

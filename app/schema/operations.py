@@ -15,17 +15,27 @@ from app.domain.viewer import Viewer
 from app.schema.context import Context
 from app.schema.inputs import MessageFilterInput, MessageQueryInput, wire_filters, wire_query
 from app.schema.scalars import JSON
+from app.schema.search_scope import SearchScope
 from app.schema.types import (
     ConnectionCountType,
     Info,
     MessageResultType,
     MessageType,
-    SearchScope,
 )
 from app.services.live.messages import MessageSource
 from app.services.messages import MessageService
+from app.services.searching import Searching
 
-__all__ = ["Mutation", "Query", "Subscription", "answer", "publish", "search", "subscribe"]
+__all__ = [
+    "Mutation",
+    "Query",
+    "Subscription",
+    "answer",
+    "publish",
+    "search",
+    "searched",
+    "subscribe",
+]
 
 Item = TypeVar("Item")
 
@@ -60,7 +70,7 @@ class Query:
         channel = parse_channel(project_id, widget_id)
         context = info.context
         parsed = parse_query(wire_query(query))
-        return _found(context.services.messages, context.viewer, channel, parsed)
+        return MessageResultType(scope=search(context, channel, parsed))
 
     @strawberry.field(description="How many are connected to a channel now.")
     async def connection_count(
@@ -173,6 +183,10 @@ class Subscription:
         context = info.context
         channel = parse_channel(project_id, widget_id)
         parsed = parse_query(wire_query(query))
+        if parsed.after is not None or parsed.before is not None:
+            # Refused now rather than told in each result.
+            search = context.services.messages.search(context.viewer, channel)
+            await search.check_cursors(channel, parsed)
         ending = _Ending()
         try:
             ending.calls.append(context.connection.enter(channel))
@@ -257,7 +271,18 @@ def search(context: Context, channel: Channel, query: MessageQuery) -> SearchSco
         channel: where.
         query: what for.
     """
-    return _found(context.services.messages, context.viewer, channel, query).scope
+    searching = context.services.messages.search(context.viewer, channel)
+    return SearchScope(context.answered or searching, channel, query)
+
+
+def searched(context: Context, search: Searching) -> Context:
+    """Return a context of the same viewer whose searches are answered already.
+
+    Args:
+        context: it stays open.
+        search: has the answers.
+    """
+    return Context(context.viewer, context.services, search)
 
 
 async def answer(

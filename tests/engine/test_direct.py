@@ -22,7 +22,7 @@ from app.engine.projection import Projection
 from app.errors import Unavailable, UnknownCursor
 from app.schema import build_schema
 from app.schema.context import Context, Services
-from app.schema.operations import answer, publish, search, subscribe
+from app.schema.operations import answer, publish, search, searched, subscribe
 from app.services.live.source import Respond, Source
 from app.services.messages import MessageService
 from app.services.presence import PresenceService
@@ -114,7 +114,7 @@ def context(viewer: Viewer = VIEWER) -> Context:
 
 
 ENGINE = Executor.of(SCHEMA)
-RESOLVERS = Resolvers(publish, subscribe, search, answer)
+RESOLVERS = Resolvers(publish, subscribe, search, answer, searched)
 DIRECT = Executor.of(SCHEMA, resolvers=RESOLVERS)
 
 PLAIN = (

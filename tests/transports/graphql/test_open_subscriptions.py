@@ -19,7 +19,7 @@ from app.engine.direct import Resolvers
 from app.engine.execution import Executor
 from app.schema import build_schema
 from app.schema.context import Context, Services
-from app.schema.operations import answer, publish, search, subscribe
+from app.schema.operations import answer, publish, search, searched, subscribe
 from app.services.answers import Answers
 from app.services.live.results import LiveResults
 from app.services.messages import MessageService
@@ -81,7 +81,7 @@ class Server:
             self.filters,
         )
         self.executor = Executor.of(
-            build_schema(), resolvers=Resolvers(publish, subscribe, search, answer)
+            build_schema(), resolvers=Resolvers(publish, subscribe, search, answer, searched)
         )
 
     async def socket(self) -> "Socket":
