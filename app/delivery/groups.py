@@ -345,6 +345,9 @@ class _ChannelGroups:
         for group in self._groups.values():
             group.forget_encoded()
 
+    def removed(self) -> None:
+        """Nothing to do: what was delivered is not taken back."""
+
     def _end(self) -> None:
         if not self.over:
             self.over = True

@@ -27,8 +27,9 @@ from sqlalchemy.sql.expression import TableValuedAlias
 
 from app.domain.channel import Channel
 from app.domain.query import AggregateFunction, AggregateSort, FieldPath, MessageQuery
-from app.storage.predicates import MESSAGES, json_of
+from app.storage.predicates import json_of
 from app.storage.statements import COLUMNS, chosen
+from app.storage.tables import MESSAGES
 
 __all__ = ["aggregate", "count_groups", "group_aggregates", "group_messages", "groups"]
 

@@ -11,7 +11,6 @@ from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import Select
 
 from app.domain.channel import Channel
 from app.domain.message import Message
@@ -20,6 +19,7 @@ from app.errors import BadUserInput, UnknownCursor, shown
 from app.storage import grouped_statements, statements
 from app.storage.database import Database
 from app.storage.rows import message_from_row
+from app.storage.statement_forms import Build, StatementForms
 
 __all__ = ["MAX_GROUP_MESSAGES", "AggregateRow", "GroupRow", "MessageSearch", "Page"]
 
@@ -74,6 +74,7 @@ class MessageSearch:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._forms = StatementForms()
 
     async def messages(self, channel: Channel, query: MessageQuery) -> list[Message]:
         """Return the query's page of messages, in its order.
@@ -86,7 +87,7 @@ class MessageSearch:
             await self.check_cursors(channel, query)
             return []
         _check_spelling(query)
-        rows = await self._fetch(statements.messages(channel, query))
+        rows = await self._fetch(statements.messages, channel, query)
         if not rows:
             await self.check_cursors(channel, query)
         return [message_from_row(channel, row) for row in rows]
@@ -100,10 +101,10 @@ class MessageSearch:
         """Return how many messages match between the cursors, or how many groups they make."""
         if query.group_by is None:
             _check_spelling(query)
-            statement = statements.count_messages(channel, query)
+            count = statements.count_messages
         else:
-            statement = grouped_statements.count_groups(channel, query)
-        total: int = (await self._fetch(statement))[0]["count"]
+            count = grouped_statements.count_groups
+        total: int = (await self._fetch(count, channel, query))[0]["count"]
         if not total:
             await self.check_cursors(channel, query)
         return total
@@ -127,7 +128,7 @@ class MessageSearch:
         """Return the query's page of groups, in its order; `group_by` must be set."""
         if not query.limit:
             return []
-        rows = await self._fetch(grouped_statements.groups(channel, query))
+        rows = await self._fetch(grouped_statements.groups, channel, query)
         return [GroupRow(row["key"], row["count"]) for row in rows]
 
     async def page_of_groups(self, channel: Channel, query: MessageQuery) -> Page[GroupRow]:
@@ -159,8 +160,8 @@ class MessageSearch:
             )
         found: list[list[Message]] = [[] for _ in keys]
         if keys and limit:
-            statement = grouped_statements.group_messages(channel, query, keys, limit)
-            for row in await self._fetch(statement):
+            build = grouped_statements.group_messages
+            for row in await self._fetch(build, channel, query, list(keys), limit):
                 found[row["group"] - 1].append(message_from_row(channel, row))
         return found
 
@@ -181,8 +182,8 @@ class MessageSearch:
         """
         _check_spelling(query)
         # A count is cheap beside the rest, and tells whether anything was found.
-        wanted = {*functions, AggregateFunction.COUNT}
-        rows = await self._fetch(grouped_statements.aggregate(channel, query, field, wanted))
+        wanted = frozenset(functions) | {AggregateFunction.COUNT}
+        rows = await self._fetch(grouped_statements.aggregate, channel, query, field, wanted)
         if not rows[0]["count"]:
             await self.check_cursors(channel, query)
         return _aggregate(rows[0])
@@ -198,8 +199,9 @@ class MessageSearch:
         """Return what `aggregate` does for each of several groups, in the order of `keys`."""
         found = [AggregateRow()] * len(keys)
         if keys:
-            statement = grouped_statements.group_aggregates(channel, query, keys, field, functions)
-            for row in await self._fetch(statement):
+            build = grouped_statements.group_aggregates
+            wanted = frozenset(functions)
+            for row in await self._fetch(build, channel, query, list(keys), field, wanted):
                 found[row["group"] - 1] = _aggregate(row)
         return found
 
@@ -213,14 +215,16 @@ class MessageSearch:
 
     async def _has_previous(self, channel: Channel, query: MessageQuery, found: bool) -> bool:
         # Where the page is empty, all there is may have been skipped.
-        if query.offset and (found or await self._fetch(statements.first(channel, query))):
+        if query.offset and (found or await self._fetch(statements.first, channel, query)):
             return True
         if (query.before if query.is_descending else query.after) is None:
             return False
-        return bool(await self._fetch(statements.preceding(channel, query)))
+        return bool(await self._fetch(statements.preceding, channel, query))
 
-    async def _fetch(self, statement: Select[Any]) -> list[asyncpg.Record]:
-        sql, parameters = statements.rendered(statement)
+    async def _fetch(
+        self, build: Build, channel: Channel, query: MessageQuery, *further: Any
+    ) -> list[asyncpg.Record]:
+        sql, parameters = self._forms.rendered(build, channel, query, *further)
         return await self._database.fetch(sql, *parameters)
 
 

@@ -246,6 +246,11 @@ class _ResultGroup:
         self._changed = True
         self._read_in_time()
 
+    def removed(self) -> None:
+        """Read again: the result was made of messages that are gone."""
+        self._changed = True
+        self._read_in_time()
+
     async def _reach(self, head: int) -> None:
         """Return when the result takes in every message up to `head`."""
         while self._payload is None or self._as_of < head:
