@@ -40,6 +40,7 @@ from app.engine.limits import DocumentLimits, check_limits
 from app.engine.places import keep_places_only
 from app.engine.projection import Projection
 from app.engine.responding import Responding
+from app.engine.selections import Fragments
 from app.engine.sharing import Sharing, document_digest
 from app.errors import ErrorCode, shown
 
@@ -182,10 +183,15 @@ class Documents:
             raise RequestRefused(response_errors(errors, ErrorCode.GRAPHQL_VALIDATION_FAILED))
         nodes = keep_places_only(document, query)
         digest = document_digest(query)
+        fragments = {
+            node.name.value: node
+            for node in document.definitions
+            if isinstance(node, FragmentDefinitionNode)
+        }
         operations = {
             operation.name: operation
             for operation in (
-                self._operation(document, definition, uses, digest)
+                self._operation(document, definition, fragments, uses, digest)
                 for definition in document.definitions
                 if isinstance(definition, OperationDefinitionNode)
             )
@@ -201,6 +207,7 @@ class Documents:
         self,
         document: DocumentNode,
         definition: OperationDefinitionNode,
+        fragments: Fragments,
         uses: Mapping[str | None, Mapping[str, int]],
         digest: bytes,
     ) -> Operation:
@@ -222,21 +229,13 @@ class Documents:
             variable_types=types,
             variable_uses=uses[name],
             direct=DirectField.of(definition),
-            asking=QueryField.of(definition, _fragments(document), uses[name], digest),
+            asking=QueryField.of(definition, fragments, uses[name], digest),
             projection=_projection(definition) if subscribes else None,
             sharing=Sharing.of(document, definition, digest) if subscribes else None,
             responding=(
                 Responding.of(document, definition, root_type) if subscribes and root_type else None
             ),
         )
-
-
-def _fragments(document: DocumentNode) -> dict[str, FragmentDefinitionNode]:
-    return {
-        node.name.value: node
-        for node in document.definitions
-        if isinstance(node, FragmentDefinitionNode)
-    }
 
 
 def _projection(definition: OperationDefinitionNode) -> Projection | None:
