@@ -15,6 +15,8 @@ WITHOUT: Final = {
     "delivery/backends/remote.py": _BACKENDS,
     "domain/query/operands.py": "domain/query/test_filter_parser.py",
     "domain/query/operators.py": _TYPES,
+    "domain/results/effect.py": _TYPES,
+    "domain/results/found.py": _TYPES,
     "embedded/cluster.py": _EMBEDDED,
     "engine/projection.py": "engine/test_direct.py",
     "process/database.py": "test_cli.py and acceptance/test_embedded_database.py",

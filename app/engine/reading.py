@@ -12,10 +12,10 @@ from typing import Any, Protocol, TypeAlias
 
 from app.domain.channel import Channel
 from app.domain.query import AggregateFunction, FieldPath, MessageQuery
+from app.domain.results import AggregateRow, Page
 from app.engine.replayed import Replayed
 from app.errors import Unavailable
 from app.services.searching import Searching
-from app.storage.search import AggregateRow, Page
 
 __all__ = ["Inner", "Reading", "ReadingFailedError", "Scope", "Wanted"]
 

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from app.domain.message import MESSAGE_FIELDS, Message
-from app.storage.search import AggregateRow, Page
+from app.domain.results import AggregateRow, Page
 
 __all__ = ["PageValues", "Records", "Values", "aggregate_values", "page_values", "records"]
 

@@ -13,11 +13,11 @@ from graphql import FieldNode
 
 from app.domain.json_value import encode_json
 from app.domain.query import AggregateFunction, parse_field, parse_limit
+from app.domain.results import AggregateRow, GroupRow
 from app.engine.reading import Inner, Reading, Scope, Wanted
 from app.engine.records import Records, Values, aggregate_values, page_values, records
 from app.engine.selections import Fragments, Nodes, response_key, selected
 from app.engine.templates import ABSENT, Template, template
-from app.storage.search import AggregateRow, GroupRow
 
 __all__ = ["HasScope", "ResultProjection"]
 

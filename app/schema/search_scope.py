@@ -9,9 +9,9 @@ from strawberry.dataloader import DataLoader
 from app.domain.channel import Channel
 from app.domain.message import Message
 from app.domain.query import AggregateFunction, FieldPath, MessageQuery
+from app.domain.results import AggregateRow, GroupRow, Page
 from app.errors import Unavailable
 from app.services.searching import Searching
-from app.storage.search import AggregateRow, GroupRow, Page
 
 __all__ = ["SearchScope"]
 

@@ -6,10 +6,10 @@ import strawberry
 
 from app.domain.message import Message
 from app.domain.query import AggregateFunction, FieldPath, parse_field, parse_limit
+from app.domain.results import AggregateRow, GroupRow, Page
 from app.schema.context import Context
 from app.schema.scalars import JSON, Timestamp
 from app.schema.search_scope import SearchScope
-from app.storage.search import AggregateRow, GroupRow, Page
 
 __all__ = [
     "AggregateType",
@@ -100,19 +100,35 @@ def _json(text: bytes | None) -> JSON | None:
 class PageInfoType:
     """By Relay's names: https://relay.dev/graphql/connections.htm#sec-undefined.PageInfo."""
 
-    has_next_page: bool = strawberry.field(
+    page: strawberry.Private[Page[Message] | Page[GroupRow]]
+
+    @strawberry.field(
         description="Whether more of what the query is about comes after the page, in its order."
     )
-    has_previous_page: bool = strawberry.field(
+    def has_next_page(self) -> bool:
+        return self.page.has_next
+
+    @strawberry.field(
         description="Whether something that matches comes before the page, in its order."
     )
-    start_cursor: str | None = strawberry.field(
-        description="The id of the page's first message; null where it has none."
-    )
-    end_cursor: str | None = strawberry.field(
+    def has_previous_page(self) -> bool:
+        return self.page.has_previous
+
+    @strawberry.field(description="The id of the page's first message; null where it has none.")
+    def start_cursor(self) -> str | None:
+        return _cursor(self.page, 0)
+
+    @strawberry.field(
         description="The id of the page's last message; null where it has none. Oldest first it "
         "is the after of the next page, newest first the before."
     )
+    def end_cursor(self) -> str | None:
+        return _cursor(self.page, -1)
+
+
+def _cursor(page: Page[Message] | Page[GroupRow], place: int) -> str | None:
+    row = page.rows[place] if page.rows else None
+    return row.id if isinstance(row, Message) else None
 
 
 _AGGREGATE = "The values of one field, over all messages that match: sums and extremes."
@@ -183,20 +199,9 @@ class MessageResultType:
     @strawberry.field(description="Where the page of messages, or of groups, begins and ends.")
     async def page_info(self) -> PageInfoType:
         scope = self.scope
-        page: Page[Message] | Page[GroupRow]
-        start = end = None
-        if scope.query.group_by is not None:
-            page = await scope.page_of_groups(neighbours=True)
-        else:
-            page = messages = await scope.page_of_messages(neighbours=True)
-            if messages.rows:
-                start, end = messages.rows[0].id, messages.rows[-1].id
-        return PageInfoType(
-            has_next_page=page.has_next,
-            has_previous_page=page.has_previous,
-            start_cursor=start,
-            end_cursor=end,
-        )
+        grouped = scope.query.group_by is not None
+        page = scope.page_of_groups if grouped else scope.page_of_messages
+        return PageInfoType(page=await page(neighbours=True))
 
     @strawberry.field(description=_AGGREGATE)
     def aggregate(self, field: FieldArgument) -> AggregateType:

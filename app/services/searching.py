@@ -6,7 +6,7 @@ from typing import Final, Protocol
 from app.domain.channel import Channel
 from app.domain.message import Message
 from app.domain.query import AggregateFunction, FieldPath, MessageQuery
-from app.storage.search import AggregateRow, GroupRow, Page
+from app.domain.results import AggregateRow, GroupRow, Page
 
 __all__ = ["ALL_FUNCTIONS", "Searching"]
 

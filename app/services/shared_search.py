@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 from app.domain.channel import Channel
 from app.domain.message import Message
 from app.domain.query import AggregateFunction, FieldPath, MessageQuery
+from app.domain.results import AggregateRow, GroupRow, Page
 from app.services.searching import ALL_FUNCTIONS, Searching
-from app.storage.search import AggregateRow, GroupRow, Page
 
 __all__ = ["SharedSearch"]
 

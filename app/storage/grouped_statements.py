@@ -31,7 +31,15 @@ from app.storage.predicates import json_of
 from app.storage.statements import COLUMNS, chosen
 from app.storage.tables import MESSAGES
 
-__all__ = ["aggregate", "count_groups", "group_aggregates", "group_messages", "groups"]
+__all__ = [
+    "aggregate",
+    "all_groups",
+    "count_groups",
+    "group_aggregates",
+    "group_messages",
+    "groups",
+    "values",
+]
 
 _JSON_NULL: Final = literal_column("'null'::jsonb", JSONB)
 
@@ -69,6 +77,48 @@ def groups(channel: Channel, query: MessageQuery) -> Select[Any]:
         )
         .order_by(*_group_order(query, group))
     )
+
+
+def all_groups(
+    channel: Channel, query: MessageQuery, field: FieldPath | None, most: int
+) -> Select[Any]:
+    """Select every group: `key`, `count` and `first`, the sequence of its first message.
+
+    Args:
+        channel: where.
+        query: with `group_by`; neither its order nor its page matters.
+        field: its aggregates stand beside, as `aggregate` has them; None: none.
+        most: groups at the most.
+    """
+    inner: list[ColumnElement[Any]] = [_key(query).label("key"), MESSAGES.c.sequence]
+    if field is not None:
+        inner.append(_value(field))
+    keyed = select(*inner).where(chosen(channel, query)).subquery("keyed").c
+    counted = select(func.count().label("messages"), func.min(keyed.sequence).label("first"))
+    if field is not None:
+        counted = counted.add_columns(*_aggregates(keyed.value, _TALLIED))
+    group = counted.group_by(keyed.key).limit(most).subquery("counted")
+    return select(_key(query).label("key"), *group.c).join_from(
+        MESSAGES,
+        group,
+        and_(MESSAGES.c.channel == channel.key, MESSAGES.c.sequence == group.c.first),
+    )
+
+
+def values(channel: Channel, query: MessageQuery, field: FieldPath, most: int) -> Select[Any]:
+    """Select each different `value` of a field, and how many `messages` have it.
+
+    Args:
+        channel: where.
+        query: with `group_by`, each `key` and value; else each value.
+        field: any.
+        most: rows at the most.
+    """
+    keys = [] if query.group_by is None else [_key(query).label("key")]
+    keyed = select(*keys, _value(field)).where(chosen(channel, query)).subquery("keyed").c
+    by = list(keyed)
+    counted = select(*by, func.count().label("messages")).where(keyed.value.is_not(null()))
+    return counted.group_by(*by).limit(most)
 
 
 def group_messages(
@@ -132,6 +182,9 @@ def group_aggregates(
         .subquery("chosen")
     )
     return select(values.c.group, *_aggregates(values.c.value, functions)).group_by(values.c.group)
+
+
+_TALLIED: Final = frozenset(AggregateFunction) - {AggregateFunction.DISTINCT}
 
 
 def _key(query: MessageQuery) -> ColumnElement[Any]:

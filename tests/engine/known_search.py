@@ -6,9 +6,9 @@ from typing import Any
 from app.domain.channel import Channel
 from app.domain.message import Message
 from app.domain.query import AggregateFunction, FieldPath, MessageQuery
+from app.domain.results import AggregateRow, GroupRow, Page
 from app.errors import Unavailable
 from app.services.searching import ALL_FUNCTIONS
-from app.storage.search import AggregateRow, GroupRow, Page
 
 __all__ = ["CHANNEL", "FOUND", "Known"]
 
@@ -70,7 +70,9 @@ class Known:
         functions: Collection[AggregateFunction] = ALL_FUNCTIONS,
     ) -> AggregateRow:
         self._ask("aggregate", channel, query, field, sorted(functions))
-        return AggregateRow(2, 1, b'"a"', b"1.50", 3.0, 1.5)
+        return AggregateRow(
+            count=2, distinct=1, min_json=b'"a"', max_json=b"1.50", sum=3.0, avg=1.5
+        )
 
     async def group_aggregates(
         self,

@@ -6,9 +6,9 @@ from graphql import GraphQLObjectType
 from app.domain.channel import Channel
 from app.domain.json_value import decode_json, encode_json
 from app.domain.message import Message
+from app.domain.results import AggregateRow, Page
 from app.engine.records import aggregate_values, page_values, records
 from app.schema import build_schema
-from app.storage.search import AggregateRow, Page
 
 TYPES = build_schema()._schema.type_map
 MESSAGE = Message(Channel("p", "w"), 1, "an id", "client", 5, None, b'{"a":1.50}')

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from app.domain.query import FieldPath, MessageQuery
+from app.domain.results import AggregateRow, GroupRow, Page
 from app.engine.replayed import Replayed
 from app.errors import Unavailable
-from app.storage.search import AggregateRow, GroupRow, Page
 from tests.engine.known_search import CHANNEL, FOUND, Known
 
 pytestmark = pytest.mark.anyio

@@ -42,7 +42,10 @@ _INSERT = """
         $7::jsonb[])
 """
 _COUNT = """
-    INSERT INTO channels (channel, head, last_created, removed) VALUES ($1, $2, $3, $4)
+    INSERT INTO channels (channel, head, last_created, removed)
+    SELECT $1, coalesce(max(sequence), 0), coalesce(max(created), 0),
+        coalesce(max(sequence), 0) - count(*)
+    FROM messages WHERE channel = $1
     ON CONFLICT (channel) DO UPDATE
     SET head = excluded.head, last_created = excluded.last_created, removed = excluded.removed
 """
@@ -64,6 +67,10 @@ class Stored:
         for table in ("messages", "channels"):
             delete = f"DELETE FROM {table} WHERE channel = $1"
             self.run(self.database.fetch(delete, CHANNEL.key))
+        self.add(messages)
+
+    def add(self, messages: list[Message]) -> None:
+        """Make these the channel's newest messages."""
         self.run(_store(self.database, CHANNEL, messages))
 
 
@@ -78,8 +85,7 @@ async def _store(database: Database, channel: Channel, messages: list[Message]) 
         [message.data_json for message in messages],
     ]
     await database.fetch(_INSERT, channel.key, *columns)
-    head, created = max(((one.sequence, one.created) for one in messages), default=(0, 0))
-    await database.fetch(_COUNT, channel.key, head, created, (head or 0) - len(messages))
+    await database.fetch(_COUNT, channel.key)
 
 
 def published(datas: list[Any]) -> list[Message]:

@@ -17,6 +17,7 @@ __all__ = [
     "MAX_CURSOR_LENGTH",
     "MAX_LIMIT",
     "MAX_OFFSET",
+    "QUERY_KEYS",
     "AggregateSort",
     "GroupSort",
     "MessageQuery",
@@ -36,7 +37,7 @@ MAX_OFFSET: Final = 100_000
 MAX_CURSOR_LENGTH: Final = 128
 """Characters of `after` and `before`; the id of a message has 36."""
 
-_KEYS: Final = (
+QUERY_KEYS: Final = (
     "sortField",
     "sortOrder",
     "offset",
@@ -81,6 +82,9 @@ class MessageQuery:
     """The id of a message, as given: only what was stored after it, in publish order."""
     before: str | None = None
     """The id of a message, as given: only what was stored before it, in publish order."""
+    up_to: int | None = None
+    """A sequence: only what was stored up to it. No client asks for it: a result that is kept
+    begins as of a place in the channel's order."""
 
     @property
     def in_publish_order(self) -> bool:
@@ -114,9 +118,9 @@ def parse_query(wire: Mapping[str, object], at: str = "query") -> MessageQuery:
     if not isinstance(wire, Mapping):
         raise BadUserInput(f"{at} is {json_shown(wire)}; allowed is a query object")
     for key in wire:
-        if key not in _KEYS:
+        if key not in QUERY_KEYS:
             raise BadUserInput(
-                f"{at} has the key {json_shown(key)}; allowed are {', '.join(_KEYS)}"
+                f"{at} has the key {json_shown(key)}; allowed are {', '.join(QUERY_KEYS)}"
             )
     group_by = wire.get("groupBy")
     query = MessageQuery(

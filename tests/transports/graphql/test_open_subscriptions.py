@@ -73,10 +73,11 @@ class Server:
             history=cast("Any", table),
             search=cast("Any", NotSearched()),
         )
+        nothing = cast("Any", NotSearched())
         self.services = Services(
             messages,
             cast("Any", UncountedPresence()),
-            LiveResults(self.hub, table),
+            LiveResults(self.hub, table, nothing, nothing),
             Answers(table),
             self.filters,
         )
@@ -250,7 +251,7 @@ async def test_as_many_filters_as_are_allowed_do_not_hold_the_loop() -> None:
         socket = await server.socket()
         for n in range(100):
             lists = [numbers(n * 10**7 + k * 10**4)[0] for k in range(1)]
-            few = [{"field": "data", "operator": "NEQ", "value": n * 1000 + k} for k in range(90)]
+            few = [{"field": "data", "operator": "NEQ", "value": n * 1000 + k} for k in range(63)]
             assert await socket.subscribe(f"{n}", PLAIN, f=[*lists, *few]) is None
         socket.sent.clear()
         loop = asyncio.get_running_loop()
