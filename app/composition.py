@@ -24,11 +24,13 @@ from app.engine.limits import DocumentLimits
 from app.errors import ConfigurationError, Unavailable
 from app.schema import build_schema
 from app.schema.context import Context, Services
-from app.schema.operations import publish, subscribe
+from app.schema.operations import answer, publish, search, searched, subscribe
+from app.services.answers import Answers
 from app.services.live.results import LiveResults
 from app.services.messages import MessageService
 from app.services.open_filters import FilterLimits, OpenFilters
 from app.services.presence import PresenceService
+from app.services.shared_search import SharedSearch
 from app.storage.database import Database
 from app.storage.estimates import EstimatedByPlace
 from app.storage.history import MessageHistory
@@ -141,12 +143,12 @@ class Process:
             wait_seconds=settings.search_wait_seconds,
             request_seconds=settings.statement_timeout_seconds,
         )
-        search = MessageSearch(lanes)
+        searching = SharedSearch(MessageSearch(lanes))
         messages = MessageService(
             hub=hub,
             writer=writer,
             history=history,
-            search=search,
+            search=searching,
             max_data_bytes=settings.max_data_bytes,
             replay_max_messages=settings.replay_max_messages,
             turns=turns,
@@ -154,7 +156,7 @@ class Process:
         live_results = LiveResults(
             hub,
             history,
-            search,
+            searching,
             await ResultReads.of(pools.reading, lanes),
             settings.live_query_interval_seconds,
             settings.max_live_result_bytes,
@@ -163,7 +165,8 @@ class Process:
             bytes_per_connection=settings.max_filter_bytes_per_connection,
             bytes_per_process=settings.max_filter_bytes,
         )
-        return Services(messages, presence, live_results, OpenFilters(limits))
+        answers = Answers(history, settings.answer_cache_bytes)
+        return Services(messages, presence, live_results, answers, OpenFilters(limits))
 
     def _routes(self, services: Services) -> list[BaseRoute]:
         settings = self._settings
@@ -178,7 +181,7 @@ class Process:
                 root_fields=settings.max_query_aliases,
             ),
             settings.document_cache_size,
-            Resolvers(publish, subscribe),
+            Resolvers(publish, subscribe, search, answer, searched),
         )
 
         def context(viewer: Viewer, connection: bool) -> Context:

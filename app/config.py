@@ -177,6 +177,13 @@ class Settings(BaseSettings):
         300,
         "a search that runs longer is cancelled: UNAVAILABLE",
     )
+    answer_cache_bytes: int = _number(
+        defaults.ANSWER_CACHE_BYTES,
+        0,
+        1024 * _MIB,
+        "answers of searches kept in memory while their channel is unchanged; least recent goes "
+        "first; 0 keeps none",
+    )
     broadcast_url: str = Field(
         "postgres",
         repr=False,

@@ -12,6 +12,7 @@ from app.engine.documents import Documents
 from app.engine.execution import Executor
 from app.engine.limits import DocumentLimits
 from app.process.server import ServerOptions
+from app.services.answers import Answers
 from app.services.live.results import LiveResults
 from app.services.messages import MessageService
 from app.services.open_filters import FilterLimits
@@ -33,6 +34,7 @@ from app.wire.http import HttpBounds
 
 # Each part's argument, and the setting that composition or a worker gives it.
 PARTS: Final[dict[Callable[..., Any], dict[str, str]]] = {
+    Answers: {"max_bytes": "answer_cache_bytes"},
     Authenticator: {"max_token_bytes": "max_token_bytes"},
     LegacyLimits: {
         "open_timeout_seconds": "handshake_timeout_seconds",

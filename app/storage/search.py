@@ -11,7 +11,6 @@ from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import Select
 
 from app.domain.channel import Channel
 from app.domain.message import Message
@@ -23,6 +22,7 @@ from app.storage.database import Database
 from app.storage.rows import message_from_row
 from app.storage.search_lanes import SearchLanes
 from app.storage.search_queue import SearchRequest
+from app.storage.statement_forms import Build, StatementForms
 
 __all__ = ["MAX_GROUP_MESSAGES", "MessageSearch"]
 
@@ -41,7 +41,10 @@ class MessageSearch:
     """The stored messages of channels, by what they hold."""
 
     def __init__(
-        self, database: Database | SearchLanes, request: SearchRequest | None = None
+        self,
+        database: Database | SearchLanes,
+        request: SearchRequest | None = None,
+        forms: StatementForms | None = None,
     ) -> None:
         """Take the connections.
 
@@ -49,9 +52,11 @@ class MessageSearch:
             database: the lanes of a process, or connections to make two of.
             request: what all that is asked is a part of; None: each question is one of its own,
                 of nobody in particular.
+            forms: of statements that were asked before; None: there are none yet.
         """
         self._lanes = SearchLanes.of(database)
         self._request = request
+        self._forms = forms or StatementForms()
 
     def asked_by(self, asker: Hashable) -> "MessageSearch":
         """Return the same search for one request of somebody who waits in a line of their own.
@@ -59,7 +64,7 @@ class MessageSearch:
         Args:
             asker: equal for all that one client asks; None: not known.
         """
-        return MessageSearch(self._lanes, SearchRequest(asker))
+        return MessageSearch(self._lanes, SearchRequest(asker), self._forms)
 
     async def messages(self, channel: Channel, query: MessageQuery) -> list[Message]:
         """Return the query's page of messages, in its order.
@@ -72,7 +77,7 @@ class MessageSearch:
             await self.check_cursors(channel, query)
             return []
         _check_spelling(query)
-        rows = await self._fetch(channel, query, statements.messages(channel, query), whole=False)
+        rows = await self._fetch(statements.messages, channel, query, whole=False)
         if not rows:
             await self.check_cursors(channel, query)
         return [message_from_row(channel, row) for row in rows]
@@ -86,15 +91,15 @@ class MessageSearch:
         """Return how many messages match between the cursors, or how many groups they make."""
         if query.group_by is None:
             _check_spelling(query)
-            statement = statements.count_messages(channel, query)
+            count = statements.count_messages
         else:
-            statement = grouped_statements.count_groups(channel, query)
+            count = grouped_statements.count_groups
         bounds = (query.group_by, query.after, query.before, query.up_to)
         if not query.filters and not any(bound is not None for bound in bounds):
             # Of all of a channel: its own counters tell.
-            rows = await self._fetch(channel, _A_ROW, statement, whole=False)
+            rows = await self._fetch(count, channel, query, cost=_A_ROW, whole=False)
         else:
-            rows = await self._fetch(channel, query, statement)
+            rows = await self._fetch(count, channel, query)
         total: int = rows[0]["count"]
         if not total:
             await self.check_cursors(channel, query)
@@ -120,7 +125,7 @@ class MessageSearch:
         """Return the query's page of groups, in its order; `group_by` must be set."""
         if not query.limit:
             return []
-        rows = await self._fetch(channel, query, grouped_statements.groups(channel, query))
+        rows = await self._fetch(grouped_statements.groups, channel, query)
         return [GroupRow(row["key"], row["count"]) for row in rows]
 
     async def page_of_groups(self, channel: Channel, query: MessageQuery) -> Page[GroupRow]:
@@ -152,8 +157,8 @@ class MessageSearch:
             )
         found: list[list[Message]] = [[] for _ in keys]
         if keys and limit:
-            statement = grouped_statements.group_messages(channel, query, keys, limit)
-            for row in await self._fetch(channel, query, statement):
+            build = grouped_statements.group_messages
+            for row in await self._fetch(build, channel, query, list(keys), limit):
                 found[row["group"] - 1].append(message_from_row(channel, row))
         return found
 
@@ -174,9 +179,8 @@ class MessageSearch:
         """
         _check_spelling(query)
         # A count is cheap beside the rest, and tells whether anything was found.
-        wanted = {*functions, AggregateFunction.COUNT}
-        statement = grouped_statements.aggregate(channel, query, field, wanted)
-        rows = await self._fetch(channel, query, statement)
+        wanted = frozenset(functions) | {AggregateFunction.COUNT}
+        rows = await self._fetch(grouped_statements.aggregate, channel, query, field, wanted)
         if not rows[0]["count"]:
             await self.check_cursors(channel, query)
         return _aggregate(rows[0])
@@ -192,8 +196,9 @@ class MessageSearch:
         """Return what `aggregate` does for each of several groups, in the order of `keys`."""
         found = [AggregateRow()] * len(keys)
         if keys:
-            statement = grouped_statements.group_aggregates(channel, query, keys, field, functions)
-            for row in await self._fetch(channel, query, statement):
+            build = grouped_statements.group_aggregates
+            wanted = frozenset(functions)
+            for row in await self._fetch(build, channel, query, list(keys), field, wanted):
                 found[row["group"] - 1] = _aggregate(row)
         return found
 
@@ -211,19 +216,24 @@ class MessageSearch:
             if found:
                 return True
             # Where the page is empty, all there is may have been skipped.
-            first = statements.first(channel, query)
-            if await self._fetch(channel, one, first, whole=False):
+            if await self._fetch(statements.first, channel, query, cost=one, whole=False):
                 return True
         if (query.before if query.is_descending else query.after) is None:
             return False
-        preceding = statements.preceding(channel, query)
-        return bool(await self._fetch(channel, one, preceding, whole=False))
+        return bool(await self._fetch(statements.preceding, channel, query, cost=one, whole=False))
 
     async def _fetch(
-        self, channel: Channel, query: MessageQuery, statement: Select[Any], *, whole: bool = True
+        self,
+        build: Build,
+        channel: Channel,
+        query: MessageQuery,
+        *further: Any,
+        cost: MessageQuery | None = None,
+        whole: bool = True,
     ) -> list[asyncpg.Record]:
-        sql, parameters = statements.rendered(statement)
-        return await self._ask(channel, query, sql, *parameters, whole=whole)
+        """Ask what `build` makes of the query; `cost` is what it costs as much as."""
+        sql, parameters = self._forms.rendered(build, channel, query, *further)
+        return await self._ask(channel, cost or query, sql, *parameters, whole=whole)
 
     async def _ask(
         self, channel: Channel, query: MessageQuery, sql: str, *parameters: Any, whole: bool

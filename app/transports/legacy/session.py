@@ -31,7 +31,7 @@ from app.services.live.messages import MessageSource
 from app.services.live.pace import Pace
 from app.services.messages import MessageService
 from app.services.presence import PresenceService
-from app.storage.search import MessageSearch
+from app.services.searching import Searching
 from app.transports.auth import Authenticator
 from app.transports.expiry import Expiry
 from app.transports.legacy import replies
@@ -367,7 +367,7 @@ class LegacySession:
         total = await self._total(search, query, len(messages))
         return replies.result_frame(frame.ref, total, messages)
 
-    async def _total(self, search: MessageSearch, query: MessageQuery, found: int) -> int:
+    async def _total(self, search: Searching, query: MessageQuery, found: int) -> int:
         if found < query.limit and (found or not query.offset):
             return query.offset + found  # The page ends where all ends.
         return await search.total_count(self._channel, query)
