@@ -1,7 +1,7 @@
 """What results that are kept begin with: read as of a place in the channel's order."""
 
 from collections import defaultdict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final, Self
@@ -20,6 +20,8 @@ from app.storage.database import Database
 from app.storage.indexes import pages
 from app.storage.indexes.catalogue import SearchIndexes
 from app.storage.rows import message_from_row
+from app.storage.search_lanes import SearchLanes
+from app.storage.search_queue import SearchRequest
 from app.storage.string_order import orders_by_code_point
 
 __all__ = ["ResultReads"]
@@ -32,33 +34,39 @@ class ResultReads:
 
     def __init__(
         self,
-        database: Database,
+        database: Database | SearchLanes,
         indexes: SearchIndexes | None = None,
         *,
         orders_by_code_point: bool,
     ) -> None:
-        self._database = database
+        self._lanes = SearchLanes.of(database)
         self._indexes = indexes or SearchIndexes()
         self.orders_by_code_point = orders_by_code_point
         """Whether the database compares the strings in JSON as Python does."""
 
     @classmethod
-    async def of(cls, database: Database, indexes: SearchIndexes | None = None) -> Self:
+    async def of(
+        cls,
+        database: Database,
+        lanes: SearchLanes | None = None,
+        indexes: SearchIndexes | None = None,
+    ) -> Self:
         """Return the reads of a database, which is asked how it orders strings.
 
         Args:
-            database: asked.
+            database: any connections to it.
+            lanes: what it is read by; None: these connections.
             indexes: known to be there; None: those that each channel has from the start.
         """
         in_order = await orders_by_code_point(database.fetch)
-        return cls(database, indexes, orders_by_code_point=in_order)
+        return cls(lanes or database, indexes, orders_by_code_point=in_order)
 
     async def count(self, channel: Channel, query: MessageQuery, head: Head) -> int:
         """Return how many messages match."""
         if not query.filters:
             return head.sequence - head.removed
-        query = self._narrowed(query, head)
-        (row,) = await self._fetch(statements.count_messages(channel, query))
+        query = _up_to(query, head)
+        (row,) = await self._scan(statements.count_messages, channel, query)
         count: int = row["count"]
         return count
 
@@ -66,9 +74,9 @@ class ResultReads:
         self, channel: Channel, query: MessageQuery, number: int, head: Head
     ) -> list[Message]:
         """Return the first messages in the query's order."""
-        wanted = replace(query, up_to=head.sequence, offset=0, limit=number)
-        served = pages.messages(channel, wanted, self._indexes)
-        rows = await self._database.fetch(served.sql, *served.parameters)
+        wanted = replace(_up_to(query, head), offset=0, limit=number)
+        served = pages.messages(channel, wanted, self._indexes, _rendered)
+        rows = await self._fetch(channel, wanted, served, whole=False)
         return [message_from_row(channel, row) for row in rows]
 
     async def groups(
@@ -88,16 +96,16 @@ class ResultReads:
             head: no message after it is looked at.
             most: groups, and different values over all groups; None is returned beyond.
         """
-        query = self._narrowed(query, head)
+        query = _up_to(query, head)
         field, counts_distinct = tallied or (None, False)
-        rows = await self._fetch(grouped_statements.all_groups(channel, query, field, most[0] + 1))
+        rows = await self._scan(grouped_statements.all_groups, channel, query, field, most[0] + 1)
         if len(rows) > most[0]:
             return None
         if field is None:
             return [_group(row, {}) for row in rows]
         if not counts_distinct:
             return [_group(row, {field: _tally(row, None)}) for row in rows]
-        different = await self._fetch(grouped_statements.values(channel, query, field, most[1] + 1))
+        different = await self._scan(grouped_statements.values, channel, query, field, most[1] + 1)
         if len(different) > most[1]:
             return None
         by_key: dict[Hashable, list[tuple[JsonValue, int]]] = defaultdict(list)
@@ -118,19 +126,40 @@ class ResultReads:
         most: int,
     ) -> Tally | None:
         """Return what a field comes to; None: it has more than `most` different values."""
-        query = self._narrowed(query, head)
-        (row,) = await self._fetch(grouped_statements.aggregate(channel, query, field, _TALLIED))
+        query = _up_to(query, head)
+        (row,) = await self._scan(grouped_statements.aggregate, channel, query, field, _TALLIED)
         if not distinct:
             return _tally(row, None)
-        different = await self._fetch(grouped_statements.values(channel, query, field, most + 1))
+        different = await self._scan(grouped_statements.values, channel, query, field, most + 1)
         return None if len(different) > most else _tally(row, list(map(_counted, different)))
 
-    def _narrowed(self, query: MessageQuery, head: Head) -> MessageQuery:
-        return pages.narrowed(replace(query, up_to=head.sequence), self._indexes)[0]
+    async def _scan(
+        self,
+        build: Callable[..., Select[Any]],
+        channel: Channel,
+        query: MessageQuery,
+        *further: Any,
+    ) -> list[asyncpg.Record]:
+        served = pages.scan(channel, query, self._indexes, _rendered, build, *further)
+        return await self._fetch(channel, query, served, whole=True)
 
-    async def _fetch(self, statement: Select[Any]) -> list[asyncpg.Record]:
-        sql, parameters = statements.rendered(statement)
-        return await self._database.fetch(sql, *parameters)
+    async def _fetch(
+        self, channel: Channel, query: MessageQuery, served: pages.Served, *, whole: bool
+    ) -> list[asyncpg.Record]:
+        if served.cost is not None:
+            query, whole = served.cost, False
+        # Read once for all who listen: asked by nobody in particular.
+        request = SearchRequest()
+        sql, parameters = served.sql, served.parameters
+        return await self._lanes.fetch(request, channel, query, sql, *parameters, whole=whole)
+
+
+def _rendered(build: Callable[..., Select[Any]], *asked: Any) -> tuple[str, tuple[Any, ...]]:
+    return statements.rendered(build(*asked))
+
+
+def _up_to(query: MessageQuery, head: Head) -> MessageQuery:
+    return replace(query, up_to=head.sequence)
 
 
 def _group(row: asyncpg.Record, tallies: dict[FieldPath, Tally]) -> FoundGroup:

@@ -5,15 +5,13 @@ between cursors asks once more, whether the channel has them.
 """
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from functools import partial
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import Select
 
 from app.domain.channel import Channel
 from app.domain.message import Message
@@ -26,12 +24,14 @@ from app.storage.indexes import pages
 from app.storage.indexes.catalogue import SearchIndexes
 from app.storage.indexes.demand import Demand
 from app.storage.rows import message_from_row
+from app.storage.search_lanes import SearchLanes
+from app.storage.search_queue import SearchRequest
+from app.storage.statement_forms import Build, StatementForms
 
 __all__ = ["MAX_GROUP_MESSAGES", "MessageSearch"]
 
 MAX_GROUP_MESSAGES: Final = 10_000
 """Messages that all groups of a page may ask for together."""
-
 
 _ALL: Final = frozenset(AggregateFunction)
 _PLACES: Final = "SELECT id::text FROM messages WHERE channel = $1 AND id = ANY($2::uuid[])"
@@ -44,20 +44,37 @@ class MessageSearch:
 
     def __init__(
         self,
-        database: Database,
+        database: Database | SearchLanes,
+        request: SearchRequest | None = None,
+        forms: StatementForms | None = None,
         indexes: SearchIndexes | None = None,
         demand: Demand | None = None,
     ) -> None:
-        """Take the parts.
+        """Take the connections.
 
         Args:
-            database: asked.
+            database: the lanes of a process, or connections to make two of.
+            request: what all that is asked is a part of; None: each question is one of its own,
+                of nobody in particular.
+            forms: of statements that were asked before; None: there are none yet.
             indexes: known to be there; None: those that each channel has from the start.
             demand: told of every search; None: nobody is.
         """
-        self._database = database
+        self._lanes = SearchLanes.of(database)
+        self._request = request
+        self._forms = forms or StatementForms()
         self._indexes = indexes or SearchIndexes()
         self._demand = demand or Demand()
+
+    def asked_by(self, asker: Hashable) -> "MessageSearch":
+        """Return the same search for one request of somebody who waits in a line of their own.
+
+        Args:
+            asker: equal for all that one client asks; None: not known.
+        """
+        return MessageSearch(
+            self._lanes, SearchRequest(asker), self._forms, self._indexes, self._demand
+        )
 
     async def messages(self, channel: Channel, query: MessageQuery) -> list[Message]:
         """Return the query's page of messages, in its order.
@@ -70,8 +87,8 @@ class MessageSearch:
             await self.check_cursors(channel, query)
             return []
         _check_spelling(query)
-        served = pages.messages(channel, query, self._indexes)
-        rows = await self._search(channel, served, len)
+        served = pages.messages(channel, query, self._indexes, self._forms.rendered)
+        rows = await self._search(channel, query, served, len, whole=False)
         if not rows:
             await self.check_cursors(channel, query)
         return [message_from_row(channel, row) for row in rows]
@@ -88,7 +105,12 @@ class MessageSearch:
             count = statements.count_messages
         else:
             count = grouped_statements.count_groups
-        rows = await self._scan(channel, query, lambda query: count(channel, query))
+        bounds = (query.group_by, query.after, query.before, query.up_to)
+        if not query.filters and not any(bound is not None for bound in bounds):
+            # Of all of a channel: its own counters tell.
+            rows = await self._fetch(count, channel, query, cost=pages.A_ROW, whole=False)
+        else:
+            rows = await self._scan(count, channel, query)
         total: int = rows[0]["count"]
         if not total:
             await self.check_cursors(channel, query)
@@ -104,7 +126,8 @@ class MessageSearch:
         cursors = _cursors(query)
         if cursors:
             ids = [UUID(cursor) for cursor in cursors.values()]
-            known = {row["id"] for row in await self._database.fetch(_PLACES, channel.key, ids)}
+            rows = await self._ask(channel, pages.A_ROW, _PLACES, channel.key, ids, whole=False)
+            known = {row["id"] for row in rows}
             for name, cursor in cursors.items():
                 if str(UUID(cursor)) not in known:
                     raise _unknown(name, cursor)
@@ -113,7 +136,7 @@ class MessageSearch:
         """Return the query's page of groups, in its order; `group_by` must be set."""
         if not query.limit:
             return []
-        rows = await self._scan(channel, query, partial(grouped_statements.groups, channel))
+        rows = await self._scan(grouped_statements.groups, channel, query)
         return [GroupRow(row["key"], row["count"]) for row in rows]
 
     async def page_of_groups(self, channel: Channel, query: MessageQuery) -> Page[GroupRow]:
@@ -145,9 +168,8 @@ class MessageSearch:
             )
         found: list[list[Message]] = [[] for _ in keys]
         if keys and limit:
-            query = self._narrowed(query)
-            statement = grouped_statements.group_messages(channel, query, keys, limit)
-            for row in await self._fetch(statement):
+            build = grouped_statements.group_messages
+            for row in await self._scan(build, channel, query, list(keys), limit, noted=False):
                 found[row["group"] - 1].append(message_from_row(channel, row))
         return found
 
@@ -168,12 +190,8 @@ class MessageSearch:
         """
         _check_spelling(query)
         # A count is cheap beside the rest, and tells whether anything was found.
-        wanted = {*functions, AggregateFunction.COUNT}
-        rows = await self._scan(
-            channel,
-            query,
-            lambda query: grouped_statements.aggregate(channel, query, field, wanted),
-        )
+        wanted = frozenset(functions) | {AggregateFunction.COUNT}
+        rows = await self._scan(grouped_statements.aggregate, channel, query, field, wanted)
         if not rows[0]["count"]:
             await self.check_cursors(channel, query)
         return _aggregate(rows[0])
@@ -189,9 +207,10 @@ class MessageSearch:
         """Return what `aggregate` does for each of several groups, in the order of `keys`."""
         found = [AggregateRow()] * len(keys)
         if keys:
-            query = self._narrowed(query)
-            statement = grouped_statements.group_aggregates(channel, query, keys, field, functions)
-            for row in await self._fetch(statement):
+            build = grouped_statements.group_aggregates
+            wanted = frozenset(functions)
+            asked = (list(keys), field, wanted)
+            for row in await self._scan(build, channel, query, *asked, noted=False):
                 found[row["group"] - 1] = _aggregate(row)
         return found
 
@@ -204,49 +223,86 @@ class MessageSearch:
         )
 
     async def _has_previous(self, channel: Channel, query: MessageQuery, found: bool) -> bool:
-        # Where the page is empty, all there is may have been skipped.
-        if query.offset and (found or await self._fetch(statements.first(channel, query))):
-            return True
+        one = replace(query, group_by=None, sort_field=None, offset=0, limit=1)
+        if query.offset:
+            if found:
+                return True
+            # Where the page is empty, all there is may have been skipped.
+            if await self._fetch(statements.first, channel, query, cost=one, whole=False):
+                return True
         if (query.before if query.is_descending else query.after) is None:
             return False
-        return bool(await self._fetch(statements.preceding(channel, query)))
-
-    def _narrowed(self, query: MessageQuery) -> MessageQuery:
-        return pages.narrowed(query, self._indexes)[0]
+        return bool(await self._fetch(statements.preceding, channel, query, cost=one, whole=False))
 
     async def _scan(
         self,
+        build: Build,
         channel: Channel,
         query: MessageQuery,
-        statement: Callable[[MessageQuery], Select[Any]],
+        *further: Any,
+        noted: bool = True,
     ) -> list[asyncpg.Record]:
-        """Look at all messages that match; each row has a `count` of some of them."""
-        served = pages.scan(query, self._indexes, statement)
-        return await self._search(channel, served, lambda rows: sum(row["count"] for row in rows))
+        """Look at all messages that match; where it is noted, a row has a `count` of some."""
+        served = pages.scan(channel, query, self._indexes, self._forms.rendered, build, *further)
+
+        def matched(rows: list[asyncpg.Record]) -> int:
+            return sum(row["count"] for row in rows)
+
+        return await self._search(channel, query, served, matched if noted else None)
 
     async def _search(
         self,
         channel: Channel,
+        query: MessageQuery,
         served: pages.Served,
-        matched: Callable[[list[asyncpg.Record]], int],
+        matched: Callable[[list[asyncpg.Record]], int] | None,
+        *,
+        whole: bool = True,
     ) -> list[asyncpg.Record]:
-        """Ask, and note what it took from the moment that a connection was free."""
+        """Ask, and note what it took from the moment that it was its turn."""
         begun = 0.0
 
         def begin() -> None:
             nonlocal begun
             begun = time.perf_counter()
 
-        rows = await self._database.fetch(served.sql, *served.parameters, on_send=begin)
+        if served.cost is not None:
+            query, whole = served.cost, False
+        sql, parameters = served.sql, served.parameters
+        rows = await self._ask(channel, query, sql, *parameters, whole=whole, on_send=begin)
         seconds = time.perf_counter() - begun
-        self._demand.note(
-            channel, served.shape, served.index, seconds=seconds, matched=matched(rows)
-        )
+        if matched is not None:
+            self._demand.note(
+                channel, served.shape, served.index, seconds=seconds, matched=matched(rows)
+            )
         return rows
 
-    async def _fetch(self, statement: Select[Any]) -> list[asyncpg.Record]:
-        sql, parameters = statements.rendered(statement)
-        return await self._database.fetch(sql, *parameters)
+    async def _fetch(
+        self,
+        build: Build,
+        channel: Channel,
+        query: MessageQuery,
+        *further: Any,
+        cost: MessageQuery | None = None,
+        whole: bool = True,
+    ) -> list[asyncpg.Record]:
+        """Ask what `build` makes of the query; `cost` is what it costs as much as."""
+        sql, parameters = self._forms.rendered(build, channel, query, *further)
+        return await self._ask(channel, cost or query, sql, *parameters, whole=whole)
+
+    async def _ask(
+        self,
+        channel: Channel,
+        query: MessageQuery,
+        sql: str,
+        *parameters: Any,
+        whole: bool,
+        on_send: Callable[[], None] = lambda: None,
+    ) -> list[asyncpg.Record]:
+        request = self._request or SearchRequest()
+        return await self._lanes.fetch(
+            request, channel, query, sql, *parameters, whole=whole, on_send=on_send
+        )
 
 
 def _cursors(query: MessageQuery) -> dict[str, str]:

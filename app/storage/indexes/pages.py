@@ -5,7 +5,7 @@ Where none serves a page, its statement is that of `app.storage.statements`.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import (
     ARRAY,
@@ -34,15 +34,21 @@ from app.storage.indexes.keys import is_exact, key_json
 from app.storage.indexes.shapes import Shape, conjuncts, keyed_comparisons, page_shape, scan_shape
 from app.storage.indexes.sorted_pages import sorted_page
 from app.storage.predicates import condition
-from app.storage.statements import COLUMNS, rendered, sequence_of
+from app.storage.statements import COLUMNS, sequence_of
 from app.storage.statements import messages as unserved
 from app.storage.tables import MESSAGES
 
-__all__ = ["Served", "messages", "narrowed", "scan"]
+__all__ = ["A_ROW", "Render", "Served", "messages", "scan"]
 
+A_ROW: Final = MessageQuery(limit=1)
+"""What costs as much as reading one row, and so as much as what is quick."""
 _MAX_LISTED: Final = 20
 """Values of one `IN` that are read one by one, a page of each."""
 _LARGEST_SEQUENCE: Final = 2**63 - 1
+
+
+Render: TypeAlias = Callable[..., tuple[str, tuple[Any, ...]]]
+"""Renders what a function makes of a channel, a query and more, as `StatementForms` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,60 +60,90 @@ class Served:
     index: IndexDefinition | None
     """None: there is none."""
     shape: Shape
+    cost: MessageQuery | None
+    """A page in publish order that costs as much, as far as the index tells; None: unknown."""
 
 
-def messages(channel: Channel, query: MessageQuery, indexes: SearchIndexes) -> Served:
+def messages(
+    channel: Channel, query: MessageQuery, indexes: SearchIndexes, render: Render
+) -> Served:
     """Select a page of the messages that match, in the query's order."""
     equal = _equal(query)
     shape = page_shape(query, strings_in_order=indexes.strings_in_order)
     if query.in_publish_order:
         index = indexes.within(equal)
         if index is not None:
-            return Served(*rendered(_of_one(channel, query, index, equal)), index, shape)
-        for field, comparison in _listed(query).items():
+            page = render(_of_one, channel, query, index)
+            return Served(*page, index, shape, cost=_page_of(query))
+        for field in _listed(query):
             index = indexes.within({field, *equal})
             if index is not None:
-                page = _of_several(channel, query, index, equal, comparison)
-                return Served(*rendered(page), index, shape)
+                page = render(_of_several, channel, query, index, field)
+                return Served(*page, index, shape, cost=_page_of(query))
     sort = query.sort_field
     if isinstance(sort, FieldPath) and sort == shape.ordered:
         index = indexes.ending_with(equal, sort)
         if index is not None:
-            in_order = sorted_page(channel, query, sort, index, indexes.strings_in_order)
-            return Served(*in_order, index, shape)
-    query, index = narrowed(query, indexes)
-    return Served(*rendered(unserved(channel, query)), index, shape)
+            page = sorted_page(channel, query, sort, index, indexes.strings_in_order)
+            return Served(*page, index, shape, cost=_page_of(query))
+    return _narrowed(channel, query, indexes, render, shape, unserved)
 
 
 def scan(
-    query: MessageQuery, indexes: SearchIndexes, statement: Callable[[MessageQuery], Select[Any]]
+    channel: Channel,
+    query: MessageQuery,
+    indexes: SearchIndexes,
+    render: Render,
+    build: Callable[..., Select[Any]],
+    *further: Any,
 ) -> Served:
     """Select something of all messages that match.
 
     Args:
+        channel: where.
         query: which messages.
         indexes: that are there.
-        statement: made of the query that is handed to it.
+        render: as `StatementForms.rendered` does.
+        build: makes the statement of the channel, the query and what is further.
+        further: as `StatementForms.rendered` takes it.
     """
     shape = scan_shape(query, strings_in_order=indexes.strings_in_order)
-    query, index = narrowed(query, indexes)
-    return Served(*rendered(statement(query)), index, shape)
+    return _narrowed(channel, query, indexes, render, shape, build, *further)
 
 
-def narrowed(
-    query: MessageQuery, indexes: SearchIndexes
-) -> tuple[MessageQuery, IndexDefinition | None]:
-    """Return the query with its comparisons written for the index that narrows it down most.
-
-    Returns:
-        The query itself and None where no index does.
-    """
-    shape = scan_shape(query, strings_in_order=indexes.strings_in_order)
-    index = indexes.narrowing(shape.equal, shape.ordered)
+def _narrowed(
+    channel: Channel,
+    query: MessageQuery,
+    indexes: SearchIndexes,
+    render: Render,
+    shape: Shape,
+    build: Callable[..., Select[Any]],
+    *further: Any,
+) -> Served:
+    """Make a statement whose comparisons are written for the index that narrows it down most."""
+    narrow = scan_shape(query, strings_in_order=indexes.strings_in_order)
+    index = indexes.narrowing(narrow.equal, narrow.ordered)
     if index is None:
-        return query, None
+        statement = render(build, channel, query, *further)
+        return Served(*statement, None, shape, cost=None)
     fields = IndexedFields(frozenset(index.fields), indexes.strings_in_order)
-    return with_indexed(query, fields), index
+    statement = render(_by_keys, channel, query, build, fields, *further)
+    # Few messages have one value, or there would be no index; of a range nobody knows.
+    return Served(*statement, index, shape, cost=A_ROW if index.fields[0] in narrow.equal else None)
+
+
+def _page_of(query: MessageQuery) -> MessageQuery:
+    return MessageQuery(offset=query.offset, limit=query.limit)
+
+
+def _by_keys(
+    channel: Channel,
+    query: MessageQuery,
+    build: Callable[..., Select[Any]],
+    fields: IndexedFields,
+    *further: Any,
+) -> Select[Any]:
+    return build(channel, with_indexed(query, fields), *further)
 
 
 # --- in publish order -----------------------------------------------------------------------
@@ -149,13 +185,9 @@ class _Run:
         return [part.desc() if descending else part.asc() for part in parts]
 
 
-def _of_one(
-    channel: Channel,
-    query: MessageQuery,
-    index: IndexDefinition,
-    equal: Mapping[FieldPath, Comparison],
-) -> Select[Any]:
+def _of_one(channel: Channel, query: MessageQuery, index: IndexDefinition) -> Select[Any]:
     """Select a page of those that have one value in each field of the index."""
+    equal = _equal(query)
     run = _Run({key_of(field): _operand(equal[field]) for field in index.fields})
     rest = _rest(query, [equal[field] for field in index.fields])
     page = select(*COLUMNS).where(MESSAGES.c.channel == channel.key, run.between(channel, query))
@@ -167,14 +199,14 @@ def _of_several(
     channel: Channel,
     query: MessageQuery,
     index: IndexDefinition,
-    equal: Mapping[FieldPath, Comparison],
-    comparison: Comparison,
+    listed: FieldPath,
 ) -> Select[Any]:
     """Select a page of those that have one of a few values in one field of the index.
 
     Of each value as many are read as the page and its offset have.
     """
-    listed, wanted = comparison.field, _unnested(comparison)
+    equal, comparison = _equal(query), _listed(query)[listed]
+    wanted = _unnested(comparison)
     run = _Run(
         {
             key_of(field): wanted.c.key if field == listed else _operand(equal[field])

@@ -23,7 +23,7 @@ class Indexed(Stored):
     def __init__(self, runner: asyncio.Runner, database: Database, indexes: SearchIndexes) -> None:
         super().__init__(runner, database)
         self.indexes = indexes
-        self.search = MessageSearch(database, indexes)
+        self.search = MessageSearch(database, indexes=indexes)
 
 
 def index_on(*paths: str) -> IndexDefinition:

@@ -45,7 +45,7 @@ def test_any_path_can_be_indexed(stored: Stored, database_url: str) -> None:
     messages = published([{path: path} for path in _HOSTILE])
     stored.store(messages)
     indexes = SearchIndexes()
-    search = MessageSearch(stored.database, indexes)
+    search = MessageSearch(stored.database, indexes=indexes)
     for place, path in enumerate(_HOSTILE, 1):
         index = IndexDefinition.on([FieldPath("data", (path,))])
         # As the builder does, without its waiting for others.

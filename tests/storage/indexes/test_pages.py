@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.json_value import decode_json
-from app.domain.query import parse_query
+from app.domain.query import MessageQuery, parse_query
 from app.storage.database import Database
 from app.storage.indexes import pages
 from app.storage.indexes.catalogue import SearchIndexes
 from app.storage.search import MessageSearch
+from app.storage.statement_forms import StatementForms
 from tests.domain.query import reference
 from tests.domain.query.reference import order_key
 from tests.domain.query.strategies import CHANNEL
@@ -116,14 +117,17 @@ def test_a_page_that_an_index_serves_costs_what_it_shows(stored: Stored, databas
     plain = MessageSearch(stored.database)
     for wire in _SERVED:
         query = parse_query(wire)
-        served = pages.messages(CHANNEL, query, indexes)
+        served = pages.messages(CHANNEL, query, indexes, StatementForms().rendered)
         assert served.index is not None, wire
+        assert served.cost == MessageQuery(limit=query.limit), "the quick lane is for it"
         blocks, plan = _blocks(stored.database, stored, served)
         assert blocks < 250, (wire, plan)
         rows = stored.run(stored.database.fetch(served.sql, *served.parameters))
         expected = stored.run(plain.messages(CHANNEL, query))
         assert [row["sequence"] for row in rows] == sequences(expected), wire
-    counted = stored.run(MessageSearch(stored.database, indexes).total_count(CHANNEL, query))
+    counted = stored.run(
+        MessageSearch(stored.database, indexes=indexes).total_count(CHANNEL, query)
+    )
     assert counted == 50
 
 
@@ -137,8 +141,8 @@ def _blocks(database: Database, stored: Stored, served: pages.Served) -> tuple[i
 
 
 def test_strings_are_sorted_by_an_index_only_where_it_has_their_order() -> None:
-    indexes = SearchIndexes()
+    indexes, render = SearchIndexes(), StatementForms().rendered
     indexes.refresh([index_on("score")], strings_in_order=False)
-    assert pages.messages(CHANNEL, parse_query(_TOP), indexes).index is None
+    assert pages.messages(CHANNEL, parse_query(_TOP), indexes, render).index is None
     numbers = parse_query(_TOP | {"filters": [_LOW]})
-    assert pages.messages(CHANNEL, numbers, indexes).index == index_on("score")
+    assert pages.messages(CHANNEL, numbers, indexes, render).index == index_on("score")

@@ -147,7 +147,10 @@ async def test_a_user_who_may_not_build_is_told_of_once_and_served(
         await process.tuner.round()
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "the index on data.a could not be built: must be owner of table messages" in caplog.text
-    assert await MessageSearch(restricted, process.indexes).messages(CHANNEL, parse_query({})) == []
+    assert (
+        await MessageSearch(restricted, indexes=process.indexes).messages(CHANNEL, parse_query({}))
+        == []
+    )
     await restricted.close()
     await database.fetch("DROP OWNED BY searcher")
     await database.fetch("DROP ROLE searcher")
