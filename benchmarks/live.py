@@ -1,9 +1,12 @@
-"""One live query watched by many, while its channel is voted in.
+"""Live queries watched by many, while their channel is voted in.
 
     python -m benchmarks.live [--viewers 1000 10000] [--votes 50]
 
 All viewers watch how many messages say each thing, over GraphQL sockets. A vote is a publish
-over HTTP; it counts from when it was due. "Last to all" is the time from the last vote's
+over HTTP; it counts from when it was due. "Result age" is how old the newest vote that a
+result counts is when the result arrives; "vote to result" the same of the oldest vote that no
+result before counted: nobody waited longer. Both at up to 100 viewers; votes that are under
+way at once may be taken for each other. "Last to all" is the time from the last vote's
 acknowledgement until every viewer has a result that counts it.
 """
 
@@ -11,30 +14,79 @@ import re
 import select
 import statistics
 import time
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
 
 from benchmarks import wire
 from benchmarks.load import percentile
-from benchmarks.opening import AT_ONCE, Turns, connect, open_sockets
+from benchmarks.opening import Turns, connect, open_sockets
 from benchmarks.report import options, show, steps
 from benchmarks.servers import Server, postgres, serve
 
-_CLIENTS: Final = 16
+__all__ = ["FIGURES", "Watched", "frames", "watched_by"]
+
 _CHOICES: Final = ("red", "green", "blue", "yellow")
-_WIDGET: Final = "poll"
+_FIRST_SECONDS: Final = 120.0
 _LAST_SECONDS: Final = 30.0
+_SAMPLED: Final = 100
 _ANSWERED: Final = b"}}}"
 """How an answer ends."""
-_COUNT: Final = re.compile(rb'"count":(\d+)')
-_COLUMNS: Final = (
-    "viewers",
+_NEXT: Final = b'"type":"next"'
+_COUNT: Final = re.compile(rb'ount":(\d+)')
+"""Of groups, and of a total."""
+
+FIGURES: Final = (
     "votes/s",
     "vote p50 ms",
     "vote p99 ms",
     "results/s for each",
+    "result age p99 ms",
+    "vote to result p99 ms",
     "last to all ms",
     "cores",
 )
+"""What `watched_by` returns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What is watched in a channel, and what is said there."""
+
+    widget: str
+    selection: str
+    """Of the result: `count` of groups, or `totalCount`."""
+    query: Callable[[int], Mapping[str, object]]
+    """A viewer's, by number."""
+    data: Callable[[int], object]
+    """A vote's, by number."""
+    viewers_of: int = 1
+    """Vote n concerns the viewers whose number is n modulo this; all alike: 1."""
+
+
+_POLL: Final = Watched(
+    widget="poll",
+    selection="groups { key count }",
+    query=lambda _: {"groupBy": "data.choice"},
+    data=lambda number: {"choice": _CHOICES[number % len(_CHOICES)]},
+)
+
+
+def frames(data: bytes) -> tuple[list[bytes], bytes]:
+    """Split what came on a WebSocket into the payloads of whole frames and what is left."""
+    found, at = [], 0
+    while len(data) - at >= 2:
+        # RFC 6455, 5.2: "If 126, the following 2 bytes […] are the payload length. If 127, the
+        # following 8 bytes". A server's frames are not masked.
+        length, start = data[at + 1], at + 2
+        if length >= 126:
+            start += 2 if length == 126 else 8
+            length = int.from_bytes(data[at + 2 : start], "big")
+        if start + length > len(data):
+            break
+        at = start + length
+        found.append(data[start:at])
+    return found, data[at:]
 
 
 class _Voter:
@@ -45,9 +97,9 @@ class _Voter:
         self.due: float | None = None
         self._answer = b""
 
-    def vote(self, number: int, due: float) -> None:
+    def vote(self, request: bytes, due: float) -> None:
         self.due = due
-        self.socket.sendall(wire.vote(_WIDGET, _CHOICES[number % len(_CHOICES)]))
+        self.socket.sendall(request)
 
     def answered(self) -> float | None:
         """Take what has come of the answer.
@@ -66,22 +118,43 @@ class _Voter:
 
 
 class _Viewers:
-    """Sockets that watch, and the last thing each was told."""
+    """Sockets that watch, what each was last told, and how old that was.
 
-    def __init__(self, port: int, count: int) -> None:
+    Each votes counter is a list of the times that votes were sent; the viewers whom the same
+    votes concern share one.
+    """
+
+    def __init__(self, port: int, count: int, watched: Watched) -> None:
         def said(number: int) -> Turns:
-            last = number % AT_ONCE == AT_ONCE - 1 or number == count - 1
-            watch = (wire.live(number, _WIDGET), b'"next"' if last else b"")
-            return [(wire.initialise(), b"connection_ack"), watch]
+            asked = wire.live(number, watched.widget, watched.query(number), watched.selection)
+            return [(wire.initialise(), b"connection_ack"), (asked, b"")]
 
-        self._by_fd = {
-            each.fileno(): each for each in open_sockets(port, count, wire.handshake(), said)
+        opened = open_sockets(port, count, wire.handshake(), said)
+        self.sent_at: list[list[float]] = [[] for _ in range(watched.viewers_of)]
+        self._by_fd = {each.fileno(): each for each in opened}
+        self._votes = {
+            each.fileno(): self.sent_at[number % watched.viewers_of]
+            for number, each in enumerate(opened)
         }
+        self._sampled = dict.fromkeys(list(self._by_fd)[:: max(1, count // _SAMPLED)], 0)
+        """How many votes each of them has seen counted."""
         self.epoll = select.epoll()
         for number in self._by_fd:
             self.epoll.register(number, select.EPOLLIN)
         self._told: dict[int, bytes] = {}
+        self._rest: dict[int, bytes] = {}
         self.results = 0
+        self.ages: list[float] = []
+        self.waits: list[float] = []
+        deadline = time.monotonic() + _FIRST_SECONDS
+        while len(self._told) < count:
+            if time.monotonic() > deadline:
+                raise RuntimeError(
+                    f"{len(self._told):,} of {count:,} viewers have a first result after "
+                    f"{_FIRST_SECONDS:g} s"
+                )
+            self.poll(0.1)
+        self._before = {number: _counted(said) for number, said in self._told.items()}
 
     def __len__(self) -> int:
         return len(self._by_fd)
@@ -97,14 +170,34 @@ class _Viewers:
             received = viewer.recv(65536)
             if not received:
                 raise RuntimeError("the server closed a viewer")
-            self.results += received.count(b'"type":"next"')
-            self._told[number] = received
+            found, rest = frames(self._rest.pop(number, b"") + received)
+            if rest:
+                self._rest[number] = rest
+            for frame in found:
+                if _NEXT not in frame:
+                    raise RuntimeError(f"a viewer was told {frame[:300]!r}")
+                self.results += 1
+                self._told[number] = frame
+                if number in self._sampled:
+                    self._aged(number, frame)
         return others
 
-    def all_told(self, total: int) -> bool:
-        """Whether each has a result that counts so many votes."""
-        return len(self._told) == len(self) and all(
-            sum(map(int, _COUNT.findall(one))) == total for one in self._told.values()
+    def _aged(self, number: int, frame: bytes) -> None:
+        votes, seen = self._votes[number], self._sampled[number]
+        if not votes:
+            return
+        counted = min(len(votes), _counted(frame) - self._before[number])
+        if counted > seen:
+            now = time.perf_counter()
+            self.ages.append(now - votes[counted - 1])
+            self.waits.append(now - votes[seen])
+            self._sampled[number] = counted
+
+    def all_told(self) -> bool:
+        """Whether each has a result that counts all votes."""
+        return all(
+            _counted(said) == self._before[number] + len(self._votes[number])
+            for number, said in self._told.items()
         )
 
     def close(self) -> None:
@@ -113,17 +206,28 @@ class _Viewers:
             viewer.close()
 
 
+def _counted(result: bytes) -> int:
+    return sum(map(int, _COUNT.findall(result)))
+
+
 def _voted(
-    server: Server, viewers: _Viewers, voters: dict[int, _Voter], before: int, rate: float,
-    seconds: float,
+    server: Server, viewers: _Viewers, voters: dict[int, _Voter], watched: Watched, before: int,
+    rate: float, seconds: float,
 ) -> list[float]:  # fmt: skip
-    """Vote on time for so long; return a row of figures but for the number of viewers."""
+    """Vote on time for so long; return how many votes, and the figures."""
     took: list[float] = []
     sent, waiting = 0, set(voters)
+    viewers.ages.clear()
+    viewers.waits.clear()
     results, cpu, began = viewers.results, server.cpu_seconds(), time.perf_counter()
     while (elapsed := time.perf_counter() - began) < seconds or len(waiting) < len(voters):
+        if elapsed > seconds + _LAST_SECONDS:
+            raise RuntimeError(f"votes were not answered within {_LAST_SECONDS:g} s")
         while elapsed < seconds and waiting and sent < int(elapsed * rate) + 1:
-            voters[waiting.pop()].vote(before + sent, began + sent / rate)
+            number = before + sent
+            request = wire.http_publish(watched.widget, watched.data(number))
+            viewers.sent_at[number % watched.viewers_of].append(time.perf_counter())
+            voters[waiting.pop()].vote(request, began + sent / rate)
             sent += 1
         for number in viewers.poll(max(0.0, min(0.2, sent / rate - elapsed))):
             if (one := voters[number].answered()) is not None:
@@ -133,31 +237,52 @@ def _voted(
     each = (viewers.results - results) / len(viewers) / elapsed
     cores = (server.cpu_seconds() - cpu) / elapsed
     acknowledged = time.perf_counter()
-    while not viewers.all_told(before + sent):
+    while not viewers.all_told():
         if time.perf_counter() - acknowledged > _LAST_SECONDS:
             raise RuntimeError(f"not every viewer was told of {before + sent} votes")
         viewers.poll(0.05)
     last = time.perf_counter() - acknowledged
-    p50, p99 = percentile(took, 0.5), percentile(took, 0.99)
-    return [sent, len(took) / elapsed, p50 * 1000, p99 * 1000, each, last * 1000, cores]
+    figures = [
+        percentile(took, 0.5), percentile(took, 0.99), percentile(viewers.ages, 0.99),
+        percentile(viewers.waits, 0.99), last,
+    ]  # fmt: skip
+    p50, p99, age, wait, last = (1000 * one for one in figures)
+    return [sent, len(took) / elapsed, p50, p99, each, age, wait, last, cores]
 
 
-def _measure(server: Server, count: int, chosen: Any) -> list[float]:
-    voters = {
-        voter.socket.fileno(): voter for voter in (_Voter(server.port) for _ in range(_CLIENTS))
-    }
-    viewers = _Viewers(server.port, count)
-    for number in voters:
+def watched_by(
+    server: Server, count: int, watched: Watched, rate: float, rounds: int, seconds: float
+) -> list[float]:
+    """Return the medians of `FIGURES` over some rounds.
+
+    Args:
+        server: what is measured.
+        count: of viewers.
+        watched: what they watch.
+        rate: votes a second.
+        rounds: how many.
+        seconds: of each.
+
+    Raises:
+        RuntimeError: a vote was refused, or not everybody was told of all votes.
+    """
+    # As many as are answered in time while the server writes to all viewers.
+    voters = [_Voter(server.port) for _ in range(max(16, int(rate / 16)))]
+    by_fd = {voter.socket.fileno(): voter for voter in voters}
+    viewers = _Viewers(server.port, count, watched)
+    for number in by_fd:
         viewers.epoll.register(number, select.EPOLLIN)
     rows: list[list[float]] = []
     total = 0
-    for _ in range(chosen.rounds):
-        figures = _voted(server, viewers, voters, total, chosen.votes, chosen.seconds)
-        total += int(figures[0])
-        rows.append(figures[1:])
-    viewers.close()
-    for voter in voters.values():
-        voter.socket.close()
+    try:
+        for _ in range(rounds):
+            figures = _voted(server, viewers, by_fd, watched, total, rate, seconds)
+            total += int(figures[0])
+            rows.append(figures[1:])
+    finally:
+        viewers.close()
+        for voter in voters:
+            voter.socket.close()
     return [statistics.median(one) for one in zip(*rows, strict=True)]
 
 
@@ -169,9 +294,12 @@ def main() -> None:
         for count in counts:
             bar.says(f"{count:,} viewers")
             with serve("widgetwire", url) as server:
-                rows.append([count, *_measure(server, count, chosen)])
+                figures = watched_by(
+                    server, count, _POLL, chosen.votes, chosen.rounds, chosen.seconds
+                )
+                rows.append([count, *figures])
             bar.done()
-    show("One live query, one server core", _COLUMNS, rows, chosen.json)
+    show("One live query, one server core", ("viewers", *FIGURES), rows, chosen.json)
 
 
 if __name__ == "__main__":
