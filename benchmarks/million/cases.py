@@ -241,8 +241,8 @@ CASES: Final = (
         None,
         'aggregate(field: "data.score") { count min max avg }',
         lambda _filled, _probe: {},
-        f"SELECT count(s), min(s), max(s), avg(s) FROM (SELECT (data->>'score')::bigint AS s {_FROM}"
-        ") AS scores",
+        "SELECT count(s), min(s), max(s), avg(s) "
+        f"FROM (SELECT (data->>'score')::bigint AS s {_FROM}) AS scores",
         stirred=True,
     ),
 )

@@ -24,13 +24,14 @@ _SCORES: Final = 100_001
 _FIRST_CREATED: Final = 1_700_000_000_000
 _APART_MS: Final = 97
 _BITS: Final = 2**64 - 1
+_BOOLEANS: Final = ("true", "false", "false")
 _NULL: Final = "\\N"
-_WORDS: Final = (
+_SAID: Final = (
     "the goal that was so close and then nobody saw it coming again tonight what a save "
     "great match really who else thinks they should have played him from the start no way "
     "this is the best one yet I said it before half time twice hello from the other side of "
     "town my vote goes to number seven because he never stops running love the new camera"
-).split()
+)
 _TAGS: Final = (
     "home",
     "away",
@@ -93,7 +94,7 @@ class Filled:
             f"{self.key}\t{message}\t{self.id(message)}\tclient-{(mixed >> 44) % _CLIENTS}\t"
             f"{self.created(message)}\t{user if mixed & 3 == 0 else _NULL}\t"
             f'{{"text": "{_texts()[(mixed >> 32) % _TEXTS]}", "user": "{user}", '
-            f'"score": {(mixed >> 12) % _SCORES}, "liked": {_bool((mixed >> 28) % 3 == 0)}, '
+            f'"score": {(mixed >> 12) % _SCORES}, "liked": {_BOOLEANS[(mixed >> 28) % 3]}, '
             f'"room": "r{(mixed >> 20) % _ROOMS}", "tags": {_tags()[(mixed >> 50) % _LABELS]}}}\n'
         )
 
@@ -128,7 +129,7 @@ class Shape:
     @property
     def sizes(self) -> list[Filled]:
         """One channel of 1,000, one of 10,000 and so on; the largest comes last."""
-        found = []
+        found: list[Filled] = []
         while (size := 1_000 * 10 ** len(found)) < self.rows:
             found.append(Filled(f"size-{size}", 1 + len(found), size))
         return [*found, self.million]
@@ -162,17 +163,13 @@ def _mixed(number: int) -> int:
     return number ^ (number >> 31)
 
 
-def _bool(value: bool) -> str:  # noqa: FBT001
-    return "true" if value else "false"
-
-
 @cache
 def _texts() -> list[str]:
     """What people say: 3 to 26 words."""
+    words = _SAID.split()
     return [
         " ".join(
-            _WORDS[_mixed(text * 100 + place) % len(_WORDS)]
-            for place in range(3 + _mixed(text) % 24)
+            words[_mixed(text * 100 + place) % len(words)] for place in range(3 + _mixed(text) % 24)
         )
         for text in range(_TEXTS)
     ]

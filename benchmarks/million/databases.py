@@ -13,7 +13,7 @@ import asyncpg
 
 from benchmarks.tree import TREE
 
-__all__ = ["Connection", "connected", "copy_of", "database", "migrate", "schema_digest"]
+__all__ = ["Connection", "connected", "copy_of", "database", "dropped", "migrate", "schema_digest"]
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -44,11 +44,17 @@ async def copy_of(url: str, template: str, name: str) -> str:
         template: the name of what is copied; nobody may be connected to it.
         name: of the copy.
     """
+    await dropped(url, name)
     async with connected(url) as connection:
-        await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         # By files: a copy through the log takes several times as long.
         await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     return database(url, name)
+
+
+async def dropped(url: str, name: str) -> None:
+    """Drop a database if there is one, whoever is connected to it."""
+    async with connected(url) as connection:
+        await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 def schema_digest() -> str:

@@ -32,8 +32,10 @@ async def made(url: str, shape: Shape) -> str:
         shape: how much of it.
     """
 
-    async def load(connection: Connection, loading: Loading) -> None:
+    async def tables(_connection: Connection) -> None:
         migrate(database(url, _MAKING))
+
+    async def load(connection: Connection, loading: Loading) -> None:
         for filled in shape.filled:
             await fill(connection, filled, loading.advance)
         loading.says("vacuuming")
@@ -41,15 +43,17 @@ async def made(url: str, shape: Shape) -> str:
         await connection.execute("VACUUM (ANALYZE) channels")
 
     name = f"{shape.name}_{schema_digest()}"
-    await _once(url, name, f"{shape.name}_", shape.filled, load)
+    await _once(url, name, f"{shape.name}_", shape.filled, tables, load)
     return name
 
 
 async def made_plain(url: str, shape: Shape) -> str:
     """Make the plain table with the same messages unless it is there; return its database."""
 
-    async def load(connection: Connection, loading: Loading) -> None:
+    async def tables(connection: Connection) -> None:
         await connection.execute(TABLE)
+
+    async def load(connection: Connection, loading: Loading) -> None:
         for filled in shape.filled:
             await _copy(connection, "plain_message", filled, loading.advance)
         loading.says("its indexes")
@@ -58,7 +62,7 @@ async def made_plain(url: str, shape: Shape) -> str:
         await connection.execute("VACUUM (ANALYZE) plain_message")
 
     name = f"plain_{shape.name}"
-    await _once(url, name, name, shape.filled, load)
+    await _once(url, name, name, shape.filled, tables, load)
     return name
 
 
@@ -111,6 +115,7 @@ async def _once(
     name: str,
     family: str,
     channels: Sequence[Filled],
+    tables: Callable[[Connection], Awaitable[None]],
     load: Callable[[Connection, Loading], Awaitable[None]],
 ) -> None:
     """Make a database under another name, and give it its own when it is complete."""
@@ -122,9 +127,10 @@ async def _once(
         for outdated in (_MAKING, *(one for one in kept if one.startswith(family))):
             await connection.execute(f"DROP DATABASE IF EXISTS {outdated} WITH (FORCE)")
         await connection.execute(f"CREATE DATABASE {_MAKING} TEMPLATE template0")
-        with Loading(name, sum(filled.messages for filled in channels)) as loading:
-            async with connected(database(url, _MAKING)) as making:
-                # Whatever a crash leaves is made anew.
-                await making.execute("SET synchronous_commit = off")
+        async with connected(database(url, _MAKING)) as making:
+            await tables(making)
+            # Whatever a crash leaves is made anew.
+            await making.execute("SET synchronous_commit = off")
+            with Loading(name, sum(filled.messages for filled in channels)) as loading:
                 await load(making, loading)
         await connection.execute(f"ALTER DATABASE {_MAKING} RENAME TO {name}")
