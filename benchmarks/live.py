@@ -21,10 +21,11 @@ from typing import Final
 from benchmarks import wire
 from benchmarks.load import percentile
 from benchmarks.opening import Turns, connect, open_sockets
+from benchmarks.reader import frames
 from benchmarks.report import options, show, steps
 from benchmarks.servers import Server, postgres, serve
 
-__all__ = ["FIGURES", "Watched", "frames", "watched_by"]
+__all__ = ["FIGURES", "Watched", "watched_by"]
 
 _CHOICES: Final = ("red", "green", "blue", "yellow")
 _FIRST_SECONDS: Final = 120.0
@@ -70,23 +71,6 @@ _POLL: Final = Watched(
     query=lambda _: {"groupBy": "data.choice"},
     data=lambda number: {"choice": _CHOICES[number % len(_CHOICES)]},
 )
-
-
-def frames(data: bytes) -> tuple[list[bytes], bytes]:
-    """Split what came on a WebSocket into the payloads of whole frames and what is left."""
-    found, at = [], 0
-    while len(data) - at >= 2:
-        # RFC 6455, 5.2: "If 126, the following 2 bytes […] are the payload length. If 127, the
-        # following 8 bytes". A server's frames are not masked.
-        length, start = data[at + 1], at + 2
-        if length >= 126:
-            start += 2 if length == 126 else 8
-            length = int.from_bytes(data[at + 2 : start], "big")
-        if start + length > len(data):
-            break
-        at = start + length
-        found.append(data[start:at])
-    return found, data[at:]
 
 
 class _Voter:

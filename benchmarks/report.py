@@ -29,9 +29,9 @@ class Steps:
         """Name what is being done."""
         self._progress.update(self._task, description=what)
 
-    def done(self) -> None:
-        """Advance by one."""
-        self._progress.advance(self._task)
+    def done(self, count: int = 1) -> None:
+        """Advance."""
+        self._progress.advance(self._task, count)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ indexes, asked by asyncpg without any service; and Mercurius, where there is Nod
 
 import argparse
 import fcntl
+import os
 import signal
 import sys
 import tempfile
@@ -104,6 +105,7 @@ def main() -> None:
         chosen.rivals, chosen.viewers, chosen.wait, chosen.seconds = False, 20, 0.0, 0.1
     names = [name for name in _PARTS if chosen.all or not chosen.parts or name in chosen.parts]
     shape = _shape(chosen)
+    elsewhere = "WIDGETWIRE_DATABASE_URL" in os.environ
     with _directory(chosen) as kept, postgres(kept) as url:
         template = uvloop.run(made(url, shape))
         plain = database(url, uvloop.run(made_plain(url, shape)))
@@ -116,7 +118,7 @@ def main() -> None:
                 shape,
                 template,
                 plain,
-                kept,
+                None if elsewhere else kept,
                 chosen.wait,
                 alone=chosen.by_itself,
                 tell=bar.says,

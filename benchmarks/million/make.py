@@ -62,7 +62,7 @@ async def made_plain(url: str, shape: Shape) -> str:
         await connection.execute("VACUUM (ANALYZE) plain_message")
 
     name = f"plain_{shape.name}"
-    await _once(url, name, name, shape.filled, tables, load)
+    await _once(url, name, f"{name}_", shape.filled, tables, load)
     return name
 
 

@@ -21,8 +21,13 @@ __all__ = ["Scene", "scene"]
 _BARE: Final = "copy_bare"
 _TUNED: Final = "copy_tuned"
 
-_UNTUNED: Final[dict[str, str]] = {}
-"""Settings under which the service makes no indexes."""
+_SETTINGS: Final = {
+    # Searches without an index are measured too, however much they read.
+    "WIDGETWIRE_SEARCH_MAX_SCAN": "0",
+    # A small channel has its indexes made as a large one has.
+    "WIDGETWIRE_SEARCH_INDEX_MESSAGES": "0",
+}
+_UNTUNED: Final = _SETTINGS | {"WIDGETWIRE_SEARCH_INDEXES": "0"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,9 @@ def scene(
         alone: leave them to the service even where there is a command for them.
         tell: told what is done.
     """
+    log = None if kept is None else StatementLog(kept / "postgres.log", url)
+    if log is not None:
+        uvloop.run(log.off())
     tell("copying the data set")
     bare_url = uvloop.run(copy_of(url, template, _BARE))
     tuned_url = uvloop.run(copy_of(url, template, _TUNED))
@@ -72,7 +80,7 @@ def scene(
                 tell("making indexes")
                 indexes = uvloop.run(by_command(tuned_url))
             tuned: Server | None = servers.enter_context(
-                serve("widgetwire", tuned_url, emptied=False)
+                serve("widgetwire", tuned_url, settings=_SETTINGS, emptied=False)
             )
             assert tuned is not None
             if indexes is None:
@@ -85,7 +93,6 @@ def scene(
             bare = servers.enter_context(
                 serve("widgetwire", bare_url, settings=_UNTUNED, emptied=False)
             )
-            log = None if kept is None else StatementLog(kept / "postgres.log", url)
             yield Scene(shape, bare, tuned, indexes, plain_url, log)
     finally:
         for name in (_BARE, _TUNED):

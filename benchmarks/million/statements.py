@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from benchmarks.million.databases import connected
+from benchmarks.million.databases import Connection, connected
 
 __all__ = ["StatementLog", "milliseconds"]
 
@@ -53,8 +53,12 @@ class StatementLog:
                     await connection.execute("SELECT")
                 yield
             finally:
-                await connection.execute("ALTER SYSTEM RESET log_min_duration_statement")
-                await connection.execute("SELECT pg_reload_conf()")
+                await _off(connection)
+
+    async def off(self) -> None:
+        """Have none written: a run that was killed may have left it on."""
+        async with connected(self._url) as connection:
+            await _off(connection)
 
     def of(self, ask: Callable[[], object]) -> float | None:
         """Ask something, and return how many milliseconds Postgres worked for it; None: not."""
@@ -62,3 +66,8 @@ class StatementLog:
             log.seek(0, 2)
             ask()
             return milliseconds(log.read().decode(errors="replace"))
+
+
+async def _off(connection: Connection) -> None:
+    await connection.execute("ALTER SYSTEM RESET log_min_duration_statement")
+    await connection.execute("SELECT pg_reload_conf()")

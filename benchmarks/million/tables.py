@@ -35,7 +35,7 @@ Tell: TypeAlias = Callable[[str], None]
 
 _SEARCHED: Final = (
     "search", "no index p50 ms", "no index p99 ms", "p50 ms", "p99 ms", "goal p99 ms",
-    "statement p50 ms", "plain p50 ms", "plain p99 ms", "times plain",
+    "SQL p50 ms", "plain p50 ms", "plain p99 ms", "times plain",
 )  # fmt: skip
 _PAGED: Final = (
     "server", "pages", "pages/s", "CPU µs each", "p50 ms", "p99 ms", "load busy", "of plain",
