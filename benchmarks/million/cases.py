@@ -6,12 +6,17 @@ from typing import Any, Final, TypeAlias
 
 from benchmarks.million.data import Filled, picked
 
-__all__ = ["CASES", "PATHS", "SIZED", "Case"]
+__all__ = ["CASES", "INDEXES", "SIZED", "Case"]
 
 Query: TypeAlias = Mapping[str, object]
 
-PATHS: Final = ("data.user", "data.room", "data.score", "data.liked")
-"""What the cases search by, and what an index can serve."""
+INDEXES: Final = (
+    ("data.user",),
+    ("data.room",),
+    ("data.score",),
+    ("data.room", "data.user"),
+)
+"""The paths of the indexes that the cases ask for."""
 
 _PAGE: Final = "messages { id clientId created data username }"
 _FIELDS: Final = "id, client_id, created, data, username"
@@ -39,6 +44,11 @@ class Case:
     """Nothing in it varies: before each a message is published, so that no answer is known."""
     watched: bool = False
     """A live query asks for the same meanwhile."""
+
+    @property
+    def wants_index(self) -> bool:
+        """Whether it asks for one of `INDEXES`, and for a page."""
+        return self.same_ids and self.title.startswith("data.")
 
     @property
     def same_ids(self) -> bool:

@@ -55,9 +55,9 @@ def asked(port: int, case: Case, filled: Filled, first: int, seconds: float) -> 
 
 
 def ask_once(port: int, filled: Filled) -> None:
-    """Ask a server one of each case."""
+    """Ask a server once whatever an index helps."""
     with Asker(port) as asker:
-        for case in CASES:
+        for case in filter(lambda case: case.wants_index, CASES):
             asker.ask(_request(case, filled, time.monotonic_ns()))
 
 
