@@ -4,6 +4,9 @@
     python -m benchmarks.million --all [--plot docs/search.svg] [--json FILE]
     python -m benchmarks.million search poll
 
+Without a part: all of them. Parts: search, pages, publishing, poll, different, sizes; each
+writes a file of its own beside the one that `--json` names.
+
 The data set is made once and kept (`--data`); each run measures copies of it. Ours has one
 core, Postgres and the load the other. Rivals in the same run: a plain table with the obvious
 indexes, asked by asyncpg without any service; and Mercurius, where there is Node.
@@ -42,6 +45,8 @@ _PARTS: Final[dict[str, Callable[[Scene, argparse.Namespace, Tell], Table]]] = {
     "different": tables.different,
     "sizes": tables.sizes,
 }
+_LEAST_ROWS: Final = 2_000
+"""Ranges of a thousand are asked for."""
 _TEN_MILLION: Final = Shape(1_000_000, 999, 9_009)
 _SMALL: Final = Shape(20_000, 5, 100)
 
@@ -105,6 +110,8 @@ def main() -> None:
         chosen.rivals, chosen.viewers, chosen.wait, chosen.seconds = False, 20, 0.0, 0.1
     names = [name for name in _PARTS if chosen.all or not chosen.parts or name in chosen.parts]
     shape = _shape(chosen)
+    if shape.rows < _LEAST_ROWS:
+        sys.exit(f"--rows is {shape.rows:,}; at least {_LEAST_ROWS:,} are needed")
     elsewhere = "WIDGETWIRE_DATABASE_URL" in os.environ
     with _directory(chosen) as kept, postgres(kept) as url:
         template = uvloop.run(made(url, shape))
