@@ -1,5 +1,6 @@
 """What resolvers get as `info.context`."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from app.domain.viewer import Viewer
@@ -28,6 +29,8 @@ class Context:
 
     viewer: Viewer
     services: Services
+    asker: Hashable = None
+    """Equal for all that one connection asks; None: not known."""
     connection: ConnectionPresence = field(init=False)
     """Counts in each channel that the request or connection subscribes to."""
 

@@ -59,7 +59,7 @@ class Query:
         channel = parse_channel(project_id, widget_id)
         context = info.context
         parsed = parse_query(wire_query(query))
-        search = context.services.messages.search(context.viewer, channel)
+        search = context.services.messages.search(context.viewer, channel, context.asker)
         return _result(channel, parsed, search)
 
     @strawberry.field(description="How many are connected to a channel now.")
@@ -175,7 +175,7 @@ class Subscription:
         parsed = parse_query(wire_query(query))
         if parsed.after is not None or parsed.before is not None:
             # Refused now rather than told in each result.
-            search = context.services.messages.search(context.viewer, channel)
+            search = context.services.messages.search(context.viewer, channel, context.asker)
             await search.check_cursors(channel, parsed)
         ending = _Ending()
         try:

@@ -116,14 +116,19 @@ class MessageService:
             raise Unavailable("the message was published before and has been deleted meanwhile")
         return first
 
-    def search(self, viewer: Viewer, channel: Channel) -> MessageSearch:
+    def search(self, viewer: Viewer, channel: Channel, asker: Hashable = None) -> MessageSearch:
         """Return the search of stored messages, if the viewer may search this channel.
+
+        Args:
+            viewer: who searches; all searches of one token's subject stand in one line.
+            channel: which.
+            asker: the connection that a viewer without a subject asks by; None: not known.
 
         Raises:
             Forbidden, Unauthenticated: the viewer may not.
         """
         viewer.require(Permission.SEARCH, channel)
-        return self._search
+        return self._search.asked_by(viewer.publisher or asker)
 
     async def subscribe(
         self,

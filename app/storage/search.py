@@ -4,7 +4,7 @@ Every method is one statement, and reads one snapshot of the channel. Only what 
 between cursors asks once more, whether the channel has them.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any, Final, TypeVar
@@ -21,13 +21,16 @@ from app.errors import BadUserInput, UnknownCursor, shown
 from app.storage import grouped_statements, statements
 from app.storage.database import Database
 from app.storage.rows import message_from_row
+from app.storage.search_lanes import SearchLanes
+from app.storage.search_queue import SearchRequest
 
 __all__ = ["MAX_GROUP_MESSAGES", "MessageSearch"]
 
 MAX_GROUP_MESSAGES: Final = 10_000
 """Messages that all groups of a page may ask for together."""
 
-
+_A_ROW: Final = MessageQuery(limit=1)
+"""What costs as much as reading one row."""
 _ALL: Final = frozenset(AggregateFunction)
 _PLACES: Final = "SELECT id::text FROM messages WHERE channel = $1 AND id = ANY($2::uuid[])"
 
@@ -37,8 +40,26 @@ Row = TypeVar("Row")
 class MessageSearch:
     """The stored messages of channels, by what they hold."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(
+        self, database: Database | SearchLanes, request: SearchRequest | None = None
+    ) -> None:
+        """Take the connections.
+
+        Args:
+            database: the lanes of a process, or connections to make two of.
+            request: what all that is asked is a part of; None: each question is one of its own,
+                of nobody in particular.
+        """
+        self._lanes = SearchLanes.of(database)
+        self._request = request
+
+    def asked_by(self, asker: Hashable) -> "MessageSearch":
+        """Return the same search for one request of somebody who waits in a line of their own.
+
+        Args:
+            asker: equal for all that one client asks; None: not known.
+        """
+        return MessageSearch(self._lanes, SearchRequest(asker))
 
     async def messages(self, channel: Channel, query: MessageQuery) -> list[Message]:
         """Return the query's page of messages, in its order.
@@ -51,7 +72,7 @@ class MessageSearch:
             await self.check_cursors(channel, query)
             return []
         _check_spelling(query)
-        rows = await self._fetch(statements.messages(channel, query))
+        rows = await self._fetch(channel, query, statements.messages(channel, query), whole=False)
         if not rows:
             await self.check_cursors(channel, query)
         return [message_from_row(channel, row) for row in rows]
@@ -68,7 +89,13 @@ class MessageSearch:
             statement = statements.count_messages(channel, query)
         else:
             statement = grouped_statements.count_groups(channel, query)
-        total: int = (await self._fetch(statement))[0]["count"]
+        bounds = (query.group_by, query.after, query.before, query.up_to)
+        if not query.filters and not any(bound is not None for bound in bounds):
+            # Of all of a channel: its own counters tell.
+            rows = await self._fetch(channel, _A_ROW, statement, whole=False)
+        else:
+            rows = await self._fetch(channel, query, statement)
+        total: int = rows[0]["count"]
         if not total:
             await self.check_cursors(channel, query)
         return total
@@ -83,7 +110,8 @@ class MessageSearch:
         cursors = _cursors(query)
         if cursors:
             ids = [UUID(cursor) for cursor in cursors.values()]
-            known = {row["id"] for row in await self._database.fetch(_PLACES, channel.key, ids)}
+            rows = await self._ask(channel, _A_ROW, _PLACES, channel.key, ids, whole=False)
+            known = {row["id"] for row in rows}
             for name, cursor in cursors.items():
                 if str(UUID(cursor)) not in known:
                     raise _unknown(name, cursor)
@@ -92,7 +120,7 @@ class MessageSearch:
         """Return the query's page of groups, in its order; `group_by` must be set."""
         if not query.limit:
             return []
-        rows = await self._fetch(grouped_statements.groups(channel, query))
+        rows = await self._fetch(channel, query, grouped_statements.groups(channel, query))
         return [GroupRow(row["key"], row["count"]) for row in rows]
 
     async def page_of_groups(self, channel: Channel, query: MessageQuery) -> Page[GroupRow]:
@@ -125,7 +153,7 @@ class MessageSearch:
         found: list[list[Message]] = [[] for _ in keys]
         if keys and limit:
             statement = grouped_statements.group_messages(channel, query, keys, limit)
-            for row in await self._fetch(statement):
+            for row in await self._fetch(channel, query, statement):
                 found[row["group"] - 1].append(message_from_row(channel, row))
         return found
 
@@ -147,7 +175,8 @@ class MessageSearch:
         _check_spelling(query)
         # A count is cheap beside the rest, and tells whether anything was found.
         wanted = {*functions, AggregateFunction.COUNT}
-        rows = await self._fetch(grouped_statements.aggregate(channel, query, field, wanted))
+        statement = grouped_statements.aggregate(channel, query, field, wanted)
+        rows = await self._fetch(channel, query, statement)
         if not rows[0]["count"]:
             await self.check_cursors(channel, query)
         return _aggregate(rows[0])
@@ -164,7 +193,7 @@ class MessageSearch:
         found = [AggregateRow()] * len(keys)
         if keys:
             statement = grouped_statements.group_aggregates(channel, query, keys, field, functions)
-            for row in await self._fetch(statement):
+            for row in await self._fetch(channel, query, statement):
                 found[row["group"] - 1] = _aggregate(row)
         return found
 
@@ -177,16 +206,30 @@ class MessageSearch:
         )
 
     async def _has_previous(self, channel: Channel, query: MessageQuery, found: bool) -> bool:
-        # Where the page is empty, all there is may have been skipped.
-        if query.offset and (found or await self._fetch(statements.first(channel, query))):
-            return True
+        one = replace(query, group_by=None, sort_field=None, offset=0, limit=1)
+        if query.offset:
+            if found:
+                return True
+            # Where the page is empty, all there is may have been skipped.
+            first = statements.first(channel, query)
+            if await self._fetch(channel, one, first, whole=False):
+                return True
         if (query.before if query.is_descending else query.after) is None:
             return False
-        return bool(await self._fetch(statements.preceding(channel, query)))
+        preceding = statements.preceding(channel, query)
+        return bool(await self._fetch(channel, one, preceding, whole=False))
 
-    async def _fetch(self, statement: Select[Any]) -> list[asyncpg.Record]:
+    async def _fetch(
+        self, channel: Channel, query: MessageQuery, statement: Select[Any], *, whole: bool = True
+    ) -> list[asyncpg.Record]:
         sql, parameters = statements.rendered(statement)
-        return await self._database.fetch(sql, *parameters)
+        return await self._ask(channel, query, sql, *parameters, whole=whole)
+
+    async def _ask(
+        self, channel: Channel, query: MessageQuery, sql: str, *parameters: Any, whole: bool
+    ) -> list[asyncpg.Record]:
+        request = self._request or SearchRequest()
+        return await self._lanes.fetch(request, channel, query, sql, *parameters, whole=whole)
 
 
 def _cursors(query: MessageQuery) -> dict[str, str]:
