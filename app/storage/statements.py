@@ -16,6 +16,7 @@ from sqlalchemy.sql.expression import UnaryExpression
 from app.domain.channel import Channel
 from app.domain.message import MESSAGE_COLUMNS
 from app.domain.query import FieldPath, MessageQuery
+from app.storage.created_bounds import by_sequence
 from app.storage.predicates import condition, json_of
 from app.storage.tables import CHANNELS, MESSAGES
 
@@ -92,14 +93,16 @@ def chosen(channel: Channel, query: MessageQuery) -> ColumnElement[bool]:
 
     A cursor that is unknown leaves nothing; whoever asks has to find that out.
     """
+    bounds, filters = by_sequence(channel, query.filters)
     return and_(
         MESSAGES.c.channel == channel.key,
+        *bounds,
         *(
             compare(MESSAGES.c.sequence, _sequence_of(channel, cursor))
             for cursor, compare in ((query.after, operator.gt), (query.before, operator.lt))
             if cursor is not None
         ),
-        *map(condition, query.filters),
+        *map(condition, filters),
     )
 
 
