@@ -1,42 +1,20 @@
-"""The statements of groups and of aggregates, built with SQLAlchemy.
+"""The statements of groups and of aggregates, built with SQLAlchemy."""
 
-What a field's values come to is computed here in one way, wherever it is shown or sorted by.
-"""
+from collections.abc import Collection, Sequence
+from typing import Any
 
-from collections.abc import Callable, Collection, Sequence
-from typing import Any, Final
-
-from sqlalchemy import (
-    ARRAY,
-    ColumnElement,
-    Numeric,
-    Select,
-    and_,
-    case,
-    cast,
-    column,
-    distinct,
-    func,
-    literal,
-    literal_column,
-    null,
-    select,
-)
-from sqlalchemy.dialects.postgresql import JSONB, array
+from sqlalchemy import ARRAY, ColumnElement, Select, and_, column, func, literal, select
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql.expression import TableValuedAlias
 
 from app.domain.channel import Channel
 from app.domain.query import AggregateFunction, AggregateSort, FieldPath, MessageQuery
+from app.storage.field_values import JSON_NULL, Values, value_of
 from app.storage.predicates import json_of
 from app.storage.statements import COLUMNS, chosen
 from app.storage.tables import MESSAGES
 
 __all__ = ["aggregate", "count_groups", "group_aggregates", "group_messages", "groups"]
-
-_JSON_NULL: Final = literal_column("'null'::jsonb", JSONB)
-
-_EXACT_DIGITS: Final[ColumnElement[int]] = literal_column("430")
-"""Digits after the point that tell any two averages apart: 400 of a sum, and 20 for two counts."""
 
 
 def count_groups(channel: Channel, query: MessageQuery) -> Select[Any]:
@@ -47,16 +25,17 @@ def count_groups(channel: Channel, query: MessageQuery) -> Select[Any]:
 
 def groups(channel: Channel, query: MessageQuery) -> Select[Any]:
     """Select `key` and `count` of a page of groups, in the query's order."""
+    keyed = select(_key(query).label("key"), MESSAGES.c.sequence).where(chosen(channel, query))
     sort = query.sort_field
-    inner: list[ColumnElement[Any]] = [_key(query).label("key"), MESSAGES.c.sequence]
     if isinstance(sort, AggregateSort):
-        inner.append(_value(sort.field))
-    keyed = select(*inner).where(chosen(channel, query)).subquery("keyed").c
-    counted = select(
-        keyed.key, func.count().label("count"), func.min(keyed.sequence).label("first")
-    ).group_by(keyed.key)
-    if isinstance(sort, AggregateSort):
-        counted = counted.add_columns(_ORDERED_BY[sort.function](keyed.value).label("sorted"))
+        values = Values(keyed.add_columns(value_of(sort.field)), [sort.function])
+        key, sequence = values.rows.key, values.rows.sequence
+        columns = [values.messages, func.min(sequence), values.ordered_by(sort.function)]
+    else:
+        key, sequence = keyed.subquery("keyed").c
+        columns = [func.count(), func.min(sequence)]
+    labels = ("count", "first", "sorted")
+    counted = select(key, *map(ColumnElement.label, columns, labels)).group_by(key)
     page = counted.order_by(*_group_order(query, counted.selected_columns)).offset(query.offset)
     group = page.limit(query.limit).subquery("page").c
     # Equal keys may be written differently (1 and 1.0): the first message's form is shown.
@@ -112,8 +91,8 @@ def aggregate(
     The columns are named as the functions are; `numbers` stands beside `sum` in the place of
     `avg`, which is for whoever divides exactly.
     """
-    values = select(_value(field)).where(chosen(channel, query)).subquery("chosen")
-    return select(*_aggregates(values.c.value, functions))
+    values = Values(select(value_of(field)).where(chosen(channel, query)), functions)
+    return select(*values.columns(functions))
 
 
 def group_aggregates(
@@ -125,18 +104,18 @@ def group_aggregates(
 ) -> Select[Any]:
     """Select what `aggregate` does for each group, and `group`: the place of its key, from 1."""
     wanted = _wanted(keys)
-    values = (
-        select(wanted.c.group, _value(field))
+    members = (
+        select(wanted.c.group, value_of(field))
         .join_from(MESSAGES, wanted, _key(query) == wanted.c.key)
         .where(chosen(channel, query))
-        .subquery("chosen")
     )
-    return select(values.c.group, *_aggregates(values.c.value, functions)).group_by(values.c.group)
+    values = Values(members, functions)
+    return select(values.rows.group, *values.columns(functions)).group_by(values.rows.group)
 
 
 def _key(query: MessageQuery) -> ColumnElement[Any]:
     assert query.group_by is not None, "only a query with groupBy has groups"
-    return func.coalesce(json_of(query.group_by), _JSON_NULL, type_=JSONB)
+    return func.coalesce(json_of(query.group_by), JSON_NULL, type_=JSONB)
 
 
 def _group_order(query: MessageQuery, group: Any) -> list[Any]:
@@ -155,53 +134,3 @@ def _wanted(keys: Sequence[bytes]) -> TableValuedAlias:
         .render_derived()
         .alias("wanted")
     )
-
-
-# --- aggregates ----------------------------------------------------------------------------
-
-
-def _value(field: FieldPath) -> ColumnElement[Any]:
-    # JSON null counts as no value, as NULL does in SQL's own aggregates.
-    return func.nullif(json_of(field), _JSON_NULL, type_=JSONB).label("value")
-
-
-def _number(value: ColumnElement[Any]) -> ColumnElement[Any]:
-    is_number = func.jsonb_typeof(value) == literal_column("'number'")
-    return case((is_number, cast(value, Numeric)))
-
-
-def _extreme(find: Any, value: ColumnElement[Any]) -> ColumnElement[Any]:
-    # jsonb has an order but no min and max; arrays have all three, and compare by element.
-    found: ColumnElement[Any] = find(array([value]), type_=ARRAY(JSONB))
-    return found.filter(value.is_not(null()))  # type: ignore[no-any-return]
-
-
-def _average(value: ColumnElement[Any]) -> ColumnElement[Any]:
-    # Division has as many digits as what it divides.
-    number = _number(value)
-    return func.round(func.sum(number), _EXACT_DIGITS) / func.count(number)
-
-
-_ORDERED_BY: Final[dict[AggregateFunction, Callable[[ColumnElement[Any]], ColumnElement[Any]]]] = {
-    AggregateFunction.COUNT: func.count,
-    AggregateFunction.DISTINCT: lambda value: func.count(distinct(value)),
-    AggregateFunction.SUM: lambda value: func.sum(_number(value)),
-    AggregateFunction.AVG: _average,
-    AggregateFunction.MIN: lambda value: _extreme(func.min, value),
-    AggregateFunction.MAX: lambda value: _extreme(func.max, value),
-}
-"""By function, what groups are sorted by: NULL where there is no value."""
-
-
-def _aggregates(
-    value: ColumnElement[Any], functions: Collection[AggregateFunction]
-) -> list[ColumnElement[Any]]:
-    columns = {
-        str(function): _ORDERED_BY[function](value)
-        for function in functions
-        if function is not AggregateFunction.AVG
-    }
-    if AggregateFunction.AVG in functions or AggregateFunction.SUM in functions:
-        columns[str(AggregateFunction.SUM)] = func.sum(_number(value))
-        columns["numbers"] = func.count(_number(value))
-    return [found.label(name) for name, found in columns.items()]
