@@ -3,7 +3,17 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ARRAY, ColumnElement, Select, and_, column, func, literal, select
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    FromClause,
+    Select,
+    and_,
+    column,
+    func,
+    literal,
+    select,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql.expression import TableValuedAlias
 
@@ -51,25 +61,39 @@ def groups(channel: Channel, query: MessageQuery) -> Select[Any]:
 
 
 def group_messages(
-    channel: Channel, query: MessageQuery, keys: Sequence[bytes], limit: int
+    channel: Channel,
+    query: MessageQuery,
+    keys: Sequence[bytes],
+    limit: int,
+    within: int | None = None,
 ) -> Select[Any]:
-    """Select the first messages of each group, and `group`: the place of its key, from 1."""
+    """Select the first messages of each group, and `group`: the place of its key, from 1.
+
+    Args:
+        channel: whose.
+        query: with `group_by`.
+        keys: of the groups.
+        limit: messages of each.
+        within: only the first so many that match are looked through. Then each row tells as
+            `whole` whether those are all there are.
+    """
     wanted = _wanted(keys)
+    keyed = select(_key(query).label("key"), MESSAGES.c.sequence).where(chosen(channel, query))
+    whole: list[ColumnElement[Any]] = []
+    members: FromClause = keyed.subquery("members")
+    if within is not None:
+        members = keyed.order_by(MESSAGES.c.sequence).limit(within).cte("members")
+        size = select(func.count()).select_from(members).scalar_subquery()
+        whole = [(size < within).label("whole")]
+    place = func.row_number().over(partition_by=wanted.c.group, order_by=members.c.sequence)
     ranked = (
-        select(
-            wanted.c.group,
-            MESSAGES.c.sequence,
-            func.row_number()
-            .over(partition_by=wanted.c.group, order_by=MESSAGES.c.sequence)
-            .label("place"),
-        )
-        .join_from(MESSAGES, wanted, _key(query) == wanted.c.key)
-        .where(chosen(channel, query))
+        select(wanted.c.group, members.c.sequence, place.label("place"))
+        .join_from(members, wanted, members.c.key == wanted.c.key)
         .subquery("ranked")
     )
     # Ranked without the data, which may be large, and read by the primary key then.
     return (
-        select(ranked.c.group, *COLUMNS)
+        select(ranked.c.group, *COLUMNS, *whole)
         .join_from(
             ranked,
             MESSAGES,
