@@ -9,8 +9,9 @@ from strawberry.dataloader import DataLoader
 from app.domain.channel import Channel
 from app.domain.message import Message
 from app.domain.query import AggregateFunction, FieldPath, MessageQuery
+from app.domain.results import AggregateRow, GroupRow, Page
 from app.errors import Unavailable
-from app.storage.search import AggregateRow, GroupRow, MessageSearch, Page
+from app.services.searching import Searching
 
 __all__ = ["SearchScope"]
 
@@ -29,7 +30,7 @@ class SearchScope:
     a field only the aggregates that are selected.
     """
 
-    search: MessageSearch
+    search: Searching
     channel: Channel
     query: MessageQuery
     on_unavailable: Callable[[], None] = lambda: None

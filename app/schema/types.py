@@ -6,10 +6,10 @@ import strawberry
 
 from app.domain.message import Message
 from app.domain.query import AggregateFunction, FieldPath, parse_field, parse_limit
+from app.domain.results import AggregateRow, GroupRow, Page
 from app.schema.context import Context
 from app.schema.scalars import JSON, Timestamp
 from app.schema.search_scope import SearchScope
-from app.storage.search import AggregateRow, GroupRow, Page
 
 __all__ = [
     "AggregateType",

@@ -1,7 +1,7 @@
 """The statements of groups and of aggregates, built with SQLAlchemy."""
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     ARRAY,
@@ -24,7 +24,18 @@ from app.storage.predicates import json_of
 from app.storage.statements import COLUMNS, chosen
 from app.storage.tables import MESSAGES
 
-__all__ = ["aggregate", "count_groups", "group_aggregates", "group_messages", "groups"]
+__all__ = [
+    "aggregate",
+    "all_groups",
+    "count_groups",
+    "group_aggregates",
+    "group_messages",
+    "groups",
+    "values",
+]
+
+
+_TALLIED: Final = frozenset(AggregateFunction) - {AggregateFunction.DISTINCT}
 
 
 def count_groups(channel: Channel, query: MessageQuery) -> Select[Any]:
@@ -58,6 +69,50 @@ def groups(channel: Channel, query: MessageQuery) -> Select[Any]:
         )
         .order_by(*_group_order(query, group))
     )
+
+
+def all_groups(
+    channel: Channel, query: MessageQuery, field: FieldPath | None, most: int
+) -> Select[Any]:
+    """Select every group: `key`, `count` and `first`, the sequence of its first message.
+
+    Args:
+        channel: where.
+        query: with `group_by`; neither its order nor its page matters.
+        field: its aggregates stand beside, as `aggregate` has them; None: none.
+        most: groups at the most.
+    """
+    keyed = select(_key(query).label("key"), MESSAGES.c.sequence).where(chosen(channel, query))
+    if field is None:
+        key, sequence = keyed.subquery("keyed").c
+        tallied: list[ColumnElement[Any]] = []
+    else:
+        values = Values(keyed.add_columns(value_of(field)), _TALLIED)
+        key, sequence = values.rows.key, values.rows.sequence
+        tallied = values.columns(_TALLIED)
+    counted = select(func.count().label("messages"), func.min(sequence).label("first"), *tallied)
+    group = counted.group_by(key).limit(most).subquery("counted")
+    return select(_key(query).label("key"), *group.c).join_from(
+        MESSAGES,
+        group,
+        and_(MESSAGES.c.channel == channel.key, MESSAGES.c.sequence == group.c.first),
+    )
+
+
+def values(channel: Channel, query: MessageQuery, field: FieldPath, most: int) -> Select[Any]:
+    """Select each different `value` of a field, and how many `messages` have it.
+
+    Args:
+        channel: where.
+        query: with `group_by`, each `key` and value; else each value.
+        field: any.
+        most: rows at the most.
+    """
+    keys = [] if query.group_by is None else [_key(query).label("key")]
+    keyed = select(*keys, value_of(field)).where(chosen(channel, query)).subquery("keyed").c
+    by = list(keyed)
+    counted = select(*by, func.count().label("messages")).where(keyed.value.is_not(None))
+    return counted.group_by(*by).limit(most)
 
 
 def group_messages(

@@ -5,9 +5,9 @@ finds nothing between cursors, whether the channel has them; and rare groups for
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -16,12 +16,13 @@ from sqlalchemy import Select
 from app.domain.channel import Channel
 from app.domain.message import Message
 from app.domain.query import AggregateFunction, FieldPath, MessageQuery
+from app.domain.results import AggregateRow, GroupRow, Page
 from app.errors import BadUserInput, UnknownCursor, shown
 from app.storage import grouped_statements, statements
 from app.storage.database import Database
 from app.storage.rows import message_from_row
 
-__all__ = ["MAX_GROUP_MESSAGES", "AggregateRow", "GroupRow", "MessageSearch", "Page"]
+__all__ = ["MAX_GROUP_MESSAGES", "MessageSearch"]
 
 MAX_GROUP_MESSAGES: Final = 10_000
 """Messages that all groups of a page may ask for together."""
@@ -33,42 +34,6 @@ _ALL: Final = frozenset(AggregateFunction)
 _PLACES: Final = "SELECT id::text FROM messages WHERE channel = $1 AND id = ANY($2::uuid[])"
 
 Row = TypeVar("Row")
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[Row]):
-    """A page of messages or of groups, and whether there is more on either side of it."""
-
-    rows: list[Row]
-    has_next: bool
-    """Whether more of what the query is about comes after it, in the query's order."""
-    has_previous: bool
-    """Whether something that matches comes before it: skipped, or on the far side of the cursor."""
-
-
-@dataclass(frozen=True, slots=True)
-class GroupRow:
-    """The messages that have one value in the field they are grouped by."""
-
-    key_json: bytes
-    """The value, as its first message writes it; `null` also for a missing one."""
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class AggregateRow:
-    """What the values of one field come to."""
-
-    count: int = 0
-    """Values that are present and not null."""
-    distinct: int = 0
-    """How many different ones: 1 and 1.0 are one."""
-    min_json: bytes | None = None
-    """The smallest of them in jsonb's order; None: there is none."""
-    max_json: bytes | None = None
-    sum: float | None = None
-    """Of the numbers among them; None: there is none, or it does not fit a double."""
-    avg: float | None = None
 
 
 class MessageSearch:

@@ -74,7 +74,7 @@ def _cut(
 
 def count_messages(channel: Channel, query: MessageQuery) -> Select[Any]:
     """Select `count`: how many messages match; of all of a channel without a scan."""
-    if not query.filters and query.after is None and query.before is None:
+    if not query.filters and (query.after, query.before, query.up_to) == (None, None, None):
         counted = select(CHANNELS.c.head - CHANNELS.c.removed)
         known = counted.where(CHANNELS.c.channel == channel.key).scalar_subquery()
         return select(func.coalesce(known, 0).label("count"))
@@ -118,6 +118,7 @@ def chosen(channel: Channel, query: MessageQuery) -> ColumnElement[bool]:
             for cursor, compare in ((query.after, operator.gt), (query.before, operator.lt))
             if cursor is not None
         ),
+        *([] if query.up_to is None else [MESSAGES.c.sequence <= query.up_to]),
         *map(condition, filters),
     )
 

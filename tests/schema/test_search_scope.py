@@ -7,9 +7,9 @@ from typing import Any, cast
 import pytest
 
 from app.domain.query import AggregateFunction, FieldPath, MessageQuery
+from app.domain.results import AggregateRow, GroupRow, Page
 from app.errors import Unavailable
 from app.schema.search_scope import SearchScope
-from app.storage.search import AggregateRow, GroupRow, Page
 from tests.domain.query.strategies import CHANNEL
 from tests.storage.stored import published
 

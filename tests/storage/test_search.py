@@ -16,9 +16,10 @@ from app.domain.channel import Channel
 from app.domain.json_value import decode_json
 from app.domain.message import Message
 from app.domain.query import FieldPath, MessageQuery, parse_query
+from app.domain.results import AggregateRow, GroupRow
 from app.errors import BadUserInput, UnknownCursor
 from app.storage import statements
-from app.storage.search import MAX_GROUP_MESSAGES, AggregateRow, GroupRow, MessageSearch
+from app.storage.search import MAX_GROUP_MESSAGES, MessageSearch
 from app.storage.statements import rendered
 from tests.domain.query import reference
 from tests.domain.query.reference import order_key

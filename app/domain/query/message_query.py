@@ -82,6 +82,9 @@ class MessageQuery:
     """The id of a message, as given: only what was stored after it, in publish order."""
     before: str | None = None
     """The id of a message, as given: only what was stored before it, in publish order."""
+    up_to: int | None = None
+    """A sequence: only what was stored up to it. No client asks for it: a result that is kept
+    begins as of a place in the channel's order."""
 
     @property
     def in_publish_order(self) -> bool:
