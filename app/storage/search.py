@@ -1,10 +1,10 @@
 """Searching a channel: the query language, asked of Postgres.
 
-Every method is one statement, and reads one snapshot of the channel. Only what finds nothing
-between cursors asks once more, whether the channel has them.
+Every method is one statement, and reads one snapshot of the channel. Two ask once more: what
+finds nothing between cursors, whether the channel has them; and rare groups for their messages.
 """
 
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any, Final, TypeVar
@@ -31,6 +31,8 @@ MAX_GROUP_MESSAGES: Final = 10_000
 
 _A_ROW: Final = MessageQuery(limit=1)
 """What costs as much as reading one row."""
+_OPENING_MESSAGES: Final = 5_000
+"""Of those that match, looked through for the first messages of groups before all are."""
 _ALL: Final = frozenset(AggregateFunction)
 _PLACES: Final = "SELECT id::text FROM messages WHERE channel = $1 AND id = ANY($2::uuid[])"
 
@@ -155,11 +157,20 @@ class MessageSearch:
                 f"{len(keys)} groups of up to {limit} messages are asked for, at most "
                 f"{MAX_GROUP_MESSAGES} messages together are allowed; lower one of the limits"
             )
-        found: list[list[Message]] = [[] for _ in keys]
-        if keys and limit:
-            build = grouped_statements.group_messages
-            for row in await self._fetch(build, channel, query, list(keys), limit):
-                found[row["group"] - 1].append(message_from_row(channel, row))
+        if not (keys and limit):
+            return [[] for _ in keys]
+        # What matches first has all that is wanted of a group that is not rare.
+        build = grouped_statements.group_messages
+        rows = await self._fetch(build, channel, query, list(keys), limit, _OPENING_MESSAGES)
+        found = _by_group(channel, keys, rows)
+        if not (rows and rows[0]["whole"]):
+            short = [place for place, members in enumerate(found) if len(members) < limit]
+            if short:
+                rare = [keys[place] for place in short]
+                scanned = await self._fetch(build, channel, query, rare, limit)
+                members_of = _by_group(channel, rare, scanned)
+                for place, members in zip(short, members_of, strict=True):
+                    found[place] = members
         return found
 
     async def aggregate(
@@ -240,6 +251,15 @@ class MessageSearch:
     ) -> list[asyncpg.Record]:
         request = self._request or SearchRequest()
         return await self._lanes.fetch(request, channel, query, sql, *parameters, whole=whole)
+
+
+def _by_group(
+    channel: Channel, keys: Sequence[bytes], rows: Iterable[asyncpg.Record]
+) -> list[list[Message]]:
+    found: list[list[Message]] = [[] for _ in keys]
+    for row in rows:
+        found[row["group"] - 1].append(message_from_row(channel, row))
+    return found
 
 
 def _cursors(query: MessageQuery) -> dict[str, str]:

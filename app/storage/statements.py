@@ -16,6 +16,7 @@ from sqlalchemy.sql.expression import UnaryExpression
 from app.domain.channel import Channel
 from app.domain.message import MESSAGE_COLUMNS
 from app.domain.query import FieldPath, MessageQuery
+from app.storage.created_bounds import by_sequence
 from app.storage.predicates import condition, json_of
 from app.storage.tables import CHANNELS, MESSAGES
 
@@ -30,6 +31,9 @@ __all__ = [
 ]
 
 _DIALECT: Final = asyncpg_dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's own gap
+
+_DEEP_OFFSET: Final = 1_000
+"""From here on skipping costs more than reading a page apart."""
 
 COLUMNS: Final = tuple(
     cast(MESSAGES.c.id, Text).label("id") if name == "id" else MESSAGES.c[name]
@@ -47,12 +51,25 @@ def rendered(statement: Select[Any]) -> tuple[str, tuple[Any, ...]]:
 
 def messages(channel: Channel, query: MessageQuery) -> Select[Any]:
     """Select a page of the messages that match, in the query's order."""
-    page = select(*COLUMNS).where(chosen(channel, query)).offset(query.offset).limit(query.limit)
+    matching = chosen(channel, query)
     if query.in_publish_order:
-        return page.order_by(_in_publish_order(query.is_descending))
-    field = query.sort_field
-    assert isinstance(field, FieldPath), "groups have statements of their own"
-    return page.order_by(_sorted(field, query.is_descending), MESSAGES.c.sequence)
+        order: tuple[ColumnElement[Any], ...] = (_in_publish_order(query.is_descending),)
+    else:
+        field = query.sort_field
+        assert isinstance(field, FieldPath), "groups have statements of their own"
+        order = _sorted(field, query.is_descending), MESSAGES.c.sequence
+    if query.offset < _DEEP_OFFSET:
+        return _cut(select(*COLUMNS).where(matching), query, order)
+    # What is skipped is skipped by its place: the messages themselves are not carried along.
+    places = _cut(select(MESSAGES.c.sequence).where(matching), query, order).subquery("places")
+    here = and_(MESSAGES.c.channel == channel.key, MESSAGES.c.sequence == places.c.sequence)
+    return select(*COLUMNS).join_from(places, MESSAGES, here).order_by(*order)
+
+
+def _cut(
+    matching: Select[Any], query: MessageQuery, order: tuple[ColumnElement[Any], ...]
+) -> Select[Any]:
+    return matching.order_by(*order).offset(query.offset).limit(query.limit)
 
 
 def count_messages(channel: Channel, query: MessageQuery) -> Select[Any]:
@@ -92,15 +109,17 @@ def chosen(channel: Channel, query: MessageQuery) -> ColumnElement[bool]:
 
     A cursor that is unknown leaves nothing; whoever asks has to find that out.
     """
+    bounds, filters = by_sequence(channel, query.filters)
     return and_(
         MESSAGES.c.channel == channel.key,
+        *bounds,
         *(
             compare(MESSAGES.c.sequence, _sequence_of(channel, cursor))
             for cursor, compare in ((query.after, operator.gt), (query.before, operator.lt))
             if cursor is not None
         ),
         *([] if query.up_to is None else [MESSAGES.c.sequence <= query.up_to]),
-        *map(condition, query.filters),
+        *map(condition, filters),
     )
 
 
