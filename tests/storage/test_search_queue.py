@@ -62,6 +62,7 @@ class Searches:
             for name in self.began:
                 self._ends[name].set()
             await settled()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         return self.began
 
 
