@@ -22,6 +22,7 @@ from app.storage.tables import CHANNELS, MESSAGES
 
 __all__ = [
     "COLUMNS",
+    "DEEP_OFFSET",
     "chosen",
     "count_messages",
     "first",
@@ -32,7 +33,7 @@ __all__ = [
 
 _DIALECT: Final = asyncpg_dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's own gap
 
-_DEEP_OFFSET: Final = 1_000
+DEEP_OFFSET: Final = 1_000
 """From here on skipping costs more than reading a page apart."""
 
 COLUMNS: Final = tuple(
@@ -58,7 +59,7 @@ def messages(channel: Channel, query: MessageQuery) -> Select[Any]:
         field = query.sort_field
         assert isinstance(field, FieldPath), "groups have statements of their own"
         order = _sorted(field, query.is_descending), MESSAGES.c.sequence
-    if query.offset < _DEEP_OFFSET:
+    if query.offset < DEEP_OFFSET:
         return _cut(select(*COLUMNS).where(matching), query, order)
     # What is skipped is skipped by its place: the messages themselves are not carried along.
     places = _cut(select(MESSAGES.c.sequence).where(matching), query, order).subquery("places")
