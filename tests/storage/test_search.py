@@ -123,7 +123,7 @@ def test_long_channels_and_far_pages_have_other_statements_and_the_same_results(
     drawn = data.draw(messages())
     stored.store(drawn)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(statements, "_DEEP_OFFSET", 0)
+        patch.setattr("app.storage.search._FAR_OFFSET", 0)
         patch.setattr("app.storage.search._OPENING_MESSAGES", data.draw(st.integers(1, 5)))
         for query in data.draw(st.lists(queries(drawn, grouped=False), min_size=3, max_size=3)):
             found = stored.run(stored.search.messages(CHANNEL, query))
@@ -328,7 +328,8 @@ def test_averages_are_told_apart_to_the_last_digit(stored: Stored) -> None:
 
 
 def test_a_page_of_nothing_asks_nothing(stored: Stored) -> None:
-    nothing = MessageSearch(None)  # type: ignore[arg-type]  # it would be asked otherwise
+    stored.run(stored.database.close())  # it would be asked otherwise
+    nothing = MessageSearch(stored.database)
     assert stored.run(nothing.messages(CHANNEL, MessageQuery(limit=0))) == []
     grouped = MessageQuery(limit=0, group_by=FieldPath("data"))
     assert stored.run(nothing.groups(CHANNEL, grouped)) == []
