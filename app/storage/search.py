@@ -29,10 +29,12 @@ __all__ = ["MAX_GROUP_MESSAGES", "MessageSearch"]
 MAX_GROUP_MESSAGES: Final = 10_000
 """Messages that all groups of a page may ask for together."""
 
-_A_ROW: Final = MessageQuery(limit=1)
-"""What costs as much as reading one row."""
 _OPENING_MESSAGES: Final = 5_000
 """Of those that match, looked through for the first messages of groups before all are."""
+_FAR_OFFSET: Final = 1_000
+"""From here on skipping costs more than reading a page apart."""
+_A_ROW: Final = MessageQuery(limit=1)
+"""What costs as much as reading one row."""
 _ALL: Final = frozenset(AggregateFunction)
 _PLACES: Final = "SELECT id::text FROM messages WHERE channel = $1 AND id = ANY($2::uuid[])"
 
@@ -79,7 +81,9 @@ class MessageSearch:
             await self.check_cursors(channel, query)
             return []
         _check_spelling(query)
-        rows = await self._fetch(statements.messages, channel, query, whole=False)
+        far = query.offset >= _FAR_OFFSET
+        build = statements.far_messages if far else statements.messages
+        rows = await self._fetch(build, channel, query, whole=False)
         if not rows:
             await self.check_cursors(channel, query)
         return [message_from_row(channel, row) for row in rows]
@@ -159,18 +163,18 @@ class MessageSearch:
             )
         if not (keys and limit):
             return [[] for _ in keys]
+        build, asked = grouped_statements.group_messages, list(keys)
         # What matches first has all that is wanted of a group that is not rare.
-        build = grouped_statements.group_messages
-        rows = await self._fetch(build, channel, query, list(keys), limit, _OPENING_MESSAGES)
-        found = _by_group(channel, keys, rows)
-        if not (rows and rows[0]["whole"]):
-            short = [place for place, members in enumerate(found) if len(members) < limit]
-            if short:
-                rare = [keys[place] for place in short]
-                scanned = await self._fetch(build, channel, query, rare, limit)
-                members_of = _by_group(channel, rare, scanned)
-                for place, members in zip(short, members_of, strict=True):
-                    found[place] = members
+        page = replace(query, group_by=None, sort_field=None, offset=0, limit=_OPENING_MESSAGES)
+        further = asked, limit, _OPENING_MESSAGES
+        rows = await self._fetch(build, channel, query, *further, cost=page, whole=False)
+        found = _by_group(channel, asked, rows)
+        short = [place for place, members in enumerate(found) if len(members) < limit]
+        if short and not (rows and rows[0]["whole"]):
+            rare = [asked[place] for place in short]
+            rows = await self._fetch(build, channel, query, rare, limit)
+            for place, members in zip(short, _by_group(channel, rare, rows), strict=True):
+                found[place] = members
         return found
 
     async def aggregate(

@@ -19,7 +19,7 @@ from sqlalchemy import Select
 
 from app.domain.channel import Channel
 from app.domain.query import And, Comparison, Filter, MessageQuery, Not, Operator, Or
-from app.storage.statements import DEEP_OFFSET, rendered
+from app.storage.statements import rendered
 
 __all__ = ["Build", "Rendered", "StatementForms"]
 
@@ -134,7 +134,6 @@ def _same(one: object, another: object) -> bool:
 
 def _form(query: MessageQuery, further: Sequence[Any]) -> tuple[Hashable, ...]:
     return (
-        query.offset < DEEP_OFFSET,
         *(_kind(getattr(query, name)) for name in _SCALARS),
         *map(_filter_form, query.filters),
         *map(_kind, further),
@@ -246,8 +245,6 @@ class _Markers:
 
     def query(self, query: MessageQuery) -> MessageQuery:
         scalars = {name: self.argument(getattr(query, name)) for name in _SCALARS}
-        if query.offset < DEEP_OFFSET:
-            scalars["offset"] = DEEP_OFFSET - 3
         return replace(query, **scalars, filters=tuple(map(self._filter, query.filters)))
 
     def argument(self, value: Any) -> Any:

@@ -22,9 +22,9 @@ from app.storage.tables import CHANNELS, MESSAGES
 
 __all__ = [
     "COLUMNS",
-    "DEEP_OFFSET",
     "chosen",
     "count_messages",
+    "far_messages",
     "first",
     "messages",
     "preceding",
@@ -32,9 +32,6 @@ __all__ = [
 ]
 
 _DIALECT: Final = asyncpg_dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's own gap
-
-DEEP_OFFSET: Final = 1_000
-"""From here on skipping costs more than reading a page apart."""
 
 COLUMNS: Final = tuple(
     cast(MESSAGES.c.id, Text).label("id") if name == "id" else MESSAGES.c[name]
@@ -52,25 +49,17 @@ def rendered(statement: Select[Any]) -> tuple[str, tuple[Any, ...]]:
 
 def messages(channel: Channel, query: MessageQuery) -> Select[Any]:
     """Select a page of the messages that match, in the query's order."""
-    matching = chosen(channel, query)
-    if query.in_publish_order:
-        order: tuple[ColumnElement[Any], ...] = (_in_publish_order(query.is_descending),)
-    else:
-        field = query.sort_field
-        assert isinstance(field, FieldPath), "groups have statements of their own"
-        order = _sorted(field, query.is_descending), MESSAGES.c.sequence
-    if query.offset < DEEP_OFFSET:
-        return _cut(select(*COLUMNS).where(matching), query, order)
-    # What is skipped is skipped by its place: the messages themselves are not carried along.
-    places = _cut(select(MESSAGES.c.sequence).where(matching), query, order).subquery("places")
+    page = select(*COLUMNS).where(chosen(channel, query)).order_by(*_order(query))
+    return page.offset(query.offset).limit(query.limit)
+
+
+def far_messages(channel: Channel, query: MessageQuery) -> Select[Any]:
+    """Select what `messages` does: what is skipped is skipped by its place, and not carried."""
+    order = _order(query)
+    skipped = select(MESSAGES.c.sequence).where(chosen(channel, query)).order_by(*order)
+    places = skipped.offset(query.offset).limit(query.limit).subquery("places")
     here = and_(MESSAGES.c.channel == channel.key, MESSAGES.c.sequence == places.c.sequence)
     return select(*COLUMNS).join_from(places, MESSAGES, here).order_by(*order)
-
-
-def _cut(
-    matching: Select[Any], query: MessageQuery, order: tuple[ColumnElement[Any], ...]
-) -> Select[Any]:
-    return matching.order_by(*order).offset(query.offset).limit(query.limit)
 
 
 def count_messages(channel: Channel, query: MessageQuery) -> Select[Any]:
@@ -133,6 +122,14 @@ def _sequence_of(channel: Channel, cursor: str) -> ColumnElement[int]:
 
 def _in_publish_order(descending: bool) -> ColumnElement[Any]:
     return MESSAGES.c.sequence.desc() if descending else MESSAGES.c.sequence.asc()
+
+
+def _order(query: MessageQuery) -> tuple[ColumnElement[Any], ...]:
+    if query.in_publish_order:
+        return (_in_publish_order(query.is_descending),)
+    field = query.sort_field
+    assert isinstance(field, FieldPath), "groups have statements of their own"
+    return _sorted(field, query.is_descending), MESSAGES.c.sequence
 
 
 def _sorted(field: FieldPath, descending: bool) -> UnaryExpression[Any]:

@@ -57,7 +57,7 @@ def _times(draw: st.DrawFn) -> list[Message]:
     return found
 
 
-@settings(PROPERTY, max_examples=60)
+@settings(PROPERTY, max_examples=40)
 @given(
     drawn=_times(),
     conditions=st.lists(

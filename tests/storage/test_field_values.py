@@ -24,7 +24,7 @@ _ATTRIBUTES = {
 }
 
 
-@settings(PROPERTY, max_examples=20)
+@settings(PROPERTY, max_examples=12)
 @given(st.data())
 def test_what_else_is_asked_for_changes_nothing(stored: Stored, data: st.DataObject) -> None:
     """Beside `distinct`, all others are made of values that were counted before."""
