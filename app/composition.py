@@ -32,11 +32,13 @@ from app.services.open_filters import FilterLimits, OpenFilters
 from app.services.presence import PresenceService
 from app.services.shared_search import SharedSearch
 from app.storage.database import Database
+from app.storage.estimates import EstimatedByPlace
 from app.storage.history import MessageHistory
 from app.storage.pools import Pools
 from app.storage.presence import PresenceStore
 from app.storage.result_reads import ResultReads
 from app.storage.search import MessageSearch
+from app.storage.search_lanes import SearchLanes
 from app.storage.shared_history import SharedHistory
 from app.storage.write_probe import WriteProbe
 from app.storage.writer import MessageWriter
@@ -99,9 +101,9 @@ class Process:
             url,
             reading=settings.database_pool_size,
             searching=settings.search_pool_size,
+            quick_searching=settings.quick_search_pool_size,
             publish_timeout_seconds=settings.publish_timeout_seconds,
             search_timeout_seconds=settings.statement_timeout_seconds,
-            search_wait_seconds=settings.search_wait_seconds,
         )
         self._database = pools.leasing
         self._write_probe = WriteProbe(pools.leasing, pools.incidents)
@@ -132,7 +134,16 @@ class Process:
         )
         stack.push_async_callback(writer.close)
         turns = MatchingTurns()
-        searching = SharedSearch(MessageSearch(pools.searching))
+        lanes = SearchLanes(
+            pools.quick_searching,
+            pools.searching,
+            estimate=EstimatedByPlace(history.heads, pools.reading),
+            max_scan=settings.search_max_scan,
+            queue_max=settings.search_queue_max,
+            wait_seconds=settings.search_wait_seconds,
+            request_seconds=settings.statement_timeout_seconds,
+        )
+        searching = SharedSearch(MessageSearch(lanes))
         messages = MessageService(
             hub=hub,
             writer=writer,
@@ -146,7 +157,7 @@ class Process:
             hub,
             history,
             searching,
-            await ResultReads.of(pools.searching),
+            await ResultReads.of(pools.reading, lanes),
             settings.live_query_interval_seconds,
             settings.max_live_result_bytes,
         )
@@ -173,8 +184,9 @@ class Process:
             Resolvers(publish, subscribe, search, answer, searched),
         )
 
-        def context(viewer: Viewer, _connection: bool) -> Context:
-            return Context(viewer, services)
+        def context(viewer: Viewer, connection: bool) -> Context:
+            # Who asks by one socket is one asker; requests without a token tell nothing.
+            return Context(viewer, services, object() if connection else None)
 
         graphql = self._graphql = GraphQLHttp(
             executor,

@@ -1,5 +1,6 @@
 """What resolvers get as `info.context`."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from app.domain.viewer import Viewer
@@ -31,6 +32,8 @@ class Context:
 
     viewer: Viewer
     services: Services
+    asker: Hashable = None
+    """Equal for all that one connection asks; None: not known."""
     answered: Searching | None = None
     """Answers in the place of the service: for a response that is made of known reads."""
     connection: ConnectionPresence = field(init=False)

@@ -183,7 +183,7 @@ class Subscription:
         parsed = parse_query(wire_query(query))
         if parsed.after is not None or parsed.before is not None:
             # Refused now rather than told in each result.
-            search = context.services.messages.search(context.viewer, channel)
+            search = context.services.messages.search(context.viewer, channel, context.asker)
             await search.check_cursors(channel, parsed)
         ending = _Ending()
         try:
@@ -269,7 +269,7 @@ def search(context: Context, channel: Channel, query: MessageQuery) -> SearchSco
         channel: where.
         query: what for.
     """
-    searching = context.services.messages.search(context.viewer, channel)
+    searching = context.services.messages.search(context.viewer, channel, context.asker)
     return SearchScope(context.answered or searching, channel, query)
 
 
@@ -280,7 +280,7 @@ def searched(context: Context, search: Searching) -> Context:
         context: it stays open.
         search: has the answers.
     """
-    return Context(context.viewer, context.services, search)
+    return Context(context.viewer, context.services, context.asker, search)
 
 
 async def answer(

@@ -8,7 +8,8 @@ from app.domain.channel import Channel
 from app.domain.message import Message
 from app.domain.query import AggregateFunction, FieldPath, MessageQuery
 from app.domain.results import AggregateRow, GroupRow, Page
-from app.services.searching import ALL_FUNCTIONS, Searching
+from app.services.searching import ALL_FUNCTIONS
+from app.storage.search import MessageSearch
 
 __all__ = ["SharedSearch"]
 
@@ -19,12 +20,20 @@ class SharedSearch:
     """A `Searching` whose equal reads are one: who asks while one is under way shares the next.
 
     Never one that began before the question: its snapshot may lack a message that who asks has
-    seen acknowledged.
+    seen acknowledged. And never a refusal: the line of whoever asked first may be full, say.
+
+    Args:
+        search: reads.
+        reads: what is under way; None: nothing yet.
     """
 
-    def __init__(self, search: Searching) -> None:
+    def __init__(self, search: MessageSearch, reads: "dict[Hashable, _Read] | None" = None) -> None:
         self._search = search
-        self._reads: dict[Hashable, _Read] = {}
+        self._reads: dict[Hashable, _Read] = {} if reads is None else reads
+
+    def asked_by(self, asker: Hashable) -> "SharedSearch":
+        """Return the same search for one request: see `MessageSearch.asked_by`."""
+        return SharedSearch(self._search.asked_by(asker), self._reads)
 
     async def messages(self, channel: Channel, query: MessageQuery) -> list[Message]:
         """Return the page of messages."""
@@ -92,12 +101,18 @@ class SharedSearch:
             running = self._reads[key] = _Read()
             # Nobody else waits for this one, so that it needs no task of its own.
             return await self._run(key, running, read, asked)
+        first = running.next is None
         if running.next is None:
             running.next = asyncio.create_task(self._run_next(key, running, read, asked))
             # Whoever waited for it may be gone: no warning about that.
             running.next.add_done_callback(lambda task: task.cancelled() or task.exception())
-        # Shielded: whoever gives up must not take it from the others.
-        found: Found = await asyncio.shield(running.next)
+        try:
+            # Shielded: whoever gives up must not take it from the others.
+            found: Found = await asyncio.shield(running.next)
+        except Exception:
+            if first:
+                raise
+            return await read(*asked)
         return found
 
     async def _run(

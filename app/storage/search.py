@@ -4,7 +4,7 @@ Every method is one statement, and reads one snapshot of the channel. Only what 
 between cursors asks once more, whether the channel has them.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any, Final, TypeVar
@@ -20,6 +20,8 @@ from app.errors import BadUserInput, UnknownCursor, shown
 from app.storage import grouped_statements, statements
 from app.storage.database import Database
 from app.storage.rows import message_from_row
+from app.storage.search_lanes import SearchLanes
+from app.storage.search_queue import SearchRequest
 from app.storage.statement_forms import Build, StatementForms
 
 __all__ = ["MAX_GROUP_MESSAGES", "MessageSearch"]
@@ -27,7 +29,8 @@ __all__ = ["MAX_GROUP_MESSAGES", "MessageSearch"]
 MAX_GROUP_MESSAGES: Final = 10_000
 """Messages that all groups of a page may ask for together."""
 
-
+_A_ROW: Final = MessageQuery(limit=1)
+"""What costs as much as reading one row."""
 _ALL: Final = frozenset(AggregateFunction)
 _PLACES: Final = "SELECT id::text FROM messages WHERE channel = $1 AND id = ANY($2::uuid[])"
 
@@ -37,9 +40,31 @@ Row = TypeVar("Row")
 class MessageSearch:
     """The stored messages of channels, by what they hold."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._forms = StatementForms()
+    def __init__(
+        self,
+        database: Database | SearchLanes,
+        request: SearchRequest | None = None,
+        forms: StatementForms | None = None,
+    ) -> None:
+        """Take the connections.
+
+        Args:
+            database: the lanes of a process, or connections to make two of.
+            request: what all that is asked is a part of; None: each question is one of its own,
+                of nobody in particular.
+            forms: of the statements that were rendered before; None: its own.
+        """
+        self._lanes = SearchLanes.of(database)
+        self._request = request
+        self._forms = StatementForms() if forms is None else forms
+
+    def asked_by(self, asker: Hashable) -> "MessageSearch":
+        """Return the same search for one request of somebody who waits in a line of their own.
+
+        Args:
+            asker: equal for all that one client asks; None: not known.
+        """
+        return MessageSearch(self._lanes, SearchRequest(asker), self._forms)
 
     async def messages(self, channel: Channel, query: MessageQuery) -> list[Message]:
         """Return the query's page of messages, in its order.
@@ -52,7 +77,7 @@ class MessageSearch:
             await self.check_cursors(channel, query)
             return []
         _check_spelling(query)
-        rows = await self._fetch(statements.messages, channel, query)
+        rows = await self._fetch(statements.messages, channel, query, whole=False)
         if not rows:
             await self.check_cursors(channel, query)
         return [message_from_row(channel, row) for row in rows]
@@ -69,7 +94,13 @@ class MessageSearch:
             count = statements.count_messages
         else:
             count = grouped_statements.count_groups
-        total: int = (await self._fetch(count, channel, query))[0]["count"]
+        bounds = (query.group_by, query.after, query.before, query.up_to)
+        if not query.filters and not any(bound is not None for bound in bounds):
+            # Of all of a channel: its own counters tell.
+            rows = await self._fetch(count, channel, query, costs=_A_ROW, whole=False)
+        else:
+            rows = await self._fetch(count, channel, query)
+        total: int = rows[0]["count"]
         if not total:
             await self.check_cursors(channel, query)
         return total
@@ -84,7 +115,8 @@ class MessageSearch:
         cursors = _cursors(query)
         if cursors:
             ids = [UUID(cursor) for cursor in cursors.values()]
-            known = {row["id"] for row in await self._database.fetch(_PLACES, channel.key, ids)}
+            rows = await self._ask(channel, _A_ROW, _PLACES, channel.key, ids, whole=False)
+            known = {row["id"] for row in rows}
             for name, cursor in cursors.items():
                 if str(UUID(cursor)) not in known:
                     raise _unknown(name, cursor)
@@ -179,18 +211,36 @@ class MessageSearch:
         )
 
     async def _has_previous(self, channel: Channel, query: MessageQuery, found: bool) -> bool:
-        # Where the page is empty, all there is may have been skipped.
-        if query.offset and (found or await self._fetch(statements.first, channel, query)):
-            return True
+        one = replace(query, group_by=None, sort_field=None, offset=0, limit=1)
+        if query.offset:
+            if found:
+                return True
+            # Where the page is empty, all there is may have been skipped.
+            if await self._fetch(statements.first, channel, query, costs=one, whole=False):
+                return True
         if (query.before if query.is_descending else query.after) is None:
             return False
-        return bool(await self._fetch(statements.preceding, channel, query))
+        preceding = statements.preceding
+        return bool(await self._fetch(preceding, channel, query, costs=one, whole=False))
 
     async def _fetch(
-        self, build: Build, channel: Channel, query: MessageQuery, *further: Any
+        self,
+        build: Build,
+        channel: Channel,
+        query: MessageQuery,
+        *further: Any,
+        costs: MessageQuery | None = None,
+        whole: bool = True,
     ) -> list[asyncpg.Record]:
+        """Return the rows of a statement; it costs what the query does, or `costs`."""
         sql, parameters = self._forms.rendered(build, channel, query, *further)
-        return await self._database.fetch(sql, *parameters)
+        return await self._ask(channel, costs or query, sql, *parameters, whole=whole)
+
+    async def _ask(
+        self, channel: Channel, query: MessageQuery, sql: str, *parameters: Any, whole: bool
+    ) -> list[asyncpg.Record]:
+        request = self._request or SearchRequest()
+        return await self._lanes.fetch(request, channel, query, sql, *parameters, whole=whole)
 
 
 def _cursors(query: MessageQuery) -> dict[str, str]:

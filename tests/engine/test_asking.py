@@ -58,7 +58,7 @@ class Messages:
     def __init__(self, known: Known) -> None:
         self._known = known
 
-    def search(self, viewer: Viewer, channel: Channel) -> Searching:
+    def search(self, viewer: Viewer, channel: Channel, _asker: object = None) -> Searching:
         viewer.require(Permission.SEARCH, channel)
         return self._known
 

@@ -355,7 +355,7 @@ class LegacySession:
             self._outlet.send(_error(error, frame.ref))
 
     async def _found(self, frame: Search) -> bytes:
-        search = self._services.messages.search(self._viewer, self._channel)
+        search = self._services.messages.search(self._viewer, self._channel, asker=self)
         query = parse_query(query_wire(frame.query), "query")
         if query.group_by is not None:
             groups = await search.groups(self._channel, query)
@@ -374,4 +374,5 @@ class LegacySession:
 
 
 def _error(error: Exception, ref: Ref | None) -> bytes:
-    return replies.error_frame(*told(error, "carrying out a legacy call"), ref)
+    what = told(error, "carrying out a legacy call")
+    return replies.error_frame(what.code, what.message, ref, what.retry_after_ms)
