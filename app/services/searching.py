@@ -62,10 +62,10 @@ class Searching(Protocol):
         """Return what a field comes to over each of several groups."""
 
 
-class Searches(Protocol):
-    """Gives everybody a `Searching` of their own."""
+class Searches(Searching, Protocol):
+    """Gives out searches, so that whoever asks much waits for nobody but themselves."""
 
-    def asked_by(self, asker: Hashable) -> Searching:
+    def asked_by(self, asker: Hashable) -> "Searches":
         """Return the search for one request of somebody who waits in a line of their own.
 
         Args:

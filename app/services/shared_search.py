@@ -8,8 +8,7 @@ from app.domain.channel import Channel
 from app.domain.message import Message
 from app.domain.query import AggregateFunction, FieldPath, MessageQuery
 from app.domain.results import AggregateRow, GroupRow, Page
-from app.services.searching import ALL_FUNCTIONS
-from app.storage.search import MessageSearch
+from app.services.searching import ALL_FUNCTIONS, Searches
 
 __all__ = ["SharedSearch"]
 
@@ -21,18 +20,20 @@ class SharedSearch:
 
     Never one that began before the question: its snapshot may lack a message that who asks has
     seen acknowledged. And never a refusal: the line of whoever asked first may be full, say.
-
-    Args:
-        search: reads.
-        reads: what is under way; None: nothing yet.
     """
 
-    def __init__(self, search: MessageSearch, reads: "dict[Hashable, _Read] | None" = None) -> None:
+    def __init__(self, search: Searches, reads: "dict[Hashable, _Read] | None" = None) -> None:
+        """Take the parts.
+
+        Args:
+            search: reads.
+            reads: under way; None: none is.
+        """
         self._search = search
         self._reads: dict[Hashable, _Read] = {} if reads is None else reads
 
     def asked_by(self, asker: Hashable) -> "SharedSearch":
-        """Return the same search for one request: see `MessageSearch.asked_by`."""
+        """Return the same search for one request of an asker: see `Searches`."""
         return SharedSearch(self._search.asked_by(asker), self._reads)
 
     async def messages(self, channel: Channel, query: MessageQuery) -> list[Message]:

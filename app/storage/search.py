@@ -52,11 +52,11 @@ class MessageSearch:
             database: the lanes of a process, or connections to make two of.
             request: what all that is asked is a part of; None: each question is one of its own,
                 of nobody in particular.
-            forms: of the statements that were rendered before; None: its own.
+            forms: of statements that were asked before; None: there are none yet.
         """
         self._lanes = SearchLanes.of(database)
         self._request = request
-        self._forms = StatementForms() if forms is None else forms
+        self._forms = forms or StatementForms()
 
     def asked_by(self, asker: Hashable) -> "MessageSearch":
         """Return the same search for one request of somebody who waits in a line of their own.
@@ -97,7 +97,7 @@ class MessageSearch:
         bounds = (query.group_by, query.after, query.before, query.up_to)
         if not query.filters and not any(bound is not None for bound in bounds):
             # Of all of a channel: its own counters tell.
-            rows = await self._fetch(count, channel, query, costs=_A_ROW, whole=False)
+            rows = await self._fetch(count, channel, query, cost=_A_ROW, whole=False)
         else:
             rows = await self._fetch(count, channel, query)
         total: int = rows[0]["count"]
@@ -216,12 +216,11 @@ class MessageSearch:
             if found:
                 return True
             # Where the page is empty, all there is may have been skipped.
-            if await self._fetch(statements.first, channel, query, costs=one, whole=False):
+            if await self._fetch(statements.first, channel, query, cost=one, whole=False):
                 return True
         if (query.before if query.is_descending else query.after) is None:
             return False
-        preceding = statements.preceding
-        return bool(await self._fetch(preceding, channel, query, costs=one, whole=False))
+        return bool(await self._fetch(statements.preceding, channel, query, cost=one, whole=False))
 
     async def _fetch(
         self,
@@ -229,12 +228,12 @@ class MessageSearch:
         channel: Channel,
         query: MessageQuery,
         *further: Any,
-        costs: MessageQuery | None = None,
+        cost: MessageQuery | None = None,
         whole: bool = True,
     ) -> list[asyncpg.Record]:
-        """Return the rows of a statement; it costs what the query does, or `costs`."""
+        """Ask what `build` makes of the query; `cost` is what it costs as much as."""
         sql, parameters = self._forms.rendered(build, channel, query, *further)
-        return await self._ask(channel, costs or query, sql, *parameters, whole=whole)
+        return await self._ask(channel, cost or query, sql, *parameters, whole=whole)
 
     async def _ask(
         self, channel: Channel, query: MessageQuery, sql: str, *parameters: Any, whole: bool

@@ -83,9 +83,11 @@ async def test_more_searches_than_may_wait_are_told_when_to_come_back(
                     "SELECT 1 FROM pg_locks WHERE NOT granted"
                 ):
                     await asyncio.sleep(0.005)
-            await client.send(type="search", ref="late", query={})
+            # Others than the one that runs: equal ones would share its read.
+            await client.send(type="search", ref="late", query={"limit": 1})
+            other = PAGE.replace("widgetId: $w)", "widgetId: $w, query: {limit: 2})")
             frame, error = await asyncio.gather(
-                client.next("error", ref="late"), answer(http, PAGE, widget)
+                client.next("error", ref="late"), answer(http, other, widget)
             )
         assert await running == {"messages": []}
     await blocker.close()

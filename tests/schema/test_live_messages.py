@@ -32,7 +32,7 @@ class AwayForAMoment:
     def __init__(self) -> None:
         self.reads = 0
 
-    def search(self, _viewer: Viewer, _channel: Channel) -> "AwayForAMoment":
+    def search(self, _viewer: Viewer, _channel: Channel, _asker: object = None) -> "AwayForAMoment":
         return self
 
     async def count(self, _channel: Channel, _query: MessageQuery, _head: Head) -> int:
