@@ -1,6 +1,6 @@
 """The composition root: the only place that knows every part."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 from uuid import uuid4
@@ -40,6 +40,7 @@ from app.storage.writer import MessageWriter
 from app.transports.auth import Authenticator, VerificationKey
 from app.transports.graphql.http import GraphQLHttp, HttpLimits
 from app.transports.graphql.operations import OperationLimits
+from app.transports.graphql.plain_posts import PlainPosts
 from app.transports.graphql.session import SessionLimits
 from app.transports.graphql.websocket import GraphQLSocket
 from app.transports.health import Health
@@ -49,6 +50,7 @@ from app.transports.legacy.socket import legacy_route
 from app.transports.origins import OriginPolicy
 from app.transports.pages.graphiql import graphiql_page
 from app.transports.pages.routes import page_routes
+from app.wire.exchange import RESPONDER
 
 __all__ = ["create_app"]
 
@@ -67,16 +69,20 @@ class Process:
         self._write_probe: WriteProbe | None = None
         self._graphql: GraphQLHttp | None = None
         self._graphql_sockets: GraphQLSocket | None = None
+        self._plain_posts: PlainPosts | None = None
 
     @asynccontextmanager
-    async def lifespan(self, app: "Application") -> AsyncIterator[None]:
-        """Start the parts from the bottom up, and stop them from the top down."""
+    async def lifespan(self, app: "Application") -> AsyncIterator[Mapping[str, object]]:
+        """Start the parts from the bottom up, and stop them from the top down.
+
+        Yields the lifespan's state: the server's connections look for a responder in it.
+        """
         async with AsyncExitStack() as stack:
             services = await self._start(stack)
             app.router.routes.extend(self._routes(services))
             app.graphql, app.graphql_sockets = self._graphql, self._graphql_sockets
             app.state.drain = self.drain
-            yield
+            yield {RESPONDER: self._plain_posts}
 
     async def drain(self) -> None:
         """End every HTTP stream so that its client comes back.
@@ -173,6 +179,14 @@ class Process:
                 max_body_bytes=settings.max_request_bytes,
                 max_outbound_bytes=settings.max_outbound_bytes,
             ),
+        )
+        self._plain_posts = PlainPosts(
+            GRAPHQL_PATH,
+            executor,
+            authenticator.viewer,
+            context,
+            origins,
+            max_body_bytes=settings.max_request_bytes,
         )
         sockets = self._graphql_sockets = GraphQLSocket(
             executor,
