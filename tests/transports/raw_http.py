@@ -113,7 +113,7 @@ class Application:
 @asynccontextmanager
 async def served(
     bounds: HttpBounds | None = None,
-    keep_alive_seconds: int = 5,
+    keep_alive_seconds: int = 1,
     app: ASGIApp | None = None,
     protocol: type[BoundedHttpProtocol] = BoundedHttpProtocol,
 ) -> AsyncIterator[int]:
@@ -146,7 +146,7 @@ async def answer_to(port: int, *parts: bytes, pause_seconds: float = 0) -> bytes
         for part in parts:
             writer.write(part)
             await asyncio.sleep(pause_seconds)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             return await reader.read()
     finally:
         writer.close()
