@@ -11,14 +11,13 @@ being written, its publisher is told that nobody knows.
 
 import asyncio
 import logging
+import random
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import asyncpg
-from tenacity import AsyncRetrying, retry_if_exception_type
-from tenacity.wait import wait_random_exponential
 
 from app.defaults import (
     PUBLISH_BATCH_MAX,
@@ -41,6 +40,9 @@ _PUBLISH: Final = """
     ORDER BY ordinal
 """
 _CLOSED_AFTER_SECONDS: Final = 5.0
+_FIRST_PAUSE_SECONDS: Final = 0.05
+_LONGEST_PAUSE_SECONDS: Final = 0.5
+"""Between two tries while the database is away, at most: not all processes in one instant."""
 _BATCH_BYTES: Final = 4 * 1024 * 1024
 _DRAFT_BYTES: Final = 1024
 """What a draft costs besides its data."""
@@ -226,22 +228,30 @@ class MessageWriter:
         """Insert a batch, and try again while the database is away and somebody waits."""
         loop = asyncio.get_running_loop()
         last = batch[-1].deadline
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(DatabaseLost),
-            stop=lambda state: loop.time() + state.upcoming_sleep >= last,
-            wait=wait_random_exponential(multiplier=0.05, max=0.5),
-            reraise=True,
-        ):
-            with attempt:
-                now = loop.time()
-                late = [pending for pending in batch if pending.deadline <= now]
-                batch = [pending for pending in batch if pending.deadline > now]
-                for pending in late:
-                    self._fail_late(pending)
-                if batch:
-                    first = attempt.retry_state.attempt_number == 1
-                    # A lost connection leaves open whether the last try was committed.
-                    await self._insert(batch, again=again or not first)
+        longest_pause = _FIRST_PAUSE_SECONDS
+        while batch := self._in_time(batch):
+            try:
+                await self._insert(batch, again=again)
+            except DatabaseLost:
+                pause = random.uniform(0, longest_pause)  # noqa: S311  (no secret)
+                if loop.time() + pause >= last:
+                    raise
+                await asyncio.sleep(pause)
+                longest_pause = min(2 * longest_pause, _LONGEST_PAUSE_SECONDS)
+                # A lost connection leaves open whether the last try was committed.
+                again = True
+            else:
+                return
+
+    def _in_time(self, batch: list[_Pending]) -> list[_Pending]:
+        """Return those that still have time, and tell the others."""
+        now = asyncio.get_running_loop().time()
+        if batch and batch[0].deadline > now:
+            return batch  # In the order of their deadlines.
+        for pending in batch:
+            if pending.deadline <= now:
+                self._fail_late(pending)
+        return [pending for pending in batch if pending.deadline > now]
 
     async def _insert(self, batch: list[_Pending], *, again: bool) -> None:
         before = [pending.uncertain for pending in batch]
