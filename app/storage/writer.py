@@ -107,6 +107,8 @@ class MessageWriter:
         self._writing: list[_Pending] = []
         self._bytes = 0
         """Of all that wait or are being written."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """On which it writes, once it has."""
         self._expiry: asyncio.TimerHandle | None = None
         self._flusher: asyncio.Task[None] | None = None
         self._closed = False
@@ -122,7 +124,8 @@ class MessageWriter:
         """
         if self._closed:
             raise ShuttingDown
-        loop = asyncio.get_running_loop()
+        # Kept: to ask for it costs a system call in Python 3.11, and this comes with each publish.
+        loop = self._loop = self._loop or asyncio.get_running_loop()
         pending = _Pending(draft, loop.create_future(), loop.time() + self._timeout)
         if len(self._pending) >= self._queue_max:
             raise Unavailable(f"{self._queue_max} messages are waiting to be stored; retry later")
@@ -133,7 +136,7 @@ class MessageWriter:
         self._pending.append(pending)
         self._bytes += pending.size
         if self._flusher is None:
-            self._flusher = asyncio.create_task(self._flush(), name="message writer")
+            self._flusher = loop.create_task(self._flush(), name="message writer")
         if self._expiry is None:
             self._expiry = loop.call_at(pending.deadline, self._expire)
         # A cancelled caller cancels this future only: the draft is written all the same.
@@ -226,7 +229,6 @@ class MessageWriter:
 
     async def _insert_in_time(self, batch: list[_Pending], *, again: bool) -> None:
         """Insert a batch, and try again while the database is away and somebody waits."""
-        loop = asyncio.get_running_loop()
         last = batch[-1].deadline
         longest_pause = _FIRST_PAUSE_SECONDS
         while batch := self._in_time(batch):
@@ -234,7 +236,7 @@ class MessageWriter:
                 await self._insert(batch, again=again)
             except DatabaseLost:
                 pause = random.uniform(0, longest_pause)  # noqa: S311  (no secret)
-                if loop.time() + pause >= last:
+                if self._loop is None or self._loop.time() + pause >= last:
                     raise
                 await asyncio.sleep(pause)
                 longest_pause = min(2 * longest_pause, _LONGEST_PAUSE_SECONDS)
@@ -245,7 +247,8 @@ class MessageWriter:
 
     def _in_time(self, batch: list[_Pending]) -> list[_Pending]:
         """Return those that still have time, and tell the others."""
-        now = asyncio.get_running_loop().time()
+        assert self._loop is not None
+        now = self._loop.time()
         if batch and batch[0].deadline > now:
             return batch  # In the order of their deadlines.
         for pending in batch:
@@ -274,6 +277,7 @@ class MessageWriter:
             for pending in batch:
                 pending.uncertain = True
 
+        assert self._loop is not None
         drafts = [pending.draft for pending in batch]
         return await self._database.fetch(
             _PUBLISH,
@@ -285,7 +289,7 @@ class MessageWriter:
             [draft.data_json for draft in drafts],
             [draft.idempotency_key for draft in drafts],
             again,
-            timeout_seconds=batch[-1].deadline - asyncio.get_running_loop().time(),
+            timeout_seconds=batch[-1].deadline - self._loop.time(),
             on_send=sent,
         )
 

@@ -123,9 +123,11 @@ class Outbox:
     async def _send_again_and_again(self, batch: Sequence[tuple[str, str]]) -> None:
         try:
             # Nearly always the only one, and without what it costs to try again.
-            return await self._send(batch)
+            await self._send(batch)
         except self._failures as error:
             logger.debug("sending events failed, trying again: %r", error)
+        else:
+            return
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(self._failures),
             stop=stop_after_delay(_SEND_FOR_SECONDS),
