@@ -7,7 +7,7 @@ declines, and all that is not ordinary, goes to the application as ever.
 
 import asyncio
 import logging
-from collections.abc import Collection, Coroutine
+from collections.abc import Coroutine
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
@@ -42,7 +42,7 @@ class RequestHead:
 class Responder(Protocol):
     """Whoever answers ordinary requests."""
 
-    targets: Collection[bytes]
+    targets: frozenset[bytes]
     """Request targets of the POSTs that it wants to see."""
 
     def respond(self, exchange: "Exchange") -> bool:

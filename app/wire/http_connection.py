@@ -249,7 +249,7 @@ class HttpConnection(HttpToolsProtocol):
         )
 
     @staticmethod
-    def _abandon(cycle: RequestResponseCycle | None) -> None:
+    def _abandon(cycle: RequestResponseCycle | Exchange | None) -> None:
         """Tell the application that its client is gone."""
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True

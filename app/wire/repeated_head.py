@@ -11,7 +11,8 @@ from app.wire.exchange import RequestHead
 
 __all__ = ["RepeatedHead"]
 
-_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})\r\n", re.IGNORECASE)
+_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})(?=\r\n)", re.IGNORECASE)
+_LENGTH_NAME: Final = b"\r\ncontent-length"
 _MAX_DIGITS: Final = 9
 
 
@@ -41,11 +42,11 @@ class RepeatedHead:
             head: what it means.
         """
         end = data.find(b"\r\n\r\n") + 4
-        lengths = _LENGTH.findall(data[: end - 2])
-        if end < 4 or len(lengths) != 1 or data[end:] != body or int(lengths[0]) != len(body):
+        found = _LENGTH.search(data, 0, end)
+        if found is None or data[end:] != body or int(found[1]) != len(body):
             return None
-        found = _LENGTH.search(data)
-        assert found is not None
+        if data[:end].lower().count(_LENGTH_NAME) != 1:
+            return None
         return cls(data[: found.start(1)], data[found.end(1) : end], head)
 
     def body_of(self, data: bytes) -> bytes | None:

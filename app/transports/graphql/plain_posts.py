@@ -19,7 +19,6 @@ from app.domain.viewer import Viewer
 from app.engine.documents import Operation
 from app.engine.errors import RequestRefused, ResponseError, response_error
 from app.engine.execution import Executor
-from app.errors import WidgetwireError
 from app.transports.auth import bearer_token
 from app.transports.graphql.context import ContextFactory, ViewerOf
 from app.transports.graphql.negotiation import MediaType, Preferences
@@ -90,13 +89,12 @@ class PlainPosts:
         try:
             viewer = self._viewer_of(bearer_token(judged.authorization))
             parameters = Parameters.of_body(exchange.body)
-        except (WidgetwireError, RecursionError):
-            return False
-        try:
             operation = self._executor.prepare(parameters.query, parameters.operation_name)
         except RequestRefused as refused:
             _answer_refused(exchange, judged, refused)
             return True
+        except Exception:
+            return False
         if operation.kind is OperationType.SUBSCRIPTION:
             return False
         exchange.run(self._execute(exchange, judged, viewer, operation, parameters.variables))
