@@ -46,11 +46,12 @@ from app.transports.graphql.websocket import GraphQLSocket
 from app.transports.health import Health
 from app.transports.legacy.player_api import player_api_routes
 from app.transports.legacy.session import LegacyLimits, LegacyServices
-from app.transports.legacy.socket import legacy_route
+from app.transports.legacy.socket import LegacySockets
 from app.transports.origins import OriginPolicy
 from app.transports.pages.graphiql import graphiql_page
 from app.transports.pages.routes import page_routes
 from app.wire.exchange import RESPONDER
+from app.wire.upgrade import ENDPOINTS, SocketEndpoint
 
 __all__ = ["create_app"]
 
@@ -70,19 +71,20 @@ class Process:
         self._graphql: GraphQLHttp | None = None
         self._graphql_sockets: GraphQLSocket | None = None
         self._plain_posts: PlainPosts | None = None
+        self._legacy_sockets: LegacySockets | None = None
 
     @asynccontextmanager
     async def lifespan(self, app: "Application") -> AsyncIterator[Mapping[str, object]]:
         """Start the parts from the bottom up, and stop them from the top down.
 
-        Yields the lifespan's state: the server's connections look for a responder in it.
+        Yields the lifespan's state, in which connections find what answers without an ASGI call.
         """
         async with AsyncExitStack() as stack:
             services = await self._start(stack)
             app.router.routes.extend(self._routes(services))
             app.graphql, app.graphql_sockets = self._graphql, self._graphql_sockets
             app.state.drain = self.drain
-            yield {RESPONDER: self._plain_posts}
+            yield {RESPONDER: self._plain_posts, ENDPOINTS: self._socket_endpoint}
 
     async def drain(self) -> None:
         """End every HTTP stream so that its client comes back.
@@ -202,7 +204,16 @@ class Process:
                 ),
             ),
         )
-        legacy = LegacyServices(services.messages, services.presence, authenticator)
+        legacy = self._legacy_sockets = LegacySockets(
+            LegacyServices(services.messages, services.presence, authenticator),
+            origins,
+            LegacyLimits(
+                open_timeout_seconds=settings.handshake_timeout_seconds,
+                publishes_in_flight=settings.max_operations_in_flight,
+                result_bytes=settings.max_outbound_bytes // 2,
+            ),
+            max_outbound_bytes=settings.max_outbound_bytes,
+        )
         health = Health(
             {"database": self._database_state, "bus": self._bus_state, "process": self._state}
         )
@@ -210,19 +221,16 @@ class Process:
             Route(GRAPHQL_PATH, graphql),
             WebSocketRoute(GRAPHQL_PATH, sockets),
             *player_api_routes(),
-            legacy_route(
-                legacy,
-                origins,
-                LegacyLimits(
-                    open_timeout_seconds=settings.handshake_timeout_seconds,
-                    publishes_in_flight=settings.max_operations_in_flight,
-                    result_bytes=settings.max_outbound_bytes // 2,
-                ),
-                max_outbound_bytes=settings.max_outbound_bytes,
-            ),
+            legacy.route(),
             *health.routes(),
             *page_routes(settings.graphiql),
         ]
+
+    def _socket_endpoint(self, path: str) -> SocketEndpoint | None:
+        if path == GRAPHQL_PATH:
+            return self._graphql_sockets
+        legacy = self._legacy_sockets
+        return legacy if legacy is not None and legacy.serves(path) else None
 
     async def _database_state(self) -> str | None:
         assert self._database is not None

@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, cast
 
 import uvicorn
@@ -19,7 +20,7 @@ from uvicorn.server import ServerState
 
 from app.wire.exchange import RESPONDER, Responder
 from app.wire.http import BoundedHttpProtocol, HttpBounds
-from app.wire.upgrade import Upgrade
+from app.wire.upgrade import ENDPOINTS, SocketEndpoint, Upgrade
 from app.wire.websocket import WebSocketProtocol
 from tests.wire.echo import echo
 
@@ -118,6 +119,7 @@ async def served(
     app: ASGIApp | None = None,
     protocol: type[BoundedHttpProtocol] = BoundedHttpProtocol,
     responder: Responder | None = None,
+    endpoints: Mapping[str, SocketEndpoint] = MappingProxyType({}),
 ) -> AsyncIterator[int]:
     """Serve on a free port; yields it."""
     config = uvicorn.Config(
@@ -131,7 +133,11 @@ async def served(
     config.load()
     state = ServerState()
     server = await asyncio.get_running_loop().create_server(
-        partial(protocol, config, state, {RESPONDER: responder}, bounds=bounds), "127.0.0.1", 0
+        partial(
+            protocol, config, state, {RESPONDER: responder, ENDPOINTS: endpoints.get}, bounds=bounds
+        ),
+        "127.0.0.1",
+        0,
     )
     try:
         yield server.sockets[0].getsockname()[1]
