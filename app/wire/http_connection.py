@@ -14,7 +14,9 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.utils import is_ssl
 from uvicorn.server import ServerState
 
 from app.defaults import (
@@ -114,7 +116,14 @@ class HttpConnection(HttpToolsProtocol):
     # Called by the transport and the server.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        if self.access_log:
+            super().connection_made(transport)
+        else:
+            # Only a line in the log names addresses, and to ask for them takes system calls.
+            self.connections.add(self)
+            self.transport = transport
+            self.flow = FlowControl(transport)
+            self.scheme = "https" if is_ssl(transport) else "http"
         self._last_word = LastWord(transport, self._linger)
         if len(self.connections) > self._bounds.max_connections:
             self._refuse(
