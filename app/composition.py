@@ -33,6 +33,7 @@ from app.storage.database import Database
 from app.storage.history import MessageHistory
 from app.storage.pools import Pools
 from app.storage.presence import PresenceStore
+from app.storage.result_reads import ResultReads
 from app.storage.search import MessageSearch
 from app.storage.shared_history import SharedHistory
 from app.storage.write_probe import WriteProbe
@@ -137,16 +138,24 @@ class Process:
         )
         stack.push_async_callback(writer.close)
         turns = MatchingTurns()
+        search = MessageSearch(pools.searching)
         messages = MessageService(
             hub=hub,
             writer=writer,
             history=history,
-            search=MessageSearch(pools.searching),
+            search=search,
             max_data_bytes=settings.max_data_bytes,
             replay_max_messages=settings.replay_max_messages,
             turns=turns,
         )
-        live_results = LiveResults(hub, history, settings.live_query_interval_seconds)
+        live_results = LiveResults(
+            hub,
+            history,
+            search,
+            await ResultReads.of(pools.searching),
+            settings.live_query_interval_seconds,
+            settings.max_live_result_bytes,
+        )
         limits = FilterLimits(
             bytes_per_connection=settings.max_filter_bytes_per_connection,
             bytes_per_process=settings.max_filter_bytes,

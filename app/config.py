@@ -301,6 +301,12 @@ class Settings(BaseSettings):
         60,
         "a live query reports changes at most this often",
     )
+    max_live_result_bytes: int = _number(
+        defaults.MAX_LIVE_RESULT_BYTES,
+        0,
+        16 * 1024 * _MIB,
+        "memory of live results per process; those that find no room are searched for each time",
+    )
     count_interval_seconds: float = _number(
         defaults.COUNT_INTERVAL_SECONDS,
         0.01,

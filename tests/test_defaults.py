@@ -64,7 +64,10 @@ PARTS: Final[dict[Callable[..., Any], dict[str, str]]] = {
         "max_body_bytes": "max_request_bytes",
         "max_outbound_bytes": "max_outbound_bytes",
     },
-    LiveResults: {"interval_seconds": "live_query_interval_seconds"},
+    LiveResults: {
+        "interval_seconds": "live_query_interval_seconds",
+        "max_bytes": "max_live_result_bytes",
+    },
     MessageService: {
         "max_data_bytes": "max_data_bytes",
         "replay_max_messages": "replay_max_messages",

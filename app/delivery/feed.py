@@ -58,6 +58,9 @@ class Subscriber(Protocol):
     def restarted(self, position: int) -> None:
         """Take note that the channel counts anew: what follows comes after `position`."""
 
+    def removed(self) -> None:
+        """Take note that stored messages were deleted: what was made of them is out of date."""
+
 
 class History(Protocol):
     """The table, as delivery needs it."""
@@ -100,6 +103,8 @@ class Feed:
         self._repair: asyncio.Task[None] | None = None
         self._created = 0
         """The newest `created` of what is up to the position."""
+        self._removed = 0
+        """How many of its messages were deleted, as far as this feed knows."""
         self._beginnings = 0
         self._begins_anew = False
         """The table is to be asked where to go on: the position is not the new count's."""
@@ -114,11 +119,16 @@ class Feed:
         """Begin after `head`: everything later will be dispatched."""
         self.position = head.sequence
         self._created = head.created
+        self._removed = head.removed
         self.last_created = max(self.last_created, head.created)
         self._advance()
 
     def compare(self, place: Place, head: Head) -> None:
         """Take a head that was read after the feed was at `place`."""
+        if head.removed != self._removed:
+            self._removed = head.removed
+            self._history.forget(self.channel)
+            self._tell(lambda subscriber: subscriber.removed())
         if place[0] == self._beginnings and head.sequence < place[1]:
             self._begin_anew(head.sequence)
         else:

@@ -9,18 +9,17 @@ whose filters may take long are served by a task, in turns: they hold up nobody 
 import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any, Final, TypeAlias
 
+from app.delivery.by_filters import ByFilters
 from app.delivery.hub import Hub
 from app.delivery.matching_turns import MatchingTurns
 from app.delivery.members import Member, Members
 from app.domain.channel import Channel
 from app.domain.message import Message
-from app.domain.query import CompiledFilters, FieldPath
-from app.domain.query.equality import scalar_key
-from app.domain.query.matching import field_getter
+from app.domain.query import CompiledFilters
 from app.errors import DeliveryFailed, SubscriberTooSlow
 
 __all__ = ["Encode", "FanOut", "Group", "Slice"]
@@ -236,16 +235,6 @@ _Groups: TypeAlias = dict[CompiledFilters, dict[Group, None]]
 """Groups by their filters, so that the same are asked once."""
 
 
-class _ByValue:
-    """Groups that want one field to equal a value, by the value."""
-
-    __slots__ = ("get", "groups")
-
-    def __init__(self, field: FieldPath) -> None:
-        self.get: Callable[[Message], Any] = field_getter(field)
-        self.groups: dict[Hashable, _Groups] = {}
-
-
 class _ChannelGroups:
     """The groups of one channel; a subscriber of its feed."""
 
@@ -257,8 +246,7 @@ class _ChannelGroups:
         self._turns = turns
         self._on_end = on_end
         self._groups: dict[Hashable, Group] = {}
-        self._others: _Groups = {}
-        self._by_value: dict[FieldPath, _ByValue] = {}
+        self._light: ByFilters[Group] = ByFilters()
         self._slow: _Groups = {}
         self._waiting: deque[tuple[int, Message]] = deque()
         self._waiting_bytes = 0
@@ -270,15 +258,10 @@ class _ChannelGroups:
     def add(self, group: Group) -> Group:
         self._groups[group.key] = group
         filters = group.filters
-        if not filters.light:
-            groups = self._slow
-        elif filters.equality is None:
-            groups = self._others
+        if filters.light:
+            self._light.add(group, filters)
         else:
-            field, value = filters.equality
-            by_value = self._by_value.setdefault(field, _ByValue(field))
-            groups = by_value.groups.setdefault(value, {})
-        groups.setdefault(filters, {})[group] = None
+            self._slow.setdefault(filters, {})[group] = None
         return group
 
     def forget_if_empty(self, group: Group) -> None:
@@ -287,18 +270,10 @@ class _ChannelGroups:
             return
         del self._groups[group.key]
         filters = group.filters
-        if not filters.light:
-            _remove(self._slow, group)
-        elif filters.equality is None:
-            _remove(self._others, group)
+        if filters.light:
+            self._light.remove(group, filters)
         else:
-            field, value = filters.equality
-            by_value = self._by_value[field].groups
-            _remove(by_value[value], group)
-            if not by_value[value]:
-                del by_value[value]
-            if not by_value:
-                del self._by_value[field]
+            _remove(self._slow, group)
         if not self._groups:
             self._drop_waiting()
             if self._serving is not None and self._serving is not asyncio.current_task():
@@ -309,7 +284,7 @@ class _ChannelGroups:
         payloads: dict[Group, list[bytes]] = {}
         broken: dict[Group, Exception] = {}
         for message in messages:
-            for filters, groups in self._concerned(message):
+            for filters, groups in self._light.candidates(message):
                 try:
                     accepted = filters.accept(message)
                 except Exception as error:
@@ -345,6 +320,9 @@ class _ChannelGroups:
         for group in self._groups.values():
             group.forget_encoded()
 
+    def removed(self) -> None:
+        """Nothing to do: what was delivered is not taken back."""
+
     def _end(self) -> None:
         if not self.over:
             self.over = True
@@ -353,13 +331,6 @@ class _ChannelGroups:
     def _drop(self, group: Group, error: SubscriberTooSlow) -> None:
         group.members.drop(error)
         self.forget_if_empty(group)
-
-    def _concerned(self, message: Message) -> Iterator[tuple[CompiledFilters, dict[Group, None]]]:
-        yield from self._others.items()
-        for by_value in self._by_value.values():
-            value = scalar_key(by_value.get(message))
-            if value is not None:
-                yield from by_value.groups.get(value, {}).items()
 
     # Groups whose filters may take long.
 

@@ -67,6 +67,8 @@ class Head(NamedTuple):
     """Of the newest stored message; 0: there is none."""
     created: int
     """Its `created`; 0: there is none."""
+    removed: int = 0
+    """Stored messages that were deleted: `sequence - removed` are left."""
 
 
 @dataclass(frozen=True)

@@ -117,11 +117,12 @@ class MessageQueryInput:
     sort_field: str | None = strawberry.field(
         default=UNSET,
         description='The field to sort by; null: "created", or with groupBy "count". '
-        'With groupBy it is "count" or "key".',
+        'With groupBy it is "count", "key", or one of count, distinct, sum, avg, min and max of '
+        'a field: "max(data.score)".',
     )
     sort_order: SortOrderEnum | None = strawberry.field(
         default=UNSET,
-        description="null: ASC, or DESC where groups are sorted by count.",
+        description="null: ASC, or DESC for groups that are not sorted by key.",
     )
     offset: int = strawberry.field(
         default=0, description="Messages or groups to skip, 0 to 100000."
@@ -134,6 +135,16 @@ class MessageQueryInput:
     )
     group_by: str | None = strawberry.field(
         default=UNSET, description='The field whose equal values make a group, e.g. "data.liked".'
+    )
+    after: strawberry.ID | None = strawberry.field(
+        default=UNSET,
+        description="The id of a message: only what was stored after it. In publish order only: "
+        "sortField is null or created, and there is no groupBy.",
+    )
+    before: strawberry.ID | None = strawberry.field(
+        default=UNSET,
+        description="The id of a message: only what was stored before it. In publish order only. "
+        "With sortOrder DESC it pages back, without a repeat while others publish.",
     )
 
 
@@ -151,6 +162,8 @@ def wire_query(query: MessageQueryInput) -> dict[str, object]:
         limit=query.limit,
         filters=wire_filters(query.filters),
         groupBy=query.group_by,
+        after=query.after,
+        before=query.before,
     )
 
 

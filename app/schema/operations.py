@@ -11,19 +11,18 @@ from strawberry import UNSET
 from app.domain.channel import Channel, parse_channel
 from app.domain.message import Message
 from app.domain.query import Filter, MessageQuery, parse_filters, parse_query
-from app.domain.viewer import Viewer
 from app.schema.context import Context
 from app.schema.inputs import MessageFilterInput, MessageQueryInput, wire_filters, wire_query
 from app.schema.scalars import JSON
+from app.schema.search_scope import SearchScope
 from app.schema.types import (
     ConnectionCountType,
     Info,
     MessageResultType,
     MessageType,
-    SearchScope,
 )
 from app.services.live.messages import MessageSource
-from app.services.messages import MessageService
+from app.services.searching import Searching
 
 __all__ = ["Mutation", "Query", "Subscription", "publish", "subscribe"]
 
@@ -60,7 +59,8 @@ class Query:
         channel = parse_channel(project_id, widget_id)
         context = info.context
         parsed = parse_query(wire_query(query))
-        return _found(context.services.messages, context.viewer, channel, parsed)
+        search = context.services.messages.search(context.viewer, channel)
+        return _result(channel, parsed, search)
 
     @strawberry.field(description="How many are connected to a channel now.")
     async def connection_count(
@@ -173,6 +173,10 @@ class Subscription:
         context = info.context
         channel = parse_channel(project_id, widget_id)
         parsed = parse_query(wire_query(query))
+        if parsed.after is not None or parsed.before is not None:
+            # Refused now rather than told in each result.
+            search = context.services.messages.search(context.viewer, channel)
+            await search.check_cursors(channel, parsed)
         ending = _Ending()
         try:
             ending.calls.append(context.connection.enter(channel))
@@ -180,9 +184,9 @@ class Subscription:
             ending.calls.append(give_back)
             # Equal filters are held once.
             parsed = replace(parsed, filters=filters.filters)
-            read = partial(_found, context.services.messages, context.viewer, channel, parsed)
+            read = partial(_result, channel, parsed)
             source = context.services.live_results.subscribe(
-                context.viewer, channel, filters, read, on_closed=ending
+                context.viewer, channel, parsed, filters, read, on_closed=ending
             )
         except BaseException:
             ending()
@@ -268,14 +272,12 @@ def _given(argument: Item | None) -> Item | None:
     return None if argument is UNSET else argument
 
 
-def _found(
-    messages: MessageService,
-    viewer: Viewer,
+def _result(
     channel: Channel,
     query: MessageQuery,
+    search: Searching,
     on_unavailable: Callable[[], None] = lambda: None,
 ) -> MessageResultType:
-    search = messages.search(viewer, channel)
     return MessageResultType(scope=SearchScope(search, channel, query, on_unavailable))
 
 

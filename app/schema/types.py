@@ -1,19 +1,15 @@
 """The object types."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Annotated, TypeAlias, TypeVar, cast
+from typing import Annotated, TypeAlias, cast
 
 import strawberry
-from strawberry.dataloader import DataLoader
 
-from app.domain.channel import Channel
 from app.domain.message import Message
-from app.domain.query import FieldPath, MessageQuery, parse_field, parse_limit
-from app.errors import Unavailable
+from app.domain.query import AggregateFunction, FieldPath, parse_field, parse_limit
+from app.domain.results import AggregateRow, GroupRow, Page
 from app.schema.context import Context
 from app.schema.scalars import JSON, Timestamp
-from app.storage.search import AggregateRow, MessageSearch
+from app.schema.search_scope import SearchScope
 
 __all__ = [
     "AggregateType",
@@ -22,7 +18,7 @@ __all__ = [
     "MessageGroupType",
     "MessageResultType",
     "MessageType",
-    "SearchScope",
+    "PageInfoType",
 ]
 
 Info: TypeAlias = strawberry.Info[Context, None]
@@ -30,14 +26,6 @@ Info: TypeAlias = strawberry.Info[Context, None]
 
 def _data(message: strawberry.Parent[Message]) -> JSON:
     return JSON(message.data_json)
-
-
-def _min(row: strawberry.Parent[AggregateRow]) -> JSON | None:
-    return None if row.min_json is None else JSON(row.min_json)
-
-
-def _max(row: strawberry.Parent[AggregateRow]) -> JSON | None:
-    return None if row.max_json is None else JSON(row.max_json)
 
 
 @strawberry.type(name="Message", description="One published record.")
@@ -66,71 +54,81 @@ class MessageType:
 
 @strawberry.type(name="Aggregate", description="What the values of one field amount to.")
 class AggregateType:
-    """Resolved from an `AggregateRow`."""
+    """Of all messages that match, or of one group; only what is selected is computed."""
 
-    count: int = strawberry.field(description="Messages whose field is there and not null.")
-    sum: float | None = strawberry.field(
-        description="Of the numbers among the values; null where there is none."
-    )
-    avg: float | None = strawberry.field(
-        description="Of the numbers among the values; null where there is none."
-    )
-    min: JSON | None = strawberry.field(
-        resolver=_min,
+    scope: strawberry.Private[SearchScope]
+    path: strawberry.Private[FieldPath]
+    group: strawberry.Private[bytes | None]
+    """The group's key; None: all messages."""
+
+    @strawberry.field(description="Messages whose field is there and not null.")
+    async def count(self) -> int:
+        return (await self._row(AggregateFunction.COUNT)).count
+
+    @strawberry.field(description="How many different values they have: 1 and 1.0 are one.")
+    async def distinct(self) -> int:
+        return (await self._row(AggregateFunction.DISTINCT)).distinct
+
+    @strawberry.field(
         description="The smallest value in the order null, strings, numbers, booleans, arrays, "
-        "objects.",
+        "objects."
     )
-    max: JSON | None = strawberry.field(
-        resolver=_max, description="The largest value in the same order."
+    async def min(self) -> JSON | None:
+        return _json((await self._row(AggregateFunction.MIN)).min_json)
+
+    @strawberry.field(description="The largest value in the same order.")
+    async def max(self) -> JSON | None:
+        return _json((await self._row(AggregateFunction.MAX)).max_json)
+
+    @strawberry.field(description="Of the numbers among the values; null where there is none.")
+    async def sum(self) -> float | None:
+        return (await self._row(AggregateFunction.SUM)).sum
+
+    @strawberry.field(description="Of the numbers among the values; null where there is none.")
+    async def avg(self) -> float | None:
+        return (await self._row(AggregateFunction.AVG)).avg
+
+    async def _row(self, function: AggregateFunction) -> AggregateRow:
+        return await self.scope.aggregate(self.path, function, self.group)
+
+
+def _json(text: bytes | None) -> JSON | None:
+    return None if text is None else JSON(text)
+
+
+@strawberry.type(name="PageInfo", description="Where a page begins and ends.")
+class PageInfoType:
+    """By Relay's names: https://relay.dev/graphql/connections.htm#sec-undefined.PageInfo."""
+
+    page: strawberry.Private[Page[Message] | Page[GroupRow]]
+
+    @strawberry.field(
+        description="Whether more of what the query is about comes after the page, in its order."
     )
+    def has_next_page(self) -> bool:
+        return self.page.has_next
+
+    @strawberry.field(
+        description="Whether something that matches comes before the page, in its order."
+    )
+    def has_previous_page(self) -> bool:
+        return self.page.has_previous
+
+    @strawberry.field(description="The id of the page's first message; null where it has none.")
+    def start_cursor(self) -> str | None:
+        return _cursor(self.page, 0)
+
+    @strawberry.field(
+        description="The id of the page's last message; null where it has none. Oldest first it "
+        "is the after of the next page, newest first the before."
+    )
+    def end_cursor(self) -> str | None:
+        return _cursor(self.page, -1)
 
 
-Read = TypeVar("Read")
-
-
-@dataclass(slots=True, eq=False)
-class SearchScope:
-    """One query of one channel, and the loaders that answer for all its groups at once."""
-
-    search: MessageSearch
-    channel: Channel
-    query: MessageQuery
-    on_unavailable: Callable[[], None] = lambda: None
-    """Told of a read that failed because the database is away: it is worth another try."""
-    _messages: dict[int, DataLoader[bytes, list[Message]]] = field(default_factory=dict)
-    _aggregates: dict[FieldPath, DataLoader[bytes, AggregateRow]] = field(default_factory=dict)
-
-    async def read(self, reading: Awaitable[Read]) -> Read:
-        """Return what a read of the search gives, or tell of its failure and raise it."""
-        try:
-            return await reading
-        except Unavailable:
-            self.on_unavailable()
-            raise
-
-    def messages_of_groups(self, limit: int) -> DataLoader[bytes, list[Message]]:
-        """Return the loader of the groups' first `limit` messages, by group key."""
-        loader = self._messages.get(limit)
-        if loader is None:
-
-            async def load(keys: list[bytes]) -> list[list[Message]]:
-                reading = self.search.group_messages(self.channel, self.query, keys, limit)
-                return await self.read(reading)
-
-            loader = self._messages[limit] = DataLoader(load)
-        return loader
-
-    def aggregates_of_groups(self, path: FieldPath) -> DataLoader[bytes, AggregateRow]:
-        """Return the loader of the groups' aggregates of a field, by group key."""
-        loader = self._aggregates.get(path)
-        if loader is None:
-
-            async def load(keys: list[bytes]) -> list[AggregateRow]:
-                reading = self.search.group_aggregates(self.channel, self.query, keys, path)
-                return await self.read(reading)
-
-            loader = self._aggregates[path] = DataLoader(load)
-        return loader
+def _cursor(page: Page[Message] | Page[GroupRow], place: int) -> str | None:
+    row = page.rows[place] if page.rows else None
+    return row.id if isinstance(row, Message) else None
 
 
 _AGGREGATE = "The values of one field, over all messages that match: sums and extremes."
@@ -152,10 +150,10 @@ class MessageGroupType:
         return JSON(self.key_json)
 
     @strawberry.field(description=_AGGREGATE)
-    async def aggregate(self, field: FieldArgument) -> AggregateType:
-        path = parse_field("field", field)
-        row = await self.scope.aggregates_of_groups(path).load(self.key_json)
-        return cast("AggregateType", row)
+    def aggregate(self, field: FieldArgument) -> AggregateType:
+        return AggregateType(
+            scope=self.scope, path=parse_field("field", field), group=self.key_json
+        )
 
     @strawberry.field(description="Its first messages, in the query's own order.")
     async def messages(
@@ -165,7 +163,7 @@ class MessageGroupType:
         ] = 10,
     ) -> list[MessageType]:
         checked = parse_limit("limit", limit)
-        messages = await self.scope.messages_of_groups(checked).load(self.key_json)
+        messages = await self.scope.messages_of_group(self.key_json, checked)
         return cast("list[MessageType]", messages)
 
 
@@ -176,37 +174,38 @@ class MessageResultType:
     scope: strawberry.Private[SearchScope]
 
     @strawberry.field(
-        description="How many messages match, or with groupBy how many groups there are: what "
-        "offset and limit page. Counted only when it is selected."
+        description="How many messages match, after and before included, or with groupBy how many "
+        "groups there are: what offset and limit page. Counted only when it is selected."
     )
     async def total_count(self) -> int:
-        scope = self.scope
-        return await scope.read(scope.search.total_count(scope.channel, scope.query))
+        return await self.scope.total_count()
 
     @strawberry.field(description="The page of messages; empty with groupBy.")
     async def messages(self) -> list[MessageType]:
-        scope = self.scope
-        if scope.query.group_by is not None:
+        if self.scope.query.group_by is not None:
             return []
-        messages = await scope.read(scope.search.messages(scope.channel, scope.query))
-        return cast("list[MessageType]", messages)
+        return cast("list[MessageType]", (await self.scope.page_of_messages()).rows)
 
     @strawberry.field(description="The page of groups; empty without groupBy.")
     async def groups(self) -> list[MessageGroupType]:
         scope = self.scope
         if scope.query.group_by is None:
             return []
-        rows = await scope.read(scope.search.groups(scope.channel, scope.query))
         return [
-            MessageGroupType(scope=scope, key_json=row.key_json, count=row.count) for row in rows
+            MessageGroupType(scope=scope, key_json=row.key_json, count=row.count)
+            for row in (await scope.page_of_groups()).rows
         ]
 
-    @strawberry.field(description=_AGGREGATE)
-    async def aggregate(self, field: FieldArgument) -> AggregateType:
+    @strawberry.field(description="Where the page of messages, or of groups, begins and ends.")
+    async def page_info(self) -> PageInfoType:
         scope = self.scope
-        path = parse_field("field", field)
-        row = await scope.read(scope.search.aggregate(scope.channel, scope.query, path))
-        return cast("AggregateType", row)
+        grouped = scope.query.group_by is not None
+        page = scope.page_of_groups if grouped else scope.page_of_messages
+        return PageInfoType(page=await page(neighbours=True))
+
+    @strawberry.field(description=_AGGREGATE)
+    def aggregate(self, field: FieldArgument) -> AggregateType:
+        return AggregateType(scope=self.scope, path=parse_field("field", field), group=None)
 
 
 @strawberry.type(name="ConnectionCount", description="How many are connected to a channel.")

@@ -16,7 +16,9 @@ _RANGE: Final = f"""
     WHERE channel = $1 AND sequence > $2 AND sequence <= $3 ORDER BY sequence LIMIT $4
 """  # noqa: S608  columns are ours
 _BY_ID: Final = f"SELECT {SELECTED} FROM messages WHERE channel = $1 AND id = $2"  # noqa: S608
-_HEADS: Final = "SELECT channel, head, last_created FROM channels WHERE channel = ANY($1::text[])"
+_HEADS: Final = (
+    "SELECT channel, head, last_created, removed FROM channels WHERE channel = ANY($1::text[])"
+)
 
 
 class MessageHistory:
@@ -28,7 +30,7 @@ class MessageHistory:
     async def heads(self, channels: Sequence[Channel]) -> dict[Channel, Head]:
         """Return where each channel's order ends."""
         rows = await self._database.fetch(_HEADS, [channel.key for channel in channels])
-        found = {row["channel"]: Head(row["head"], row["last_created"]) for row in rows}
+        found = {row["channel"]: Head(*row[1:]) for row in rows}
         return {channel: found.get(channel.key, Head(0, 0)) for channel in channels}
 
     async def between(self, channel: Channel, after: int, up_to: int, limit: int) -> list[Message]:

@@ -19,7 +19,6 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Numeric,
-    Table,
     Text,
     and_,
     any_,
@@ -39,13 +38,11 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from app.domain.json_value import encode_json
 from app.domain.query import And, Comparison, FieldPath, Filter, Not, Operator, Or
-from app.storage.tables import MessageRow
+from app.storage.tables import MESSAGES
 
-__all__ = ["MESSAGES", "condition", "json_of"]
+__all__ = ["condition", "json_of"]
 
 Condition = ColumnElement[bool]
-
-MESSAGES: Final[Table] = MessageRow.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 
 _NEGATED: Final = {Operator.NEQ: Operator.EQ, Operator.NOT_IN: Operator.IN}
 _ORDERINGS: Final[dict[Operator, Callable[[Any, Any], Any]]] = {

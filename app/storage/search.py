@@ -1,51 +1,37 @@
 """Searching a channel: the query language, asked of Postgres.
 
-Every method is one statement, and reads one snapshot of the channel.
+Every method is one statement, and reads one snapshot of the channel. Only what finds nothing
+between cursors asks once more, whether the channel has them.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+from uuid import UUID
 
 import asyncpg
 from sqlalchemy import Select
 
 from app.domain.channel import Channel
 from app.domain.message import Message
-from app.domain.query import FieldPath, MessageQuery
-from app.errors import BadUserInput
-from app.storage import statements
+from app.domain.query import AggregateFunction, FieldPath, MessageQuery
+from app.domain.results import AggregateRow, GroupRow, Page
+from app.errors import BadUserInput, UnknownCursor, shown
+from app.storage import grouped_statements, statements
 from app.storage.database import Database
 from app.storage.rows import message_from_row
 
-__all__ = ["MAX_GROUP_MESSAGES", "AggregateRow", "GroupRow", "MessageSearch"]
+__all__ = ["MAX_GROUP_MESSAGES", "MessageSearch"]
 
 MAX_GROUP_MESSAGES: Final = 10_000
 """Messages that all groups of a page may ask for together."""
 
 
-@dataclass(frozen=True, slots=True)
-class GroupRow:
-    """The messages that have one value in the field they are grouped by."""
+_ALL: Final = frozenset(AggregateFunction)
+_PLACES: Final = "SELECT id::text FROM messages WHERE channel = $1 AND id = ANY($2::uuid[])"
 
-    key_json: bytes
-    """The value, as its first message writes it; `null` also for a missing one."""
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class AggregateRow:
-    """What the values of one field come to."""
-
-    count: int = 0
-    """Values that are present and not null."""
-    min_json: bytes | None = None
-    """The smallest of them in jsonb's order; None: there is none."""
-    max_json: bytes | None = None
-    sum: float | None = None
-    """Of the numbers among them; None: there is none, or it does not fit a double."""
-    avg: float | None = None
+Row = TypeVar("Row")
 
 
 class MessageSearch:
@@ -55,25 +41,64 @@ class MessageSearch:
         self._database = database
 
     async def messages(self, channel: Channel, query: MessageQuery) -> list[Message]:
-        """Return the query's page of messages, in its order."""
+        """Return the query's page of messages, in its order.
+
+        Raises:
+            UnknownCursor: the channel has no stored message `after` or `before`; so does every
+                method here that may be asked with cursors.
+        """
         if not query.limit:
+            await self.check_cursors(channel, query)
             return []
+        _check_spelling(query)
         rows = await self._fetch(statements.messages(channel, query))
+        if not rows:
+            await self.check_cursors(channel, query)
         return [message_from_row(channel, row) for row in rows]
 
+    async def page_of_messages(self, channel: Channel, query: MessageQuery) -> Page[Message]:
+        """Return the query's page of messages; it reads one more than the page has."""
+        found = await self.messages(channel, replace(query, limit=query.limit + 1))
+        return await self._page(channel, query, found)
+
     async def total_count(self, channel: Channel, query: MessageQuery) -> int:
-        """Return how many messages match, or how many groups they make with `group_by`."""
-        count = statements.count_groups if query.group_by else statements.count_messages
-        rows = await self._fetch(count(channel, query))
-        total: int = rows[0]["count"]
+        """Return how many messages match between the cursors, or how many groups they make."""
+        if query.group_by is None:
+            _check_spelling(query)
+            statement = statements.count_messages(channel, query)
+        else:
+            statement = grouped_statements.count_groups(channel, query)
+        total: int = (await self._fetch(statement))[0]["count"]
+        if not total:
+            await self.check_cursors(channel, query)
         return total
+
+    async def check_cursors(self, channel: Channel, query: MessageQuery) -> None:
+        """Return if the channel has the messages that the query's cursors name.
+
+        Raises:
+            UnknownCursor: it has not; a message that was not stored is no cursor.
+        """
+        _check_spelling(query)
+        cursors = _cursors(query)
+        if cursors:
+            ids = [UUID(cursor) for cursor in cursors.values()]
+            known = {row["id"] for row in await self._database.fetch(_PLACES, channel.key, ids)}
+            for name, cursor in cursors.items():
+                if str(UUID(cursor)) not in known:
+                    raise _unknown(name, cursor)
 
     async def groups(self, channel: Channel, query: MessageQuery) -> list[GroupRow]:
         """Return the query's page of groups, in its order; `group_by` must be set."""
         if not query.limit:
             return []
-        rows = await self._fetch(statements.groups(channel, query))
+        rows = await self._fetch(grouped_statements.groups(channel, query))
         return [GroupRow(row["key"], row["count"]) for row in rows]
+
+    async def page_of_groups(self, channel: Channel, query: MessageQuery) -> Page[GroupRow]:
+        """Return the query's page of groups; it reads one more than the page has."""
+        found = await self.groups(channel, replace(query, limit=query.limit + 1))
+        return await self._page(channel, query, found)
 
     async def group_messages(
         self, channel: Channel, query: MessageQuery, keys: Sequence[bytes], limit: int
@@ -99,44 +124,104 @@ class MessageSearch:
             )
         found: list[list[Message]] = [[] for _ in keys]
         if keys and limit:
-            statement = statements.group_messages(channel, query, keys, limit)
+            statement = grouped_statements.group_messages(channel, query, keys, limit)
             for row in await self._fetch(statement):
                 found[row["group"] - 1].append(message_from_row(channel, row))
         return found
 
     async def aggregate(
-        self, channel: Channel, query: MessageQuery, field: FieldPath
+        self,
+        channel: Channel,
+        query: MessageQuery,
+        field: FieldPath,
+        functions: Collection[AggregateFunction] = _ALL,
     ) -> AggregateRow:
-        """Return what `field` comes to over all messages that match, whatever the page."""
-        rows = await self._fetch(statements.aggregate(channel, query, field))
+        """Return what a field comes to over all messages that match, whatever the page.
+
+        Args:
+            channel: whose.
+            query: its filters and cursors.
+            field: any.
+            functions: what is wanted; of the row, the rest is as for no value at all.
+        """
+        _check_spelling(query)
+        # A count is cheap beside the rest, and tells whether anything was found.
+        wanted = {*functions, AggregateFunction.COUNT}
+        rows = await self._fetch(grouped_statements.aggregate(channel, query, field, wanted))
+        if not rows[0]["count"]:
+            await self.check_cursors(channel, query)
         return _aggregate(rows[0])
 
     async def group_aggregates(
-        self, channel: Channel, query: MessageQuery, keys: Sequence[bytes], field: FieldPath
+        self,
+        channel: Channel,
+        query: MessageQuery,
+        keys: Sequence[bytes],
+        field: FieldPath,
+        functions: Collection[AggregateFunction] = _ALL,
     ) -> list[AggregateRow]:
-        """Return what `field` comes to over each of several groups, in the order of `keys`."""
+        """Return what `aggregate` does for each of several groups, in the order of `keys`."""
         found = [AggregateRow()] * len(keys)
         if keys:
-            for row in await self._fetch(statements.group_aggregates(channel, query, keys, field)):
+            statement = grouped_statements.group_aggregates(channel, query, keys, field, functions)
+            for row in await self._fetch(statement):
                 found[row["group"] - 1] = _aggregate(row)
         return found
+
+    async def _page(self, channel: Channel, query: MessageQuery, found: list[Row]) -> Page[Row]:
+        rows = found[: query.limit]
+        return Page(
+            rows,
+            has_next=len(found) > query.limit,
+            has_previous=await self._has_previous(channel, query, bool(found)),
+        )
+
+    async def _has_previous(self, channel: Channel, query: MessageQuery, found: bool) -> bool:
+        # Where the page is empty, all there is may have been skipped.
+        if query.offset and (found or await self._fetch(statements.first(channel, query))):
+            return True
+        if (query.before if query.is_descending else query.after) is None:
+            return False
+        return bool(await self._fetch(statements.preceding(channel, query)))
 
     async def _fetch(self, statement: Select[Any]) -> list[asyncpg.Record]:
         sql, parameters = statements.rendered(statement)
         return await self._database.fetch(sql, *parameters)
 
 
+def _cursors(query: MessageQuery) -> dict[str, str]:
+    named = {"query.after": query.after, "query.before": query.before}
+    return {name: cursor for name, cursor in named.items() if cursor is not None}
+
+
+def _check_spelling(query: MessageQuery) -> None:
+    """Return if the cursors can be ids at all: to Postgres a bad one is an error."""
+    for name, cursor in _cursors(query).items():
+        try:
+            UUID(cursor)
+        except ValueError:
+            raise _unknown(name, cursor) from None
+
+
+def _unknown(name: str, cursor: str) -> UnknownCursor:
+    return UnknownCursor(
+        f"{name} is {shown(cursor)}; expected the id of a stored message of this channel"
+    )
+
+
 def _aggregate(row: asyncpg.Record) -> AggregateRow:
+    least, most = row.get("min"), row.get("max")
     total = average = None
-    if row["numbers"]:
+    if row.get("numbers"):
         # Exact until the end: numeric's own division rounds, and its cast to a double raises
         # an error where the result is too large for one.
         exact = Fraction(row["sum"])
         total, average = _double(exact), _double(exact / row["numbers"])
     return AggregateRow(
-        count=row["count"],
-        min_json=row["min"][0] if row["min"] else None,
-        max_json=row["max"][0] if row["max"] else None,
+        count=row.get("count", 0),
+        distinct=row.get("distinct", 0),
+        min_json=least[0] if least else None,
+        max_json=most[0] if most else None,
         sum=total,
         avg=average,
     )

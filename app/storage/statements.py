@@ -1,54 +1,37 @@
-"""The statements of a search, built with SQLAlchemy and rendered for asyncpg.
+"""The statements of a search for messages, built with SQLAlchemy and rendered for asyncpg.
 
-Reading order of a channel is `sequence`; `created` never runs backwards within it.
+Publish order is `sequence`, which the primary key has: newest first is that order backwards,
+and a page beside a cursor costs what it reads. Groups: `grouped_statements`.
 """
 
-from collections.abc import Sequence
+import operator
+from dataclasses import replace
 from typing import Any, Final
+from uuid import UUID
 
-from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    ColumnElement,
-    Numeric,
-    Select,
-    Text,
-    and_,
-    case,
-    cast,
-    column,
-    func,
-    literal,
-    literal_column,
-    null,
-    select,
-)
-from sqlalchemy.dialects.postgresql import JSONB, array
+from sqlalchemy import ColumnElement, Select, Text, and_, cast, func, literal, select
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
-from sqlalchemy.sql.expression import TableValuedAlias, UnaryExpression
+from sqlalchemy.sql.expression import UnaryExpression
 
 from app.domain.channel import Channel
 from app.domain.message import MESSAGE_COLUMNS
 from app.domain.query import FieldPath, MessageQuery
-from app.storage.predicates import MESSAGES, condition, json_of
+from app.storage.predicates import condition, json_of
+from app.storage.tables import CHANNELS, MESSAGES
 
 __all__ = [
-    "aggregate",
-    "count_groups",
+    "COLUMNS",
+    "chosen",
     "count_messages",
-    "group_aggregates",
-    "group_messages",
-    "groups",
+    "first",
     "messages",
+    "preceding",
     "rendered",
 ]
 
 _DIALECT: Final = asyncpg_dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's own gap
-_JSON_NULL: Final = literal_column("'null'::jsonb", JSONB)
 
-_LARGEST_SEQUENCE: Final = 2**63 - 1
-
-_COLUMNS: Final = tuple(
+COLUMNS: Final = tuple(
     cast(MESSAGES.c.id, Text).label("id") if name == "id" else MESSAGES.c[name]
     for name in MESSAGE_COLUMNS
 )
@@ -64,103 +47,72 @@ def rendered(statement: Select[Any]) -> tuple[str, tuple[Any, ...]]:
 
 def messages(channel: Channel, query: MessageQuery) -> Select[Any]:
     """Select a page of the messages that match, in the query's order."""
-    chosen = _chosen(channel, query)
+    page = select(*COLUMNS).where(chosen(channel, query)).offset(query.offset).limit(query.limit)
+    if query.in_publish_order:
+        return page.order_by(_in_publish_order(query.is_descending))
     field = query.sort_field
-    assert field is None or isinstance(field, FieldPath), "groups sort by count or key"
-    page = select(*_COLUMNS).offset(query.offset).limit(query.limit)
-    if field is None or field.name == "created":
-        if not query.descending:
-            # The order of the primary key: a page costs what it reads, not what there is.
-            return page.where(chosen).order_by(MESSAGES.c.sequence)
-        chosen = and_(chosen, *_is_newest(channel, query))
-        return page.where(chosen).order_by(MESSAGES.c.created.desc(), MESSAGES.c.sequence)
-    return page.where(chosen).order_by(_sorted(field, bool(query.descending)), MESSAGES.c.sequence)
+    assert isinstance(field, FieldPath), "groups have statements of their own"
+    return page.order_by(_sorted(field, query.is_descending), MESSAGES.c.sequence)
 
 
 def count_messages(channel: Channel, query: MessageQuery) -> Select[Any]:
-    """Select `count`: how many messages match."""
-    return select(func.count().label("count")).select_from(MESSAGES).where(_chosen(channel, query))
+    """Select `count`: how many messages match; of all of a channel without a scan."""
+    if not query.filters and (query.after, query.before, query.up_to) == (None, None, None):
+        counted = select(CHANNELS.c.head - CHANNELS.c.removed)
+        known = counted.where(CHANNELS.c.channel == channel.key).scalar_subquery()
+        return select(func.coalesce(known, 0).label("count"))
+    return select(func.count().label("count")).select_from(MESSAGES).where(chosen(channel, query))
 
 
-def count_groups(channel: Channel, query: MessageQuery) -> Select[Any]:
-    """Select `count`: how many groups the messages that match make."""
-    keys = select(_key(query).label("key")).where(_chosen(channel, query)).distinct().subquery()
-    return select(func.count().label("count")).select_from(keys)
+def first(channel: Channel, query: MessageQuery) -> Select[Any]:
+    """Select the `sequence` of the first message that matches, in publish order."""
+    one = select(MESSAGES.c.sequence).where(chosen(channel, query)).limit(1)
+    return one.order_by(_in_publish_order(descending=False))
 
 
-def groups(channel: Channel, query: MessageQuery) -> Select[Any]:
-    """Select `key` and `count` of a page of groups, in the query's order."""
-    keyed = select(_key(query).label("key"), MESSAGES.c.sequence).where(_chosen(channel, query))
-    keys = keyed.subquery("keyed").c
-    counted = select(
-        keys.key, func.count().label("count"), func.min(keys.sequence).label("first")
-    ).group_by(keys.key)
-    page = counted.order_by(*_group_order(query, counted.selected_columns)).offset(query.offset)
-    group = page.limit(query.limit).subquery("page").c
-    # Equal keys may be written differently (1 and 1.0): the first message's form is shown.
-    return (
-        select(_key(query).label("key"), group.count)
-        .join_from(
-            MESSAGES,
-            group.first.table,
-            and_(MESSAGES.c.channel == channel.key, MESSAGES.c.sequence == group.first),
-        )
-        .order_by(*_group_order(query, group))
+def preceding(channel: Channel, query: MessageQuery) -> Select[Any]:
+    """Select the `sequence` of the last message that matches before where the query begins.
+
+    The query begins at its cursor: `after`, or newest first `before`. The cursor's message
+    itself comes before, so that this costs one row where the cursor is of the same query.
+    """
+    descending = query.is_descending
+    cursor = query.before if descending else query.after
+    assert cursor is not None, "it begins at a cursor"
+    passed = (operator.ge if descending else operator.le)(
+        MESSAGES.c.sequence, _sequence_of(channel, cursor)
+    )
+    matching = chosen(channel, replace(query, after=None, before=None))
+    one = select(MESSAGES.c.sequence).where(matching, passed).limit(1)
+    return one.order_by(_in_publish_order(not descending))
+
+
+def chosen(channel: Channel, query: MessageQuery) -> ColumnElement[bool]:
+    """Return the condition of what a query is about: its filters, and what its cursors leave.
+
+    A cursor that is unknown leaves nothing; whoever asks has to find that out.
+    """
+    return and_(
+        MESSAGES.c.channel == channel.key,
+        *(
+            compare(MESSAGES.c.sequence, _sequence_of(channel, cursor))
+            for cursor, compare in ((query.after, operator.gt), (query.before, operator.lt))
+            if cursor is not None
+        ),
+        *([] if query.up_to is None else [MESSAGES.c.sequence <= query.up_to]),
+        *map(condition, query.filters),
     )
 
 
-def group_messages(
-    channel: Channel, query: MessageQuery, keys: Sequence[bytes], limit: int
-) -> Select[Any]:
-    """Select the first messages of each group, and `group`: the place of its key, from 1."""
-    wanted = _wanted(keys)
-    ranked = (
-        select(
-            wanted.c.group,
-            MESSAGES.c.sequence,
-            func.row_number()
-            .over(partition_by=wanted.c.group, order_by=MESSAGES.c.sequence)
-            .label("place"),
-        )
-        .join_from(MESSAGES, wanted, _key(query) == wanted.c.key)
-        .where(_chosen(channel, query))
-        .subquery("ranked")
-    )
-    # Ranked without the data, which may be large, and read by the primary key then.
-    return (
-        select(ranked.c.group, *_COLUMNS)
-        .join_from(
-            ranked,
-            MESSAGES,
-            and_(MESSAGES.c.channel == channel.key, MESSAGES.c.sequence == ranked.c.sequence),
-        )
-        .where(ranked.c.place <= limit)
-        .order_by(ranked.c.group, ranked.c.place)
-    )
+def _sequence_of(channel: Channel, cursor: str) -> ColumnElement[int]:
+    placed = MESSAGES.alias("placed")
+    message_id = literal(str(UUID(cursor)), placed.c.id.type)
+    where = and_(placed.c.channel == channel.key, placed.c.id == message_id)
+    return select(placed.c.sequence).where(where).scalar_subquery()
 
 
-def aggregate(channel: Channel, query: MessageQuery, field: FieldPath) -> Select[Any]:
-    """Select `count`, `min`, `max`, `sum` and `numbers` of a field over all that match."""
-    values = select(_value(field)).where(_chosen(channel, query)).subquery("chosen")
-    return select(*_aggregates(values.c.value))
-
-
-def group_aggregates(
-    channel: Channel, query: MessageQuery, keys: Sequence[bytes], field: FieldPath
-) -> Select[Any]:
-    """Select what `aggregate` does for each group, and `group`: the place of its key, from 1."""
-    wanted = _wanted(keys)
-    values = (
-        select(wanted.c.group, _value(field))
-        .join_from(MESSAGES, wanted, _key(query) == wanted.c.key)
-        .where(_chosen(channel, query))
-        .subquery("chosen")
-    )
-    return select(values.c.group, *_aggregates(values.c.value)).group_by(values.c.group)
-
-
-def _chosen(channel: Channel, query: MessageQuery) -> ColumnElement[bool]:
-    return and_(MESSAGES.c.channel == channel.key, *map(condition, query.filters))
+def _in_publish_order(descending: bool) -> ColumnElement[Any]:
+    return MESSAGES.c.sequence.desc() if descending else MESSAGES.c.sequence.asc()
 
 
 def _sorted(field: FieldPath, descending: bool) -> UnaryExpression[Any]:
@@ -170,79 +122,3 @@ def _sorted(field: FieldPath, descending: bool) -> UnaryExpression[Any]:
     if descending:
         return value.desc().nulls_last()
     return value.asc().nulls_first() if field.name == "username" else value.asc().nulls_last()
-
-
-def _is_newest(channel: Channel, query: MessageQuery) -> tuple[ColumnElement[bool], ...]:
-    """Return conditions that keep only the newest messages, enough for a page of them.
-
-    `ORDER BY created DESC, sequence` alone would sort the whole channel. The newest
-    `offset + limit` that match are read backwards along the primary key instead; messages of
-    the same millisecond as the last of them belong to the page's sort too, and lie just before.
-    """
-    newest = (
-        select(MESSAGES.c.sequence, MESSAGES.c.created)
-        .where(_chosen(channel, query))
-        .order_by(MESSAGES.c.sequence.desc())
-        .limit(query.offset + query.limit)
-        .subquery("newest")
-    )
-    last = select(newest).order_by(newest.c.sequence).limit(1).subquery("last")
-    earlier = MESSAGES.alias("earlier")
-    older = (
-        select(earlier.c.sequence)
-        .select_from(last)
-        .where(
-            earlier.c.channel == channel.key,
-            earlier.c.sequence < last.c.sequence,
-            earlier.c.created < last.c.created,
-        )
-        .order_by(earlier.c.sequence.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
-    # A bound that is unknown beforehand counts as a third of the table, and would be scanned
-    # for; between two bounds it counts as few, and is sought in the primary key.
-    return (
-        MESSAGES.c.sequence > func.coalesce(older, literal(0, BigInteger)),
-        MESSAGES.c.sequence <= literal(_LARGEST_SEQUENCE, BigInteger),
-    )
-
-
-def _key(query: MessageQuery) -> ColumnElement[Any]:
-    assert query.group_by is not None, "only a query with groupBy has groups"
-    return func.coalesce(json_of(query.group_by), _JSON_NULL, type_=JSONB)
-
-
-def _group_order(query: MessageQuery, group: Any) -> list[Any]:
-    if query.sort_field == "key":
-        return [group.key.desc() if query.descending else group.key.asc()]
-    ascending = query.descending is False
-    return [group["count"].asc() if ascending else group["count"].desc(), group.first]
-
-
-def _wanted(keys: Sequence[bytes]) -> TableValuedAlias:
-    unnested = func.unnest(literal(list(keys), ARRAY(JSONB)))
-    return (
-        unnested.table_valued(column("key", JSONB), with_ordinality="group")
-        .render_derived()
-        .alias("wanted")
-    )
-
-
-def _value(field: FieldPath) -> ColumnElement[Any]:
-    # JSON null counts as no value, as NULL does in SQL's own aggregates.
-    return func.nullif(json_of(field), _JSON_NULL, type_=JSONB).label("value")
-
-
-def _aggregates(value: ColumnElement[Any]) -> list[ColumnElement[Any]]:
-    present = value.is_not(null())
-    number = case((func.jsonb_typeof(value) == literal_column("'number'"), cast(value, Numeric)))
-    # jsonb has an order but no min and max; arrays have all three, and compare by element.
-    single = array([value])
-    return [
-        func.count(value).label("count"),
-        func.min(single, type_=ARRAY(JSONB)).filter(present).label("min"),
-        func.max(single, type_=ARRAY(JSONB)).filter(present).label("max"),
-        func.sum(number).label("sum"),
-        func.count(number).label("numbers"),
-    ]

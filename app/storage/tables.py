@@ -3,15 +3,15 @@
 The channel leads every key, so that the tables can be partitioned or distributed by it.
 """
 
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, DateTime, Index, Text, text
+from sqlalchemy import BigInteger, Column, DateTime, Index, Table, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import UUID as PGUUID
 from sqlmodel import Field, SQLModel
 
-__all__ = ["ChannelRow", "MessageRow", "PresenceRow", "ProcessRow"]
+__all__ = ["CHANNELS", "MESSAGES", "ChannelRow", "MessageRow", "PresenceRow", "ProcessRow"]
 
 
 class ChannelRow(SQLModel, table=True):
@@ -26,6 +26,8 @@ class ChannelRow(SQLModel, table=True):
         sa_column=Column(BigInteger, nullable=False, server_default=text("0"))
     )
     """The newest message's `created`: no later one is older."""
+    removed: int = Field(sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    """Stored messages that were deleted; a trigger counts them. `head - removed` are left."""
 
 
 class MessageRow(SQLModel, table=True):
@@ -73,3 +75,8 @@ class PresenceRow(SQLModel, table=True):
     channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
     process_id: UUID = Field(sa_column=Column(PGUUID(as_uuid=False), primary_key=True))
     connections: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+# SQLModel adds the tables to the classes.
+CHANNELS: Final[Table] = ChannelRow.__table__  # type: ignore[attr-defined]
+MESSAGES: Final[Table] = MessageRow.__table__  # type: ignore[attr-defined]

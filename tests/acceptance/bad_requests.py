@@ -46,6 +46,11 @@ _SUBSCRIBE = f"""
       messages({_IDS}, filters: $filters, after: $after, last: $last) {{ id }}
     }}
 """
+_LIVE = f"""
+    subscription ($project: ID!, $widget: ID!, $query: MessageQuery!) {{
+      liveMessages({_IDS}, query: $query) {{ totalCount }}
+    }}
+"""
 
 
 def _payload(document: str, raw: str | None = None, **variables: Any) -> str:
@@ -197,5 +202,17 @@ SUBSCRIPTIONS: Final = [
     _subscribe("an unknown operator", "LIKE", filters=[_EQ | {"operator": "LIKE"}]),
     _subscribe("an unknown field", "field", "'x'", filters=[_EQ | {"field": "x"}]),
     _subscribe("a bad widget", "widgetId", "'a b'", widget="a b"),
+    *(
+        BadRequest(f"{name} of a live query", _payload(_LIVE, query=query), code, says)
+        for name, query, code, says in (
+            ("an unknown cursor", {"after": "nonsense"}, _CURSOR, ("query.after", "'nonsense'")),
+            (
+                "a cursor by key",
+                {"before": "x", "groupBy": "data"},
+                _BAD,
+                ("query.before", "groupBy"),
+            ),
+        )
+    ),
 ]
 """Subscriptions that must be refused before they begin."""

@@ -91,6 +91,7 @@ class Recorder:
     def __init__(self) -> None:
         self.drops = 0
         self.restarts: list[int] = []
+        self.removals = 0
         self.messages: list[Message] = []
         self.arrived = asyncio.Event()
 
@@ -103,6 +104,9 @@ class Recorder:
 
     def restarted(self, position: int) -> None:
         self.restarts.append(position)
+
+    def removed(self) -> None:
+        self.removals += 1
 
     @property
     def sequences(self) -> list[int]:

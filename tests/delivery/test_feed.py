@@ -196,6 +196,15 @@ async def opened(table: Table) -> tuple[Feed, Recorder]:
     return feed, recorder
 
 
+async def test_a_head_with_more_messages_removed_is_told_once() -> None:
+    table = Table(3)
+    feed, recorder = await opened(table)
+    assert feed.place is not None
+    feed.compare(feed.place, Head(3, 3, removed=2))
+    feed.compare(feed.place, Head(3, 3, removed=2))
+    assert (recorder.removals, table.forgotten, recorder.restarts) == (1, 1, [])
+
+
 async def test_a_head_below_the_position_begins_anew_and_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

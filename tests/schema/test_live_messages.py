@@ -9,6 +9,7 @@ from app.delivery.bus import Bus
 from app.delivery.hub import Hub
 from app.domain.channel import Channel
 from app.domain.json_value import decode_json
+from app.domain.message import Head
 from app.domain.query import MessageQuery
 from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
 from app.engine.execution import Executor
@@ -23,7 +24,9 @@ pytestmark = pytest.mark.anyio
 
 
 class AwayForAMoment:
-    """A search whose database is away for the first two reads; also who gives it out."""
+    """Reads whose database is away for the first two; also who gives them out."""
+
+    orders_by_code_point = True
 
     def __init__(self) -> None:
         self.reads = 0
@@ -31,7 +34,7 @@ class AwayForAMoment:
     def search(self, _viewer: Viewer, _channel: Channel) -> "AwayForAMoment":
         return self
 
-    async def total_count(self, _channel: Channel, _query: MessageQuery) -> int:
+    async def count(self, _channel: Channel, _query: MessageQuery, _head: Head) -> int:
         self.reads += 1
         if self.reads <= 2:
             raise Unavailable("the database is not reachable now; retry later")
@@ -47,12 +50,13 @@ class UncountedPresence:
 
 async def test_the_result_comes_when_the_database_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing changed meanwhile, so the watcher was left with the error for good."""
-    monkeypatch.setattr("app.services.live.results._AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("app.services.live.result_group._AGAIN_SECONDS", 0.01)
     table, member = Table(), Recorded()
     hub = Hub(Bus(MemoryBackend(), "process"), table)
     await hub.start()
     messages = cast("Any", AwayForAMoment())
-    services = Services(messages, cast("Any", UncountedPresence()), LiveResults(hub, table, 0.01))
+    live = LiveResults(hub, table, messages, messages, 0.01)
+    services = Services(messages, cast("Any", UncountedPresence()), live)
     executor = Executor.of(build_schema())
     operation = executor.prepare(
         'subscription { liveMessages(projectId: "p", widgetId: "w") { totalCount } }'

@@ -52,7 +52,7 @@ async def test_groups_have_their_key_their_aggregates_and_their_messages(ask: As
     result = await found(
         ask,
         """totalCount messages { id } groups {
-             key count aggregate(field: "data.score") { count sum avg min max }
+             key count aggregate(field: "data.score") { count distinct sum avg min max }
              messages(limit: 1) { data }
            }""",
         '{groupBy: "data.liked"}',
@@ -62,16 +62,30 @@ async def test_groups_have_their_key_their_aggregates_and_their_messages(ask: As
     assert liked == {
         "key": True,
         "count": 2,
-        "aggregate": {"count": 2, "sum": 161.5, "avg": 80.75, "min": 70, "max": 91.5},
+        "aggregate": {
+            "count": 2,
+            "distinct": 2,
+            "sum": 161.5,
+            "avg": 80.75,
+            "min": 70,
+            "max": 91.5,
+        },
         "messages": [{"data": VOTES[0]}],
     }
     assert [group["count"] for group in result["groups"]] == [2, 1, 1]
 
 
 async def test_the_aggregate_of_a_field_that_is_nowhere_is_nothing(ask: Ask) -> None:
-    selection = 'aggregate(field: "data.nothing") { count sum avg min max } groups { key }'
+    selection = 'aggregate(field: "data.nothing") { count distinct sum avg min max } groups { key }'
     assert await found(ask, selection) == {
-        "aggregate": {"count": 0, "sum": None, "avg": None, "min": None, "max": None},
+        "aggregate": {
+            "count": 0,
+            "distinct": 0,
+            "sum": None,
+            "avg": None,
+            "min": None,
+            "max": None,
+        },
         "groups": [],
     }
 
@@ -81,3 +95,39 @@ async def test_two_aggregates_of_one_search_do_not_mix(ask: Ask) -> None:
     selection = " ".join(f'{one}: aggregate(field: "data.{one}") {{ max }}' for one in fields)
     result = await found(ask, selection)
     assert result == {"score": {"max": 91.5}, "liked": {"max": True}}
+
+
+async def test_groups_are_sorted_by_an_aggregate_and_paged(ask: Ask) -> None:
+    selection = "groups { key } pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"
+    query = '{groupBy: "data.liked", sortField: "max(data.score)", limit: 2}'
+    result = await found(ask, selection, query)
+    assert result == {
+        "groups": [{"key": True}, {"key": False}],
+        "pageInfo": {
+            "hasNextPage": True,
+            "hasPreviousPage": False,
+            "startCursor": None,
+            "endCursor": None,
+        },
+    }
+
+
+async def test_a_chat_loads_older_messages_page_by_page(ask: Ask) -> None:
+    selection = """
+        totalCount messages { id data }
+        pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
+    """
+    newest = await found(ask, selection, "{sortOrder: DESC, limit: 3}")
+    assert [one["data"] for one in newest["messages"]] == VOTES[:0:-1]
+    first, last = newest["messages"][0]["id"], newest["messages"][-1]["id"]
+    info = newest["pageInfo"]
+    assert (newest["totalCount"], info["startCursor"], info["endCursor"]) == (4, first, last)
+    assert (info["hasNextPage"], info["hasPreviousPage"]) == (True, False)
+    # The four votes that this one publishes do not shift the page.
+    older = await found(ask, selection, f'{{sortOrder: DESC, limit: 3, before: "{last}"}}')
+    assert [one["data"] for one in older["messages"]] == VOTES[:1]
+    info = older["pageInfo"]
+    assert (older["totalCount"], info["hasNextPage"], info["hasPreviousPage"]) == (1, False, True)
+    newer = await found(ask, selection, f'{{after: "{first}", before: "{first}"}}')
+    assert newer["pageInfo"]["startCursor"] is newer["pageInfo"]["endCursor"] is None
+    assert (newer["totalCount"], newer["messages"]) == (0, [])

@@ -93,8 +93,8 @@ def test_searches_of_one_subscription_are_bounded() -> None:
         {"field": "data", "operator": "IN", "value": [{str(n): {}} for n in range(999)]},
         {
             "and": [
-                {"field": "data" + ".1234567" * 31, "operator": "EQ", "value": [n] * 18}
-                for n in range(100)
+                {"field": "data" + ".1234567" * 31, "operator": "EQ", "value": [n] * 28}
+                for n in range(64)
             ]
         },
     ],

@@ -41,6 +41,14 @@ _INSERT = """
     SELECT $1, * FROM unnest($2::bigint[], $3::uuid[], $4::text[], $5::bigint[], $6::text[],
         $7::jsonb[])
 """
+_COUNT = """
+    INSERT INTO channels (channel, head, last_created, removed)
+    SELECT $1, coalesce(max(sequence), 0), coalesce(max(created), 0),
+        coalesce(max(sequence), 0) - count(*)
+    FROM messages WHERE channel = $1
+    ON CONFLICT (channel) DO UPDATE
+    SET head = excluded.head, last_created = excluded.last_created, removed = excluded.removed
+"""
 
 
 class Stored:
@@ -56,7 +64,13 @@ class Stored:
 
     def store(self, messages: list[Message]) -> None:
         """Make these the channel's only messages."""
-        self.run(self.database.fetch("DELETE FROM messages WHERE channel = $1", CHANNEL.key))
+        for table in ("messages", "channels"):
+            delete = f"DELETE FROM {table} WHERE channel = $1"
+            self.run(self.database.fetch(delete, CHANNEL.key))
+        self.add(messages)
+
+    def add(self, messages: list[Message]) -> None:
+        """Make these the channel's newest messages."""
         self.run(_store(self.database, CHANNEL, messages))
 
 
@@ -71,6 +85,7 @@ async def _store(database: Database, channel: Channel, messages: list[Message]) 
         [message.data_json for message in messages],
     ]
     await database.fetch(_INSERT, channel.key, *columns)
+    await database.fetch(_COUNT, channel.key)
 
 
 def published(datas: list[Any]) -> list[Message]:

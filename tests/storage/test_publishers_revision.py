@@ -6,15 +6,14 @@ from typing import Any
 import asyncpg
 import pytest
 from alembic import command
-from sqlalchemy import Connection
 from uuid_utils import uuid7
 
 from app.domain.channel import Channel
 from app.domain.message import Draft
-from app.storage import migrations
 from app.storage.database import Database
-from app.storage.migrations import current_revision, engine_of, migrate
+from app.storage.migrations import current_revision, migrate, newest_revision
 from app.storage.writer import MessageWriter
+from tests.storage.migrated import alembic
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +30,7 @@ _OLD_CALL = """
 @pytest.fixture
 async def url(empty_database_url: str) -> str:
     """A database as the version before made it."""
-    await _alembic(empty_database_url, command.upgrade, "0002")
+    await alembic(empty_database_url, command.upgrade, "0002")
     return empty_database_url
 
 
@@ -96,7 +95,7 @@ async def test_a_migration_that_was_interrupted_is_finished_by_the_next(url: str
     )
     await connection.close()
     await migrate(url)
-    assert await current_revision(url) == "0003"
+    assert await current_revision(url) == newest_revision()
     valid = "SELECT bool_and(indisvalid) FROM pg_index WHERE indrelid = 'messages'::regclass"
     assert await _value(url, valid) is True
 
@@ -104,23 +103,10 @@ async def test_a_migration_that_was_interrupted_is_finished_by_the_next(url: str
 async def test_there_is_a_way_back(url: str) -> None:
     await migrate(url)
     first = await _publish(url, None, "client", key="vote")
-    await _alembic(url, command.downgrade, "0002")
+    await alembic(url, command.downgrade, "0002")
     assert await _old_publish(url, "client", key="vote") == first
     await migrate(url)
     assert await _publish(url, None, "client", key="vote") == first
-
-
-async def _alembic(url: str, run: Any, revision: str) -> None:
-    def go(connection: Connection) -> None:
-        config = migrations._config()
-        config.attributes["connection"] = connection
-        run(config, revision)
-
-    engine = engine_of(url)
-    async with engine.connect() as connection:
-        await connection.run_sync(go)
-        await connection.commit()
-    await engine.dispose()
 
 
 async def _publish(

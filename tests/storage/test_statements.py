@@ -2,11 +2,12 @@
 
 import pytest
 
-from app.domain.query import MessageQuery, Operator, parse_field, parse_query
+from app.domain.query import MessageQuery, Operator, parse_query
 from app.storage import statements
 from app.storage.statements import rendered
 from tests.domain.query.strategies import CHANNEL
 
+_ID = "01890000-0000-7000-8000-000000000000"
 _HOSTILE = "x'; DROP TABLE messages; --"
 
 
@@ -20,21 +21,18 @@ def test_nothing_that_a_client_sent_is_in_the_text(field: str, operator: Operato
         value = [_HOSTILE, _HOSTILE + "2"]
     comparison = {"field": field, "operator": operator, "value": value}
     query = parse_query({"filters": [comparison], "sortField": field, "sortOrder": "DESC"})
-    groups = parse_query({"filters": [comparison], "groupBy": field})
-    hostile = parse_field("field", field)
-    keys = [b'"' + _HOSTILE.encode() + b'"']
+    cursors = parse_query({"filters": [comparison], "after": _ID, "before": _ID})
     for statement in (
         statements.messages(CHANNEL, query),
         statements.count_messages(CHANNEL, query),
-        statements.aggregate(CHANNEL, query, hostile),
-        statements.groups(CHANNEL, groups),
-        statements.count_groups(CHANNEL, groups),
-        statements.group_messages(CHANNEL, groups, keys, 3),
-        statements.group_aggregates(CHANNEL, groups, keys, hostile),
+        statements.messages(CHANNEL, cursors),
+        statements.first(CHANNEL, cursors),
+        statements.preceding(CHANNEL, cursors),
     ):
         sql, _ = rendered(statement)
         assert "DROP" not in sql
         assert CHANNEL.key not in sql
+        assert _ID not in sql
 
 
 def test_equal_shapes_are_one_text_that_postgres_prepares_once() -> None:

@@ -9,16 +9,25 @@ from app.domain.query.fields import FieldPath, parse_field
 from app.domain.query.filter_parser import parse_filter, parse_filters
 from app.domain.query.filters import And, Comparison, Filter, Not, Or
 from app.domain.query.matching import compile_filter, matches
-from app.domain.query.message_query import MessageQuery, parse_limit, parse_query
-from app.domain.query.operators import Operator, SortOrder
+from app.domain.query.message_query import (
+    AggregateSort,
+    GroupSort,
+    MessageQuery,
+    parse_limit,
+    parse_query,
+)
+from app.domain.query.operators import AggregateFunction, Operator, SortOrder
 
 __all__ = [
     "EVERY_MESSAGE",
+    "AggregateFunction",
+    "AggregateSort",
     "And",
     "Comparison",
     "CompiledFilters",
     "FieldPath",
     "Filter",
+    "GroupSort",
     "MessageQuery",
     "Not",
     "Operator",

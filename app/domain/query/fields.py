@@ -9,6 +9,7 @@ from app.domain.message import MESSAGE_FIELDS
 from app.errors import BadUserInput
 
 __all__ = [
+    "ALLOWED_FIELDS",
     "FIELD_NAMES",
     "MAX_FIELD_LENGTH",
     "MAX_SEGMENTS",
@@ -31,7 +32,8 @@ FIELD_NAMES: Final = ", ".join(
     for field in sorted(_SEARCHABLE, key=lambda field: field.name == "data")
 )
 """What may be named, in words; and then there are paths below data."""
-_ALLOWED: Final = f"{FIELD_NAMES}, or a path below data such as data.score or data.tags.0"
+ALLOWED_FIELDS: Final = f"{FIELD_NAMES}, or a path below data such as data.score or data.tags.0"
+"""All that may be named, in words."""
 _INTEGER: Final = re.compile(r"[ \t\n\v\f\r]*([+-]?[0-9]+)", re.ASCII)
 _LARGEST_INDEX: Final = 2**31
 
@@ -61,7 +63,9 @@ def parse_field(argument: str, text: object) -> FieldPath:
             hold, more than 256 characters or more than 32 segments.
     """
     if not isinstance(text, str):
-        raise BadUserInput(f"{argument} is {json_shown(text)}; allowed is a string: {_ALLOWED}")
+        raise BadUserInput(
+            f"{argument} is {json_shown(text)}; allowed is a string: {ALLOWED_FIELDS}"
+        )
     if len(text) > MAX_FIELD_LENGTH:
         raise BadUserInput(
             f"{argument} has {len(text)} characters, at most {MAX_FIELD_LENGTH} are allowed"
@@ -69,7 +73,7 @@ def parse_field(argument: str, text: object) -> FieldPath:
     root, *path = text.split(".")
     name = _NAMES.get(root)
     if name is None or (path and name != "data"):
-        raise BadUserInput(f"{argument} is {json_shown(text)}; allowed are {_ALLOWED}")
+        raise BadUserInput(f"{argument} is {json_shown(text)}; allowed are {ALLOWED_FIELDS}")
     if len(path) >= MAX_SEGMENTS:
         raise BadUserInput(
             f"{argument} has {len(path) + 1} segments, at most {MAX_SEGMENTS} are allowed"

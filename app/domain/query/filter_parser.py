@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from app.domain.json_value import json_shown
+from app.domain.query.field_types import check_operand
 from app.domain.query.fields import parse_field
 from app.domain.query.filters import And, Comparison, Filter, Not, Or
 from app.domain.query.operands import Operands, needed
@@ -19,7 +20,7 @@ __all__ = [
 
 MAX_NESTING: Final = 8
 """Filters inside one another, the outermost included."""
-MAX_COMPARISONS: Final = 100
+MAX_COMPARISONS: Final = 64
 """Comparisons of one request; an `and` or `or` of nothing counts as one."""
 
 _COMPARISON_KEYS: Final = ("field", "operator", "value")
@@ -38,8 +39,9 @@ def parse_filter(wire: Mapping[str, object], at: str = "filters[0]") -> Filter:
 
     Raises:
         BadUserInput: neither form or both, an unknown field or operator, a value that the
-            operator does not take, more than 8 levels or 100 comparisons, more than 2000
-            values or 64 KiB of JSON text in all comparisons' values together.
+            operator does not take or the field cannot have, more than 8 levels or 64
+            comparisons, more than 2000 values or 64 KiB of JSON text in all comparisons'
+            values together.
     """
     return _Parser().filter(wire, at, MAX_NESTING)
 
@@ -113,6 +115,7 @@ class _Parser:
         if "value" not in wire:
             raise BadUserInput(f"{at}.value is missing; {operator} needs {needed(operator)}")
         value = self._operands.checked(f"{at}.value", operator, wire["value"])
+        check_operand(at, field, operator, value)
         return Comparison(field, operator, value)
 
     def _count(self, at: str) -> None:

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-__all__ = ["Operator", "SortOrder"]
+__all__ = ["AggregateFunction", "Operator", "SortOrder"]
 
 
 class Operator(StrEnum):
@@ -27,3 +27,20 @@ class SortOrder(StrEnum):
 
     ASC = "ASC"
     DESC = "DESC"
+
+
+class AggregateFunction(StrEnum):
+    """What the values of one field are brought to; a missing one and null are no values."""
+
+    COUNT = "count"
+    """How many values there are."""
+    DISTINCT = "distinct"
+    """How many different ones: 1 and 1.0 are one."""
+    SUM = "sum"
+    """Of the numbers among them."""
+    AVG = "avg"
+    """Of the numbers among them."""
+    MIN = "min"
+    """The smallest in jsonb's order."""
+    MAX = "max"
+    """The largest in jsonb's order."""

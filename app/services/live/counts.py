@@ -87,6 +87,9 @@ class WatchedChannel:
     def restarted(self, position: int) -> None:
         """Nor are their places."""
 
+    def removed(self) -> None:
+        """Nor their end."""
+
     async def source(self, event_of: EventOf = lambda count: count) -> "CountSource":
         """Return one more watcher's source, once the count is known.
 

@@ -166,6 +166,9 @@ class MessageSource(Source):
         if self._wake is not None:
             self._wake.set()
 
+    def removed(self) -> None:
+        """Nothing to do: subscribers are not told of what was deleted."""
+
     async def _next(self) -> Sequence[Message] | None:
         """Return the next messages in order; None where the replay has reached the present."""
         while True:

@@ -1,4 +1,8 @@
-"""Live results: a query's result is read once for all who asked the same, when it changes."""
+"""Live results: one for all who asked the same, kept up to date message by message.
+
+A result is a `KeptResult`; its response is made again when a message has changed it, at most
+once an interval, and given to all whose response it is.
+"""
 
 import asyncio
 import logging
@@ -6,31 +10,39 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from functools import partial
 from typing import Final, Protocol
 
-from app.defaults import LIVE_QUERY_INTERVAL_SECONDS
+from app.defaults import LIVE_QUERY_INTERVAL_SECONDS, MAX_LIVE_RESULT_BYTES
+from app.delivery.by_filters import ByFilters
 from app.delivery.hub import Hub
-from app.delivery.members import Member, Members
+from app.delivery.members import Member
 from app.domain.channel import Channel
 from app.domain.message import Head, Message
-from app.domain.query import CompiledFilters
+from app.domain.query import CompiledFilters, MessageQuery
 from app.domain.viewer import Permission, Viewer
-from app.errors import DeliveryFailed
+from app.services.live.kept_result import KeptResult, Reads
+from app.services.live.result_group import ResultGroup
 from app.services.live.shared_opening import SharedOpening
 from app.services.live.shared_read import SharedRead
 from app.services.live.source import Respond, Source
+from app.services.searching import Searching
 
 __all__ = ["LiveResults", "ReadResult", "ResultSource"]
 
 logger = logging.getLogger(__name__)
 
-_AGAIN_SECONDS: Final = 1.0
-"""After a read that failed: the database is away for everybody."""
+_REACH_SECONDS: Final = 1.0
+"""How long the feed may take to bring what the table has."""
 
 
 class ReadResult(Protocol):
     """Makes the event whose response is the present result."""
 
-    def __call__(self, on_unavailable: Callable[[], None]) -> object:
-        """Return the event; `on_unavailable` is called where a read of it fails."""
+    def __call__(self, search: Searching, on_unavailable: Callable[[], None]) -> object:
+        """Return the event.
+
+        Args:
+            search: answers.
+            on_unavailable: called where a read for it fails.
+        """
 
 
 class Heads(Protocol):
@@ -44,24 +56,40 @@ class LiveResults:
     """The live queries of this process."""
 
     def __init__(
-        self, hub: Hub, history: Heads, interval_seconds: float = LIVE_QUERY_INTERVAL_SECONDS
+        self,
+        hub: Hub,
+        history: Heads,
+        search: Searching,
+        reads: Reads,
+        interval_seconds: float = LIVE_QUERY_INTERVAL_SECONDS,
+        max_bytes: int = MAX_LIVE_RESULT_BYTES,
     ) -> None:
         """Take the parts.
 
         Args:
             hub: tells of new messages.
             history: tells how far the table is, for whoever joins a result that is known.
-            interval_seconds: a result is read again at most this often.
+            search: answers for what is not kept.
+            reads: what is kept begins with it.
+            interval_seconds: a response is made again at most this often.
+            max_bytes: memory of all results together; what finds no room is searched for
+                each time that it changes.
         """
         self._hub = hub
         self._history = history
+        self._search = search
+        self._reads = reads
         self._interval = interval_seconds
-        self._groups: dict[tuple[Channel, Hashable], _ResultGroup] = {}
+        self._max_bytes = max_bytes
+        self._channels: dict[Channel, _ChannelResults] = {}
+        self.held_bytes = 0
+        """Memory that results take, roughly."""
 
     def subscribe(
         self,
         viewer: Viewer,
         channel: Channel,
+        query: MessageQuery,
         filters: CompiledFilters,
         read: ReadResult,
         on_closed: Callable[[], None] = lambda: None,
@@ -71,6 +99,7 @@ class LiveResults:
         Args:
             viewer: who asks; needs the rights to search and to subscribe.
             channel: where.
+            query: what.
             filters: of the query; a message that they refuse changes nothing.
             read: makes the event of the present result.
             on_closed: called once when it ends.
@@ -80,34 +109,50 @@ class LiveResults:
         """
         viewer.require(Permission.SUBSCRIBE, channel)
         viewer.require(Permission.SEARCH, channel)
-        return ResultSource(self, channel, filters, read, on_closed)
+        return ResultSource(self, channel, query, filters, read, on_closed)
 
     def group(
         self,
         channel: Channel,
         key: Hashable,
+        query: MessageQuery,
         filters: CompiledFilters,
-        respond: Callable[[], object],
-    ) -> "_ResultGroup":
+        respond: Callable[[KeptResult, Callable[[], None]], object],
+    ) -> ResultGroup:
         """Return the group of everybody who asked the same."""
-        place = channel, key
-        group = self._groups.get(place)
+        results = self._channels.get(channel)
+        if results is None:
+            results = self._channels[channel] = _ChannelResults(
+                self._hub, self._history, channel, partial(self._forget, channel)
+            )
+        group = results.groups.get(key)
         if group is None:
-            group = self._groups[place] = _ResultGroup(
-                self._hub,
-                self._history,
-                channel,
+            kept = KeptResult(
+                channel, query, self._search, self._reads, results.head, keeps=filters.light
+            )
+            group = ResultGroup(
+                results,
                 filters,
+                kept,
                 respond,
                 self._interval,
-                partial(self._forget, place),
+                self._account,
+                partial(results.forget, key),
             )
+            results.add(key, group)
         return group
 
-    def _forget(self, place: tuple[Channel, Hashable], gone: "_ResultGroup") -> None:
+    def _account(self, more: int) -> bool:
+        """Count memory taken or given back; return whether there was room for it."""
+        if more > 0 and self.held_bytes + more > self._max_bytes:
+            return False
+        self.held_bytes += more
+        return True
+
+    def _forget(self, channel: Channel, gone: "_ChannelResults") -> None:
         # One that was dropped with its feed may have been followed by another.
-        if self._groups.get(place) is gone:
-            del self._groups[place]
+        if self._channels.get(channel) is gone:
+            del self._channels[channel]
 
 
 class ResultSource(Source):
@@ -117,19 +162,25 @@ class ResultSource(Source):
         self,
         results: LiveResults,
         channel: Channel,
+        query: MessageQuery,
         filters: CompiledFilters,
         read: ReadResult,
         on_closed: Callable[[], None],
     ) -> None:
         self._results = results
         self._channel = channel
+        self._query = query
         self._filters = filters
         self._read = read
         self._on_closed: Callable[[], None] | None = on_closed
 
     async def begin(self, key: Hashable, respond: Respond, member: Member) -> Callable[[], None]:
         group = self._results.group(
-            self._channel, key, self._filters, lambda: respond(self._read(group.look_again))
+            self._channel,
+            key,
+            self._query,
+            self._filters,
+            lambda kept, on_unavailable: respond(self._read(kept, on_unavailable)),
         )
         await group.join(member)
 
@@ -145,173 +196,123 @@ class ResultSource(Source):
             on_closed()
 
 
-class _ResultGroup:
-    """Everybody who wants the same result as the same bytes; a subscriber of the feed.
-
-    The result it holds is known to be as of a sequence of the channel. A message that
-    the filters accept makes it be read again, at most once an interval.
-    """
+class _ChannelResults:
+    """The live results of one channel; a subscriber of its feed."""
 
     def __init__(
         self,
         hub: Hub,
         history: Heads,
         channel: Channel,
-        filters: CompiledFilters,
-        respond: Callable[[], object],
-        interval: float,
-        on_empty: Callable[["_ResultGroup"], None],
+        on_end: Callable[["_ChannelResults"], None],
     ) -> None:
+        self.groups: dict[Hashable, ResultGroup] = {}
+        self.position = 0
+        """The newest sequence that the feed has brought."""
         self._hub = hub
         self._channel = channel
-        self._filters = filters
-        self._respond = respond
-        self._interval = interval
-        self._on_empty = on_empty
-        self._members = Members()
-        self._joining = 0
-        self._payload: bytes | None = None
-        self._as_of = 0
-        """The result takes in every message up to here."""
-        self._position = 0
-        """The newest sequence that the feed has brought."""
-        self._restarts = 0
-        self._dropped = False
-        self._changed = False
-        self._earliest = 0.0
-        self._timer: asyncio.TimerHandle | None = None
-        self._reading: asyncio.Task[None] | None = None
+        self._on_end = on_end
+        self._light: ByFilters[ResultGroup] = ByFilters()
+        self._heavy: dict[ResultGroup, None] = {}
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._opened = SharedOpening(lambda: hub.join(channel, self))
-        self._head = SharedRead(lambda: self._read_head(history))
 
-    async def join(self, member: Member) -> None:
-        """Give the member the result, not older than this moment; then whatever it becomes.
+        async def read_head() -> Head:
+            return (await history.heads([channel]))[channel]
+
+        self.head: Callable[[], Awaitable[Head]] = SharedRead(read_head)
+        """Reads the table's head, after the call, for all who call at once."""
+
+    def add(self, key: Hashable, group: ResultGroup) -> None:
+        self.groups[key] = group
+        if group.filters.light:
+            self._light.add(group, group.filters)
+        else:
+            self._heavy[group] = None
+
+    def forget(self, key: Hashable, group: ResultGroup) -> None:
+        """Let go of a group that is over; the last one takes the channel."""
+        if self.groups.get(key) is not group:
+            return
+        del self.groups[key]
+        if group.filters.light:
+            self._light.remove(group, group.filters)
+        else:
+            del self._heavy[group]
+        if not self.groups:
+            self._end()
+
+    async def open(self) -> None:
+        """Return when nothing that is published is missed any more.
 
         Raises:
             Unavailable: the database is away.
-            DeliveryFailed: changes cannot be noticed any more.
         """
-        self._joining += 1
+        self.position = max(self.position, await self._opened())
+
+    async def reach(self, sequence: int) -> bool:
+        """Return whether the feed has brought everything up to a sequence, within a second."""
+        if self.position >= sequence:
+            return True
+        self._hub.reach(self._channel, sequence)
+        reached = asyncio.get_running_loop().create_future()
+        self._waiting.append((sequence, reached))
         try:
-            self._position = max(self._position, await self._opened())
-            if self._payload is None and self._reading is None:
-                await asyncio.shield(self._read())
-            else:
-                # What is here may be older than what this subscriber has seen acknowledged.
-                await self._reach(await self._head())
-            if self._dropped:
-                raise DeliveryFailed
-            assert self._payload is not None
-            member.receive((self._payload,))
-            self._members.add(member)
+            async with asyncio.timeout(_REACH_SECONDS):
+                await reached
+        except TimeoutError:
+            return False
         finally:
-            self._joining -= 1
-            self._close_if_empty()
-
-    def leave(self, member: Member) -> None:
-        """Give it no more. Idempotent."""
-        if self._members.remove(member):
-            self._close_if_empty()
-
-    def look_again(self) -> None:
-        """Read again in a while: a part of the result could not be read."""
-        self._earliest = asyncio.get_running_loop().time() + _AGAIN_SECONDS
-        self._changed = True
+            self._waiting = [one for one in self._waiting if one[1] is not reached]
+        return True
 
     def deliver(self, messages: Sequence[Message]) -> None:
         """Take messages from the feed."""
+        broken: dict[ResultGroup, Exception] = {}
         for message in messages:
-            if message.sequence is None or message.sequence <= self._as_of:
+            if message.sequence is None or message.sequence <= self.position:
                 continue
-            # Filters that may take long are not asked: a read more is cheaper than a long turn.
-            if not self._filters.light or self._filters.accept(message):
-                self._changed = True
-            elif not self._changed and self._as_of == message.sequence - 1:
-                self._as_of = message.sequence
-            self._position = max(self._position, message.sequence)
-        self._read_in_time()
+            for filters, groups in self._light.candidates(message):
+                try:
+                    accepted = filters.accept(message)
+                except Exception as error:
+                    broken.update(dict.fromkeys(groups, error))
+                    continue
+                for group in groups if accepted else ():
+                    try:
+                        group.apply(message)
+                    except Exception as error:
+                        broken[group] = error
+            # Their filters are not asked, for they may take long: a read more is cheaper.
+            for group in self._heavy:
+                group.change()
+            self.position = message.sequence
+        if broken:
+            example = next(iter(broken.values()))
+            logger.error("a message failed %d live results", len(broken), exc_info=example)
+        for group in broken:
+            group.drop()
+        for sequence, reached in self._waiting:
+            if sequence <= self.position and not reached.done():
+                reached.set_result(None)
 
     def dropped(self) -> None:
         """Let everybody go: changes would go unnoticed from here on."""
-        self._dropped = True
-        self._on_empty(self)  # the next one begins anew
-        self._members.drop(DeliveryFailed())
-        self._close_if_empty()
+        self._end()  # the next one begins anew
+        for group in tuple(self.groups.values()):
+            group.drop()
 
     def restarted(self, position: int) -> None:
-        """Read again: the channel counts anew, and messages are gone."""
-        self._restarts += 1
-        self._as_of = 0
-        self._position = position
-        self._changed = True
-        self._read_in_time()
+        """Read everything again: the channel counts anew, and messages are gone."""
+        self.position = position
+        self.removed()
 
-    async def _reach(self, head: int) -> None:
-        """Return when the result takes in every message up to `head`."""
-        while self._payload is None or self._as_of < head:
-            self._position = max(self._position, head)
-            await asyncio.shield(self._reading or self._read())
+    def removed(self) -> None:
+        """Read everything again: results were made of messages that are gone."""
+        for group in self.groups.values():
+            group.read_again()
 
-    async def _read_head(self, history: Heads) -> int:
-        return (await history.heads([self._channel]))[self._channel].sequence
-
-    def _read_in_time(self) -> None:
-        """Read again when the interval is over, if there is something new and none reads."""
-        if not self._changed or self._reading is not None or self._timer is not None:
-            return
-        if not self._members and not self._joining:
-            return  # it is closed
-        loop = asyncio.get_running_loop()
-        wait = self._earliest - loop.time()
-        if wait > 0:
-            self._timer = loop.call_later(wait, self._read)
-        else:
-            self._read()
-
-    def _read(self) -> "asyncio.Task[None]":
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._reading is None:
-            self._changed = False
-            self._earliest = asyncio.get_running_loop().time() + self._interval
-            # All that is committed up to here is in the snapshot that this read will take.
-            self._reading = asyncio.create_task(self._read_as_of(self._position))
-            self._reading.add_done_callback(lambda read: read.cancelled() or read.exception())
-        return self._reading
-
-    async def _read_as_of(self, sequence: int) -> None:
-        restarts = self._restarts
-        try:
-            payload = self._respond()
-            if isinstance(payload, Awaitable):
-                payload = await payload
-            assert isinstance(payload, bytes)
-        except Exception:
-            logger.exception("a live result of %s could not be made", self._channel.key)
-            self.look_again()
-            raise  # to whoever waits for the first result
-        else:
-            if restarts == self._restarts:
-                self._as_of = max(self._as_of, sequence)
-            self._give(payload)
-        finally:
-            self._reading = None
-            self._read_in_time()
-
-    def _give(self, payload: bytes) -> None:
-        if payload == self._payload:
-            return
-        self._payload = payload
-        self._members.give((payload,))
-
-    def _close_if_empty(self) -> None:
-        if self._members or self._joining:
-            return
-        self._on_empty(self)
+    def _end(self) -> None:
+        self._on_end(self)
         self._hub.leave(self._channel, self)
         self._opened.cancel()
-        self._head.cancel()
-        for pending in (self._reading, self._timer):
-            if pending is not None:
-                pending.cancel()

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from app.domain.json_value import JsonValue
+from app.domain.query.message_query import QUERY_KEYS
 from app.errors import BadUserInput, shown
 
 __all__ = ["operator_name", "query_wire"]
@@ -34,7 +35,6 @@ _NAMES: Final = {
 """By GraphQL name, the other spellings, two spaces between them."""
 
 _SPACE: Final = re.compile(r"[\s_-]+")
-_KEYS: Final = ("sortField", "sortOrder", "offset", "limit", "filters", "groupBy")
 _MAX_FILTERS: Final = 500
 """Filters of one search, those inside others included; as many input objects GraphQL may have."""
 _MAX_DEPTH: Final = 64
@@ -81,7 +81,7 @@ def query_wire(query: Mapping[str, JsonValue]) -> dict[str, object]:
         BadUserInput: an operator nobody knows, or more than 500 filters. The rest is left to
             `parse_query`.
     """
-    wire: dict[str, object] = {key: query[key] for key in _KEYS if query.get(key) is not None}
+    wire: dict[str, object] = {key: query[key] for key in QUERY_KEYS if query.get(key) is not None}
     order = wire.get("sortOrder")
     if isinstance(order, str):
         wire["sortOrder"] = order.strip().upper()

@@ -1,5 +1,6 @@
 """Messages and queries that often have something to say to each other."""
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -10,6 +11,8 @@ from app.domain.channel import Channel
 from app.domain.json_value import encode_json
 from app.domain.message import Message
 from app.domain.query import (
+    AggregateFunction,
+    AggregateSort,
     And,
     Comparison,
     FieldPath,
@@ -216,14 +219,15 @@ def filters(messages: list[Message]) -> st.SearchStrategy[Filter]:
 
 @st.composite
 def queries(draw: st.DrawFn, messages: list[Message], grouped: bool) -> MessageQuery:
-    """Draw a query with at most one filter."""
+    """Draw a query with at most one filter, in publish order often with cursors."""
     field = fields(messages)
     sorts: st.SearchStrategy[Any] = (
         st.sampled_from([None, "count", "key"])
+        | st.builds(AggregateSort, st.sampled_from(AggregateFunction), field)
         if grouped
         else (st.none() | st.just(FieldPath("created")) | field | field)
     )
-    return MessageQuery(
+    query = MessageQuery(
         filters=tuple(draw(st.lists(filters(messages), max_size=1))),
         sort_field=draw(sorts),
         descending=draw(st.sampled_from([None, False, True])),
@@ -231,3 +235,7 @@ def queries(draw: st.DrawFn, messages: list[Message], grouped: bool) -> MessageQ
         limit=draw(st.sampled_from([1, 2, 5, 1000])),
         group_by=draw(field) if grouped else None,
     )
+    if not query.in_publish_order:
+        return query
+    cursors = st.none() | st.sampled_from([message.id for message in messages])
+    return replace(query, after=draw(cursors), before=draw(cursors))

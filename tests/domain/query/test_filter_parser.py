@@ -123,12 +123,12 @@ def test_nesting_is_bounded() -> None:
 
 
 def test_comparisons_are_bounded_over_the_whole_request() -> None:
-    parse_filters([{"and": [_SCORE] * 50}, {"or": [_SCORE] * 50}])
-    message = r"^filters\[1\]\.or\[50\] is one comparison too many, at most 100 are allowed$"
+    parse_filters([{"and": [_SCORE] * 32}, {"or": [_SCORE] * 32}])
+    message = r"^filters\[1\]\.or\[32\] is one comparison too many, at most 64 are allowed$"
     with pytest.raises(BadUserInput, match=message):
-        parse_filters([{"and": [_SCORE] * 50}, {"or": [_SCORE] * 51}])
-    with pytest.raises(BadUserInput, match=r"^filters\[100\].and is one comparison too many"):
-        parse_filters([{"and": []}] * 101)
+        parse_filters([{"and": [_SCORE] * 32}, {"or": [_SCORE] * 33}])
+    with pytest.raises(BadUserInput, match=r"^filters\[64\].and is one comparison too many"):
+        parse_filters([{"and": []}] * 65)
 
 
 def test_a_list_of_values_is_bounded() -> None:

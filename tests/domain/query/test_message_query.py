@@ -10,8 +10,13 @@ from hypothesis import strategies as st
 
 from app.domain.query.fields import FieldPath
 from app.domain.query.filters import Comparison
-from app.domain.query.message_query import MessageQuery, parse_limit, parse_query
-from app.domain.query.operators import Operator, SortOrder
+from app.domain.query.message_query import (
+    AggregateSort,
+    MessageQuery,
+    parse_limit,
+    parse_query,
+)
+from app.domain.query.operators import AggregateFunction, Operator, SortOrder
 from app.errors import BadUserInput
 from tests.domain.query.test_filter_parser import almost_filters
 from tests.domain.test_json_value import anything, refusal
@@ -19,7 +24,8 @@ from tests.domain.test_json_value import anything, refusal
 
 def test_a_query_of_nothing_is_the_first_fifty_messages() -> None:
     nothing = dict.fromkeys(
-        ["sortField", "sortOrder", "offset", "limit", "filters", "groupBy"], None
+        ["sortField", "sortOrder", "offset", "limit", "filters", "groupBy", "after", "before"],
+        None,
     )
     assert parse_query({}) == parse_query(nothing) == MessageQuery()
     assert (MessageQuery().offset, MessageQuery().limit) == (0, 50)
@@ -49,6 +55,47 @@ def test_groups_sort_by_count_or_key(sort_field: str) -> None:
     assert (query.group_by, query.sort_field) == (FieldPath("data", ("liked",)), sort_field)
 
 
+@pytest.mark.parametrize("function", AggregateFunction)
+def test_groups_sort_by_each_aggregate_of_any_field(function: AggregateFunction) -> None:
+    for text, field in (
+        ("data.score", FieldPath("data", ("score",))),
+        ("clientId", FieldPath("client_id")),
+        ("data.a(b)", FieldPath("data", ("a(b)",))),
+        ("data. max(x)\n", FieldPath("data", (" max(x)\n",))),
+    ):
+        query = parse_query({"groupBy": "data.liked", "sortField": f"{function}({text})"})
+        assert query.sort_field == AggregateSort(function, field)
+    assert str(AggregateSort(function, FieldPath("data", ("a",)))) == f"{function}(data.a)"
+
+
+@pytest.mark.parametrize(
+    ("wire", "descending"),
+    [
+        ({}, False),
+        ({"sortField": "data.score"}, False),
+        ({"groupBy": "data"}, True),
+        ({"groupBy": "data", "sortField": "count"}, True),
+        ({"groupBy": "data", "sortField": "key"}, False),
+        ({"groupBy": "data", "sortField": "min(data.a)"}, True),
+        ({"groupBy": "data", "sortField": "min(data.a)", "sortOrder": "ASC"}, False),
+        ({"groupBy": "data", "sortField": "key", "sortOrder": "DESC"}, True),
+        ({"sortOrder": "DESC"}, True),
+    ],
+)
+def test_groups_come_largest_first_and_all_else_smallest_first(
+    wire: dict[str, Any], descending: bool
+) -> None:
+    assert parse_query(wire).is_descending is descending
+
+
+def test_cursors_are_taken_as_they_come_in_publish_order() -> None:
+    for order in ({}, {"sortField": "created"}, {"sortOrder": "DESC"}):
+        query = parse_query({"after": "a", "before": "b" * 128, **order})
+        assert (query.after, query.before) == ("a", "b" * 128)
+    assert not parse_query({"groupBy": "created"}).in_publish_order
+    assert not parse_query({"sortField": "id"}).in_publish_order
+
+
 @pytest.mark.parametrize(
     ("wire", "message"),
     [
@@ -63,11 +110,41 @@ def test_groups_sort_by_count_or_key(sort_field: str) -> None:
         ({"sortOrder": "asc"}, "query.sortOrder is 'asc'; allowed are ASC and DESC"),
         ({"sortOrder": 1}, "query.sortOrder is 1; allowed are ASC and DESC"),
         ({"sortField": "score"}, "query.sortField is 'score'; allowed are id,"),
-        ({"sortField": "count"}, "query.sortField is 'count'; allowed are id,"),
         (
-            {"sortField": "created", "groupBy": "data"},
-            "query.sortField is 'created'; with groupBy allowed are count and key",
+            {"sortField": "count"},
+            "query.sortField is 'count', which needs groupBy; allowed are id,",
         ),
+        (
+            {"sortField": "max(data.score)"},
+            "query.sortField is 'max(data.score)', which needs groupBy; allowed are id,",
+        ),
+        *(
+            (
+                {"sortField": came, "groupBy": "data"},
+                f"query.sortField is '{came}'; with groupBy allowed are count, key, or one of "
+                "count, distinct, sum, avg, min, max of a field, such as max(data.score)",
+            )
+            for came in ("created", "MAX(data.score)", "max (data.a)", "median(data.a)", "max")
+        ),
+        (
+            {"sortField": "sum(score)", "groupBy": "data"},
+            "the field of sum in query.sortField is 'score'; allowed are id,",
+        ),
+        (
+            {"sortField": "sum(data..a)", "groupBy": "data"},
+            "the field of sum in query.sortField is 'data..a'; a segment between dots must not",
+        ),
+        (
+            {"before": "x", "groupBy": "data.a"},
+            "query.before came with groupBy; it pages in publish order, so allowed is no groupBy, "
+            "and no sortField or created",
+        ),
+        (
+            {"after": "x", "sortField": "data.a"},
+            "query.after came with sortField data.a; it pages in publish order",
+        ),
+        ({"after": 7}, "query.after is 7; allowed is the id of a message"),
+        ({"before": "x" * 129}, "query.before has 129 characters, at most 128 are allowed"),
         ({"groupBy": "liked"}, "query.groupBy is 'liked'; allowed are id,"),
         ({"groupBy": ["data"]}, "query.groupBy is a list of 1; allowed is a string"),
         ({"filters": {}}, "query.filters is an object; allowed is a list of filters"),
@@ -92,19 +169,21 @@ def test_a_limit_elsewhere_has_its_own_default() -> None:
     | st.fixed_dictionaries(
         {},
         optional={
-            "sortField": st.sampled_from(["count", "id", "data.a"]) | anything,
+            "sortField": st.sampled_from(["count", "id", "data.a", "max(data.a)"]) | anything,
             "sortOrder": st.sampled_from(["ASC", "DESC"]) | anything,
             "offset": st.integers() | anything,
             "limit": st.integers() | anything,
             "filters": st.lists(almost_filters, max_size=2) | anything,
             "groupBy": st.just("data.a") | anything,
+            "after": st.text() | anything,
+            "before": st.text() | anything,
         },
     )
 )
 def test_whatever_comes_is_parsed_or_refused(wire: Any) -> None:
     refused = refusal(parse_query, wire)
     if refused:
-        assert refused.startswith("query")
+        assert refused.startswith(("query", "the field of max in query.sortField"))
     else:
         query = parse_query(wire)
         assert 0 <= query.limit <= 1000

@@ -1,8 +1,7 @@
-"""Live results: read once for all who asked the same, and never an old one."""
+"""The live results of a process: found by value, without a read, within a bound of memory."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from types import SimpleNamespace
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -10,11 +9,13 @@ import pytest
 from app.delivery.backends.memory import MemoryBackend
 from app.delivery.bus import Bus
 from app.delivery.hub import Hub
-from app.domain.query import EVERY_MESSAGE, CompiledFilters, parse_filters
-from app.domain.viewer import DEFAULT_PERMISSIONS, Permission, Viewer
-from app.errors import DeliveryFailed, Forbidden, Unavailable
-from app.services.live.results import LiveResults, ResultSource
-from tests.delivery.recorded import CHANNEL, Table, stored, transient, until
+from app.domain.channel import Channel
+from app.domain.message import Head
+from app.domain.query import CompiledFilters, MessageQuery, parse_query
+from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
+from app.services.live.results import LiveResults
+from app.services.searching import Searching
+from tests.delivery.recorded import CHANNEL, Table, stored, until
 from tests.services.live.members import Recorded
 
 pytestmark = pytest.mark.anyio
@@ -23,45 +24,49 @@ VIEWER = Viewer(None, DEFAULT_PERMISSIONS)
 
 
 class Service:
-    """Live results of one channel; the result is how far the table was when it was read."""
+    """Live counts of one channel, and how often the table was asked."""
 
-    def __init__(self, interval: float = 0.01) -> None:
+    orders_by_code_point = True
+
+    def __init__(self) -> None:
         self.table = Table()
         self.hub = Hub(Bus(MemoryBackend(), "process"), self.table)
-        self.results = LiveResults(self.hub, self.table, interval)
-        self.reads = 0
-        self.unavailable = 0
-        self.may_read = asyncio.Event()
-        self.may_read.set()
-        self.closed = 0
+        self.reads = self.searches = 0
+        self.results = self.live(1024 * 1024)
 
-    def subscribe(self, filters: CompiledFilters = EVERY_MESSAGE) -> ResultSource:
-        def closed() -> None:
-            self.closed += 1
+    def live(self, max_bytes: int) -> LiveResults:
+        itself = cast("Any", self)
+        return LiveResults(self.hub, self.table, itself, itself, 0.01, max_bytes)
 
-        return self.results.subscribe(VIEWER, CHANNEL, filters, self.event, closed)
-
-    def event(self, on_unavailable: Callable[[], None]) -> int:
+    async def count(self, _channel: Channel, _query: MessageQuery, _head: Head) -> int:
         self.reads += 1
-        if self.unavailable:
-            self.unavailable -= 1
-            on_unavailable()
-            return -1
+        return 0
+
+    async def total_count(self, _channel: Channel, _query: MessageQuery) -> int:
+        self.searches += 1
         return self.table.head
 
-    async def respond(self, event: object) -> bytes:
-        await self.may_read.wait()
-        return b"%d" % event if isinstance(event, int) else b""
-
-    async def member(self, filters: CompiledFilters = EVERY_MESSAGE) -> Recorded:
+    async def watch(self, name: str) -> tuple[Recorded, Callable[[], None]]:
+        """Watch how many messages have an id."""
+        filters = [{"field": "id", "operator": "EQ", "value": name}]
+        query = parse_query({"filters": filters})
+        compiled = CompiledFilters(query.filters)
+        source = self.results.subscribe(VIEWER, CHANNEL, query, compiled, self.event(query))
         member = Recorded()
-        await self.subscribe(filters).begin(filters, self.respond, member)
-        return member
+        return member, await source.begin(name, self.respond, member)
 
-    def publish(self, first: int, last: int | None = None) -> None:
-        last = last or first
-        self.table.head = last
-        self.hub.publish_stored([stored(n) for n in range(first, last + 1)])
+    def event(self, query: MessageQuery) -> Callable[..., object]:
+        def event(search: Searching, _on_unavailable: Callable[[], None]) -> object:
+            return search.total_count(CHANNEL, query)
+
+        return event
+
+    async def respond(self, event: Awaitable[int]) -> bytes:
+        return b"%d" % await event
+
+    def publish(self, sequence: int, name: str) -> None:
+        self.table.head = sequence
+        self.hub.publish_stored([replace(stored(sequence), id=name)])
 
 
 @pytest.fixture
@@ -72,208 +77,52 @@ async def service() -> AsyncIterator[Service]:
     await made.hub.stop()
 
 
-async def test_the_result_comes_at_once_and_again_after_each_change(service: Service) -> None:
-    member = await service.member()
-    assert member.payloads == [b"0"]
-    service.publish(1)
-    await member.has(b"1")
-    service.hub.publish_transient(transient())
-    service.publish(2)
-    await member.has(b"2")
-    assert member.payloads == [b"0", b"1", b"2"]
-
-
-async def test_a_thousand_who_ask_the_same_cost_one_read_a_change(service: Service) -> None:
-    """Each listener read for itself: 500 viewers of a poll stopped the service."""
-    members = await asyncio.gather(*(service.member() for _ in range(1_000)))
-    assert service.reads <= 2
-    before = service.reads
-    service.publish(1)
-    await asyncio.gather(*(member.has(b"1") for member in members))
-    assert service.reads == before + 1
-
-
-async def test_a_burst_is_read_once_an_interval_and_at_its_end(service: Service) -> None:
-    service.results = LiveResults(service.hub, service.table, 0.1)
-    member = await service.member()
-    before = service.reads
-    for sequence in range(1, 101):
-        service.publish(sequence)
-        await asyncio.sleep(0)
-    await member.has(b"100")
-    assert service.reads - before <= 2
-
-
-async def test_what_its_filters_refuse_changes_nothing(service: Service) -> None:
-    wire = [{"field": "id", "operator": "EQ", "value": "id 2"}]
-    member = await service.member(CompiledFilters(parse_filters(wire)))
-    reads = service.reads
-    service.publish(1)
-    service.publish(2)
-    await member.has(b"2")
-    assert service.reads == reads + 1
-
-
-async def test_the_same_result_is_not_sent_again(service: Service) -> None:
-    member = await service.member()
-    service.hub.publish_stored([stored(1)])  # the table says 0 still
-    await until(lambda: service.reads == 2)
-    service.publish(2)
-    await member.has(b"2")
-    assert member.payloads == [b"0", b"2"]
-
-
-async def test_a_late_joiner_gets_what_it_has_seen_acknowledged(service: Service) -> None:
-    """Another process acknowledged a message whose event is still on its way here."""
-    early = await service.member()
-    service.table.head = 1
-    late = await service.member()
-    assert late.payloads == [b"1"]
-    await early.has(b"1")
-
-
-async def test_a_late_joiner_of_an_unchanged_result_costs_no_read(service: Service) -> None:
-    await service.member()
-    late = await service.member()
-    assert late.payloads == [b"0"]
-    assert service.reads == 1
-
-
-async def test_a_message_that_comes_while_it_is_read_is_in_the_next_result(
+async def test_a_message_is_applied_to_those_it_concerns_and_none_is_read_again(
     service: Service,
 ) -> None:
-    member = await service.member()
-    service.may_read.clear()
-    service.publish(1)
-    await until(lambda: service.reads == 2)
-    service.publish(2)
-    service.may_read.set()
-    await member.has(b"2")
+    members = {name: (await service.watch(name))[0] for name in map(str, range(100))}
+    assert service.reads == 100
+    for sequence in range(1, 4):
+        service.publish(sequence, "7")
+    await members["7"].has(b"3")
+    assert (service.reads, service.searches) == (100, 0)
+    assert [one.payloads for name, one in members.items() if name != "7"] == [[b"0"]] * 99
 
 
-async def test_a_part_that_could_not_be_read_is_read_again(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("app.services.live.results._AGAIN_SECONDS", 0.01)
-    member = await service.member()
-    service.unavailable = 1
-    service.publish(1)
-    await member.has(b"1")
-    assert member.payloads == [b"0", b"-1", b"1"]
-
-
-async def test_a_response_that_fails_is_told_to_whoever_joins(service: Service) -> None:
-    def broken(_event: object) -> bytes:
-        raise ValueError("a defect")
-
-    member = Recorded()
-    with pytest.raises(ValueError, match="a defect"):
-        await service.subscribe().begin("key", broken, member)
-    assert not member.payloads
-
-
-async def test_filters_that_take_long_are_not_asked(service: Service) -> None:
-    """A read more is cheaper than a turn that every other subscriber waits for."""
-    wire = [{"field": "id", "operator": "CONTAINS", "value": "id 2"}]
-    slow = CompiledFilters(parse_filters(wire))
-    assert not slow.light
-    member = await service.member(slow)
-    service.publish(1)
-    await member.has(b"1")
-
-
-async def test_a_channel_that_counts_anew_is_a_change(service: Service) -> None:
-    member = await service.member()
-    service.publish(1, 3)
-    await member.has(b"3")
-    (group,) = service.results._groups.values()
-    service.table.head = 0
-    group.restarted(0)
-    await member.has(b"0")
-    service.publish(4)
-    await member.has(b"4")
-
-
-async def test_one_that_cannot_look_at_a_message_lets_all_go_and_the_next_begins_anew(
-    service: Service,
-) -> None:
-    def fails(_message: object) -> bool:
-        raise ZeroDivisionError
-
-    broken: Any = SimpleNamespace(light=True, accept=fails)
-    member, late = Recorded(), Recorded()
-    await service.subscribe(cast("CompiledFilters", broken)).begin("key", service.respond, member)
-    service.may_read.clear()
-    (group,) = service.results._groups.values()
-    service.table.head = 1  # to be read again for whoever joins now
-    joining = asyncio.create_task(service.subscribe(broken).begin("key", service.respond, late))
-    await until(lambda: service.reads == 2)
-    service.publish(1)
-    assert [type(error) for error in member.errors] == [DeliveryFailed]
-    service.may_read.set()
-    with pytest.raises(DeliveryFailed):
-        await joining
-    assert late.payloads == []
-    again = Recorded()
-    await service.subscribe().begin("key", service.respond, again)
-    service.publish(2)
-    await again.has(b"2")
-    assert group not in service.results._groups.values()
-
-
-async def test_a_group_that_is_left_while_it_reads_does_not_read_on(service: Service) -> None:
-    """What changed during the read that its end cancelled made it read once more, for nobody."""
-    leave = await service.subscribe().begin("key", service.respond, Recorded())
-    service.may_read.clear()
-    service.publish(1)
-    await until(lambda: service.reads == 2)
-    service.publish(2)
+async def test_memory_is_given_back_when_the_last_one_leaves(service: Service) -> None:
+    _, leave = await service.watch("a")
+    assert service.results.held_bytes > 0
     leave()
-    service.may_read.set()
-    await asyncio.sleep(0.05)
+    assert service.results.held_bytes == 0
+
+
+async def test_what_finds_no_room_is_searched_for_each_time(service: Service) -> None:
+    service.results = service.live(max_bytes=150)
+    first, _ = await service.watch("a")
+    second, leave = await service.watch("b")
+    service.publish(1, "a")
+    service.publish(2, "b")
+    await first.has(b"1")
+    await second.has(b"2")
+    assert service.searches >= 1
+    leave()
+    assert service.results.held_bytes == 100
+
+
+async def test_messages_that_were_deleted_make_it_be_read_again(service: Service) -> None:
+    member, _ = await service.watch("a")
+    service.publish(1, "a")
+    await member.has(b"1")
+    (channel,) = service.results._channels.values()
+    channel.removed()
+    await member.has(b"0")
     assert service.reads == 2
 
 
-async def test_a_table_that_is_away_is_told_to_whoever_joins_and_asked_again_by_the_next(
-    service: Service,
-) -> None:
-    service.table.fails = 1
-    with pytest.raises(Unavailable):
-        await service.member()
-    assert (await service.member()).payloads == [b"0"]
-
-
-async def test_one_who_gives_up_takes_the_first_result_from_nobody(service: Service) -> None:
-    service.may_read.clear()
-    quitter = asyncio.create_task(service.member())
-    other = asyncio.create_task(service.member())
-    await until(lambda: service.reads == 1)
-    quitter.cancel()
-    service.may_read.set()
-    assert (await other).payloads == [b"0"]
-
-
-async def test_when_the_last_member_leaves_nothing_is_read_or_kept(service: Service) -> None:
-    source = service.subscribe()
-    leave = await source.begin("key", service.respond, Recorded())
-    leave()
-    leave()
-    assert service.closed == 1
-    service.publish(1)
-    await asyncio.sleep(0.05)
-    assert service.reads == 1
-    assert not service.results._groups
-
-
-async def test_a_source_that_is_never_delivered_is_closed_once(service: Service) -> None:
-    source = service.subscribe()
-    source.close()
-    source.close()
-    assert service.closed == 1
-
-
-@pytest.mark.parametrize("missing", [Permission.SUBSCRIBE, Permission.SEARCH])
-async def test_both_rights_are_needed(service: Service, missing: Permission) -> None:
-    viewer = Viewer("anna", DEFAULT_PERMISSIONS - {missing})
-    with pytest.raises(Forbidden):
-        service.results.subscribe(viewer, CHANNEL, EVERY_MESSAGE, service.event)
+async def test_events_that_were_lost_are_waited_for_by_whoever_joins(service: Service) -> None:
+    early, _ = await service.watch("a")
+    service.table.head = 3  # another process has published
+    late, _ = await service.watch("a")
+    await until(lambda: early.payloads == late.payloads)
+    (channel,) = service.results._channels.values()
+    assert channel.position == 3

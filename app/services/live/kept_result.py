@@ -1,0 +1,449 @@
+"""One query's result, kept up to date: it answers as a search of the table would.
+
+Each part that is asked for (the page, the count, the groups, the aggregate of a field) is read
+once, as of a sequence of the channel, and every later message is applied to it. A part that
+would take too much memory, or that no state is kept of, is read whenever it is asked for.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol, TypeAlias, TypeVar
+
+from app.domain.channel import Channel
+from app.domain.message import Head, Message
+from app.domain.query import AggregateFunction, AggregateSort, FieldPath, MessageQuery
+from app.domain.query.matching import field_getter
+from app.domain.results import (
+    AggregateRow,
+    Effect,
+    FoundGroup,
+    GroupRow,
+    KeptGroups,
+    KeptPage,
+    Page,
+    Tally,
+)
+from app.services.searching import ALL_FUNCTIONS, Searching
+
+__all__ = ["KeptResult", "Reads"]
+
+_ROOM_MAX: Final = 2_000
+"""Messages of a page that is kept, those that are skipped included."""
+_GROUPS_MAX: Final = 10_000
+_VALUES_MAX: Final = 50_000
+"""Different values of a field, over all groups."""
+_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Of one part."""
+_WAITING_MAX: Final = 10_000
+_WAITING_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Messages that come while a part is read."""
+
+_EXTREMES: Final = frozenset({AggregateFunction.MIN, AggregateFunction.MAX})
+
+Kept = TypeVar("Kept", bound="_State")
+
+
+class Reads(Protocol):
+    """Reads what states begin with, as of a sequence of the channel."""
+
+    orders_by_code_point: bool
+    """Whether the database compares the strings in JSON as Python does."""
+
+    async def count(self, channel: Channel, query: MessageQuery, head: Head) -> int:
+        """Return how many messages match."""
+
+    async def first(
+        self, channel: Channel, query: MessageQuery, number: int, head: Head
+    ) -> list[Message]:
+        """Return the first messages in the query's order."""
+
+    async def groups(
+        self,
+        channel: Channel,
+        query: MessageQuery,
+        tallied: tuple[FieldPath, bool] | None,
+        head: Head,
+        most: tuple[int, int],
+    ) -> list[FoundGroup] | None:
+        """Return all groups.
+
+        Args:
+            channel: where.
+            query: what.
+            tallied: a field whose values are tallied, and whether different ones are counted.
+            head: no message after it is looked at.
+            most: groups, and different values over all groups; None is returned beyond.
+        """
+
+    async def tally(
+        self,
+        channel: Channel,
+        query: MessageQuery,
+        field: FieldPath,
+        distinct: bool,
+        head: Head,
+        most: int,
+    ) -> Tally | None:
+        """Return what a field comes to; None: it has more than `most` different values."""
+
+
+class _State(Protocol):
+    """What one part is kept in."""
+
+    @property
+    def size(self) -> int: ...
+    def add(self, message: Message) -> Effect: ...
+    def remove(self, message: Message) -> Effect: ...
+
+
+class _Count:
+    """How many messages match."""
+
+    __slots__ = ("number", "size")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.size = 100
+
+    def add(self, _message: Message) -> Effect:
+        self.number += 1
+        return Effect.CHANGED
+
+    def remove(self, _message: Message) -> Effect:
+        self.number -= 1
+        return Effect.CHANGED
+
+
+class _Aggregate:
+    """What a field comes to over all messages that match."""
+
+    __slots__ = ("_get", "tally")
+
+    def __init__(self, path: FieldPath, tally: Tally) -> None:
+        self._get = field_getter(path)
+        self.tally = tally
+
+    @property
+    def size(self) -> int:
+        return self.tally.size
+
+    def add(self, message: Message) -> Effect:
+        return self.tally.add(self._get(message))
+
+    def remove(self, message: Message) -> Effect:
+        return self.tally.remove(self._get(message))
+
+
+@dataclass(slots=True, eq=False)
+class _Part:
+    """A part that was asked for."""
+
+    state: _State | None = None
+    """None: it is being read, or is never kept."""
+    as_of: int = 0
+    """The state takes in every message up to here, and all that were applied since."""
+    reading: "asyncio.Task[None] | None" = None
+    waiting: list[tuple[bool, Message]] = field(default_factory=list)
+    """What came while it was read: whether a message came or went."""
+    waiting_bytes: int = 0
+    kept: bool = True
+    """Whether there is or will be a state."""
+
+
+_Load: TypeAlias = Callable[[Head], Awaitable[_State | None]]
+
+
+class KeptResult:
+    """The result of one query of one channel."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        query: MessageQuery,
+        search: Searching,
+        reads: Reads,
+        head: Callable[[], Awaitable[Head]],
+        *,
+        keeps: bool = True,
+    ) -> None:
+        """Begin with no parts.
+
+        Args:
+            channel: where.
+            query: what.
+            search: answers for parts that are not kept.
+            reads: what the states begin with.
+            head: returns the table's head, as it is after the call.
+            keeps: false: nothing is kept, because filters are not asked about messages.
+        """
+        self._channel = channel
+        self._query = query
+        self._search = search
+        self._reads = reads
+        self._head = head
+        self._keeps = keeps and query.after is None and query.before is None
+        self._parts: dict[Hashable, _Part] = {}
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory that the states take, roughly."""
+        return sum(part.state.size for part in self._parts.values() if part.state is not None)
+
+    def as_of(self, position: int) -> int:
+        """Return up to which sequence the result takes in every message.
+
+        Args:
+            position: the newest sequence that was applied.
+        """
+        if any(part.state is None for part in self._parts.values()):
+            return position
+        return max(position, min((part.as_of for part in self._parts.values()), default=0))
+
+    def stop_keeping(self) -> None:
+        """Take no more memory: read every part whenever it is asked for."""
+        self._keeps = False
+        for part in self._parts.values():
+            _give_up(part)
+
+    def forget(self) -> None:
+        """Read every part again when it is asked for next: what they were made of is gone."""
+        self._parts.clear()
+
+    def close(self) -> None:
+        """End what is being read. Idempotent."""
+        for part in self._parts.values():
+            if part.reading is not None:
+                part.reading.cancel()
+
+    def apply(self, message: Message, *, comes: bool = True) -> bool:
+        """Take a stored message that the filters accept; return whether the result may change.
+
+        Args:
+            message: with its data.
+            comes: whether it was stored, or is gone.
+        """
+        changed = False
+        for part in self._parts.values():
+            if part.state is not None:
+                changed |= self._applied(part, message, comes)
+            elif part.reading is not None:
+                _wait(part, message, comes)
+            else:
+                changed = True  # it is read whenever it is asked for
+        return changed
+
+    # What a search has: `app.storage.search.MessageSearch` says what each returns.
+
+    async def messages(self, channel: Channel, query: MessageQuery) -> list[Message]:
+        page = await self._page(query)
+        if page is None:
+            return await self._search.messages(channel, query)
+        return page.first(query.offset + query.limit)[query.offset :]
+
+    async def page_of_messages(self, channel: Channel, query: MessageQuery) -> Page[Message]:
+        page = await self._page(query)
+        if page is None:
+            return await self._search.page_of_messages(channel, query)
+        return _paged(page.first(query.offset + query.limit + 1), query)
+
+    async def total_count(self, channel: Channel, query: MessageQuery) -> int:
+        if query.group_by is not None:
+            groups = await self._groups(query)
+            if groups is not None:
+                return len(groups)
+            return await self._search.total_count(channel, query)
+
+        async def load(head: Head) -> _State:
+            return _Count(await self._reads.count(channel, query, head))
+
+        count = await self._state("count", load, _Count)
+        return count.number if count else await self._search.total_count(channel, query)
+
+    async def check_cursors(self, channel: Channel, query: MessageQuery) -> None:
+        await self._search.check_cursors(channel, query)
+
+    async def groups(self, channel: Channel, query: MessageQuery) -> list[GroupRow]:
+        groups = await self._groups(query)
+        if groups is None:
+            return await self._search.groups(channel, query)
+        return groups.page(query.offset, query.limit)
+
+    async def page_of_groups(self, channel: Channel, query: MessageQuery) -> Page[GroupRow]:
+        groups = await self._groups(query)
+        if groups is None:
+            return await self._search.page_of_groups(channel, query)
+        return _paged(groups.page(0, query.offset + query.limit + 1), query)
+
+    async def group_messages(
+        self, channel: Channel, query: MessageQuery, keys: Sequence[bytes], limit: int
+    ) -> list[list[Message]]:
+        self._parts.setdefault("messages of groups", _Part(kept=False))
+        return await self._search.group_messages(channel, query, keys, limit)
+
+    async def aggregate(
+        self,
+        channel: Channel,
+        query: MessageQuery,
+        field: FieldPath,
+        functions: Collection[AggregateFunction] = ALL_FUNCTIONS,
+    ) -> AggregateRow:
+        distinct = AggregateFunction.DISTINCT in functions
+
+        async def load(head: Head) -> _State | None:
+            tally = await self._reads.tally(channel, query, field, distinct, head, _VALUES_MAX)
+            return None if tally is None else _Aggregate(field, tally)
+
+        ordered = not _EXTREMES.isdisjoint(functions)
+        key = "tally", field, distinct, ordered
+        part = await self._state(key, load, _Aggregate, not ordered)
+        if part is None:
+            return await self._search.aggregate(channel, query, field, functions)
+        return part.tally.row
+
+    async def group_aggregates(
+        self,
+        channel: Channel,
+        query: MessageQuery,
+        keys: Sequence[bytes],
+        field: FieldPath,
+        functions: Collection[AggregateFunction] = ALL_FUNCTIONS,
+    ) -> list[AggregateRow]:
+        distinct = AggregateFunction.DISTINCT in functions
+        groups = await self._tallied(query, field, functions, distinct)
+        if groups is None:
+            return await self._search.group_aggregates(channel, query, keys, field, functions)
+        return [groups.aggregate(key, field) for key in keys]
+
+    async def _page(self, query: MessageQuery) -> KeptPage | None:
+        page = KeptPage(query)
+
+        async def load(head: Head) -> _State:
+            page.fill(await self._reads.first(self._channel, query, page.room + 1, head))
+            return page
+
+        sort = query.sort_field
+        by_data = isinstance(sort, FieldPath) and sort.name == "data"
+        if page.room > _ROOM_MAX:
+            self._parts.setdefault("page", _Part(kept=False))
+        return await self._state("page", load, KeptPage, not by_data)
+
+    async def _groups(self, query: MessageQuery) -> KeptGroups | None:
+        sort = query.sort_field
+        if isinstance(sort, AggregateSort):
+            distinct = sort.function is AggregateFunction.DISTINCT
+            return await self._tallied(query, sort.field, {sort.function}, distinct)
+        groups = KeptGroups(query, {})
+        key = "groups", None
+        return await self._state(key, self._loading(query, groups, None), KeptGroups, sort != "key")
+
+    async def _tallied(
+        self,
+        query: MessageQuery,
+        path: FieldPath,
+        functions: Collection[AggregateFunction],
+        distinct: bool,
+    ) -> KeptGroups | None:
+        """Return the groups with a field's values tallied in each."""
+        sort = query.sort_field
+        if isinstance(sort, AggregateSort) and (
+            sort.field != path or (sort.function is AggregateFunction.DISTINCT and not distinct)
+        ):
+            query = replace(query, sort_field=None)  # another part has the order
+        groups = KeptGroups(query, {path: distinct})
+        ordered = not _EXTREMES.isdisjoint(functions)
+        key = "groups", path, distinct, ordered
+        load = self._loading(query, groups, (path, distinct))
+        return await self._state(key, load, KeptGroups, not ordered)
+
+    def _loading(
+        self, query: MessageQuery, groups: KeptGroups, tallied: tuple[FieldPath, bool] | None
+    ) -> _Load:
+        async def load(head: Head) -> _State | None:
+            most = _GROUPS_MAX, _VALUES_MAX
+            found = await self._reads.groups(self._channel, query, tallied, head, most)
+            if found is None:
+                return None
+            groups.fill(found)
+            return groups
+
+        return load
+
+    async def _state(
+        self, key: Hashable, load: _Load, kind: type[Kept], anywhere: bool = True
+    ) -> Kept | None:
+        """Return a part's state, read first where it is not here; None: it is not kept.
+
+        Args:
+            key: which part.
+            load: reads it.
+            kind: of the state.
+            anywhere: false: only where the database orders strings as we do.
+        """
+        part = self._parts.get(key)
+        if part is None:
+            kept = self._keeps and (anywhere or self._reads.orders_by_code_point)
+            part = self._parts[key] = _Part(kept=kept)
+        while part.kept and part.state is None:
+            if part.reading is None:
+                part.reading = asyncio.create_task(self._read(part, load))
+                part.reading.add_done_callback(lambda read: read.cancelled() or read.exception())
+            # Shielded: whoever gives up must not take it from the others.
+            await asyncio.shield(part.reading)
+        assert part.state is None or isinstance(part.state, kind)
+        return part.state
+
+    async def _read(self, part: _Part, load: _Load) -> None:
+        """Read a part as of the head, and apply what came meanwhile."""
+        try:
+            # All that was applied before this call is committed, and so up to the head.
+            head = await self._head()
+            state = await load(head)
+        finally:
+            part.reading = None
+            waiting, part.waiting, part.waiting_bytes = part.waiting, [], 0
+        if state is None or state.size > _BYTES_MAX or not part.kept:
+            part.kept = False
+            return
+        part.state, part.as_of = state, head.sequence
+        for comes, message in waiting:
+            if part.state is not None:
+                self._applied(part, message, comes)
+
+    def _applied(self, part: _Part, message: Message, comes: bool) -> bool:
+        state = part.state
+        assert state is not None
+        assert message.sequence is not None
+        if comes and message.sequence <= part.as_of:
+            return False  # it was there when the part was read
+        effect = state.add(message) if comes else state.remove(message)
+        if effect is Effect.LOST:
+            part.state = None  # it is read when it is asked for next
+        elif state.size > _BYTES_MAX:
+            _give_up(part)
+        return effect is not Effect.NOTHING
+
+
+def _wait(part: _Part, message: Message, comes: bool) -> None:
+    part.waiting.append((comes, message))
+    part.waiting_bytes += len(message.data_json)
+    if len(part.waiting) > _WAITING_MAX or part.waiting_bytes > _WAITING_BYTES_MAX:
+        _give_up(part)
+
+
+def _give_up(part: _Part) -> None:
+    part.kept, part.state = False, None
+    part.waiting, part.waiting_bytes = [], 0
+
+
+Row = TypeVar("Row")
+
+
+def _paged(rows: list[Row], query: MessageQuery) -> Page[Row]:
+    """Return the page within the first rows of all, which are one more than it needs."""
+    end = query.offset + query.limit
+    return Page(
+        rows[query.offset : end],
+        has_next=len(rows) > end,
+        has_previous=bool(query.offset and rows),
+    )

@@ -1,0 +1,137 @@
+"""What results that are kept begin with: read as of a place in the channel's order."""
+
+from collections import defaultdict
+from collections.abc import Hashable
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any, Final, Self
+
+import asyncpg
+from sqlalchemy import Select
+
+from app.domain.channel import Channel
+from app.domain.json_value import JsonValue, decode_json
+from app.domain.message import Head, Message
+from app.domain.query import AggregateFunction, FieldPath, MessageQuery
+from app.domain.query.equality import json_key
+from app.domain.results import FoundGroup, Tally
+from app.storage import grouped_statements, statements
+from app.storage.database import Database
+from app.storage.rows import message_from_row
+
+__all__ = ["ResultReads"]
+
+_TALLIED: Final = frozenset(AggregateFunction) - {AggregateFunction.DISTINCT}
+_PAIRS: Final = (("B", "a"), ("a c", "ab"), ("_", "a"), ("z", "é"), ("\uffee", "\U0001f600"))
+"""In the order of their code points; a language would have the other one of most."""
+_BY_CODE_POINT: Final = """
+    SELECT bool_and(to_jsonb(a) < to_jsonb(b)) FROM unnest($1::text[], $2::text[]) AS pair (a, b)
+"""
+
+
+class ResultReads:
+    """Reads counts, pages, groups and aggregates up to a channel's head."""
+
+    def __init__(self, database: Database, *, orders_by_code_point: bool) -> None:
+        self._database = database
+        self.orders_by_code_point = orders_by_code_point
+        """Whether the database compares the strings in JSON as Python does."""
+
+    @classmethod
+    async def of(cls, database: Database) -> Self:
+        """Return the reads of a database, which is asked how it orders strings."""
+        (row,) = await database.fetch(_BY_CODE_POINT, *map(list, zip(*_PAIRS, strict=True)))
+        return cls(database, orders_by_code_point=row[0])
+
+    async def count(self, channel: Channel, query: MessageQuery, head: Head) -> int:
+        """Return how many messages match."""
+        if not query.filters:
+            return head.sequence - head.removed
+        (row,) = await self._fetch(statements.count_messages(channel, _up_to(query, head)))
+        count: int = row["count"]
+        return count
+
+    async def first(
+        self, channel: Channel, query: MessageQuery, number: int, head: Head
+    ) -> list[Message]:
+        """Return the first messages in the query's order."""
+        wanted = replace(_up_to(query, head), offset=0, limit=number)
+        rows = await self._fetch(statements.messages(channel, wanted))
+        return [message_from_row(channel, row) for row in rows]
+
+    async def groups(
+        self,
+        channel: Channel,
+        query: MessageQuery,
+        tallied: tuple[FieldPath, bool] | None,
+        head: Head,
+        most: tuple[int, int],
+    ) -> list[FoundGroup] | None:
+        """Return all groups.
+
+        Args:
+            channel: where.
+            query: what.
+            tallied: a field whose values are tallied, and whether different ones are counted.
+            head: no message after it is looked at.
+            most: groups, and different values over all groups; None is returned beyond.
+        """
+        query = _up_to(query, head)
+        field, counts_distinct = tallied or (None, False)
+        rows = await self._fetch(grouped_statements.all_groups(channel, query, field, most[0] + 1))
+        if len(rows) > most[0]:
+            return None
+        if field is None:
+            return [_group(row, {}) for row in rows]
+        if not counts_distinct:
+            return [_group(row, {field: _tally(row, None)}) for row in rows]
+        different = await self._fetch(grouped_statements.values(channel, query, field, most[1] + 1))
+        if len(different) > most[1]:
+            return None
+        by_key: dict[Hashable, list[tuple[JsonValue, int]]] = defaultdict(list)
+        for row in different:
+            by_key[json_key(decode_json(row["key"]))].append(_counted(row))
+        return [
+            _group(row, {field: _tally(row, by_key[json_key(decode_json(row["key"]))])})
+            for row in rows
+        ]
+
+    async def tally(
+        self,
+        channel: Channel,
+        query: MessageQuery,
+        field: FieldPath,
+        distinct: bool,
+        head: Head,
+        most: int,
+    ) -> Tally | None:
+        """Return what a field comes to; None: it has more than `most` different values."""
+        query = _up_to(query, head)
+        (row,) = await self._fetch(grouped_statements.aggregate(channel, query, field, _TALLIED))
+        if not distinct:
+            return _tally(row, None)
+        different = await self._fetch(grouped_statements.values(channel, query, field, most + 1))
+        return None if len(different) > most else _tally(row, list(map(_counted, different)))
+
+    async def _fetch(self, statement: Select[Any]) -> list[asyncpg.Record]:
+        sql, parameters = statements.rendered(statement)
+        return await self._database.fetch(sql, *parameters)
+
+
+def _up_to(query: MessageQuery, head: Head) -> MessageQuery:
+    return replace(query, up_to=head.sequence)
+
+
+def _group(row: asyncpg.Record, tallies: dict[FieldPath, Tally]) -> FoundGroup:
+    return FoundGroup(decode_json(row["key"]), row["messages"], row["first"], tallies)
+
+
+def _counted(row: asyncpg.Record) -> tuple[JsonValue, int]:
+    return decode_json(row["value"]), row["messages"]
+
+
+def _tally(row: asyncpg.Record, distinct: list[tuple[JsonValue, int]] | None) -> Tally:
+    extremes = None
+    if row["count"]:
+        extremes = decode_json(row["min"][0]), decode_json(row["max"][0])
+    return Tally.of(row["count"], row["numbers"], row["sum"] or Decimal(0), extremes, distinct)

@@ -1,0 +1,37 @@
+"""What kept results begin with; that they are right is tests of `services.live.kept_result`."""
+
+from app.domain.message import Head
+from app.domain.query import FieldPath, MessageQuery
+from app.storage.result_reads import ResultReads
+from tests.domain.query.strategies import CHANNEL
+from tests.storage.stored import Stored, published, sequences
+
+LIKED, N = FieldPath("data", ("liked",)), FieldPath("data", ("n",))
+POLL = MessageQuery(group_by=LIKED)
+
+
+def test_nothing_after_the_head_is_read(stored: Stored) -> None:
+    stored.store(published([{"liked": n % 2, "n": n} for n in range(10)]))
+    reads, head = stored.run(ResultReads.of(stored.database)), Head(4, 4)
+    assert sequences(stored.run(reads.first(CHANNEL, MessageQuery(), 100, head))) == [1, 2, 3, 4]
+    groups = stored.run(reads.groups(CHANNEL, POLL, (N, True), head, (10, 10)))
+    assert groups is not None
+    assert sorted((group.key, group.count, group.first) for group in groups) == [
+        (0, 2, 1),
+        (1, 2, 2),
+    ]
+    tally = stored.run(reads.tally(CHANNEL, MessageQuery(), N, True, head, 10))
+    assert tally is not None
+    assert (tally.row.sum, tally.row.distinct, tally.row.max_json) == (6.0, 4, b"3")
+
+
+def test_more_than_may_be_kept_is_none(stored: Stored) -> None:
+    stored.store(published([{"liked": n, "n": n} for n in range(4)]))
+    reads, head = stored.run(ResultReads.of(stored.database)), Head(4, 4)
+    assert stored.run(reads.groups(CHANNEL, POLL, None, head, (3, 3))) is None
+    assert stored.run(reads.groups(CHANNEL, POLL, (N, True), head, (4, 3))) is None
+    assert stored.run(reads.tally(CHANNEL, MessageQuery(), N, True, head, 3)) is None
+
+
+def test_the_embedded_database_orders_strings_as_python_does(stored: Stored) -> None:
+    assert stored.run(ResultReads.of(stored.database)).orders_by_code_point
