@@ -83,7 +83,7 @@ class Process:
         async with AsyncExitStack() as stack:
             services = await self._start(stack)
             app.router.routes.extend(self._routes(services))
-            app.graphql, app.graphql_sockets = self._graphql, self._graphql_sockets
+            app.graphql = self._graphql
             app.state.drain = self.drain
             yield {RESPONDER: self._plain_posts, ENDPOINTS: self._socket_endpoint}
 
@@ -286,24 +286,19 @@ def create_app(settings: Settings | None = None) -> Starlette:
 class Application(Starlette):
     """Starlette, with a short way to the endpoint that most requests are for.
 
-    A socket, and a request without an Origin header, need no CORS, and `/graphql` no router:
-    middleware, router and their wrappers cost a publish as much as storing it.
+    A request without an Origin header needs no CORS, and `/graphql` no router. Ordinary POSTs and
+    sockets do not even come here: see `Process.lifespan`.
     """
 
     graphql: GraphQLHttp | None = None
-    graphql_sockets: GraphQLSocket | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI calls it."""
         await self._answering(scope)(scope, receive, send)
 
     def _answering(self, scope: Scope) -> ASGIApp:
-        if self.graphql is None or self.graphql_sockets is None or scope["type"] == "lifespan":
+        if self.graphql is None or scope["type"] != "http" or scope["path"] != GRAPHQL_PATH:
             return super().__call__
-        if scope["path"] != GRAPHQL_PATH:
-            return super().__call__
-        if scope["type"] == "websocket":
-            return self.graphql_sockets
         if any(name == b"origin" for name, _ in scope["headers"]):
             return super().__call__
         return self.graphql

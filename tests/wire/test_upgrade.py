@@ -224,7 +224,7 @@ async def test_a_session_is_not_opened_for_a_peer_that_is_gone() -> None:
 class Offered:
     """An endpoint that is called as it is."""
 
-    def __init__(self, said: Callable[[Upgrade], None]) -> None:
+    def __init__(self, said: Callable[[Upgrade], object]) -> None:
         self._said = said
 
     def answer(self, upgrade: Upgrade, scope: Scope) -> None:
@@ -233,7 +233,7 @@ class Offered:
         self._said(upgrade)
 
 
-async def offered(said: Callable[[Upgrade], None], path: bytes = b"/offered") -> bytes:
+async def offered(said: Callable[[Upgrade], object], path: bytes = b"/offered") -> bytes:
     """Return all that such an endpoint, or the application behind it, says."""
     request = UPGRADE.replace(b"/echo", path)
     async with served(endpoints={"/offered": Offered(said)}) as port:
@@ -258,7 +258,7 @@ async def test_an_endpoint_that_is_offered_answers_as_an_application_does() -> N
 
 @pytest.mark.parametrize("said", [lambda _: 1 / 0, lambda _: None])
 async def test_an_offered_endpoint_that_fails_or_says_nothing_is_a_masked_500(
-    said: Callable[[Upgrade], None],
+    said: Callable[[Upgrade], object],
 ) -> None:
     answer = await offered(said)
     assert answer.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")

@@ -39,7 +39,7 @@ class Both:
             executor, viewer_of, context, limits=HttpLimits(max_body_bytes=2_000)
         )
         self.app.router.routes.append(Route("/graphql", endpoint))
-        self.app.graphql, self.app.graphql_sockets = endpoint, object()  # type: ignore[assignment]
+        self.app.graphql = endpoint
 
     @asynccontextmanager
     async def ports(self) -> AsyncIterator[tuple[int, int]]:
