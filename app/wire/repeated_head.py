@@ -14,6 +14,8 @@ __all__ = ["RepeatedHead"]
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})(?=\r\n)", re.IGNORECASE)
 _LENGTH_NAME: Final = b"\r\ncontent-length"
 _MAX_DIGITS: Final = 9
+_MAX_HEAD_BYTES: Final = 4096
+"""A longer head is parsed each time: it would be kept with an idle connection."""
 
 
 class RepeatedHead:
@@ -36,6 +38,8 @@ class RepeatedHead:
     def of(cls, data: bytes, body: bytes, head: RequestHead) -> Self | None:
         """Return the head of a request that was parsed; None where it has not this form.
 
+        Nor where it has more than 4 KiB.
+
         Args:
             data: the bytes in which it came, from its first one to the end of its body.
             body: as it was parsed.
@@ -43,7 +47,12 @@ class RepeatedHead:
         """
         end = data.find(b"\r\n\r\n") + 4
         found = _LENGTH.search(data, 0, end)
-        if found is None or data[end:] != body or int(found[1]) != len(body):
+        if (
+            found is None
+            or end > _MAX_HEAD_BYTES
+            or data[end:] != body
+            or int(found[1]) != len(body)
+        ):
             return None
         if data[:end].lower().count(_LENGTH_NAME) != 1:
             return None

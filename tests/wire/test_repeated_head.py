@@ -65,6 +65,7 @@ def test_any_other_bytes_are_not(data: bytes) -> None:
         (request(b"{}").replace(b"Content-Length: 2", b"Transfer-Encoding: chunked"), b"{}"),
         (request(b"{}").replace(b"\r\n", b"\n"), b"{}"),
         (request(b"{}") + b"P", b"{}"),
+        (request(b"{}", more=b"A: " + b"a" * 4096 + b"\r\n"), b"{}"),
         (request(b"2\r\n{}\r\n0\r\n\r\n"), b"{}"),
     ],
 )
