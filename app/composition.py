@@ -24,17 +24,21 @@ from app.engine.limits import DocumentLimits
 from app.errors import ConfigurationError, Unavailable
 from app.schema import build_schema
 from app.schema.context import Context, Services
-from app.schema.operations import publish, subscribe
+from app.schema.operations import answer, publish, search, searched, subscribe
+from app.services.answers import Answers
 from app.services.live.results import LiveResults
 from app.services.messages import MessageService
 from app.services.open_filters import FilterLimits, OpenFilters
 from app.services.presence import PresenceService
+from app.services.shared_search import SharedSearch
 from app.storage.database import Database
+from app.storage.estimates import EstimatedByPlace
 from app.storage.history import MessageHistory
 from app.storage.pools import Pools
 from app.storage.presence import PresenceStore
 from app.storage.result_reads import ResultReads
 from app.storage.search import MessageSearch
+from app.storage.search_lanes import SearchLanes
 from app.storage.shared_history import SharedHistory
 from app.storage.write_probe import WriteProbe
 from app.storage.writer import MessageWriter
@@ -105,9 +109,9 @@ class Process:
             url,
             reading=settings.database_pool_size,
             searching=settings.search_pool_size,
+            quick_searching=settings.quick_search_pool_size,
             publish_timeout_seconds=settings.publish_timeout_seconds,
             search_timeout_seconds=settings.statement_timeout_seconds,
-            search_wait_seconds=settings.search_wait_seconds,
         )
         self._database = pools.leasing
         self._write_probe = WriteProbe(pools.leasing, pools.incidents)
@@ -138,12 +142,21 @@ class Process:
         )
         stack.push_async_callback(writer.close)
         turns = MatchingTurns()
-        search = MessageSearch(pools.searching)
+        lanes = SearchLanes(
+            pools.quick_searching,
+            pools.searching,
+            estimate=EstimatedByPlace(history.heads, pools.reading),
+            max_scan=settings.search_max_scan,
+            queue_max=settings.search_queue_max,
+            wait_seconds=settings.search_wait_seconds,
+            request_seconds=settings.statement_timeout_seconds,
+        )
+        searching = SharedSearch(MessageSearch(lanes))
         messages = MessageService(
             hub=hub,
             writer=writer,
             history=history,
-            search=search,
+            search=searching,
             max_data_bytes=settings.max_data_bytes,
             replay_max_messages=settings.replay_max_messages,
             turns=turns,
@@ -151,8 +164,8 @@ class Process:
         live_results = LiveResults(
             hub,
             history,
-            search,
-            await ResultReads.of(pools.searching),
+            searching,
+            await ResultReads.of(pools.reading, lanes),
             settings.live_query_interval_seconds,
             settings.max_live_result_bytes,
         )
@@ -160,7 +173,8 @@ class Process:
             bytes_per_connection=settings.max_filter_bytes_per_connection,
             bytes_per_process=settings.max_filter_bytes,
         )
-        return Services(messages, presence, live_results, OpenFilters(limits))
+        answers = Answers(history, settings.answer_cache_bytes)
+        return Services(messages, presence, live_results, answers, OpenFilters(limits))
 
     def _routes(self, services: Services) -> list[BaseRoute]:
         settings = self._settings
@@ -175,11 +189,12 @@ class Process:
                 root_fields=settings.max_query_aliases,
             ),
             settings.document_cache_size,
-            Resolvers(publish, subscribe),
+            Resolvers(publish, subscribe, search, answer, searched),
         )
 
-        def context(viewer: Viewer, _connection: bool) -> Context:
-            return Context(viewer, services)
+        def context(viewer: Viewer, connection: bool) -> Context:
+            # Who asks by one socket is one asker; requests without a token tell nothing.
+            return Context(viewer, services, object() if connection else None)
 
         graphql = self._graphql = GraphQLHttp(
             executor,

@@ -135,25 +135,54 @@ class Settings(BaseSettings):
         2,
         200,
         "database connections per process for joining, replaying and counting; publishing, "
-        "presence and the bus have five more, searches have SEARCH_POOL_SIZE",
+        "presence and the bus have five more, searches have SEARCH_POOL_SIZE and "
+        "QUICK_SEARCH_POOL_SIZE",
     )
     search_pool_size: int = _number(
         defaults.SEARCH_POOL_SIZE,
         1,
         200,
-        "database connections per process for searches: so many run at once",
+        "database connections per process for searches that may read more than 5,000 messages: "
+        "so many run at once",
+    )
+    quick_search_pool_size: int = _number(
+        defaults.QUICK_SEARCH_POOL_SIZE,
+        1,
+        200,
+        "database connections per process for all other searches",
     )
     search_wait_seconds: float = _number(
         defaults.SEARCH_WAIT_SECONDS,
         0.1,
         60,
-        "a search that finds no free connection within this: UNAVAILABLE",
+        "a search that has waited this long for its turn, or would have to: UNAVAILABLE with "
+        "retryAfterMs",
+    )
+    search_queue_max: int = _number(
+        defaults.SEARCH_QUEUE_MAX,
+        1,
+        100_000,
+        "searches of a kind that wait for their turn, per process; the newest of the longest "
+        "line beyond: UNAVAILABLE with retryAfterMs",
+    )
+    search_max_scan: int = _number(
+        defaults.SEARCH_MAX_SCAN,
+        0,
+        10_000_000_000,
+        "a search that would read more messages than this: BAD_USER_INPUT; 0: no limit",
     )
     statement_timeout_seconds: float = _number(
         defaults.STATEMENT_TIMEOUT_SECONDS,
         0.1,
         300,
         "a search that runs longer is cancelled: UNAVAILABLE",
+    )
+    answer_cache_bytes: int = _number(
+        defaults.ANSWER_CACHE_BYTES,
+        0,
+        1024 * _MIB,
+        "answers of searches kept in memory while their channel is unchanged; least recent goes "
+        "first; 0 keeps none",
     )
     broadcast_url: str = Field(
         "postgres",

@@ -61,6 +61,8 @@ class WidgetwireError(Exception):
     """A refusal that a client may read: its text holds no internals."""
 
     code: ErrorCode = ErrorCode.INTERNAL_SERVER_ERROR
+    retry_after_ms: int | None = None
+    """How long to wait before the same request may succeed; None: the server does not know."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -116,9 +118,18 @@ class UnknownCursor(WidgetwireError):
 
 
 class Unavailable(WidgetwireError):
-    """The service cannot answer now: retry later."""
+    """The service cannot answer now: retry later.
+
+    Args:
+        message: for the client.
+        retry_after_ms: when a retry may succeed, as far as the server knows.
+    """
 
     code = ErrorCode.UNAVAILABLE
+
+    def __init__(self, message: str, retry_after_ms: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_ms = retry_after_ms
 
 
 class ShuttingDown(Unavailable):

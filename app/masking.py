@@ -2,13 +2,22 @@
 
 import logging
 import secrets
-from typing import Final
+from typing import Final, NamedTuple
 
 from app.errors import ErrorCode, WidgetwireError
 
-__all__ = ["masked", "told"]
+__all__ = ["Told", "masked", "told"]
 
 _log: Final = logging.getLogger(__name__)
+
+
+class Told(NamedTuple):
+    """What a client learns of an error."""
+
+    code: ErrorCode
+    message: str
+    retry_after_ms: int | None = None
+    """When a retry may succeed; None: the server does not know, or a retry is no use."""
 
 
 def masked(error: BaseException, doing: str) -> str:
@@ -23,13 +32,13 @@ def masked(error: BaseException, doing: str) -> str:
     return f"internal server error (id {error_id})"
 
 
-def told(error: BaseException, doing: str) -> tuple[ErrorCode, str]:
-    """Return the code and the text by which a client learns of an error.
+def told(error: BaseException, doing: str) -> Told:
+    """Return what a client learns of an error.
 
     Args:
         error: one of our own tree is told as it is; any other is masked.
         doing: what was being done, for the log.
     """
     if isinstance(error, WidgetwireError) and error.code is not ErrorCode.INTERNAL_SERVER_ERROR:
-        return error.code, error.message
-    return ErrorCode.INTERNAL_SERVER_ERROR, masked(error, doing)
+        return Told(error.code, error.message, error.retry_after_ms)
+    return Told(ErrorCode.INTERNAL_SERVER_ERROR, masked(error, doing))

@@ -9,6 +9,7 @@ import pytest
 from app.composition import create_app
 from app.config import Settings
 from app.errors import ConfigurationError
+from app.storage.database import Database
 
 pytestmark = pytest.mark.anyio
 
@@ -53,6 +54,30 @@ async def test_an_origin_that_is_allowed_may_read_the_answer(database_url: str) 
                 "/graphql", json={"query": "{ __typename }"}, headers={"Origin": origin}
             )
             assert answer.headers.get("access-control-allow-origin") == allowed
+
+
+async def test_no_answer_is_older_than_what_another_process_has_acknowledged(
+    database_url: str, database: Database
+) -> None:
+    """Each asks often enough to be answered from memory, and each publish is the other's."""
+    count = '{ messages(projectId: "p", widgetId: "w") { totalCount messages { id } } }'
+    publish = 'mutation { publish(projectId: "p", widgetId: "w", data: 1) { id } }'
+    async with (
+        running(database_url, broadcast_url="postgres") as one,
+        running(database_url, broadcast_url="postgres") as other,
+    ):
+
+        async def told(client: httpx.AsyncClient) -> set[tuple[int, int]]:
+            answers = [await client.post("/graphql", json={"query": count}) for _ in range(3)]
+            found = [answer.json()["data"]["messages"] for answer in answers]
+            return {(result["totalCount"], len(result["messages"])) for result in found}
+
+        for number in range(1, 9):
+            publisher, reader = (one, other) if number % 2 else (other, one)
+            assert (await publisher.post("/graphql", json={"query": publish})).status_code == 200
+            assert await told(reader) == await told(publisher) == {(number, number)}
+        await database.fetch("DELETE FROM messages WHERE sequence <= 3")
+        assert await told(one) == await told(other) == {(5, 5)}
 
 
 async def test_a_process_that_drains_is_ready_no_more(database_url: str) -> None:

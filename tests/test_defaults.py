@@ -12,12 +12,15 @@ from app.engine.documents import Documents
 from app.engine.execution import Executor
 from app.engine.limits import DocumentLimits
 from app.process.server import ServerOptions
+from app.services.answers import Answers
 from app.services.live.results import LiveResults
 from app.services.messages import MessageService
 from app.services.open_filters import FilterLimits
 from app.services.presence import PresenceService
 from app.storage.database import Database
 from app.storage.pools import Pools
+from app.storage.search_lanes import SearchLanes
+from app.storage.search_queue import SearchQueue
 from app.storage.writer import MessageWriter
 from app.transports.auth import Authenticator
 from app.transports.graphql.http import HttpLimits
@@ -32,6 +35,7 @@ from app.wire.http import HttpBounds
 
 # Each part's argument, and the setting that composition or a worker gives it.
 PARTS: Final[dict[Callable[..., Any], dict[str, str]]] = {
+    Answers: {"max_bytes": "answer_cache_bytes"},
     Authenticator: {"max_token_bytes": "max_token_bytes"},
     LegacyLimits: {
         "open_timeout_seconds": "handshake_timeout_seconds",
@@ -85,15 +89,26 @@ PARTS: Final[dict[Callable[..., Any], dict[str, str]]] = {
     Pools.open: {
         "reading": "database_pool_size",
         "searching": "search_pool_size",
+        "quick_searching": "quick_search_pool_size",
         "publish_timeout_seconds": "publish_timeout_seconds",
         "search_timeout_seconds": "statement_timeout_seconds",
-        "search_wait_seconds": "search_wait_seconds",
     },
     PresenceService: {
         "interval_seconds": "count_interval_seconds",
         "heartbeat_seconds": "presence_heartbeat_seconds",
     },
     Protocol: {"open_timeout_seconds": "handshake_timeout_seconds"},
+    SearchLanes: {
+        "max_scan": "search_max_scan",
+        "queue_max": "search_queue_max",
+        "wait_seconds": "search_wait_seconds",
+        "request_seconds": "statement_timeout_seconds",
+    },
+    SearchQueue: {
+        "waiting_max": "search_queue_max",
+        "wait_seconds": "search_wait_seconds",
+        "request_seconds": "statement_timeout_seconds",
+    },
     ServerOptions: {
         "max_frame_bytes": "max_frame_bytes",
         "ping_interval_seconds": "ping_interval_seconds",

@@ -5,13 +5,14 @@ import re
 
 import pytest
 
-from app.errors import BadUserInput, ErrorCode, WidgetwireError
+from app.errors import BadUserInput, ErrorCode, Unavailable, WidgetwireError
 from app.masking import masked, told
 
 
 @pytest.mark.parametrize("error", [RuntimeError("SELECT secret"), WidgetwireError("SELECT secret")])
 def test_an_error_is_masked_under_an_id(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
-    code, text = told(error, "answering")
+    code, text, retry_after_ms = told(error, "answering")
+    assert retry_after_ms is None
     assert code is ErrorCode.INTERNAL_SERVER_ERROR
     found = re.fullmatch(r"internal server error \(id ([0-9a-f]{12})\)", text)
     assert found
@@ -23,7 +24,9 @@ def test_an_error_is_masked_under_an_id(error: Exception, caplog: pytest.LogCapt
 
 
 def test_a_refusal_is_told_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
-    assert told(BadUserInput("no"), "answering") == (ErrorCode.BAD_USER_INPUT, "no")
+    assert told(BadUserInput("no"), "answering") == (ErrorCode.BAD_USER_INPUT, "no", None)
+    busy = Unavailable("busy", 500)
+    assert told(busy, "answering") == (ErrorCode.UNAVAILABLE, "busy", 500)
     assert not caplog.records
 
 

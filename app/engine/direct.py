@@ -1,4 +1,4 @@
-"""The publish mutation and the messages subscription without the engine.
+"""The publish mutation, the messages subscription and the messages query without the engine.
 
 One root field, its arguments plain variables or constants, its selection a list of fields:
 that is how clients send them. Then an operation is compiled once, and a request only picks
@@ -23,13 +23,25 @@ from graphql import (
     VariableNode,
 )
 
+from app.domain.channel import Channel
 from app.domain.json_value import encode_json
 from app.domain.message import Message
+from app.domain.query import MessageQuery
+from app.engine.asking import Asked, QueryField
 from app.engine.errors import RequestRefused, ResponseError, response_error
-from app.engine.projection import Projection, response_key
+from app.engine.projection import Projection
+from app.engine.reading import Scope
+from app.engine.selections import response_key
 from app.services.live.messages import MessageSource
+from app.services.searching import Searching
 
-__all__ = ["DirectField", "Resolvers", "publish_directly", "subscribe_directly"]
+__all__ = [
+    "DirectField",
+    "Resolvers",
+    "publish_directly",
+    "search_directly",
+    "subscribe_directly",
+]
 
 _Fits: TypeAlias = Callable[[Any], bool]
 """Whether a value is plainly of an argument's type."""
@@ -39,10 +51,15 @@ _MAX_INT_CHARACTERS: Final = 11
 
 @dataclass(frozen=True, slots=True)
 class Resolvers:
-    """What the schema's fields do, given a context and the arguments by name."""
+    """What the schema's fields do, given a context and what is asked."""
 
     publish: Callable[[Any, Mapping[str, Any]], Awaitable[Message]]
     subscribe: Callable[[Any, Mapping[str, Any]], Awaitable[MessageSource]]
+    search: Callable[[Any, Channel, MessageQuery], Scope]
+    answer: Callable[[Any, Channel, bytes | None, Callable[[], Awaitable[bytes]]], Awaitable[bytes]]
+    """The answer that the key stands for, read or kept."""
+    searched: Callable[[Any, Searching], Any]
+    """A context whose searches are answered already."""
 
 
 class DirectField:
@@ -155,6 +172,28 @@ async def subscribe_directly(
         return await resolvers.subscribe(context, arguments)
     except Exception as error:
         raise RequestRefused([field.failed(error)]) from error
+
+
+async def search_directly(
+    resolvers: Resolvers, field: QueryField, asked: Asked, key: bytes | None, context: object
+) -> bytes:
+    """Search, and return the JSON text of the response.
+
+    Args:
+        resolvers: what the fields do.
+        field: a `messages` query.
+        asked: what it asks.
+        key: of the question.
+        context: what resolvers get as `info.context`.
+
+    Raises:
+        ReadingFailedError: a part could not be read.
+        WidgetwireError: the context's viewer may not search.
+    """
+    scope = resolvers.search(context, asked.channel, asked.query)
+    return await resolvers.answer(
+        context, asked.channel, key, lambda: field.result(scope, asked.inner)
+    )
 
 
 def _is_constant(node: ValueNode) -> bool:

@@ -33,12 +33,14 @@ from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRul
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from app.defaults import DOCUMENT_CACHE_SIZE
+from app.engine.asking import QueryField
 from app.engine.direct import DirectField
 from app.engine.errors import MAX_ERRORS, RequestRefused, response_errors
 from app.engine.limits import DocumentLimits, check_limits
 from app.engine.places import keep_places_only
 from app.engine.projection import Projection
 from app.engine.responding import Responding
+from app.engine.selections import Fragments
 from app.engine.sharing import Sharing, document_digest
 from app.errors import ErrorCode, shown
 
@@ -72,6 +74,8 @@ class Operation:
     """How often each variable stands in an argument, fragments spread."""
     direct: DirectField | None
     """The way without the engine; None: there is none."""
+    asking: QueryField | None
+    """The way of a search without the engine; for a live one, that of its responses."""
     projection: Projection | None
     """The way from a message to its response without the engine, for subscriptions."""
     sharing: Sharing | None
@@ -179,10 +183,15 @@ class Documents:
             raise RequestRefused(response_errors(errors, ErrorCode.GRAPHQL_VALIDATION_FAILED))
         nodes = keep_places_only(document, query)
         digest = document_digest(query)
+        fragments = {
+            node.name.value: node
+            for node in document.definitions
+            if isinstance(node, FragmentDefinitionNode)
+        }
         operations = {
             operation.name: operation
             for operation in (
-                self._operation(document, definition, uses, digest)
+                self._operation(document, definition, fragments, uses, digest)
                 for definition in document.definitions
                 if isinstance(definition, OperationDefinitionNode)
             )
@@ -198,6 +207,7 @@ class Documents:
         self,
         document: DocumentNode,
         definition: OperationDefinitionNode,
+        fragments: Fragments,
         uses: Mapping[str | None, Mapping[str, int]],
         digest: bytes,
     ) -> Operation:
@@ -219,6 +229,7 @@ class Documents:
             variable_types=types,
             variable_uses=uses[name],
             direct=DirectField.of(definition),
+            asking=QueryField.of(definition, fragments, uses[name], digest),
             projection=_projection(definition) if subscribes else None,
             sharing=Sharing.of(document, definition, digest) if subscribes else None,
             responding=(

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 from graphql import GraphQLError
 
 from app.errors import ErrorCode, WidgetwireError, cut
-from app.masking import masked, told
+from app.masking import Told, masked, told
 
 __all__ = ["MAX_ERRORS", "RequestRefused", "ResponseError", "response_error", "response_errors"]
 
@@ -59,8 +59,8 @@ def response_error(
         error: of our own tree, of graphql-core (with the cause inside), or any other.
         request_code: what graphql-core's own complaints about the request mean here.
     """
-    code, message = _code_and_message(error, request_code)
-    response: ResponseError = {"message": cut(message, MAX_MESSAGE)}
+    what = _told(error, request_code)
+    response: ResponseError = {"message": cut(what.message, MAX_MESSAGE)}
     if isinstance(error, GraphQLError):
         if error.locations:
             response["locations"] = [
@@ -69,11 +69,13 @@ def response_error(
             ]
         if error.path is not None:
             response["path"] = list(error.path)
-    response["extensions"] = {"code": code.value}
+    extensions = response["extensions"] = {"code": what.code.value}
+    if what.retry_after_ms is not None:
+        extensions["retryAfterMs"] = what.retry_after_ms
     return response
 
 
-def _code_and_message(error: Exception, request_code: ErrorCode) -> tuple[ErrorCode, str]:
+def _told(error: Exception, request_code: ErrorCode) -> Told:
     cause = _cause(error)
     if isinstance(cause, WidgetwireError):
         return told(cause, _DOING)
@@ -81,15 +83,15 @@ def _code_and_message(error: Exception, request_code: ErrorCode) -> tuple[ErrorC
         if isinstance(error, GraphQLError) and error.path is None:
             # A scalar failed on a value of the request: graphql-core quotes the exception.
             _log.info("a scalar refused a value with %r", cause)
-            return request_code, _INVALID_VALUE
+            return Told(request_code, _INVALID_VALUE)
         return told(cause, _DOING)
     assert isinstance(error, GraphQLError), "a GraphQLError has no other around it"
     if error.path is not None and not cause.nodes:
         # During execution, graphql-core gives its complaints about arguments a place in the
         # document; one without is about what a resolver returned: our own mistake.
-        return ErrorCode.INTERNAL_SERVER_ERROR, masked(cause, _DOING)
+        return Told(ErrorCode.INTERNAL_SERVER_ERROR, masked(cause, _DOING))
     # graphql-core speaks of Python's None where the client wrote null.
-    return request_code, error.message.replace("not to be None.", "not to be null.")
+    return Told(request_code, error.message.replace("not to be None.", "not to be null."))
 
 
 def _cause(error: Exception) -> Exception:

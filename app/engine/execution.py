@@ -7,7 +7,7 @@ around them and the same payload can go to many.
 """
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import strawberry
@@ -24,7 +24,13 @@ from graphql.execution import Executor as CoreExecutor
 from app.defaults import DOCUMENT_CACHE_SIZE
 from app.delivery.members import Member
 from app.domain.json_value import encode_json
-from app.engine.direct import Resolvers, publish_directly, subscribe_directly
+from app.engine.asking import AskedQueries
+from app.engine.direct import (
+    Resolvers,
+    publish_directly,
+    search_directly,
+    subscribe_directly,
+)
 from app.engine.documents import Documents, Operation
 from app.engine.errors import (
     MAX_ERRORS,
@@ -33,7 +39,10 @@ from app.engine.errors import (
     response_errors,
 )
 from app.engine.limits import DocumentLimits
+from app.engine.reading import ReadingFailedError
+from app.engine.results import HasScope
 from app.engine.variables import bounded_variables
+from app.errors import WidgetwireError
 from app.services.live.source import Respond, Source
 
 __all__ = ["Executor", "Subscription", "encode_response"]
@@ -41,11 +50,12 @@ __all__ = ["Executor", "Subscription", "encode_response"]
 
 @dataclass(frozen=True, slots=True)
 class Executor:
-    """Executes operations of one schema. Stateless but for its cache of documents."""
+    """Executes operations of one schema. Stateless but for what it keeps of documents."""
 
     schema: strawberry.Schema
     documents: Documents
     resolvers: Resolvers | None = None
+    queries: AskedQueries = field(default_factory=AskedQueries)
 
     @classmethod
     def of(
@@ -94,6 +104,15 @@ class Executor:
             arguments = operation.direct.arguments(variables)
             if arguments is not None:
                 return await publish_directly(self.resolvers, operation.direct, arguments, context)
+        if self.resolvers is not None and operation.asking is not None:
+            asked = self.queries.asked(operation.asking, variables)
+            if asked is not None:
+                try:
+                    return await search_directly(self.resolvers, operation.asking, *asked, context)
+                except ReadingFailedError as failed:
+                    context = self.resolvers.searched(context, failed.search)
+                except WidgetwireError:
+                    pass  # The engine says it: nothing was read.
         executor = self._executor(operation, variables, context)
         result = execute_root_selection_set(executor)
         if not isinstance(result, ExecutionResult):
@@ -123,13 +142,38 @@ class Executor:
                 return Subscription(joined, key, direct.projection)
         executor = self._executor(operation, variables, context)
         # Whatever may be refused comes before the source that would have to be closed.
-        respond = operation.projection or self._responder(operation, variables, context)
+        respond = (
+            operation.projection
+            or self._result_responder(operation, variables, context)
+            or self._responder(operation, variables, context)
+        )
         source: Any = create_source_event_stream(executor)
         if not isinstance(source, Source | ExecutionResult):
             source = await source
         if isinstance(source, ExecutionResult):
             raise RequestRefused(response_errors(source.errors or ()))
         return Subscription(source, key, respond)
+
+    def _result_responder(
+        self, operation: Operation, variables: Mapping[str, Any], context: object
+    ) -> Respond | None:
+        """Return how live results are answered without the engine, if they can be."""
+        if self.resolvers is None or operation.asking is None:
+            return None
+        asked = operation.asking.asked(operation.asking.given(variables))
+        if asked is None:
+            return None
+        result, inner = operation.asking.result, asked.inner
+        engine = self._responder(operation, variables, context)
+
+        async def respond(event: HasScope) -> bytes:
+            try:
+                return await result(event.scope, inner)
+            except ReadingFailedError:
+                payload = engine(event)
+                return payload if isinstance(payload, bytes) else await payload
+
+        return respond
 
     def _responder(
         self, operation: Operation, variables: Mapping[str, Any], context: object

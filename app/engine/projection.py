@@ -13,8 +13,9 @@ from graphql import FieldNode
 
 from app.domain.json_value import encode_json
 from app.domain.message import MESSAGE_FIELDS, Message
+from app.engine.selections import response_key
 
-__all__ = ["Projection", "response_key"]
+__all__ = ["Projection"]
 
 _FIELDS: Final[Mapping[str, Callable[[Message], Any]]] = {
     field.graphql: attrgetter(field.value) for field in MESSAGE_FIELDS
@@ -49,8 +50,3 @@ class Projection:
         """Return the JSON text of the response."""
         selected = {key: get(message) for key, get in self._fields}
         return encode_json({"data": {self._response_key: selected}})
-
-
-def response_key(node: FieldNode) -> str:
-    """Return the key of a field's value in the response: its alias or its name."""
-    return node.alias.value if node.alias else node.name.value

@@ -1,13 +1,16 @@
 """What resolvers get as `info.context`."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from app.domain.viewer import Viewer
+from app.services.answers import Answers
 from app.services.connection_presence import ConnectionPresence
 from app.services.live.results import LiveResults
 from app.services.messages import MessageService
 from app.services.open_filters import ConnectionFilters, OpenFilters
 from app.services.presence import PresenceService
+from app.services.searching import Searching
 
 __all__ = ["Context", "Services"]
 
@@ -19,6 +22,7 @@ class Services:
     messages: MessageService
     presence: PresenceService
     live_results: LiveResults
+    answers: Answers
     filters: OpenFilters = field(default_factory=OpenFilters)
 
 
@@ -28,6 +32,10 @@ class Context:
 
     viewer: Viewer
     services: Services
+    asker: Hashable = None
+    """Equal for all that one connection asks; None: not known."""
+    answered: Searching | None = None
+    """Answers in the place of the service: for a response that is made of known reads."""
     connection: ConnectionPresence = field(init=False)
     """Counts in each channel that the request or connection subscribes to."""
 

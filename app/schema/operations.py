@@ -1,6 +1,6 @@
 """The root fields: arguments in, services called, results out."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, TypeAlias, TypeVar, cast
@@ -24,7 +24,16 @@ from app.schema.types import (
 from app.services.live.messages import MessageSource
 from app.services.searching import Searching
 
-__all__ = ["Mutation", "Query", "Subscription", "publish", "subscribe"]
+__all__ = [
+    "Mutation",
+    "Query",
+    "Subscription",
+    "answer",
+    "publish",
+    "search",
+    "searched",
+    "subscribe",
+]
 
 Item = TypeVar("Item")
 
@@ -59,8 +68,7 @@ class Query:
         channel = parse_channel(project_id, widget_id)
         context = info.context
         parsed = parse_query(wire_query(query))
-        search = context.services.messages.search(context.viewer, channel)
-        return _result(channel, parsed, search)
+        return MessageResultType(scope=search(context, channel, parsed))
 
     @strawberry.field(description="How many are connected to a channel now.")
     async def connection_count(
@@ -175,7 +183,7 @@ class Subscription:
         parsed = parse_query(wire_query(query))
         if parsed.after is not None or parsed.before is not None:
             # Refused now rather than told in each result.
-            search = context.services.messages.search(context.viewer, channel)
+            search = context.services.messages.search(context.viewer, channel, context.asker)
             await search.check_cursors(channel, parsed)
         ending = _Ending()
         try:
@@ -251,6 +259,42 @@ async def subscribe(
     except BaseException:
         ending()
         raise
+
+
+def search(context: Context, channel: Channel, query: MessageQuery) -> SearchScope:
+    """Return what the parts of a result are read from: what the `messages` query does.
+
+    Args:
+        context: who searches.
+        channel: where.
+        query: what for.
+    """
+    searching = context.services.messages.search(context.viewer, channel, context.asker)
+    return SearchScope(context.answered or searching, channel, query)
+
+
+def searched(context: Context, search: Searching) -> Context:
+    """Return a context of the same viewer whose searches are answered already.
+
+    Args:
+        context: it stays open.
+        search: has the answers.
+    """
+    return Context(context.viewer, context.services, context.asker, search)
+
+
+async def answer(
+    context: Context, channel: Channel, key: bytes | None, read: Callable[[], Awaitable[bytes]]
+) -> bytes:
+    """Return the answer to a question, read or kept: see `Answers.answer`.
+
+    Args:
+        context: of whoever asks and may.
+        channel: which it is all about.
+        key: of the question.
+        read: reads the answer.
+    """
+    return await context.services.answers.answer(channel, key, read)
 
 
 class _Ending:

@@ -19,7 +19,7 @@ from app.domain.query import EVERY_MESSAGE, CompiledFilters
 from app.domain.viewer import Permission, Viewer
 from app.errors import BadUserInput, Unavailable, UnknownCursor, shown
 from app.services.live.messages import MessageSource
-from app.storage.search import MessageSearch
+from app.services.searching import Searches, Searching
 from app.storage.shared_history import SharedHistory
 from app.storage.writer import MessageWriter
 
@@ -35,7 +35,7 @@ class MessageService:
         hub: Hub,
         writer: MessageWriter,
         history: SharedHistory,
-        search: MessageSearch,
+        search: Searches,
         max_data_bytes: int = MAX_DATA_BYTES,
         replay_max_messages: int = REPLAY_MAX_MESSAGES,
         turns: MatchingTurns | None = None,
@@ -116,14 +116,19 @@ class MessageService:
             raise Unavailable("the message was published before and has been deleted meanwhile")
         return first
 
-    def search(self, viewer: Viewer, channel: Channel) -> MessageSearch:
+    def search(self, viewer: Viewer, channel: Channel, asker: Hashable = None) -> Searching:
         """Return the search of stored messages, if the viewer may search this channel.
+
+        Args:
+            viewer: who searches; all searches of one token's subject stand in one line.
+            channel: which.
+            asker: the connection that a viewer without a subject asks by; None: not known.
 
         Raises:
             Forbidden, Unauthenticated: the viewer may not.
         """
         viewer.require(Permission.SEARCH, channel)
-        return self._search
+        return self._search.asked_by(viewer.publisher or asker)
 
     async def subscribe(
         self,

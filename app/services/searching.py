@@ -1,6 +1,6 @@
 """Who answers a search."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from typing import Final, Protocol
 
 from app.domain.channel import Channel
@@ -8,7 +8,7 @@ from app.domain.message import Message
 from app.domain.query import AggregateFunction, FieldPath, MessageQuery
 from app.domain.results import AggregateRow, GroupRow, Page
 
-__all__ = ["ALL_FUNCTIONS", "Searching"]
+__all__ = ["ALL_FUNCTIONS", "Searches", "Searching"]
 
 ALL_FUNCTIONS: Final = frozenset(AggregateFunction)
 
@@ -60,3 +60,14 @@ class Searching(Protocol):
         functions: Collection[AggregateFunction] = ALL_FUNCTIONS,
     ) -> list[AggregateRow]:
         """Return what a field comes to over each of several groups."""
+
+
+class Searches(Searching, Protocol):
+    """Gives out searches, so that whoever asks much waits for nobody but themselves."""
+
+    def asked_by(self, asker: Hashable) -> "Searches":
+        """Return the search for one request of somebody who waits in a line of their own.
+
+        Args:
+            asker: equal for all that one client asks; None: not known.
+        """

@@ -48,6 +48,8 @@ declare namespace C8PlayerApi {
 
   interface WidgetError extends Error {
     code: ErrorCode;
+    /** With UNAVAILABLE: when the same call may succeed, where the server knows. */
+    retryAfterMs?: number;
     /** The WebSocket close code, when a connection ended. */
     closeCode?: number;
   }

@@ -264,6 +264,7 @@
         }
         case "error": {
           const error = failure(frame.message, frame.code);
+          if (frame.retryAfterMs) error.retryAfterMs = frame.retryAfterMs;
           if (frame.ref === undefined) this.#failure = error;
           else this.#forget(frame.ref)?.reject(error);
         }

@@ -5,14 +5,16 @@ Nothing above this file sees an asyncpg exception of an outage: what a client ma
 
     Unavailable
     ├── DatabaseLost       not reachable; `sent` says whether the statement may have happened
-    ├── DatabaseBusy       no connection in time, or cancelled; nothing happened
+    ├── DatabaseBusy       no connection in time, or no lock; nothing happened
+    │   └── DatabaseTookTooLong   cancelled; nothing happened
     └── DatabaseRefuses    it answers and cannot work (disk full, say); nothing happened
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
@@ -22,7 +24,14 @@ from app.defaults import DATABASE_POOL_SIZE, STATEMENT_TIMEOUT_SECONDS
 from app.errors import Unavailable
 from app.storage.incidents import Incidents
 
-__all__ = ["Connection", "Database", "DatabaseBusy", "DatabaseLost", "DatabaseRefuses"]
+__all__ = [
+    "Connection",
+    "Database",
+    "DatabaseBusy",
+    "DatabaseLost",
+    "DatabaseRefuses",
+    "DatabaseTookTooLong",
+]
 
 Connection: TypeAlias = (
     "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
@@ -75,6 +84,10 @@ class DatabaseBusy(Unavailable):
     """The database has too much to do; the statement did not happen."""
 
 
+class DatabaseTookTooLong(DatabaseBusy):
+    """The statement ran for longer than it may and was cancelled; it did not happen."""
+
+
 class DatabaseRefuses(Unavailable):
     """The database answers and cannot carry out the statement; it did not happen.
 
@@ -87,7 +100,9 @@ class DatabaseRefuses(Unavailable):
         self.reason = reason
 
 
-async def _prepare(connection: Connection) -> None:
+async def _prepare(
+    connection: Connection, then: Callable[[Connection], Awaitable[None]] | None
+) -> None:
     # Messages' data stays JSON text from the table to the wire.
     # The binary format of jsonb is a version byte and the text (jsonb_recv in jsonb.c).
     await connection.set_type_codec(
@@ -97,6 +112,8 @@ async def _prepare(connection: Connection) -> None:
         encoder=lambda text: _JSONB_VERSION + text,
         decoder=lambda wire: wire[1:],
     )
+    if then is not None:
+        await then(connection)
 
 
 class Database:
@@ -109,8 +126,8 @@ class Database:
         self,
         pool: "asyncpg.Pool[asyncpg.Record]",
         statement_timeout: float,
-        wait: float,
         incidents: Incidents,
+        advice: str,
         *,
         keep: bool = False,
     ) -> None:
@@ -121,8 +138,13 @@ class Database:
         self._kept: list[asyncpg.pool.PoolConnectionProxy[asyncpg.Record]] = []
         self._acquiring = 0
         self._statement_timeout = statement_timeout
-        self._wait = wait
         self._incidents = incidents
+        self._advice = advice
+
+    @property
+    def size(self) -> int:
+        """Connections at the most."""
+        return self._pool.get_max_size()
 
     @classmethod
     async def connect(
@@ -131,10 +153,11 @@ class Database:
         *,
         pool_size: int = DATABASE_POOL_SIZE,
         statement_timeout_seconds: float = STATEMENT_TIMEOUT_SECONDS,
-        wait_seconds: float | None = None,
         incidents: Incidents | None = None,
         keep_idle: bool = False,
         server_settings: Mapping[str, str] = _NONE,
+        prepare: Callable[[Connection], Awaitable[None]] | None = None,
+        advice: str = "ask for less, or retry later",
     ) -> "Database":
         """Open the pool, and one connection of it.
 
@@ -142,12 +165,13 @@ class Database:
             url: postgresql://user@host/database
             pool_size: connections at the most; callers beyond it wait their turn.
             statement_timeout_seconds: a statement that takes longer is cancelled by the
-                server; one second later we stop waiting for it.
-            wait_seconds: how long a caller waits for a free connection; None: as long as a
-                statement may take.
+                server; one second later we stop waiting for it. Nobody waits for a free
+                connection for longer.
             incidents: told of outages, shared by the pools of a process; None: its own.
             keep_idle: False: a connection that is idle for five minutes is closed.
             server_settings: PostgreSQL settings of these connections.
+            prepare: called with each new connection, before it is used.
+            advice: what a client is told to do about a statement that was cancelled.
 
         Raises:
             DatabaseLost: no connection can be opened.
@@ -159,7 +183,7 @@ class Database:
             min_size=0,
             max_size=pool_size,
             max_inactive_connection_lifetime=0.0 if keep_idle else _IDLE_SECONDS,
-            init=_prepare,
+            init=partial(_prepare, then=prepare),
             timeout=_CONNECT_TIMEOUT_SECONDS,
             # A server that is cut off cannot cancel anything: our own clock has to.
             command_timeout=statement_timeout_seconds + _GRACE_SECONDS,
@@ -176,8 +200,8 @@ class Database:
         database = cls(
             pool,
             statement_timeout_seconds,
-            statement_timeout_seconds if wait_seconds is None else wait_seconds,
             incidents or Incidents(),
+            advice,
             keep=keep_idle,
         )
         try:
@@ -209,15 +233,16 @@ class Database:
         Raises:
             DatabaseLost: the database is away; unless `sent` is False, a write may have
                 happened.
-            DatabaseBusy: it took too long, or no connection was free in time.
+            DatabaseTookTooLong: it ran for too long and was cancelled.
+            DatabaseBusy: no connection was free in time, or a lock was not given.
             DatabaseRefuses: the database lacks what it needs, disk space say.
         """
         if timeout_seconds is None:
-            connection = await self._acquire(self._wait)
+            connection = await self._acquire(self._statement_timeout)
             left = None
         else:
             deadline = time.monotonic() + timeout_seconds
-            connection = await self._acquire(min(timeout_seconds, self._wait))
+            connection = await self._acquire(min(timeout_seconds, self._statement_timeout))
             # asyncpg takes a timeout of 0 for none.
             left = max(0.001, deadline - time.monotonic())
         on_send()
@@ -288,9 +313,8 @@ class Database:
     ) -> Exception:
         """Return what the caller should see of a statement's failure."""
         if isinstance(error, asyncpg.QueryCanceledError):
-            return DatabaseBusy(
-                f"the database took longer than {self._statement_timeout:g} s; ask for less, or "
-                "retry later"
+            return DatabaseTookTooLong(
+                f"the database took longer than {self._statement_timeout:g} s; {self._advice}"
             )
         if isinstance(error, _BUSY):
             return DatabaseBusy("the database is overloaded; retry later")

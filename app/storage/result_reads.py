@@ -18,6 +18,8 @@ from app.domain.results import FoundGroup, Tally
 from app.storage import grouped_statements, statements
 from app.storage.database import Database
 from app.storage.rows import message_from_row
+from app.storage.search_lanes import SearchLanes
+from app.storage.search_queue import SearchRequest
 
 __all__ = ["ResultReads"]
 
@@ -32,22 +34,28 @@ _BY_CODE_POINT: Final = """
 class ResultReads:
     """Reads counts, pages, groups and aggregates up to a channel's head."""
 
-    def __init__(self, database: Database, *, orders_by_code_point: bool) -> None:
-        self._database = database
+    def __init__(self, database: Database | SearchLanes, *, orders_by_code_point: bool) -> None:
+        self._lanes = SearchLanes.of(database)
         self.orders_by_code_point = orders_by_code_point
         """Whether the database compares the strings in JSON as Python does."""
 
     @classmethod
-    async def of(cls, database: Database) -> Self:
-        """Return the reads of a database, which is asked how it orders strings."""
+    async def of(cls, database: Database, lanes: SearchLanes | None = None) -> Self:
+        """Return the reads of a database, which is asked how it orders strings.
+
+        Args:
+            database: any connections to it.
+            lanes: what it is read by; None: these connections.
+        """
         (row,) = await database.fetch(_BY_CODE_POINT, *map(list, zip(*_PAIRS, strict=True)))
-        return cls(database, orders_by_code_point=row[0])
+        return cls(lanes or database, orders_by_code_point=row[0])
 
     async def count(self, channel: Channel, query: MessageQuery, head: Head) -> int:
         """Return how many messages match."""
         if not query.filters:
             return head.sequence - head.removed
-        (row,) = await self._fetch(statements.count_messages(channel, _up_to(query, head)))
+        query = _up_to(query, head)
+        (row,) = await self._fetch(channel, query, statements.count_messages(channel, query))
         count: int = row["count"]
         return count
 
@@ -56,7 +64,8 @@ class ResultReads:
     ) -> list[Message]:
         """Return the first messages in the query's order."""
         wanted = replace(_up_to(query, head), offset=0, limit=number)
-        rows = await self._fetch(statements.messages(channel, wanted))
+        statement = statements.messages(channel, wanted)
+        rows = await self._fetch(channel, wanted, statement, whole=False)
         return [message_from_row(channel, row) for row in rows]
 
     async def groups(
@@ -78,14 +87,16 @@ class ResultReads:
         """
         query = _up_to(query, head)
         field, counts_distinct = tallied or (None, False)
-        rows = await self._fetch(grouped_statements.all_groups(channel, query, field, most[0] + 1))
+        statement = grouped_statements.all_groups(channel, query, field, most[0] + 1)
+        rows = await self._fetch(channel, query, statement)
         if len(rows) > most[0]:
             return None
         if field is None:
             return [_group(row, {}) for row in rows]
         if not counts_distinct:
             return [_group(row, {field: _tally(row, None)}) for row in rows]
-        different = await self._fetch(grouped_statements.values(channel, query, field, most[1] + 1))
+        statement = grouped_statements.values(channel, query, field, most[1] + 1)
+        different = await self._fetch(channel, query, statement)
         if len(different) > most[1]:
             return None
         by_key: dict[Hashable, list[tuple[JsonValue, int]]] = defaultdict(list)
@@ -107,15 +118,21 @@ class ResultReads:
     ) -> Tally | None:
         """Return what a field comes to; None: it has more than `most` different values."""
         query = _up_to(query, head)
-        (row,) = await self._fetch(grouped_statements.aggregate(channel, query, field, _TALLIED))
+        statement = grouped_statements.aggregate(channel, query, field, _TALLIED)
+        (row,) = await self._fetch(channel, query, statement)
         if not distinct:
             return _tally(row, None)
-        different = await self._fetch(grouped_statements.values(channel, query, field, most + 1))
+        statement = grouped_statements.values(channel, query, field, most + 1)
+        different = await self._fetch(channel, query, statement)
         return None if len(different) > most else _tally(row, list(map(_counted, different)))
 
-    async def _fetch(self, statement: Select[Any]) -> list[asyncpg.Record]:
+    async def _fetch(
+        self, channel: Channel, query: MessageQuery, statement: Select[Any], *, whole: bool = True
+    ) -> list[asyncpg.Record]:
         sql, parameters = statements.rendered(statement)
-        return await self._database.fetch(sql, *parameters)
+        # Read once for all who listen: asked by nobody in particular.
+        request = SearchRequest()
+        return await self._lanes.fetch(request, channel, query, sql, *parameters, whole=whole)
 
 
 def _up_to(query: MessageQuery, head: Head) -> MessageQuery:

@@ -4,14 +4,13 @@ Every method is one statement, and reads one snapshot of the channel. Only what 
 between cursors asks once more, whether the channel has them.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import Select
 
 from app.domain.channel import Channel
 from app.domain.message import Message
@@ -21,13 +20,17 @@ from app.errors import BadUserInput, UnknownCursor, shown
 from app.storage import grouped_statements, statements
 from app.storage.database import Database
 from app.storage.rows import message_from_row
+from app.storage.search_lanes import SearchLanes
+from app.storage.search_queue import SearchRequest
+from app.storage.statement_forms import Build, StatementForms
 
 __all__ = ["MAX_GROUP_MESSAGES", "MessageSearch"]
 
 MAX_GROUP_MESSAGES: Final = 10_000
 """Messages that all groups of a page may ask for together."""
 
-
+_A_ROW: Final = MessageQuery(limit=1)
+"""What costs as much as reading one row."""
 _ALL: Final = frozenset(AggregateFunction)
 _PLACES: Final = "SELECT id::text FROM messages WHERE channel = $1 AND id = ANY($2::uuid[])"
 
@@ -37,8 +40,31 @@ Row = TypeVar("Row")
 class MessageSearch:
     """The stored messages of channels, by what they hold."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(
+        self,
+        database: Database | SearchLanes,
+        request: SearchRequest | None = None,
+        forms: StatementForms | None = None,
+    ) -> None:
+        """Take the connections.
+
+        Args:
+            database: the lanes of a process, or connections to make two of.
+            request: what all that is asked is a part of; None: each question is one of its own,
+                of nobody in particular.
+            forms: of statements that were asked before; None: there are none yet.
+        """
+        self._lanes = SearchLanes.of(database)
+        self._request = request
+        self._forms = forms or StatementForms()
+
+    def asked_by(self, asker: Hashable) -> "MessageSearch":
+        """Return the same search for one request of somebody who waits in a line of their own.
+
+        Args:
+            asker: equal for all that one client asks; None: not known.
+        """
+        return MessageSearch(self._lanes, SearchRequest(asker), self._forms)
 
     async def messages(self, channel: Channel, query: MessageQuery) -> list[Message]:
         """Return the query's page of messages, in its order.
@@ -51,7 +77,7 @@ class MessageSearch:
             await self.check_cursors(channel, query)
             return []
         _check_spelling(query)
-        rows = await self._fetch(statements.messages(channel, query))
+        rows = await self._fetch(statements.messages, channel, query, whole=False)
         if not rows:
             await self.check_cursors(channel, query)
         return [message_from_row(channel, row) for row in rows]
@@ -65,10 +91,16 @@ class MessageSearch:
         """Return how many messages match between the cursors, or how many groups they make."""
         if query.group_by is None:
             _check_spelling(query)
-            statement = statements.count_messages(channel, query)
+            count = statements.count_messages
         else:
-            statement = grouped_statements.count_groups(channel, query)
-        total: int = (await self._fetch(statement))[0]["count"]
+            count = grouped_statements.count_groups
+        bounds = (query.group_by, query.after, query.before, query.up_to)
+        if not query.filters and not any(bound is not None for bound in bounds):
+            # Of all of a channel: its own counters tell.
+            rows = await self._fetch(count, channel, query, cost=_A_ROW, whole=False)
+        else:
+            rows = await self._fetch(count, channel, query)
+        total: int = rows[0]["count"]
         if not total:
             await self.check_cursors(channel, query)
         return total
@@ -83,7 +115,8 @@ class MessageSearch:
         cursors = _cursors(query)
         if cursors:
             ids = [UUID(cursor) for cursor in cursors.values()]
-            known = {row["id"] for row in await self._database.fetch(_PLACES, channel.key, ids)}
+            rows = await self._ask(channel, _A_ROW, _PLACES, channel.key, ids, whole=False)
+            known = {row["id"] for row in rows}
             for name, cursor in cursors.items():
                 if str(UUID(cursor)) not in known:
                     raise _unknown(name, cursor)
@@ -92,7 +125,7 @@ class MessageSearch:
         """Return the query's page of groups, in its order; `group_by` must be set."""
         if not query.limit:
             return []
-        rows = await self._fetch(grouped_statements.groups(channel, query))
+        rows = await self._fetch(grouped_statements.groups, channel, query)
         return [GroupRow(row["key"], row["count"]) for row in rows]
 
     async def page_of_groups(self, channel: Channel, query: MessageQuery) -> Page[GroupRow]:
@@ -124,8 +157,8 @@ class MessageSearch:
             )
         found: list[list[Message]] = [[] for _ in keys]
         if keys and limit:
-            statement = grouped_statements.group_messages(channel, query, keys, limit)
-            for row in await self._fetch(statement):
+            build = grouped_statements.group_messages
+            for row in await self._fetch(build, channel, query, list(keys), limit):
                 found[row["group"] - 1].append(message_from_row(channel, row))
         return found
 
@@ -146,8 +179,8 @@ class MessageSearch:
         """
         _check_spelling(query)
         # A count is cheap beside the rest, and tells whether anything was found.
-        wanted = {*functions, AggregateFunction.COUNT}
-        rows = await self._fetch(grouped_statements.aggregate(channel, query, field, wanted))
+        wanted = frozenset(functions) | {AggregateFunction.COUNT}
+        rows = await self._fetch(grouped_statements.aggregate, channel, query, field, wanted)
         if not rows[0]["count"]:
             await self.check_cursors(channel, query)
         return _aggregate(rows[0])
@@ -163,8 +196,9 @@ class MessageSearch:
         """Return what `aggregate` does for each of several groups, in the order of `keys`."""
         found = [AggregateRow()] * len(keys)
         if keys:
-            statement = grouped_statements.group_aggregates(channel, query, keys, field, functions)
-            for row in await self._fetch(statement):
+            build = grouped_statements.group_aggregates
+            wanted = frozenset(functions)
+            for row in await self._fetch(build, channel, query, list(keys), field, wanted):
                 found[row["group"] - 1] = _aggregate(row)
         return found
 
@@ -177,16 +211,35 @@ class MessageSearch:
         )
 
     async def _has_previous(self, channel: Channel, query: MessageQuery, found: bool) -> bool:
-        # Where the page is empty, all there is may have been skipped.
-        if query.offset and (found or await self._fetch(statements.first(channel, query))):
-            return True
+        one = replace(query, group_by=None, sort_field=None, offset=0, limit=1)
+        if query.offset:
+            if found:
+                return True
+            # Where the page is empty, all there is may have been skipped.
+            if await self._fetch(statements.first, channel, query, cost=one, whole=False):
+                return True
         if (query.before if query.is_descending else query.after) is None:
             return False
-        return bool(await self._fetch(statements.preceding(channel, query)))
+        return bool(await self._fetch(statements.preceding, channel, query, cost=one, whole=False))
 
-    async def _fetch(self, statement: Select[Any]) -> list[asyncpg.Record]:
-        sql, parameters = statements.rendered(statement)
-        return await self._database.fetch(sql, *parameters)
+    async def _fetch(
+        self,
+        build: Build,
+        channel: Channel,
+        query: MessageQuery,
+        *further: Any,
+        cost: MessageQuery | None = None,
+        whole: bool = True,
+    ) -> list[asyncpg.Record]:
+        """Ask what `build` makes of the query; `cost` is what it costs as much as."""
+        sql, parameters = self._forms.rendered(build, channel, query, *further)
+        return await self._ask(channel, cost or query, sql, *parameters, whole=whole)
+
+    async def _ask(
+        self, channel: Channel, query: MessageQuery, sql: str, *parameters: Any, whole: bool
+    ) -> list[asyncpg.Record]:
+        request = self._request or SearchRequest()
+        return await self._lanes.fetch(request, channel, query, sql, *parameters, whole=whole)
 
 
 def _cursors(query: MessageQuery) -> dict[str, str]:

@@ -2,13 +2,15 @@
 
 import itertools
 import json
+import re
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import jwt
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route
+from playwright.sync_api import Browser, BrowserContext, Page, Route, WebSocketRoute
 
 from tests.served import Served
 
@@ -324,6 +326,24 @@ def test_refusals_reject_the_promise_and_leave_the_socket_open(
         "BAD_USER_INPUT",
     ]
     assert widget.value("socket.publish({}).then((record) => record.data)") == {}
+
+
+def test_a_refusal_says_when_to_call_again(shared_service: Served, context: BrowserContext) -> None:
+    def answer(socket: WebSocketRoute, text: str | bytes) -> None:
+        frame = json.loads(text)
+        if frame["type"] == "open":
+            opened = {"type": "open", "client_id": "c", "username": None, "connections": 1}
+            socket.send(json.dumps({**opened, "after": "@0"}))
+        else:
+            refused = {"type": "error", "ref": frame["ref"], "code": "UNAVAILABLE", "message": "m"}
+            socket.send(json.dumps({**refused, "retryAfterMs": 1500}))
+
+    context.route_web_socket(
+        re.compile("/c8/"), lambda socket: socket.on_message(partial(answer, socket))
+    )
+    widget = Widget(context, shared_service.url)
+    said = "socket.search({}).catch((error) => [error.code, error.message, error.retryAfterMs])"
+    assert widget.value(said) == ["UNAVAILABLE", "m", 1500]
 
 
 def test_what_is_published_is_data_never_markup_or_code(

@@ -22,7 +22,7 @@ from app.engine.projection import Projection
 from app.errors import Unavailable, UnknownCursor
 from app.schema import build_schema
 from app.schema.context import Context, Services
-from app.schema.operations import publish, subscribe
+from app.schema.operations import answer, publish, search, searched, subscribe
 from app.services.live.source import Respond, Source
 from app.services.messages import MessageService
 from app.services.presence import PresenceService
@@ -108,12 +108,13 @@ def context(viewer: Viewer = VIEWER) -> Context:
         cast("MessageService", KnownMessages()),
         cast("PresenceService", UncountedPresence()),
         cast("Any", None),
+        cast("Any", None),
     )
     return Context(viewer, services)
 
 
 ENGINE = Executor.of(SCHEMA)
-RESOLVERS = Resolvers(publish, subscribe)
+RESOLVERS = Resolvers(publish, subscribe, search, answer, searched)
 DIRECT = Executor.of(SCHEMA, resolvers=RESOLVERS)
 
 PLAIN = (
@@ -194,12 +195,12 @@ def without_error_ids(payload: bytes) -> object:
 async def test_the_direct_way_answers_as_the_engine_does(
     document: str, variables: Mapping[str, Any]
 ) -> None:
-    answers = [await answer(executor, document, variables) for executor in (ENGINE, DIRECT)]
+    answers = [await answered(executor, document, variables) for executor in (ENGINE, DIRECT)]
 
     assert answers[0] == answers[1]
 
 
-async def answer(executor: Executor, document: str, variables: Mapping[str, Any]) -> object:
+async def answered(executor: Executor, document: str, variables: Mapping[str, Any]) -> object:
     try:
         operation = executor.prepare(document)
         return without_error_ids(await executor.execute(operation, variables, context()))

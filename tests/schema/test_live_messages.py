@@ -16,6 +16,7 @@ from app.engine.execution import Executor
 from app.errors import Unavailable
 from app.schema import build_schema
 from app.schema.context import Context, Services
+from app.services.answers import Answers
 from app.services.live.results import LiveResults
 from tests.delivery.recorded import Table
 from tests.services.live.members import Recorded
@@ -31,7 +32,7 @@ class AwayForAMoment:
     def __init__(self) -> None:
         self.reads = 0
 
-    def search(self, _viewer: Viewer, _channel: Channel) -> "AwayForAMoment":
+    def search(self, _viewer: Viewer, _channel: Channel, _asker: object = None) -> "AwayForAMoment":
         return self
 
     async def count(self, _channel: Channel, _query: MessageQuery, _head: Head) -> int:
@@ -56,7 +57,7 @@ async def test_the_result_comes_when_the_database_is_back(monkeypatch: pytest.Mo
     await hub.start()
     messages = cast("Any", AwayForAMoment())
     live = LiveResults(hub, table, messages, messages, 0.01)
-    services = Services(messages, cast("Any", UncountedPresence()), live)
+    services = Services(messages, cast("Any", UncountedPresence()), live, Answers(table))
     executor = Executor.of(build_schema())
     operation = executor.prepare(
         'subscription { liveMessages(projectId: "p", widgetId: "w") { totalCount } }'

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import AsyncIterator
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -195,3 +195,17 @@ async def test_a_place_that_the_channel_does_not_have_is_refused(
     with pytest.raises(UnknownCursor, match="ends at 0"):
         await messages.subscribe(ANYBODY, CHANNEL, after_sequence=1)
     assert ended == [1, 1], "what was begun is ended"
+
+
+async def test_who_asks_is_a_subject_or_a_connection_or_not_known(
+    messages: MessageService,
+) -> None:
+    def asker(viewer: Viewer, connection: object = None) -> object:
+        request = cast("Any", messages.search(viewer, CHANNEL, connection))._request
+        assert request is not None
+        return request.asker
+
+    socket = object()
+    assert asker(ANNA) == asker(ANNA, socket) == "sub:u1"
+    assert asker(ANYBODY, socket) is socket
+    assert asker(ANYBODY) is None

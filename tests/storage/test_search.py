@@ -305,7 +305,8 @@ def test_averages_are_told_apart_to_the_last_digit(stored: Stored) -> None:
 
 
 def test_a_page_of_nothing_asks_nothing(stored: Stored) -> None:
-    nothing = MessageSearch(None)  # type: ignore[arg-type]  # it would be asked otherwise
+    stored.run(stored.database.close())  # it would be asked otherwise
+    nothing = MessageSearch(stored.database)
     assert stored.run(nothing.messages(CHANNEL, MessageQuery(limit=0))) == []
     grouped = MessageQuery(limit=0, group_by=FieldPath("data"))
     assert stored.run(nothing.groups(CHANNEL, grouped)) == []

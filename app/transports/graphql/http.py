@@ -7,6 +7,7 @@ and a GET only queries, so that no page of another origin can mutate without a p
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final, TypeAlias
 
 from graphql import OperationType
@@ -39,6 +40,7 @@ from app.transports.graphql.request_fields import (
     check_declared_length,
     unsupported_content,
 )
+from app.transports.graphql.revalidation import Revalidated
 from app.transports.graphql.streams import EventStreamFraming, SubscriptionStream
 from app.transports.refusals import log_refused_token
 from app.wire.outcomes import outcome_of
@@ -146,7 +148,10 @@ class GraphQLHttp:
                 parameters = Parameters.of_body(body)
         except RecursionError:
             return _error_response(BadUserInput("the request is nested too deeply"))
-        return await self._operate(request.method, preferences, viewer, parameters)
+        answer = await self._operate(request.method, preferences, viewer, parameters)
+        if request.method == "GET" and isinstance(answer, _Answer):
+            return answer.revalidated(request.headers)
+        return answer
 
     def _viewer(self, request: Request) -> Viewer:
         try:
@@ -259,6 +264,17 @@ class _Answer:
         self._payload = payload
         self._media_type = media_type
         self._status = status
+
+    def revalidated(self, headers: Headers) -> ASGIApp:
+        """Return the answer to a GET: its client may have it already.
+
+        Args:
+            headers: of the request.
+        """
+        if self._status != HTTPStatus.OK:
+            return self
+        content_type = _CONTENT_TYPES[self._media_type]
+        return Revalidated(self._payload, self._media_type, content_type, headers)
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         headers = [

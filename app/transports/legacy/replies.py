@@ -133,13 +133,16 @@ def _result(ref: Ref, total: int, rows: Iterable[bytes]) -> bytes:
     )
 
 
-def error_frame(code: ErrorCode, message: str, ref: Ref | None = None) -> bytes:
+def error_frame(
+    code: ErrorCode, message: str, ref: Ref | None = None, retry_after_ms: int | None = None
+) -> bytes:
     """Return the frame of a refusal.
 
     Args:
         code: the same as in GraphQL.
         message: what was wrong, what came, what is allowed; cut after 500 characters.
         ref: of the call that failed; None: it had none, or the connection as a whole fails.
+        retry_after_ms: when the same call may succeed; None: not known.
     """
     fields: dict[str, object] = {
         "type": "error",
@@ -148,4 +151,6 @@ def error_frame(code: ErrorCode, message: str, ref: Ref | None = None) -> bytes:
     }
     if ref is not None:
         fields["ref"] = msgspec.Raw(ref)
+    if retry_after_ms is not None:
+        fields["retryAfterMs"] = retry_after_ms
     return _encode(fields)

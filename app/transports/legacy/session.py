@@ -31,7 +31,7 @@ from app.services.live.messages import MessageSource
 from app.services.live.pace import Pace
 from app.services.messages import MessageService
 from app.services.presence import PresenceService
-from app.storage.search import MessageSearch
+from app.services.searching import Searching
 from app.transports.auth import Authenticator
 from app.transports.expiry import Expiry
 from app.transports.legacy import replies
@@ -355,7 +355,7 @@ class LegacySession:
             self._outlet.send(_error(error, frame.ref))
 
     async def _found(self, frame: Search) -> bytes:
-        search = self._services.messages.search(self._viewer, self._channel)
+        search = self._services.messages.search(self._viewer, self._channel, asker=self)
         query = parse_query(query_wire(frame.query), "query")
         if query.group_by is not None:
             groups = await search.groups(self._channel, query)
@@ -367,11 +367,12 @@ class LegacySession:
         total = await self._total(search, query, len(messages))
         return replies.result_frame(frame.ref, total, messages)
 
-    async def _total(self, search: MessageSearch, query: MessageQuery, found: int) -> int:
+    async def _total(self, search: Searching, query: MessageQuery, found: int) -> int:
         if found < query.limit and (found or not query.offset):
             return query.offset + found  # The page ends where all ends.
         return await search.total_count(self._channel, query)
 
 
 def _error(error: Exception, ref: Ref | None) -> bytes:
-    return replies.error_frame(*told(error, "carrying out a legacy call"), ref)
+    what = told(error, "carrying out a legacy call")
+    return replies.error_frame(what.code, what.message, ref, what.retry_after_ms)

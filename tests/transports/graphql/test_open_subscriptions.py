@@ -19,7 +19,8 @@ from app.engine.direct import Resolvers
 from app.engine.execution import Executor
 from app.schema import build_schema
 from app.schema.context import Context, Services
-from app.schema.operations import publish, subscribe
+from app.schema.operations import answer, publish, search, searched, subscribe
+from app.services.answers import Answers
 from app.services.live.results import LiveResults
 from app.services.messages import MessageService
 from app.services.open_filters import FilterLimits, OpenFilters
@@ -77,9 +78,12 @@ class Server:
             messages,
             cast("Any", UncountedPresence()),
             LiveResults(self.hub, table, nothing, nothing),
+            Answers(table),
             self.filters,
         )
-        self.executor = Executor.of(build_schema(), resolvers=Resolvers(publish, subscribe))
+        self.executor = Executor.of(
+            build_schema(), resolvers=Resolvers(publish, subscribe, search, answer, searched)
+        )
 
     async def socket(self) -> "Socket":
         return await Socket(self).acknowledged()

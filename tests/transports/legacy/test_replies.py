@@ -99,6 +99,18 @@ def test_open_and_counts() -> None:
     }
 
 
+def test_a_refusal_says_when_to_come_back_where_that_is_known() -> None:
+    frame = replies.error_frame(ErrorCode.UNAVAILABLE, "busy", b"7", 1500)
+    assert json.loads(frame) == {
+        "type": "error",
+        "code": "UNAVAILABLE",
+        "message": "busy",
+        "ref": 7,
+        "retryAfterMs": 1500,
+    }
+    assert "retryAfterMs" not in json.loads(replies.error_frame(ErrorCode.UNAVAILABLE, "busy"))
+
+
 def test_the_text_of_an_error_ends_after_500_characters() -> None:
     frame = json.loads(replies.error_frame(ErrorCode.BAD_USER_INPUT, "a" * 501))
     assert frame["message"] == "a" * 499 + "…"
