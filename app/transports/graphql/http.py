@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Final, TypeAlias
 
 from graphql import OperationType
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
