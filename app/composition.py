@@ -1,6 +1,6 @@
 """The composition root: the only place that knows every part."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 from uuid import uuid4
@@ -48,15 +48,18 @@ from app.storage.writer import MessageWriter
 from app.transports.auth import Authenticator, VerificationKey
 from app.transports.graphql.http import GraphQLHttp, HttpLimits
 from app.transports.graphql.operations import OperationLimits
+from app.transports.graphql.plain_posts import PlainPosts
 from app.transports.graphql.session import SessionLimits
 from app.transports.graphql.websocket import GraphQLSocket
 from app.transports.health import Health
 from app.transports.legacy.player_api import player_api_routes
 from app.transports.legacy.session import LegacyLimits, LegacyServices
-from app.transports.legacy.socket import legacy_route
+from app.transports.legacy.socket import LegacySockets
 from app.transports.origins import OriginPolicy
 from app.transports.pages.graphiql import graphiql_page
 from app.transports.pages.routes import page_routes
+from app.wire.exchange import RESPONDER
+from app.wire.upgrade import ENDPOINTS, SocketEndpoint
 
 __all__ = ["create_app"]
 
@@ -75,16 +78,21 @@ class Process:
         self._write_probe: WriteProbe | None = None
         self._graphql: GraphQLHttp | None = None
         self._graphql_sockets: GraphQLSocket | None = None
+        self._plain_posts: PlainPosts | None = None
+        self._legacy_sockets: LegacySockets | None = None
 
     @asynccontextmanager
-    async def lifespan(self, app: "Application") -> AsyncIterator[None]:
-        """Start the parts from the bottom up, and stop them from the top down."""
+    async def lifespan(self, app: "Application") -> AsyncIterator[Mapping[str, object]]:
+        """Start the parts from the bottom up, and stop them from the top down.
+
+        Yields the lifespan's state, in which connections find what answers without an ASGI call.
+        """
         async with AsyncExitStack() as stack:
             services = await self._start(stack)
             app.router.routes.extend(self._routes(services))
-            app.graphql, app.graphql_sockets = self._graphql, self._graphql_sockets
+            app.graphql = self._graphql
             app.state.drain = self.drain
-            yield
+            yield {RESPONDER: self._plain_posts, ENDPOINTS: self._socket_endpoint}
 
     async def drain(self) -> None:
         """End every HTTP stream so that its client comes back.
@@ -212,6 +220,14 @@ class Process:
                 max_outbound_bytes=settings.max_outbound_bytes,
             ),
         )
+        self._plain_posts = PlainPosts(
+            GRAPHQL_PATH,
+            executor,
+            authenticator.viewer,
+            context,
+            origins,
+            max_body_bytes=settings.max_request_bytes,
+        )
         sockets = self._graphql_sockets = GraphQLSocket(
             executor,
             authenticator.viewer,
@@ -226,7 +242,16 @@ class Process:
                 ),
             ),
         )
-        legacy = LegacyServices(services.messages, services.presence, authenticator)
+        legacy = self._legacy_sockets = LegacySockets(
+            LegacyServices(services.messages, services.presence, authenticator),
+            origins,
+            LegacyLimits(
+                open_timeout_seconds=settings.handshake_timeout_seconds,
+                publishes_in_flight=settings.max_operations_in_flight,
+                result_bytes=settings.max_outbound_bytes // 2,
+            ),
+            max_outbound_bytes=settings.max_outbound_bytes,
+        )
         health = Health(
             {"database": self._database_state, "bus": self._bus_state, "process": self._state}
         )
@@ -234,19 +259,16 @@ class Process:
             Route(GRAPHQL_PATH, graphql),
             WebSocketRoute(GRAPHQL_PATH, sockets),
             *player_api_routes(),
-            legacy_route(
-                legacy,
-                origins,
-                LegacyLimits(
-                    open_timeout_seconds=settings.handshake_timeout_seconds,
-                    publishes_in_flight=settings.max_operations_in_flight,
-                    result_bytes=settings.max_outbound_bytes // 2,
-                ),
-                max_outbound_bytes=settings.max_outbound_bytes,
-            ),
+            legacy.route(),
             *health.routes(),
             *page_routes(settings.graphiql),
         ]
+
+    def _socket_endpoint(self, path: str) -> SocketEndpoint | None:
+        if path == GRAPHQL_PATH:
+            return self._graphql_sockets
+        legacy = self._legacy_sockets
+        return legacy if legacy is not None and legacy.serves(path) else None
 
     async def _database_state(self) -> str | None:
         assert self._database is not None
@@ -293,24 +315,19 @@ def create_app(settings: Settings | None = None) -> Starlette:
 class Application(Starlette):
     """Starlette, with a short way to the endpoint that most requests are for.
 
-    A socket, and a request without an Origin header, need no CORS, and `/graphql` no router:
-    middleware, router and their wrappers cost a publish as much as storing it.
+    A request without an Origin header needs no CORS, and `/graphql` no router. Ordinary POSTs and
+    sockets do not even come here: see `Process.lifespan`.
     """
 
     graphql: GraphQLHttp | None = None
-    graphql_sockets: GraphQLSocket | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI calls it."""
         await self._answering(scope)(scope, receive, send)
 
     def _answering(self, scope: Scope) -> ASGIApp:
-        if self.graphql is None or self.graphql_sockets is None or scope["type"] == "lifespan":
+        if self.graphql is None or scope["type"] != "http" or scope["path"] != GRAPHQL_PATH:
             return super().__call__
-        if scope["path"] != GRAPHQL_PATH:
-            return super().__call__
-        if scope["type"] == "websocket":
-            return self.graphql_sockets
         if any(name == b"origin" for name, _ in scope["headers"]):
             return super().__call__
         return self.graphql

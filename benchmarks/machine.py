@@ -3,9 +3,19 @@
 import os
 import platform
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["describe", "load_core", "pin", "raise_file_limit", "server_core", "worker_core"]
+__all__ = [
+    "describe",
+    "load_core",
+    "on_core",
+    "pin",
+    "raise_file_limit",
+    "server_core",
+    "worker_core",
+]
 
 _CORES = tuple(sorted(os.sched_getaffinity(0)))
 
@@ -29,6 +39,17 @@ def pin(process_id: int, core: int | None) -> None:
     """Keep a process, and what it starts from now on, to one core; None: leave it."""
     if core is not None:
         os.sched_setaffinity(process_id, {core})
+
+
+@contextmanager
+def on_core(core: int | None) -> Iterator[None]:
+    """Keep what is started meanwhile to one core, and this process too; None: nothing."""
+    cores = os.sched_getaffinity(0)
+    pin(0, core)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def raise_file_limit() -> int:

@@ -15,7 +15,13 @@ from typing import Any, TypeAlias
 _WIDTH, _HEIGHT, _LEFT, _TOP = 340, 240, 60, 40
 _COLOURS = ("#1b6ac9", "#d1541f", "#777777")
 
+__all__ = ["Chart", "Series", "drawing"]
+
 Series: TypeAlias = tuple[str, Sequence[tuple[float, float]]]
+"""A name and its points."""
+
+Chart: TypeAlias = tuple[str, str, Sequence[Series]]
+"""Its title, what is across, and its lines."""
 
 
 def _axis(values: Sequence[float]) -> tuple[int, int]:
@@ -24,11 +30,28 @@ def _axis(values: Sequence[float]) -> tuple[int, int]:
     return low, max(high, low + 1)
 
 
-def _chart(at: int, title: str, across: str, series: Sequence[Series]) -> list[str]:
+def drawing(charts: Sequence[Chart], in_row: int) -> str:
+    """An SVG of several charts, so many of them side by side."""
+    wide, high = _WIDTH + _LEFT + 20, _TOP + _HEIGHT + 100
+    drawn = []
+    for number, chart in enumerate(charts):
+        down, right = divmod(number, in_row)
+        drawn.append(f'<g transform="translate({right * wide} {down * high})">')
+        drawn += [*_chart(*chart), "</g>"]
+    size = f"{min(in_row, len(charts)) * wide} {-(-len(charts) // in_row) * high}"
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}" '
+        'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="#fff"/>'
+        + "\n".join(drawn)
+        + "</svg>\n"
+    )
+
+
+def _chart(title: str, across: str, series: Sequence[Series]) -> list[str]:
     """One chart, both axes logarithmic."""
     points = [point for _, line in series for point in line if min(point) > 0]
     (x0, x1), (y0, y1) = _axis([x for x, _ in points]), _axis([y for _, y in points])
-    left = at + _LEFT
+    left = _LEFT
 
     def place(x: float, y: float) -> tuple[float, float]:
         return (
@@ -101,20 +124,12 @@ def main(fanout: str, latency: str, target: str) -> None:
         (name, [(row["publishes/s"], row[f"{name} ms"]) for row in rated])
         for name in ("p50", "p99")
     ]
-    step = _WIDTH + _LEFT + 20
-    drawn = [
-        *_chart(0, "deliveries/s", "subscribers", series("deliveries/s")),
-        *_chart(step, "p99 at full load, ms", "subscribers", series("p99 ms")),
-        *_chart(2 * step, "latency at a given rate, ms", "publishes/s, 1,000 subscribers", by_rate),
+    charts: list[Chart] = [
+        ("deliveries/s", "subscribers", series("deliveries/s")),
+        ("p99 at full load, ms", "subscribers", series("p99 ms")),
+        ("latency at a given rate, ms", "publishes/s, 1,000 subscribers", by_rate),
     ]
-    height = _TOP + _HEIGHT + 100
-    Path(target).write_text(
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {3 * step} {height}" '
-        'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="#fff"/>'
-        + "\n".join(drawn)
-        + "</svg>\n",
-        encoding="utf-8",
-    )
+    Path(target).write_text(drawing(charts, len(charts)), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ As with subscribers: all answers of a run have the same length, learned from the
 """
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from benchmarks import wire
@@ -158,13 +158,26 @@ class _Pipelined:
 
 
 class SocketPublisher(_Pipelined):
-    """Mutations over graphql-transport-ws, `depth` of them unanswered at most."""
+    """Mutations over graphql-transport-ws, `depth` of them unanswered at most.
 
-    def __init__(self, port: int, widget: str, depth: int) -> None:
+    Args:
+        port: of the server.
+        widget: the channel.
+        depth: see above.
+        data: of each of the 2 * `depth` messages that are sent in turn.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        widget: str,
+        depth: int,
+        data: Callable[[int], object] = lambda _: wire.DATA,
+    ) -> None:
         (opened,) = open_sockets(
             port, 1, wire.handshake(), lambda _: [(wire.initialise(), b"connection_ack")]
         )
-        frames = [wire.publish(number, widget) for number in range(2 * depth)]
+        frames = [wire.publish(number, widget, data(number)) for number in range(2 * depth)]
         super().__init__(opened, frames, b'"complete"}')
 
     def _answered(self, first: bytes) -> None:

@@ -1,20 +1,37 @@
-"""A reader that checks: what each WebSocket frame says, by a number in the data.
+"""What came on a WebSocket, frame by frame; and a reader that checks what each one says.
 
-No socket: bytes in. Used by the soak and by the faults.
+No socket: bytes in.
 """
 
 from array import array
 from typing import Final
 
-__all__ = ["Reader"]
+__all__ = ["Reader", "frames"]
 
 _DATA: Final = b'"data":"'
 _ID: Final = b'"id":"'
 _ACK: Final = b'{"type":"ack"'
 
 
+def frames(data: bytes) -> tuple[list[bytes], bytes]:
+    """Split what came on a WebSocket into the payloads of whole frames and what is left."""
+    found, at = [], 0
+    while len(data) - at >= 2:
+        # RFC 6455, 5.2: "If 126, the following 2 bytes […] are the payload length. If 127, the
+        # following 8 bytes". A server's frames are not masked.
+        length, start = data[at + 1], at + 2
+        if length >= 126:
+            start += 2 if length == 126 else 8
+            length = int.from_bytes(data[at + 2 : start], "big")
+        if start + length > len(data):
+            break
+        at = start + length
+        found.append(data[start:at])
+    return found, data[at:]
+
+
 class Reader:
-    """One connection's frames, in the order they came.
+    """One connection's frames, in the order they came, told by a number in the data.
 
     Args:
         heard: where the numbers go, one for each message; a later connection of the same

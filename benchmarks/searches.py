@@ -15,28 +15,17 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-import asyncpg
 import httpx
 import uvloop
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
+from benchmarks.million.data import Filled, Shape
+from benchmarks.million.databases import connected
+from benchmarks.million.make import fill
 from benchmarks.report import options, show, steps
 from benchmarks.servers import postgres, serve
 
-_PROJECT: Final = "BENCHMRK"
-_WIDGET: Final = "million"
-_MAKE: Final = """
-    INSERT INTO messages (channel, sequence, id, client_id, created, data)
-    SELECT $1, n, gen_random_uuid(), 'client ' || n % 5000, 1700000000000 + n,
-        jsonb_build_object('user', 'user ' || n % 50000, 'score', n * 7919 % 100000,
-            'liked', n % 3 = 0, 'text', repeat('x', 100))
-    FROM generate_series($2::bigint, $3::bigint) AS n
-"""
-_HEAD: Final = """
-    INSERT INTO channels (channel, head, last_created) VALUES ($1, $2, 1700000000000 + $2)
-"""
-_BATCH: Final = 50_000
 _GROUP: Final = """query ($score: JSON!) {
     messages(projectId: "BENCHMRK", widgetId: "million", query: {
         groupBy: "data.liked", filters: [{field: "data.score", operator: GT, value: $score}] }) {
@@ -48,7 +37,7 @@ _PAGE: Final = """{ messages(projectId: "BENCHMRK", widgetId: "million", query: 
     sortOrder: DESC }) { messages { id clientId created username data } } }"""
 _SUBSCRIBE: Final = (
     '{"id":"1","type":"subscribe","payload":{"query":"subscription { messages('
-    'projectId: \\"BENCHMRK\\", widgetId: \\"%s\\", last: 1) { id } }"}}'
+    'projectId: \\"BENCHMRK\\", widgetId: \\"million\\", last: 1) { id } }"}}'
 )
 _COLUMNS: Final = ("what", "times", "p50 ms", "p99 ms", "most ms", "answers")
 
@@ -89,17 +78,12 @@ def _error(response: httpx.Response) -> dict[str, Any] | None:
     return errors[0]["extensions"] if errors else None
 
 
-async def _make(url: str, rows: int, step: Callable[[], None]) -> None:
-    connection = await asyncpg.connect(url)
-    channel = f"{_PROJECT}/{_WIDGET}"
-    for first in range(1, rows + 1, _BATCH):
-        await connection.execute(_MAKE, channel, first, min(first + _BATCH - 1, rows))
-        step()
-    await connection.execute(_HEAD, channel, rows)
-    # What a reader of fresh rows has to write is no part of this: they were stored long ago.
-    await connection.execute("VACUUM ANALYZE messages")
-    await connection.execute("CHECKPOINT")
-    await connection.close()
+async def _make(url: str, filled: Filled, stored: Callable[[int], None]) -> None:
+    async with connected(url) as connection:
+        await fill(connection, filled, stored)
+        # What a reader of fresh rows has to write is no part of this: they were stored long ago.
+        await connection.execute("VACUUM ANALYZE messages")
+        await connection.execute("CHECKPOINT")
 
 
 async def _measure(port: int, searchers: int, seconds: float) -> list[list[Any]]:
@@ -133,7 +117,7 @@ async def _measure(port: int, searchers: int, seconds: float) -> list[list[Any]]
             async with connect(url, subprotocols=[Subprotocol("graphql-transport-ws")]) as socket:
                 await socket.send('{"type":"connection_init"}')
                 await socket.recv()
-                await socket.send(_SUBSCRIBE % _WIDGET)
+                await socket.send(_SUBSCRIBE)
                 return "answered" if '"next"' in str(await socket.recv()) else "refused"
 
         async def readiness() -> str:
@@ -167,11 +151,11 @@ def main() -> None:
     if chosen.small:
         chosen.rows, chosen.searchers = 20_000, 4
     seconds = max(2.0, chosen.rounds * chosen.seconds)
-    batches = -(-chosen.rows // _BATCH)
-    with postgres() as url, steps(batches + 1, "searches") as bar:
+    filled = Shape(chosen.rows).million
+    with postgres() as url, steps(chosen.rows + 1, "searches") as bar:
         with serve("widgetwire", url) as server:
             bar.says(f"making {chosen.rows:,} messages")
-            uvloop.run(_make(url, chosen.rows, bar.done))
+            uvloop.run(_make(url, filled, bar.done))
             bar.says(f"{chosen.searchers} clients search for {seconds:g} s")
             rows = uvloop.run(_measure(server.port, chosen.searchers, seconds))
         bar.done()

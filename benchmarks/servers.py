@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -19,8 +20,9 @@ import uvloop
 
 from app.embedded.postgres import EmbeddedPostgres
 from benchmarks.launch import Launch, LeftOutError
-from benchmarks.machine import load_core, pin, server_core, worker_core
+from benchmarks.machine import load_core, on_core, pin, server_core, worker_core
 from benchmarks.rivals import mercurius, nchan
+from benchmarks.tree import TREE
 
 __all__ = ["RIVALS", "Kind", "Server", "another", "postgres", "present", "serve"]
 
@@ -29,8 +31,6 @@ Kind = Literal["widgetwire", "stock", "mercurius", "nchan"]
 RIVALS: Final[tuple[Kind, ...]] = ("mercurius", "nchan")
 """Those that need more than Python."""
 
-_TREE: Final = Path(os.environ.get("BENCHMARK_TREE") or Path(__file__).parents[1])
-"""The checkout whose server is measured: this one, or an older one beside it."""
 _READY: Final = re.compile(r"ready on http://[^:]+:(\d+)")
 _START_SECONDS: Final = 60
 _LAUNCHES: Final[dict[Kind, Callable[[], AbstractContextManager[Launch]]]] = {
@@ -72,27 +72,31 @@ def present(kinds: Sequence[Kind]) -> list[Kind]:
 
 
 @contextmanager
-def postgres() -> Iterator[str]:
-    """Run an empty Postgres on the load's core, durable as by default; yield its address.
+def postgres(kept: Path | None = None) -> Iterator[str]:
+    """Run a Postgres on the load's core, durable as by default; yield its address.
 
     WIDGETWIRE_DATABASE_URL, where it is set, is used instead: another machine's, say. Its
     tables are filled.
+
+    Args:
+        kept: its directory, which stays as it is left; None: a new one, removed at the end.
     """
     if url := os.environ.get("WIDGETWIRE_DATABASE_URL"):
         yield url
         return
     # Not below a deep path: Postgres' socket path must be short.
-    directory = Path(tempfile.mkdtemp(prefix="widgetwire-bench-"))
+    directory = kept or Path(tempfile.mkdtemp(prefix="widgetwire-bench-"))
+    directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o711)
-    cores = os.sched_getaffinity(0)
+    server = EmbeddedPostgres(directory, {"max_connections": "200"})
     try:
-        pin(0, load_core())
-        with EmbeddedPostgres(directory, {"max_connections": "200"}) as server:
-            os.sched_setaffinity(0, cores)
-            yield server.url
+        with on_core(load_core()):
+            server.start()
+        yield server.url
     finally:
-        os.sched_setaffinity(0, cores)
-        shutil.rmtree(directory, ignore_errors=True)
+        server.stop()
+        if kept is None:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 class Server:
@@ -122,20 +126,26 @@ class Server:
             "WIDGETWIRE_WORKERS": str(workers),
         }
         environment |= settings or {}
-        cores = os.sched_getaffinity(0)
-        if workers == 1:
-            pin(0, server_core())
-        self.process = subprocess.Popen(
-            launch.command,
-            cwd=_TREE,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        os.sched_setaffinity(0, cores)
-        self.port = self._listening(launch.port) if launch.port else self._announced()
+        with on_core(server_core() if workers == 1 else None):
+            self.process = subprocess.Popen(
+                launch.command,
+                cwd=TREE,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+        # One that says nothing is ended, and found not to have started.
+        overdue = threading.Timer(_START_SECONDS, self.process.kill)
+        overdue.start()
+        try:
+            self.port = self._listening(launch.port) if launch.port else self._announced()
+        except BaseException:
+            self.stop()
+            raise
+        finally:
+            overdue.cancel()
         parent = psutil.Process(self.process.pid)
         shared = workers > 1 or launch.workers_are_children
         self.processes = parent.children() if shared else [parent]
@@ -178,12 +188,9 @@ class Server:
 
     def _announced(self) -> int:
         output = cast("IO[str]", self.process.stdout)
-        deadline = time.monotonic() + _START_SECONDS
         while line := output.readline():
             if match := _READY.search(line):
                 return int(match.group(1))
-            if time.monotonic() > deadline:
-                break
         raise RuntimeError(f"the {self.kind} server did not start: exit {self.process.wait(5)}")
 
     def _listening(self, port: int) -> int:
@@ -202,19 +209,32 @@ class Server:
 
 @contextmanager
 def serve(
-    kind: Kind, database_url: str, workers: int = 1, settings: dict[str, str] | None = None
+    kind: Kind,
+    database_url: str,
+    workers: int = 1,
+    settings: dict[str, str] | None = None,
+    *,
+    emptied: bool = True,
 ) -> Iterator[Server]:
-    """Run a server on an emptied database of its own kind.
+    """Run a server.
+
+    Args:
+        kind: whose.
+        database_url: what it works on.
+        workers: processes; each gets a core.
+        settings: further `WIDGETWIRE_…`.
+        emptied: remove first what an earlier benchmark has written there.
 
     Raises:
         LeftOutError: it is a rival that cannot be run on this machine.
     """
-    uvloop.run(_empty(database_url))
+    if emptied:
+        uvloop.run(_empty(database_url))
     with _LAUNCHES[kind]() as launch:
         server = Server(kind, launch, database_url, workers, settings)
-        pin(0, load_core())
         try:
-            yield server
+            with on_core(load_core()):
+                yield server
         finally:
             server.stop()
 

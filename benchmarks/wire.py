@@ -21,11 +21,11 @@ __all__ = [
     "post",
     "publish",
     "resume",
+    "search",
     "socket_numbered",
     "stream",
     "subscribe",
     "text",
-    "vote",
 ]
 
 DATA: Final = "x" * 254
@@ -42,10 +42,13 @@ _PUBLISH: Final = (
     'widgetId: $widget, clientId: "bench", data: $data) { id created } }'
 )
 _LIVE: Final = (
-    'subscription Poll($widget: ID!) { liveMessages(projectId: "BENCHMRK", widgetId: $widget, '
-    'query: { groupBy: "data.choice" }) { groups { key count } } }'
+    "subscription Watch($widget: ID!, $query: MessageQuery!) { "
+    'liveMessages(projectId: "BENCHMRK", widgetId: $widget, query: $query) { %s } }'
 )
-
+_SEARCH: Final = (
+    "query Search($widget: ID!, $query: MessageQuery!) { "
+    'messages(projectId: "BENCHMRK", widgetId: $widget, query: $query) { %s } }'
+)
 _RESUME: Final = (
     'subscription Watch($widget: ID!, $after: ID) { messages(projectId: "BENCHMRK", '
     "widgetId: $widget, after: $after) { id clientId created data username } }"
@@ -99,12 +102,12 @@ def marker() -> bytes:
     return _operation("marker", "{ __typename }", {})
 
 
-def publish(number: int, widget: str) -> bytes:
+def publish(number: int, widget: str, data: object = DATA) -> bytes:
     """A mutation over a WebSocket."""
-    return _operation(f"p{number:07d}", _PUBLISH, {"widget": widget, "data": DATA})
+    return _operation(f"p{number:07d}", _PUBLISH, {"widget": widget, "data": data})
 
 
-def _operation(identifier: str, query: str, variables: dict[str, object]) -> bytes:
+def _operation(identifier: str, query: str, variables: Mapping[str, object]) -> bytes:
     message = {
         "id": identifier,
         "type": "subscribe",
@@ -128,19 +131,27 @@ def stream(media_type: str, widget: str) -> bytes:
     return post({"query": _SUBSCRIPTION, "variables": {"widget": widget}}, media_type)
 
 
-def live(number: int, widget: str) -> bytes:
-    """A live query: how many messages say each thing."""
-    return _operation(f"l{number:07d}", _LIVE, {"widget": widget})
+def live(number: int, widget: str, query: Mapping[str, object], selection: str) -> bytes:
+    """A live query.
+
+    Args:
+        number: of who watches.
+        widget: the channel.
+        query: a `MessageQuery`.
+        selection: what is wanted of its `MessageResult`.
+    """
+    return _operation(f"l{number:07d}", _LIVE % selection, {"widget": widget, "query": query})
 
 
-def vote(widget: str, choice: str) -> bytes:
-    """What changes it, as an HTTP request."""
-    return post({"query": _PUBLISH, "variables": {"widget": widget, "data": {"choice": choice}}})
+def search(widget: str, query: Mapping[str, object], selection: str) -> bytes:
+    """The same query, asked once, as an HTTP request."""
+    variables = {"widget": widget, "query": query}
+    return post({"query": _SEARCH % selection, "variables": variables})
 
 
-def http_publish(widget: str) -> bytes:
+def http_publish(widget: str, data: object = DATA) -> bytes:
     """The same mutation as an HTTP request."""
-    return post({"query": _PUBLISH, "variables": {"widget": widget, "data": DATA}})
+    return post({"query": _PUBLISH, "variables": {"widget": widget, "data": data}})
 
 
 def _data(number: int) -> str:

@@ -1,6 +1,6 @@
 """The real parts that tests stand on: a Postgres, a database for each test, a served process.
 
-One embedded server for each process of the session (pytest-xdist starts one for each core), one
+One embedded server for each process of the session (pytest-xdist starts three for two cores), one
 migrated template database in it, and a clone of that for each test or module that asks:
 https://www.postgresql.org/docs/current/manage-ag-templatedbs.html
 """
@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
+from math import ceil
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -29,6 +30,8 @@ from tests.served import Served
 
 _MAX_PROCESSES = 8
 """However many cores there are: each process has a database server of its own."""
+_PROCESSES_PER_CORE = 1.5
+"""More than half of what tests take they wait: for brokers, databases, leases, restarts."""
 _TEMPLATE = "widgetwire_template"
 _names = (f"widgetwire_test_{number}" for number in count(1))
 
@@ -47,9 +50,9 @@ def pytest_configure() -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Share the tests among as many processes as there are cores; one file runs in this one."""
+    """Share the tests among three processes for two cores; one file runs in this one."""
     alone = len(config.args) == 1 and ".py" in config.args[0]
-    return 0 if alone or _cores() == 1 else min(_cores(), _MAX_PROCESSES)
+    return 0 if alone else min(ceil(_cores() * _PROCESSES_PER_CORE), _MAX_PROCESSES)
 
 
 @pytest.fixture(scope="session")

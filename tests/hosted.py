@@ -30,18 +30,20 @@ async def hosted(database_url: str, **settings: Any) -> AsyncIterator[str]:
         http=BoundedHttpProtocol,
         ws=WebSocketProtocol,
         ws_max_size=1 << 20,
-        lifespan="off",
+        lifespan="on",
         log_config=None,
+        # As the service runs: with a line for each request, uvicorn would answer them all.
+        access_log=False,
     )
-    async with app.router.lifespan_context(app):
-        listening = socket.create_server(("127.0.0.1", 0))
-        server = uvicorn.Server(config)
-        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-        serving = asyncio.create_task(server.serve([listening]))
-        try:
-            while not server.started:  # noqa: ASYNC110  uvicorn tells nobody
-                await asyncio.sleep(0.005)
-            yield f"127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            await serving
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(config)
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    serving = asyncio.create_task(server.serve([listening]))
+    try:
+        while not server.started:
+            await asyncio.sleep(0.005)
+            assert not serving.done(), "the service did not start"
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await serving

@@ -26,11 +26,12 @@ from app.storage.writer import MessageWriter
 from app.transports.auth import Authenticator
 from app.transports.graphql.http import HttpLimits
 from app.transports.graphql.operations import OperationLimits
+from app.transports.graphql.plain_posts import PlainPosts
 from app.transports.graphql.session import SessionLimits
 from app.transports.graphql.websocket import GraphQLSocket
 from app.transports.legacy.protocol import Protocol
 from app.transports.legacy.session import LegacyLimits
-from app.transports.legacy.socket import legacy_route
+from app.transports.legacy.socket import LegacySockets
 from app.wire.http import HttpBounds
 
 # Each part's argument, and the setting that composition or a worker gives it.
@@ -123,7 +124,8 @@ PARTS: Final[dict[Callable[..., Any], dict[str, str]]] = {
         "access_log": "access_log",
     },
     SessionLimits: {"init_timeout_seconds": "handshake_timeout_seconds"},
-    legacy_route: {"max_outbound_bytes": "max_outbound_bytes"},
+    PlainPosts: {"max_body_bytes": "max_request_bytes"},
+    LegacySockets: {"max_outbound_bytes": "max_outbound_bytes"},
 }
 
 

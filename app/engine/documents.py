@@ -52,6 +52,8 @@ _MAX_KEPT_BYTES: Final = 32 * 1024 * 1024
 """Of all kept documents; an ordinary one takes 10 to 50 KiB, eighty times its text."""
 _NODE_BYTES: Final = 250
 """A node with its place, and what is compiled of it."""
+_ASKING_NODE_BYTES: Final = 150
+"""What is compiled of a node, of a search besides."""
 _PROJECTED_FIELD: Final = "messages"
 
 
@@ -200,8 +202,10 @@ class Documents:
             raise RequestRefused.of(
                 "the document has no operation", ErrorCode.GRAPHQL_VALIDATION_FAILED
             )
+        searches = any(one.asking is not None for one in operations.values())
+        node_bytes = _NODE_BYTES + (_ASKING_NODE_BYTES if searches else 0)
         # The text is the key it is kept by; names and strings are in it, and in the nodes.
-        return _Document(operations, nodes * _NODE_BYTES + 2 * getsizeof(query))
+        return _Document(operations, nodes * node_bytes + 2 * getsizeof(query))
 
     def _operation(
         self,

@@ -69,7 +69,7 @@ class Answers:
             channel: which the answer is all about.
             key: equal for equal questions only, those about other channels included; None:
                 nobody will ask it again.
-            read: reads the answer; what it raises goes to all who share it, and is not kept.
+            read: reads the answer; a failure of it is neither kept nor shared.
         """
         if key is None or not self._max_bytes:
             return await read()
@@ -86,14 +86,21 @@ class Answers:
             return await read()
         if entry.payload is not None and entry.head == head:
             return entry.payload
-        if entry.reading is None or entry.reading_head != head:
+        shared = entry.reading is not None and entry.reading_head == head
+        if entry.reading is None or not shared:
             entry.reading = asyncio.create_task(self._read(key, entry, head, read))
             entry.reading_head = head
             # Whoever waited for it may be gone: no warning about that.
             entry.reading.add_done_callback(lambda task: task.cancelled() or task.exception())
-        # A read that began under this head sees all that was stored before it. Shielded:
-        # whoever gives up must not take it from the others.
-        return await asyncio.shield(entry.reading)
+        try:
+            # A read that began under this head sees all that was stored before it. Shielded:
+            # whoever gives up must not take it from the others.
+            return await asyncio.shield(entry.reading)
+        except Exception:
+            if not shared:
+                raise
+        # Nobody is refused for what somebody else has asked: the other's line may be full, say.
+        return await read()
 
     async def _read(
         self, key: bytes, entry: _Entry, head: Head, read: Callable[[], Awaitable[bytes]]

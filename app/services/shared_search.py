@@ -19,7 +19,7 @@ class SharedSearch:
     """A `Searching` whose equal reads are one: who asks while one is under way shares the next.
 
     Never one that began before the question: its snapshot may lack a message that who asks has
-    seen acknowledged.
+    seen acknowledged. And never a refusal: the line of whoever asked first may be full, say.
     """
 
     def __init__(self, search: Searches, reads: "dict[Hashable, _Read] | None" = None) -> None:
@@ -102,12 +102,18 @@ class SharedSearch:
             running = self._reads[key] = _Read()
             # Nobody else waits for this one, so that it needs no task of its own.
             return await self._run(key, running, read, asked)
+        first = running.next is None
         if running.next is None:
             running.next = asyncio.create_task(self._run_next(key, running, read, asked))
             # Whoever waited for it may be gone: no warning about that.
             running.next.add_done_callback(lambda task: task.cancelled() or task.exception())
-        # Shielded: whoever gives up must not take it from the others.
-        found: Found = await asyncio.shield(running.next)
+        try:
+            # Shielded: whoever gives up must not take it from the others.
+            found: Found = await asyncio.shield(running.next)
+        except Exception:
+            if first:
+                raise
+            return await read(*asked)
         return found
 
     async def _run(

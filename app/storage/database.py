@@ -128,8 +128,15 @@ class Database:
         statement_timeout: float,
         incidents: Incidents,
         advice: str,
+        *,
+        keep: bool = False,
     ) -> None:
         self._pool = pool
+        # With a pool that keeps its idle connections: those that nobody uses now. To give one
+        # back to the pool and to take it again costs a task and two timers.
+        self._keep = keep
+        self._kept: list[asyncpg.pool.PoolConnectionProxy[asyncpg.Record]] = []
+        self._acquiring = 0
         self._statement_timeout = statement_timeout
         self._incidents = incidents
         self._advice = advice
@@ -195,6 +202,7 @@ class Database:
             statement_timeout_seconds,
             incidents or Incidents(),
             advice,
+            keep=keep_idle,
         )
         try:
             await pool
@@ -238,24 +246,36 @@ class Database:
             # asyncpg takes a timeout of 0 for none.
             left = max(0.001, deadline - time.monotonic())
         on_send()
+        sound = False
         try:
-            return await connection.fetch(sql, *parameters, timeout=left)
+            rows = await connection.fetch(sql, *parameters, timeout=left)
+            sound = True
+            return rows
         except Exception as error:
             translated = self._translated(error, connection)
             if translated is error:
                 raise
             raise translated from error
         finally:
-            await self._release(connection)
+            await self._release(connection, sound=sound)
 
     async def close(self) -> None:
         """Close all connections; those in use are waited for, shortly. Idempotent."""
+        self._keep = False
+        while self._kept:
+            await self._release(self._kept.pop())
         try:
             await asyncio.wait_for(self._pool.close(), 5.0)
         except TimeoutError:
             self._pool.terminate()
 
     async def _acquire(self, wait: float) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]":
+        while self._kept:
+            kept = self._kept.pop()
+            if self._usable(kept):
+                return kept
+            await self._release(kept)
+        self._acquiring += 1
         try:
             # A bounded wait costs a timer: only where there is something to wait for.
             return await self._pool.acquire(timeout=None if self._pool.get_idle_size() else wait)
@@ -271,10 +291,19 @@ class Database:
             raise self._lost(error, sent=False) from error
         except asyncpg.InsufficientResourcesError as error:
             raise self._refused(error) from error
+        finally:
+            self._acquiring -= 1
 
     async def _release(
-        self, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+        self,
+        connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]",
+        *,
+        sound: bool = False,
     ) -> None:
+        # One whose statement was cancelled may be busy with that: the pool waits for it.
+        if sound and self._keep and not self._acquiring and self._usable(connection):
+            self._kept.append(connection)
+            return
         # What was lost after the answer does not change the answer; the pool drops it.
         with suppress(*_LOST, *_BY_STATE):
             await self._pool.release(connection)

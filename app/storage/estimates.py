@@ -152,10 +152,8 @@ def _created(comparisons: Sequence[Comparison]) -> tuple[int | None, int | None]
     latest: list[int] = []
     for one in comparisons:
         value = one.value
-        if one.field.name != "created" or isinstance(value, bool):
-            continue
-        if not isinstance(value, int | Decimal):
-            continue
+        if one.field.name != "created" or not isinstance(value, int | Decimal):
+            continue  # a list
         # Milliseconds are whole: > 5 is >= 6, and so is > 5.5; < 5.5 is < 6.
         floor, ceiling = math.floor(value), math.ceil(value)
         if one.operator in {Operator.GTE, Operator.EQ}:

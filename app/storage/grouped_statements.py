@@ -1,32 +1,25 @@
-"""The statements of groups and of aggregates, built with SQLAlchemy.
+"""The statements of groups and of aggregates, built with SQLAlchemy."""
 
-What a field's values come to is computed here in one way, wherever it is shown or sorted by.
-"""
-
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
-    Numeric,
+    FromClause,
     Select,
     and_,
-    case,
-    cast,
     column,
-    distinct,
     func,
     literal,
-    literal_column,
-    null,
     select,
 )
-from sqlalchemy.dialects.postgresql import JSONB, array
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql.expression import TableValuedAlias
 
 from app.domain.channel import Channel
 from app.domain.query import AggregateFunction, AggregateSort, FieldPath, MessageQuery
+from app.storage.field_values import JSON_NULL, Values, value_of
 from app.storage.predicates import json_of
 from app.storage.statements import COLUMNS, chosen
 from app.storage.tables import MESSAGES
@@ -41,10 +34,8 @@ __all__ = [
     "values",
 ]
 
-_JSON_NULL: Final = literal_column("'null'::jsonb", JSONB)
 
-_EXACT_DIGITS: Final[ColumnElement[int]] = literal_column("430")
-"""Digits after the point that tell any two averages apart: 400 of a sum, and 20 for two counts."""
+_TALLIED: Final = frozenset(AggregateFunction) - {AggregateFunction.DISTINCT}
 
 
 def count_groups(channel: Channel, query: MessageQuery) -> Select[Any]:
@@ -55,16 +46,17 @@ def count_groups(channel: Channel, query: MessageQuery) -> Select[Any]:
 
 def groups(channel: Channel, query: MessageQuery) -> Select[Any]:
     """Select `key` and `count` of a page of groups, in the query's order."""
+    keyed = select(_key(query).label("key"), MESSAGES.c.sequence).where(chosen(channel, query))
     sort = query.sort_field
-    inner: list[ColumnElement[Any]] = [_key(query).label("key"), MESSAGES.c.sequence]
     if isinstance(sort, AggregateSort):
-        inner.append(_value(sort.field))
-    keyed = select(*inner).where(chosen(channel, query)).subquery("keyed").c
-    counted = select(
-        keyed.key, func.count().label("count"), func.min(keyed.sequence).label("first")
-    ).group_by(keyed.key)
-    if isinstance(sort, AggregateSort):
-        counted = counted.add_columns(_ORDERED_BY[sort.function](keyed.value).label("sorted"))
+        values = Values(keyed.add_columns(value_of(sort.field)), [sort.function])
+        key, sequence = values.rows.key, values.rows.sequence
+        columns = [values.messages, func.min(sequence), values.ordered_by(sort.function)]
+    else:
+        key, sequence = keyed.subquery("keyed").c
+        columns = [func.count(), func.min(sequence)]
+    labels = ("count", "first", "sorted")
+    counted = select(key, *map(ColumnElement.label, columns, labels)).group_by(key)
     page = counted.order_by(*_group_order(query, counted.selected_columns)).offset(query.offset)
     group = page.limit(query.limit).subquery("page").c
     # Equal keys may be written differently (1 and 1.0): the first message's form is shown.
@@ -90,14 +82,16 @@ def all_groups(
         field: its aggregates stand beside, as `aggregate` has them; None: none.
         most: groups at the most.
     """
-    inner: list[ColumnElement[Any]] = [_key(query).label("key"), MESSAGES.c.sequence]
-    if field is not None:
-        inner.append(_value(field))
-    keyed = select(*inner).where(chosen(channel, query)).subquery("keyed").c
-    counted = select(func.count().label("messages"), func.min(keyed.sequence).label("first"))
-    if field is not None:
-        counted = counted.add_columns(*_aggregates(keyed.value, _TALLIED))
-    group = counted.group_by(keyed.key).limit(most).subquery("counted")
+    keyed = select(_key(query).label("key"), MESSAGES.c.sequence).where(chosen(channel, query))
+    if field is None:
+        key, sequence = keyed.subquery("keyed").c
+        tallied: list[ColumnElement[Any]] = []
+    else:
+        values = Values(keyed.add_columns(value_of(field)), _TALLIED)
+        key, sequence = values.rows.key, values.rows.sequence
+        tallied = values.columns(_TALLIED)
+    counted = select(func.count().label("messages"), func.min(sequence).label("first"), *tallied)
+    group = counted.group_by(key).limit(most).subquery("counted")
     return select(_key(query).label("key"), *group.c).join_from(
         MESSAGES,
         group,
@@ -115,32 +109,46 @@ def values(channel: Channel, query: MessageQuery, field: FieldPath, most: int) -
         most: rows at the most.
     """
     keys = [] if query.group_by is None else [_key(query).label("key")]
-    keyed = select(*keys, _value(field)).where(chosen(channel, query)).subquery("keyed").c
+    keyed = select(*keys, value_of(field)).where(chosen(channel, query)).subquery("keyed").c
     by = list(keyed)
-    counted = select(*by, func.count().label("messages")).where(keyed.value.is_not(null()))
+    counted = select(*by, func.count().label("messages")).where(keyed.value.is_not(None))
     return counted.group_by(*by).limit(most)
 
 
 def group_messages(
-    channel: Channel, query: MessageQuery, keys: Sequence[bytes], limit: int
+    channel: Channel,
+    query: MessageQuery,
+    keys: Sequence[bytes],
+    limit: int,
+    within: int | None = None,
 ) -> Select[Any]:
-    """Select the first messages of each group, and `group`: the place of its key, from 1."""
+    """Select the first messages of each group, and `group`: the place of its key, from 1.
+
+    Args:
+        channel: whose.
+        query: with `group_by`.
+        keys: of the groups.
+        limit: messages of each.
+        within: only the first so many that match are looked through. Then each row tells as
+            `whole` whether those are all there are.
+    """
     wanted = _wanted(keys)
+    keyed = select(_key(query).label("key"), MESSAGES.c.sequence).where(chosen(channel, query))
+    whole: list[ColumnElement[Any]] = []
+    members: FromClause = keyed.subquery("members")
+    if within is not None:
+        members = keyed.order_by(MESSAGES.c.sequence).limit(within).cte("members")
+        size = select(func.count()).select_from(members).scalar_subquery()
+        whole = [(size < within).label("whole")]
+    place = func.row_number().over(partition_by=wanted.c.group, order_by=members.c.sequence)
     ranked = (
-        select(
-            wanted.c.group,
-            MESSAGES.c.sequence,
-            func.row_number()
-            .over(partition_by=wanted.c.group, order_by=MESSAGES.c.sequence)
-            .label("place"),
-        )
-        .join_from(MESSAGES, wanted, _key(query) == wanted.c.key)
-        .where(chosen(channel, query))
+        select(wanted.c.group, members.c.sequence, place.label("place"))
+        .join_from(members, wanted, members.c.key == wanted.c.key)
         .subquery("ranked")
     )
     # Ranked without the data, which may be large, and read by the primary key then.
     return (
-        select(ranked.c.group, *COLUMNS)
+        select(ranked.c.group, *COLUMNS, *whole)
         .join_from(
             ranked,
             MESSAGES,
@@ -162,8 +170,8 @@ def aggregate(
     The columns are named as the functions are; `numbers` stands beside `sum` in the place of
     `avg`, which is for whoever divides exactly.
     """
-    values = select(_value(field)).where(chosen(channel, query)).subquery("chosen")
-    return select(*_aggregates(values.c.value, functions))
+    values = Values(select(value_of(field)).where(chosen(channel, query)), functions)
+    return select(*values.columns(functions))
 
 
 def group_aggregates(
@@ -175,21 +183,18 @@ def group_aggregates(
 ) -> Select[Any]:
     """Select what `aggregate` does for each group, and `group`: the place of its key, from 1."""
     wanted = _wanted(keys)
-    values = (
-        select(wanted.c.group, _value(field))
+    members = (
+        select(wanted.c.group, value_of(field))
         .join_from(MESSAGES, wanted, _key(query) == wanted.c.key)
         .where(chosen(channel, query))
-        .subquery("chosen")
     )
-    return select(values.c.group, *_aggregates(values.c.value, functions)).group_by(values.c.group)
-
-
-_TALLIED: Final = frozenset(AggregateFunction) - {AggregateFunction.DISTINCT}
+    values = Values(members, functions)
+    return select(values.rows.group, *values.columns(functions)).group_by(values.rows.group)
 
 
 def _key(query: MessageQuery) -> ColumnElement[Any]:
     assert query.group_by is not None, "only a query with groupBy has groups"
-    return func.coalesce(json_of(query.group_by), _JSON_NULL, type_=JSONB)
+    return func.coalesce(json_of(query.group_by), JSON_NULL, type_=JSONB)
 
 
 def _group_order(query: MessageQuery, group: Any) -> list[Any]:
@@ -208,53 +213,3 @@ def _wanted(keys: Sequence[bytes]) -> TableValuedAlias:
         .render_derived()
         .alias("wanted")
     )
-
-
-# --- aggregates ----------------------------------------------------------------------------
-
-
-def _value(field: FieldPath) -> ColumnElement[Any]:
-    # JSON null counts as no value, as NULL does in SQL's own aggregates.
-    return func.nullif(json_of(field), _JSON_NULL, type_=JSONB).label("value")
-
-
-def _number(value: ColumnElement[Any]) -> ColumnElement[Any]:
-    is_number = func.jsonb_typeof(value) == literal_column("'number'")
-    return case((is_number, cast(value, Numeric)))
-
-
-def _extreme(find: Any, value: ColumnElement[Any]) -> ColumnElement[Any]:
-    # jsonb has an order but no min and max; arrays have all three, and compare by element.
-    found: ColumnElement[Any] = find(array([value]), type_=ARRAY(JSONB))
-    return found.filter(value.is_not(null()))  # type: ignore[no-any-return]
-
-
-def _average(value: ColumnElement[Any]) -> ColumnElement[Any]:
-    # Division has as many digits as what it divides.
-    number = _number(value)
-    return func.round(func.sum(number), _EXACT_DIGITS) / func.count(number)
-
-
-_ORDERED_BY: Final[dict[AggregateFunction, Callable[[ColumnElement[Any]], ColumnElement[Any]]]] = {
-    AggregateFunction.COUNT: func.count,
-    AggregateFunction.DISTINCT: lambda value: func.count(distinct(value)),
-    AggregateFunction.SUM: lambda value: func.sum(_number(value)),
-    AggregateFunction.AVG: _average,
-    AggregateFunction.MIN: lambda value: _extreme(func.min, value),
-    AggregateFunction.MAX: lambda value: _extreme(func.max, value),
-}
-"""By function, what groups are sorted by: NULL where there is no value."""
-
-
-def _aggregates(
-    value: ColumnElement[Any], functions: Collection[AggregateFunction]
-) -> list[ColumnElement[Any]]:
-    columns = {
-        str(function): _ORDERED_BY[function](value)
-        for function in functions
-        if function is not AggregateFunction.AVG
-    }
-    if AggregateFunction.AVG in functions or AggregateFunction.SUM in functions:
-        columns[str(AggregateFunction.SUM)] = func.sum(_number(value))
-        columns["numbers"] = func.count(_number(value))
-    return [found.label(name) for name, found in columns.items()]

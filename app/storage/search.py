@@ -1,11 +1,11 @@
 """Searching a channel: the query language, asked of Postgres.
 
-Every method is one statement, and reads one snapshot of the channel. Only what finds nothing
-between cursors asks once more, whether the channel has them.
+Every method is one statement, and reads one snapshot of the channel. Two ask once more: what
+finds nothing between cursors, whether the channel has them; and rare groups for their messages.
 """
 
 import time
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any, Final, TypeVar
@@ -33,6 +33,10 @@ __all__ = ["MAX_GROUP_MESSAGES", "MessageSearch"]
 MAX_GROUP_MESSAGES: Final = 10_000
 """Messages that all groups of a page may ask for together."""
 
+_OPENING_MESSAGES: Final = 5_000
+"""Of those that match, looked through for the first messages of groups before all are."""
+_FAR_OFFSET: Final = 1_000
+"""From here on skipping costs more than reading a page apart."""
 _ALL: Final = frozenset(AggregateFunction)
 _PLACES: Final = "SELECT id::text FROM messages WHERE channel = $1 AND id = ANY($2::uuid[])"
 
@@ -87,7 +91,9 @@ class MessageSearch:
             await self.check_cursors(channel, query)
             return []
         _check_spelling(query)
-        served = pages.messages(channel, query, self._indexes, self._forms.rendered)
+        far = query.offset >= _FAR_OFFSET
+        build = statements.far_messages if far else statements.messages
+        served = pages.messages(channel, query, self._indexes, self._forms.rendered, build)
         rows = await self._search(channel, query, served, len, whole=False)
         if not rows:
             await self.check_cursors(channel, query)
@@ -166,11 +172,20 @@ class MessageSearch:
                 f"{len(keys)} groups of up to {limit} messages are asked for, at most "
                 f"{MAX_GROUP_MESSAGES} messages together are allowed; lower one of the limits"
             )
-        found: list[list[Message]] = [[] for _ in keys]
-        if keys and limit:
-            build = grouped_statements.group_messages
-            for row in await self._scan(build, channel, query, list(keys), limit, noted=False):
-                found[row["group"] - 1].append(message_from_row(channel, row))
+        if not (keys and limit):
+            return [[] for _ in keys]
+        build, asked = grouped_statements.group_messages, list(keys)
+        # What matches first has all that is wanted of a group that is not rare.
+        page = replace(query, group_by=None, sort_field=None, offset=0, limit=_OPENING_MESSAGES)
+        further = asked, limit, _OPENING_MESSAGES
+        rows = await self._scan(build, channel, query, *further, cost=page, noted=False)
+        found = _by_group(channel, asked, rows)
+        short = [place for place, members in enumerate(found) if len(members) < limit]
+        if short and not (rows and rows[0]["whole"]):
+            rare = [asked[place] for place in short]
+            rows = await self._scan(build, channel, query, rare, limit, noted=False)
+            for place, members in zip(short, _by_group(channel, rare, rows), strict=True):
+                found[place] = members
         return found
 
     async def aggregate(
@@ -240,15 +255,20 @@ class MessageSearch:
         channel: Channel,
         query: MessageQuery,
         *further: Any,
+        cost: MessageQuery | None = None,
         noted: bool = True,
     ) -> list[asyncpg.Record]:
-        """Look at all messages that match; where it is noted, a row has a `count` of some."""
+        """Look at messages that match; where it is noted, each row has a `count` of some.
+
+        `cost` is a page that costs as much; None: all that match are looked at.
+        """
         served = pages.scan(channel, query, self._indexes, self._forms.rendered, build, *further)
 
         def matched(rows: list[asyncpg.Record]) -> int:
             return sum(row["count"] for row in rows)
 
-        return await self._search(channel, query, served, matched if noted else None)
+        noting = matched if noted else None
+        return await self._search(channel, cost or query, served, noting, whole=cost is None)
 
     async def _search(
         self,
@@ -303,6 +323,15 @@ class MessageSearch:
         return await self._lanes.fetch(
             request, channel, query, sql, *parameters, whole=whole, on_send=on_send
         )
+
+
+def _by_group(
+    channel: Channel, keys: Sequence[bytes], rows: Iterable[asyncpg.Record]
+) -> list[list[Message]]:
+    found: list[list[Message]] = [[] for _ in keys]
+    for row in rows:
+        found[row["group"] - 1].append(message_from_row(channel, row))
+    return found
 
 
 def _cursors(query: MessageQuery) -> dict[str, str]:

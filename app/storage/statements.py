@@ -16,6 +16,7 @@ from sqlalchemy.sql.expression import UnaryExpression
 from app.domain.channel import Channel
 from app.domain.message import MESSAGE_COLUMNS
 from app.domain.query import FieldPath, MessageQuery
+from app.storage.created_bounds import by_sequence
 from app.storage.indexes.indexed_query import indexed_fields
 from app.storage.predicates import condition, json_of
 from app.storage.tables import CHANNELS, MESSAGES
@@ -24,6 +25,7 @@ __all__ = [
     "COLUMNS",
     "chosen",
     "count_messages",
+    "far_messages",
     "first",
     "messages",
     "preceding",
@@ -49,12 +51,17 @@ def rendered(statement: Select[Any]) -> tuple[str, tuple[Any, ...]]:
 
 def messages(channel: Channel, query: MessageQuery) -> Select[Any]:
     """Select a page of the messages that match, in the query's order."""
-    page = select(*COLUMNS).where(chosen(channel, query)).offset(query.offset).limit(query.limit)
-    if query.in_publish_order:
-        return page.order_by(_in_publish_order(query.is_descending))
-    field = query.sort_field
-    assert isinstance(field, FieldPath), "groups have statements of their own"
-    return page.order_by(_sorted(field, query.is_descending), MESSAGES.c.sequence)
+    page = select(*COLUMNS).where(chosen(channel, query)).order_by(*_order(query))
+    return page.offset(query.offset).limit(query.limit)
+
+
+def far_messages(channel: Channel, query: MessageQuery) -> Select[Any]:
+    """Select what `messages` does: what is skipped is skipped by its place, and not carried."""
+    order = _order(query)
+    skipped = select(MESSAGES.c.sequence).where(chosen(channel, query)).order_by(*order)
+    places = skipped.offset(query.offset).limit(query.limit).subquery("places")
+    here = and_(MESSAGES.c.channel == channel.key, MESSAGES.c.sequence == places.c.sequence)
+    return select(*COLUMNS).join_from(places, MESSAGES, here).order_by(*order)
 
 
 def count_messages(channel: Channel, query: MessageQuery) -> Select[Any]:
@@ -94,15 +101,17 @@ def chosen(channel: Channel, query: MessageQuery) -> ColumnElement[bool]:
 
     A cursor that is unknown leaves nothing; whoever asks has to find that out.
     """
+    bounds, filters = by_sequence(channel, query.filters)
     return and_(
         MESSAGES.c.channel == channel.key,
+        *bounds,
         *(
             compare(MESSAGES.c.sequence, sequence_of(channel, cursor))
             for cursor, compare in ((query.after, operator.gt), (query.before, operator.lt))
             if cursor is not None
         ),
         *([] if query.up_to is None else [MESSAGES.c.sequence <= query.up_to]),
-        *(condition(one, indexed_fields(query)) for one in query.filters),
+        *(condition(one, indexed_fields(query)) for one in filters),
     )
 
 
@@ -116,6 +125,14 @@ def sequence_of(channel: Channel, cursor: str) -> ColumnElement[int]:
 
 def _in_publish_order(descending: bool) -> ColumnElement[Any]:
     return MESSAGES.c.sequence.desc() if descending else MESSAGES.c.sequence.asc()
+
+
+def _order(query: MessageQuery) -> tuple[ColumnElement[Any], ...]:
+    if query.in_publish_order:
+        return (_in_publish_order(query.is_descending),)
+    field = query.sort_field
+    assert isinstance(field, FieldPath), "groups have statements of their own"
+    return _sorted(field, query.is_descending), MESSAGES.c.sequence
 
 
 def _sorted(field: FieldPath, descending: bool) -> UnaryExpression[Any]:

@@ -11,14 +11,13 @@ being written, its publisher is told that nobody knows.
 
 import asyncio
 import logging
+import random
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import asyncpg
-from tenacity import AsyncRetrying, retry_if_exception_type
-from tenacity.wait import wait_random_exponential
 
 from app.defaults import (
     PUBLISH_BATCH_MAX,
@@ -41,6 +40,9 @@ _PUBLISH: Final = """
     ORDER BY ordinal
 """
 _CLOSED_AFTER_SECONDS: Final = 5.0
+_FIRST_PAUSE_SECONDS: Final = 0.05
+_LONGEST_PAUSE_SECONDS: Final = 0.5
+"""Between two tries while the database is away, at most: not all processes in one instant."""
 _BATCH_BYTES: Final = 4 * 1024 * 1024
 _DRAFT_BYTES: Final = 1024
 """What a draft costs besides its data."""
@@ -105,6 +107,8 @@ class MessageWriter:
         self._writing: list[_Pending] = []
         self._bytes = 0
         """Of all that wait or are being written."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """On which it writes, once it has."""
         self._expiry: asyncio.TimerHandle | None = None
         self._flusher: asyncio.Task[None] | None = None
         self._closed = False
@@ -120,7 +124,8 @@ class MessageWriter:
         """
         if self._closed:
             raise ShuttingDown
-        loop = asyncio.get_running_loop()
+        # Kept: to ask for it costs a system call in Python 3.11, and this comes with each publish.
+        loop = self._loop = self._loop or asyncio.get_running_loop()
         pending = _Pending(draft, loop.create_future(), loop.time() + self._timeout)
         if len(self._pending) >= self._queue_max:
             raise Unavailable(f"{self._queue_max} messages are waiting to be stored; retry later")
@@ -131,7 +136,7 @@ class MessageWriter:
         self._pending.append(pending)
         self._bytes += pending.size
         if self._flusher is None:
-            self._flusher = asyncio.create_task(self._flush(), name="message writer")
+            self._flusher = loop.create_task(self._flush(), name="message writer")
         if self._expiry is None:
             self._expiry = loop.call_at(pending.deadline, self._expire)
         # A cancelled caller cancels this future only: the draft is written all the same.
@@ -224,24 +229,32 @@ class MessageWriter:
 
     async def _insert_in_time(self, batch: list[_Pending], *, again: bool) -> None:
         """Insert a batch, and try again while the database is away and somebody waits."""
-        loop = asyncio.get_running_loop()
         last = batch[-1].deadline
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(DatabaseLost),
-            stop=lambda state: loop.time() + state.upcoming_sleep >= last,
-            wait=wait_random_exponential(multiplier=0.05, max=0.5),
-            reraise=True,
-        ):
-            with attempt:
-                now = loop.time()
-                late = [pending for pending in batch if pending.deadline <= now]
-                batch = [pending for pending in batch if pending.deadline > now]
-                for pending in late:
-                    self._fail_late(pending)
-                if batch:
-                    first = attempt.retry_state.attempt_number == 1
-                    # A lost connection leaves open whether the last try was committed.
-                    await self._insert(batch, again=again or not first)
+        longest_pause = _FIRST_PAUSE_SECONDS
+        while batch := self._in_time(batch):
+            try:
+                await self._insert(batch, again=again)
+            except DatabaseLost:
+                pause = random.uniform(0, longest_pause)  # noqa: S311  (no secret)
+                if self._loop is None or self._loop.time() + pause >= last:
+                    raise
+                await asyncio.sleep(pause)
+                longest_pause = min(2 * longest_pause, _LONGEST_PAUSE_SECONDS)
+                # A lost connection leaves open whether the last try was committed.
+                again = True
+            else:
+                return
+
+    def _in_time(self, batch: list[_Pending]) -> list[_Pending]:
+        """Return those that still have time, and tell the others."""
+        assert self._loop is not None
+        now = self._loop.time()
+        if batch and batch[0].deadline > now:
+            return batch  # In the order of their deadlines.
+        for pending in batch:
+            if pending.deadline <= now:
+                self._fail_late(pending)
+        return [pending for pending in batch if pending.deadline > now]
 
     async def _insert(self, batch: list[_Pending], *, again: bool) -> None:
         before = [pending.uncertain for pending in batch]
@@ -264,6 +277,7 @@ class MessageWriter:
             for pending in batch:
                 pending.uncertain = True
 
+        assert self._loop is not None
         drafts = [pending.draft for pending in batch]
         return await self._database.fetch(
             _PUBLISH,
@@ -275,7 +289,7 @@ class MessageWriter:
             [draft.data_json for draft in drafts],
             [draft.idempotency_key for draft in drafts],
             again,
-            timeout_seconds=batch[-1].deadline - asyncio.get_running_loop().time(),
+            timeout_seconds=batch[-1].deadline - self._loop.time(),
             on_send=sent,
         )
 

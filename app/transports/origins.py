@@ -21,6 +21,8 @@ from app.transports.refusals import log_refused_origin
 __all__ = ["OriginPolicy"]
 
 _PREFLIGHT_SECONDS: Final = 600
+_EXPOSED: Final = ("ETag", "Retry-After")
+"""Fields of an answer that a page of another origin may see."""
 
 
 class OriginPolicy:
@@ -52,6 +54,28 @@ class OriginPolicy:
         log_refused_origin(origin, host)
         return False
 
+    def answer_fields(self, headers: Headers) -> list[tuple[str, str]] | None:
+        """Return the header fields that an answer needs so that a page may read it.
+
+        The same that `cors` adds to answers.
+
+        Args:
+            headers: of the request.
+
+        Returns:
+            Their names in lower case. None: the page may not connect, which `allows` logs.
+        """
+        origin = headers.get("origin")
+        if origin is None:
+            return []
+        listed = origin in self.listed
+        if not listed and not _same_host(origin, headers.get("host")):
+            return None
+        fields = [("access-control-expose-headers", ", ".join(_EXPOSED)), ("vary", "Origin")]
+        if listed:
+            fields.append(("access-control-allow-origin", "*" if self.listed.any else origin))
+        return fields
+
     def cors(self) -> Middleware:
         """Return the CORS middleware for HTTP, of the same origins.
 
@@ -69,7 +93,7 @@ class _Cors(CORSMiddleware):
             allow_origins=["*"] if policy.listed.any else [],
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
-            expose_headers=["ETag", "Retry-After"],
+            expose_headers=_EXPOSED,
             max_age=_PREFLIGHT_SECONDS,
         )
         self._policy = policy

@@ -1,6 +1,13 @@
-"""The opening handshake (RFC 6455, section 4), as the `websockets` library validates it."""
+"""The opening handshake (RFC 6455, section 4).
 
-from collections.abc import Iterable
+What plainly is a valid one is told here; all else is judged, and refused, by the `websockets`
+library, whose objects for a whole connection cost more than everything else of a handshake.
+"""
+
+import re
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+from hashlib import sha1
 from http import HTTPStatus
 from typing import Final
 
@@ -21,6 +28,29 @@ _SWITCHING: Final = (
 )
 
 
+_JUDGED: Final = frozenset(
+    {
+        b"connection",
+        b"upgrade",
+        b"origin",
+        b"sec-websocket-key",
+        b"sec-websocket-version",
+        b"sec-websocket-protocol",
+    }
+)
+_UPGRADING: Final = frozenset({b"upgrade", b"keep-alive, upgrade"})
+_KEY: Final = re.compile(
+    # 4.1: "a nonce consisting of a randomly selected 16-byte value that has been
+    # base64-encoded".
+    rb"[A-Za-z0-9+/]{22}=="
+)
+_PROTOCOLS: Final = re.compile(
+    # 11.3.4: 1#token. RFC 9110, 5.6.2: the characters of a token.
+    rb"[-!#$%&'*+.^_`|~0-9a-zA-Z]+(?:[ \t]*,[ \t]*[-!#$%&'*+.^_`|~0-9a-zA-Z]+)*"
+)
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
 class Handshake:
     """One upgrade request and the answer to it.
 
@@ -32,28 +62,44 @@ class Handshake:
         scope: of the request as HTTP; its method, version and headers are looked at.
     """
 
-    __slots__ = ("_accept", "_headers", "refusal")
+    __slots__ = ("_accept", "_protocols", "refusal")
 
     def __init__(self, scope: Scope) -> None:
-        self._headers = Headers(
-            [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-        )
         self.refusal: bytes | None = None
         """What to answer when this is no valid upgrade request; the end of it."""
-        request = Request("/", self._headers, scope["method"], f"HTTP/{scope['http_version']}")
+        judged: dict[bytes, list[bytes]] = {}
+        for name, value in scope["headers"]:
+            if name in _JUDGED:
+                judged.setdefault(name, []).append(value)
+        self._protocols = judged.get(b"sec-websocket-protocol", [])
+        key = _plain_key(scope, judged)
+        if key is None:
+            self._accept = self._judge(scope)
+        else:
+            # 4.2.2: "concatenating [it] with the string "258EAFA5-E914-47DA-95CA-C5AB0DC85B11",
+            # taking the SHA-1 hash of this concatenated value to obtain a 20-byte value and
+            # base64-encoding".
+            self._accept = b64encode(sha1(key + _GUID, usedforsecurity=False).digest())
+
+    def _judge(self, scope: Scope) -> bytes:
+        headers = Headers(
+            [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+        )
+        request = Request("/", headers, scope["method"], f"HTTP/{scope['http_version']}")
         validator = ServerProtocol()
         try:
-            self._accept, _, _ = validator.process_request(request)
+            return validator.process_request(request)[0].encode()
         except InvalidHandshake:
             self.refusal = validator.accept(request).serialize()
+            return b""
 
     @property
     def subprotocols(self) -> list[str]:
         """What the client offers, its favourite first."""
         return [
             token.strip()
-            for header in self._headers.get_all("Sec-WebSocket-Protocol")
-            for token in header.split(",")
+            for value in self._protocols
+            for token in value.decode("latin-1").split(",")
         ]
 
     def accept(self, subprotocol: str | None, headers: HeaderPairs) -> bytes:
@@ -62,7 +108,7 @@ class Handshake:
         if subprotocol is not None:
             pairs.append((b"Sec-WebSocket-Protocol", subprotocol.encode("latin-1")))
         lines = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
-        return _SWITCHING % (self._accept.encode(), lines)
+        return _SWITCHING % (self._accept, lines)
 
     def deny(self, status: HTTPStatus, headers: HeaderPairs, body: bytes) -> bytes:
         """Return an ordinary HTTP response, after which the connection is to be closed."""
@@ -72,3 +118,24 @@ class Handshake:
         answer["Connection"] = "close"
         answer["Content-Length"] = str(len(body))
         return Response(status, status.phrase, answer, body).serialize()
+
+
+def _plain_key(scope: Scope, judged: dict[bytes, list[bytes]]) -> bytes | None:
+    """Return the key of a handshake that is valid and of the form of all clients; else None."""
+    if scope["method"] != "GET" or scope["http_version"] != "1.1":
+        return None
+    key = _only(judged.get(b"sec-websocket-key"))
+    if (
+        _only(judged.get(b"sec-websocket-version")) == b"13"
+        and _only(judged.get(b"upgrade")).lower() == b"websocket"
+        and _only(judged.get(b"connection")).lower() in _UPGRADING
+        and _KEY.fullmatch(key)
+        and len(judged.get(b"origin", ())) <= 1
+        and all(_PROTOCOLS.fullmatch(one) for one in judged.get(b"sec-websocket-protocol", ()))
+    ):
+        return key
+    return None
+
+
+def _only(values: Sequence[bytes] | None) -> bytes:
+    return values[0] if values is not None and len(values) == 1 else b""

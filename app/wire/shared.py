@@ -28,6 +28,8 @@ class Shared:
         self.turn = Turn(self.loop)
         self.keepalive = Keepalive(self.loop, config.ws_ping_interval, config.ws_ping_timeout)
         self._beats: dict[float, Keepalive] = {}
+        self._default_headers: list[tuple[bytes, bytes]] = []
+        self._default_fields = b""
 
     @classmethod
     def of(cls, state: ServerState, config: uvicorn.Config) -> Self:
@@ -37,6 +39,17 @@ class Shared:
             found = _shared[state] = cls(config)
         assert isinstance(found, cls)
         return found
+
+    def default_fields(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """Return the server's own header lines; it makes new ones once a second, for the date.
+
+        Args:
+            headers: `ServerState.default_headers`.
+        """
+        if headers is not self._default_headers:
+            self._default_headers = headers
+            self._default_fields = b"".join([b"%b: %b\r\n" % pair for pair in headers])
+        return self._default_fields
 
     def beats(self, seconds: float) -> Keepalive:
         """Return the heartbeats of streams that want one every so many seconds."""

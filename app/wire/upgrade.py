@@ -1,9 +1,10 @@
 """An upgrade request that waits for its answer: the border between a socket and an endpoint.
 
-An endpoint is an ASGI application, found by a router like any other. It looks at the scope
-(path, headers, subprotocols) and gives one answer by `Upgrade.of(scope)`; then its call
-returns. Of ASGI's own events for WebSockets only the router's word for an unknown path is
-understood: what is said on a socket is a `Session`'s business.
+An endpoint looks at the scope (path, headers, subprotocols) and gives one answer; then its call
+returns. Those that an application offers by `ENDPOINTS` are called as they are; the others are
+ASGI applications, found by a router like any other, and answer by `Upgrade.of(scope)`. Of ASGI's
+own events for WebSockets only the router's word for an unknown path is understood: what is said
+on a socket is a `Session`'s business.
 """
 
 import asyncio
@@ -17,10 +18,14 @@ from app.wire.close_codes import CloseCode
 from app.wire.handshake import Handshake, HeaderPairs
 from app.wire.session import Session
 
-__all__ = ["SOCKET", "Connection", "Upgrade"]
+__all__ = ["ENDPOINTS", "SOCKET", "Connection", "SocketEndpoint", "Upgrade"]
 
 SOCKET: Final = "widgetwire.socket"
 """The key in `scope["extensions"]` under which an `Upgrade` is found."""
+
+ENDPOINTS: Final = "widgetwire.socket_endpoints"
+"""The key in the lifespan's state of what finds the `SocketEndpoint` of a path; None: there is
+none, and the application is called, for which a task has to be made."""
 
 _FAREWELL_BYTES: Final = 64 * 1024
 
@@ -36,6 +41,18 @@ class Connection(Protocol):
 
     def send(self, frame: bytes) -> None: ...
     def close(self, code: int, reason: str) -> None: ...
+
+
+class SocketEndpoint(Protocol):
+    """Whoever answers the upgrade requests to a path."""
+
+    def answer(self, upgrade: "Upgrade", scope: Scope) -> None:
+        """Accept, close or deny; nothing is waited for.
+
+        Args:
+            upgrade: not answered yet.
+            scope: as of an ASGI call.
+        """
 
 
 class Upgrade:
@@ -120,17 +137,21 @@ class Upgrade:
 
     # Called by the connection.
 
+    def ask_endpoint(self, endpoint: SocketEndpoint, scope: Scope) -> None:
+        """Call an endpoint; where it fails, or gives no answer, the answer is a 500."""
+        try:
+            endpoint.answer(self, scope)
+            self._check_answered()
+        except Exception as error:
+            self._fail(error)
+
     async def ask(self, app: ASGIApp, scope: Scope) -> None:
         """Call the application; where it fails, or gives no answer, the answer is a 500."""
         try:
             await app(scope, _receive, self._send)
-            if not self._answered:
-                raise RuntimeError("the application has not answered an upgrade request")
+            self._check_answered()
         except Exception as error:
-            text = masked(error, "answering a handshake")
-            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, text)
-            # If it is open: nobody knows in what state the session is.
-            self._connection.close(CloseCode.INTERNAL_ERROR, text)
+            self._fail(error)
         except asyncio.CancelledError:
             self.going_away()
             raise
@@ -146,6 +167,16 @@ class Upgrade:
         if message["type"] != "websocket.close":
             raise RuntimeError(f"{message['type']} is not understood: answer by Upgrade.of(scope)")
         self.deny(HTTPStatus.FORBIDDEN)
+
+    def _check_answered(self) -> None:
+        if not self._answered:
+            raise RuntimeError("the application has not answered an upgrade request")
+
+    def _fail(self, error: Exception) -> None:
+        text = masked(error, "answering a handshake")
+        self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, text)
+        # If it is open: nobody knows in what state the session is.
+        self._connection.close(CloseCode.INTERNAL_ERROR, text)
 
     def _answer(self) -> None:
         if self._answered:

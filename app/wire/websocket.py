@@ -1,6 +1,6 @@
 """The WebSocket protocol class, for uvicorn under `BoundedHttpProtocol`.
 
-The application is called once, to answer the upgrade request (`upgrade.py`). From then on
+An endpoint is called once, to answer the upgrade request (`upgrade.py`). From then on
 the connection itself drives the `Session`, without a task and without a queue.
 
     CONNECTING ──accepted──► OPEN ──close frame──► CLOSING ──► CLOSED
@@ -28,7 +28,7 @@ from app.wire.outbound import CLOSE_TIMEOUT_SECONDS, FrameWriter
 from app.wire.scope import websocket_scope
 from app.wire.session import MAX_UNACCEPTED_BYTES, Session
 from app.wire.shared import Shared
-from app.wire.upgrade import SOCKET, Upgrade
+from app.wire.upgrade import ENDPOINTS, SOCKET, SocketEndpoint, Upgrade
 
 __all__ = ["WebSocketProtocol"]
 
@@ -65,12 +65,13 @@ class WebSocketProtocol(FrameWriter):
     Args:
         config: of the server.
         server_state: of the server.
-        app_state: the lifespan's state; the request's scope has it too.
+        app_state: the lifespan's state; the request's scope has it too. See `ENDPOINTS`.
     """
 
     __slots__ = (
         "_after_last",
         "_config",
+        "_endpoint_of",
         "_more_to_read",
         "_paused",
         "_phase",
@@ -89,7 +90,7 @@ class WebSocketProtocol(FrameWriter):
         self,
         config: uvicorn.Config,
         server_state: ServerState,
-        app_state: dict[str, Any],  # noqa: ARG002 - as uvicorn constructs its classes
+        app_state: dict[str, Any],
     ) -> None:
         server = Shared.of(server_state, config)
         super().__init__(server.turn)
@@ -100,6 +101,9 @@ class WebSocketProtocol(FrameWriter):
         # None once the peer broke the protocol: what it sends is no longer understood.
         self._reader: FrameReader | None = FrameReader(
             min(config.ws_max_size, MAX_UNACCEPTED_BYTES)
+        )
+        self._endpoint_of: Callable[[str], SocketEndpoint | None] = app_state.get(
+            ENDPOINTS, _no_endpoint
         )
         self._upgrade: Upgrade | None = None
         self._session: Session | None = None
@@ -121,7 +125,7 @@ class WebSocketProtocol(FrameWriter):
         self._server_state.connections.add(cast(Any, self))
 
     def upgrade(self, http: Scope, target: bytes) -> None:
-        """Take the upgrade request: refuse it, or call the application.
+        """Take the upgrade request: refuse it, or ask for an answer.
 
         Args:
             http: of the request, as far as uvicorn fills it for an upgrade: without a path.
@@ -136,6 +140,10 @@ class WebSocketProtocol(FrameWriter):
             self._story = (path, None)
         upgrade = self._upgrade = Upgrade(self, handshake, self._server_state.default_headers)
         scope = websocket_scope(http, target, handshake.subprotocols, {SOCKET: upgrade})
+        endpoint = self._endpoint_of(scope["path"])
+        if endpoint is not None:
+            upgrade.ask_endpoint(endpoint, scope)
+            return
         app = cast(ASGIApp, self._config.loaded_app)
         task = self._server.loop.create_task(upgrade.ask(app, scope))
         self._server_state.tasks.add(task)
@@ -387,3 +395,7 @@ class WebSocketProtocol(FrameWriter):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _no_endpoint(_path: str) -> SocketEndpoint | None:
+    return None

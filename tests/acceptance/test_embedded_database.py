@@ -137,7 +137,8 @@ async def test_a_suspended_database_is_waited_for_and_not_started_twice(
         postmaster = _server(data_dir)
         suspended = _suspend(data_dir)
         try:
-            await asyncio.sleep(15)  # the fault itself: that long nothing answers
+            # The fault itself. A publish is given up after 5 s, and the watch tells after 7.
+            await asyncio.sleep(10)
             assert await _readiness(served) == 503
         finally:
             _resume(suspended)

@@ -1,6 +1,7 @@
 """A search without the engine is answered as the engine answers it, byte by byte."""
 
 import gc
+import tracemalloc
 import warnings
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -426,6 +427,22 @@ def test_what_clients_send_needs_no_engine() -> None:
         'subscription { messages(projectId: "p", widgetId: "w") { id } }',
     ):
         assert documents.prepare(document).asking is None
+
+
+def test_a_kept_search_takes_what_it_is_counted_for() -> None:
+    documents = Documents(SCHEMA)
+    texts = [ASKED.replace("two:", f"n{number}:") for number in range(40)]
+    for text in texts[:20]:
+        documents.prepare(text)  # what is made once for all
+    counted = documents._kept_bytes
+    gc.collect()
+    tracemalloc.start()
+    for text in texts[20:]:
+        documents.prepare(text)
+    gc.collect()
+    real, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 0.7 * real < documents._kept_bytes - counted < 2 * real
 
 
 async def test_an_equal_question_is_read_once() -> None:

@@ -150,6 +150,25 @@ async def test_a_failure_is_not_kept() -> None:
     assert await asked(answers, table, 1) == [b"1"]
 
 
+async def test_nobody_is_refused_for_what_another_one_asked() -> None:
+    table = Table()
+    answers = Answers(table)
+    await asked(answers, table, 1)
+    may_fail = asyncio.Event()
+
+    async def refused() -> bytes:
+        await may_fail.wait()
+        raise Unavailable("too many of your searches wait")
+
+    greedy = asyncio.create_task(answers.answer(CHANNEL, b"key", refused))
+    others = [asyncio.create_task(asked(answers, table, 1)) for _ in range(3)]
+    await turns()
+    may_fail.set()
+    with pytest.raises(Unavailable):
+        await greedy
+    assert await asyncio.gather(*others) == [[b"1"]] * 3
+
+
 async def test_what_is_too_large_to_be_told_apart_or_kept_is_read_each_time() -> None:
     table = Table()
     for _ in range(3):

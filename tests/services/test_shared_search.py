@@ -110,7 +110,34 @@ async def test_different_questions_are_different_reads() -> None:
     )
 
 
-async def test_a_failure_is_told_to_all_who_shared_it_and_the_next_one_reads_again() -> None:
+async def test_nobody_is_refused_for_what_another_one_asked() -> None:
+    """The line of whoever asked first may be full, and that of the others empty."""
+
+    class InLine(Held):
+        asker: object = None
+
+        def asked_by(self, asker: object) -> "InLine":
+            line = InLine()
+            line.asker, line.may_end = asker, self.may_end
+            line.fails = asker == "greedy"
+            return line
+
+    held = InLine()
+    search = shared(held)
+    lone, *shares = [
+        asyncio.create_task(search.asked_by(asker).total_count(CHANNEL, QUERY))
+        for asker in ("other", "greedy", "another", "one more")
+    ]
+    await turns()
+    held.may_end.set()
+    assert await lone == 1
+    refused, *found = await asyncio.gather(*shares, return_exceptions=True)
+    assert isinstance(refused, Unavailable)
+    assert found == [1, 1]
+    assert search._reads == {}
+
+
+async def test_a_failure_is_not_kept() -> None:
     held = Held()
     held.fails = True
     held.may_end.set()

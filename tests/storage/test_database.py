@@ -1,6 +1,7 @@
 """The border where driver errors end."""
 
 import asyncio
+import contextlib
 
 import asyncpg
 import pytest
@@ -193,3 +194,38 @@ async def test_an_outage_is_no_trace_in_the_log(
     assert lost
     assert [record for record in caplog.records if record.exc_info] == []
     assert [record.name for record in caplog.records] == ["app.storage.incidents"]
+
+
+async def test_a_kept_connection_is_used_again_and_replaced_where_it_was_cut(
+    database: Database, database_url: str
+) -> None:
+    keeping = await Database.connect(database_url, pool_size=1, keep_idle=True)
+    (first,) = await values(keeping, "SELECT pg_backend_pid()")
+    assert await values(keeping, "SELECT pg_backend_pid()") == [first]
+    await database.fetch("SELECT pg_terminate_backend($1)", first)
+    async with asyncio.timeout(20):
+        while await database.fetch(  # noqa: ASYNC110  Postgres tells nobody
+            "SELECT 1 FROM pg_stat_activity WHERE pid = $1", first
+        ):
+            await asyncio.sleep(0.02)
+    with contextlib.suppress(DatabaseLost):
+        # Whether the end has reached us by now is the network's business.
+        await values(keeping, "SELECT pg_backend_pid()")
+    assert await values(keeping, "SELECT pg_backend_pid()") != [first]
+    await keeping.close()
+
+
+async def test_who_waits_for_a_kept_connection_gets_it(database_url: str) -> None:
+    keeping = await Database.connect(
+        database_url, pool_size=1, keep_idle=True, statement_timeout_seconds=5
+    )
+    for _ in range(2):
+        async with asyncio.timeout(20):
+            await asyncio.gather(*(keeping.fetch("SELECT 1") for _ in range(20)))
+    cancelled = asyncio.create_task(keeping.fetch("SELECT pg_sleep(30)"))
+    await asyncio.sleep(0.1)
+    cancelled.cancel()
+    assert await values(keeping, "SELECT 1") == [1]
+    await keeping.close()
+    with pytest.raises(DatabaseLost):
+        await keeping.fetch("SELECT 1")

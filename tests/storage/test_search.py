@@ -27,7 +27,7 @@ from tests.domain.query.strategies import CHANNEL, fields, filters, messages, qu
 from tests.storage.stored import PROPERTY, VALUES, Stored, published, sequences
 
 
-@settings(PROPERTY, max_examples=80)
+@settings(PROPERTY, max_examples=60)
 @given(st.data())
 def test_a_page_has_the_order_of_jsonb_with_ties_in_publish_order(
     stored: Stored, data: st.DataObject
@@ -44,7 +44,7 @@ def test_a_page_has_the_order_of_jsonb_with_ties_in_publish_order(
         assert counted == len(reference.chosen(drawn, query)), query
 
 
-@settings(PROPERTY, max_examples=40)
+@settings(PROPERTY, max_examples=25)
 @given(st.data())
 def test_a_walk_by_cursors_sees_everything_once_while_others_publish(
     stored: Stored, data: st.DataObject
@@ -113,6 +113,29 @@ def test_groups_their_messages_and_their_aggregates_are_those_of_the_model(
         ]
         whole = stored.run(search.aggregate(CHANNEL, query, field))
         assert _comparable(whole) == reference.aggregate(everything, field)
+
+
+@settings(PROPERTY, max_examples=25)
+@given(st.data())
+def test_long_channels_and_far_pages_have_other_statements_and_the_same_results(
+    stored: Stored, data: st.DataObject
+) -> None:
+    drawn = data.draw(messages())
+    stored.store(drawn)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("app.storage.search._FAR_OFFSET", 0)
+        patch.setattr("app.storage.search._OPENING_MESSAGES", data.draw(st.integers(1, 5)))
+        for query in data.draw(st.lists(queries(drawn, grouped=False), min_size=3, max_size=3)):
+            found = stored.run(stored.search.messages(CHANNEL, query))
+            assert sequences(found) == sequences(reference.page(drawn, query)), query
+        for query in data.draw(st.lists(queries(drawn, grouped=True), min_size=3, max_size=3)):
+            expected = reference.groups(drawn, query)
+            keys = [group.key_json for group in stored.run(stored.search.groups(CHANNEL, query))]
+            limit = data.draw(st.integers(1, 4))
+            members = stored.run(stored.search.group_messages(CHANNEL, query, keys, limit))
+            assert list(map(sequences, members)) == [
+                sequences(members[:limit]) for _, members in expected
+            ]
 
 
 def test_every_kind_of_value_sorts_as_the_model_does(stored: Stored) -> None:

@@ -22,6 +22,7 @@ KEPT = StatementForms()
 FUNCTIONS = frozenset({AggregateFunction.AVG, AggregateFunction.MAX})
 OF_MESSAGES: list[tuple[Any, ...]] = [
     (statements.messages,),
+    (statements.far_messages,),
     (statements.count_messages,),
     (statements.first,),
     (grouped_statements.aggregate, FIELD, frozenset(AggregateFunction)),
@@ -30,6 +31,7 @@ OF_GROUPS: list[tuple[Any, ...]] = [
     (grouped_statements.groups,),
     (grouped_statements.count_groups,),
     (grouped_statements.group_messages, [b"1", b'"a"'], 7),
+    (grouped_statements.group_messages, [b"1"], 7, 5000),
     (grouped_statements.group_aggregates, [b"null"], FIELD, FUNCTIONS),
 ]
 

@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from http import HTTPStatus
-from typing import Any
+from types import MappingProxyType
+from typing import Any, cast
 
 import uvicorn
 from starlette.applications import Starlette
@@ -17,8 +18,9 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 from uvicorn.server import ServerState
 
+from app.wire.exchange import RESPONDER, Responder
 from app.wire.http import BoundedHttpProtocol, HttpBounds
-from app.wire.upgrade import Upgrade
+from app.wire.upgrade import ENDPOINTS, SocketEndpoint, Upgrade
 from app.wire.websocket import WebSocketProtocol
 from tests.wire.echo import echo
 
@@ -113,21 +115,29 @@ class Application:
 @asynccontextmanager
 async def served(
     bounds: HttpBounds | None = None,
-    keep_alive_seconds: int = 5,
+    keep_alive_seconds: float = 1,
     app: ASGIApp | None = None,
     protocol: type[BoundedHttpProtocol] = BoundedHttpProtocol,
+    responder: Responder | None = None,
+    endpoints: Mapping[str, SocketEndpoint] = MappingProxyType({}),
 ) -> AsyncIterator[int]:
     """Serve on a free port; yields it."""
     config = uvicorn.Config(
         app or Application().app,
         log_config=None,
         ws=WebSocketProtocol,
-        timeout_keep_alive=keep_alive_seconds,
+        timeout_keep_alive=cast(int, keep_alive_seconds),
+        # Else each request is left to uvicorn, which writes the line.
+        access_log=False,
     )
     config.load()
     state = ServerState()
     server = await asyncio.get_running_loop().create_server(
-        partial(protocol, config, state, {}, bounds=bounds), "127.0.0.1", 0
+        partial(
+            protocol, config, state, {RESPONDER: responder, ENDPOINTS: endpoints.get}, bounds=bounds
+        ),
+        "127.0.0.1",
+        0,
     )
     try:
         yield server.sockets[0].getsockname()[1]
@@ -146,7 +156,7 @@ async def answer_to(port: int, *parts: bytes, pause_seconds: float = 0) -> bytes
         for part in parts:
             writer.write(part)
             await asyncio.sleep(pause_seconds)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             return await reader.read()
     finally:
         writer.close()

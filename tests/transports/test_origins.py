@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -119,3 +120,44 @@ async def test_cors_follows_the_same_list(
     assert preflight.status_code == (200 if answer else 400)
     assert got.headers.get("access-control-allow-origin") == answer
     assert "access-control-allow-credentials" not in got.headers
+
+
+@pytest.mark.parametrize("allowed", [(), ALLOWED, ("*",)])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        None,
+        "https://video.example",
+        "https://a.wild.example",
+        "http://widgets",
+        "https://evil.example",
+    ],
+)
+@pytest.mark.anyio
+async def test_an_answer_has_the_fields_that_the_middleware_adds(
+    allowed: tuple[str, ...], origin: str | None
+) -> None:
+    policy = OriginPolicy(allowed)
+    fields = policy.answer_fields(
+        Headers({"host": "widgets"} | ({} if origin is None else {"origin": origin}))
+    )
+    if fields is None:
+        assert not policy.allows(origin, "widgets")
+        return
+    assert policy.allows(origin, "widgets")
+
+    async def page(_request: Request) -> PlainTextResponse:
+        return PlainTextResponse("")
+
+    app = Starlette(routes=[Route("/", page)], middleware=[policy.cors()])
+    headers = {} if origin is None else {"origin": origin}
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://widgets") as client:
+        answer = await client.get("/", headers=headers)
+    added = {
+        name: value
+        for name, value in answer.headers.items()
+        if name == "vary" or name.startswith("access-control-")
+    }
+    # To a request without an origin the middleware says `Vary: Origin` too; no page reads it.
+    assert dict(fields) == (added if origin is not None else {})

@@ -3,6 +3,12 @@
 from http import HTTPStatus
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidHandshake
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
 
 from app.wire.handshake import Handshake
 from tests.wire.upgrade import scope
@@ -60,3 +66,45 @@ def test_a_denial_is_a_whole_response_and_the_last() -> None:
         b"x-why: origin",
     ]
     assert body == b"not from there"
+
+
+_NAMES = (
+    "connection",
+    "upgrade",
+    "origin",
+    "sec-websocket-key",
+    "sec-websocket-version",
+    "sec-websocket-protocol",
+    "sec-websocket-extensions",
+)
+_VALUES = (
+    "Upgrade", "keep-alive, Upgrade", "upgrade,", "keep-alive", "websocket", "WebSocket",
+    "h2c, websocket",
+    "dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZR==", "dGhlIHNhbXBsZSBub25jZQ", "c2hvcnQ=",
+    "dGhlIHNhbXBsZSBub25jZQ== ", "dGhl-HNhbXBsZSBub25jZQ==", "13", "013", "12", "", ",",
+    "a, b", "a,b", "a b",
+    "graphql-ws", "gr\xe4phql", "http://a", "permessage-deflate; x=", "a/b",
+)  # fmt: skip
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(_NAMES), st.sampled_from(_VALUES)), max_size=5),
+    st.sets(st.sampled_from(_NAMES)),
+    st.sampled_from(["GET", "POST"]),
+    st.sampled_from(["1.1", "1.0"]),
+)
+def test_it_accepts_what_websockets_accepts_and_with_the_same_answer(
+    changed: list[tuple[str, str]], dropped: set[str], method: str, version: str
+) -> None:
+    usual = [pair for pair in scope()["headers"] if pair[0].decode() not in dropped]
+    headers = [*usual, *((name.encode(), value.encode("latin-1")) for name, value in changed)]
+    handshake = Handshake({"method": method, "http_version": version, "headers": headers})
+    texts = Headers((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)
+    validator = ServerProtocol()
+    try:
+        accept, _, _ = validator.process_request(Request("/", texts, method, f"HTTP/{version}"))
+    except InvalidHandshake:
+        assert handshake.refusal is not None
+    else:
+        assert handshake.refusal is None
+        assert f"Sec-WebSocket-Accept: {accept}\r\n".encode() in handshake.accept(None, [])

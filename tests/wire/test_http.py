@@ -17,82 +17,6 @@ QUICK = HttpBounds(
 )
 
 
-async def _drip(port: int, first: bytes, drop: bytes) -> bytes:
-    """Send `first`, then `drop` again and again until the server closes."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-
-    async def drip() -> None:
-        while True:
-            writer.write(drop)
-            await asyncio.sleep(0.02)
-
-    writer.write(first)
-    dripping = asyncio.create_task(drip())
-    try:
-        async with asyncio.timeout(5):
-            return await reader.read()
-    except ConnectionResetError:
-        return b"reset"
-    finally:
-        dripping.cancel()
-        writer.close()
-
-
-async def test_a_peer_that_says_nothing_is_let_go() -> None:
-    async with served(QUICK) as port:
-        assert (await answer_to(port)).startswith(b"HTTP/1.1 408 Request Timeout\r\n")
-
-
-async def test_half_a_head_is_not_held_for_ever() -> None:
-    async with served(QUICK) as port:
-        assert b"did not arrive in time" in await answer_to(port, GET[:-4])
-
-
-async def test_a_head_that_drips_is_not_held_for_ever() -> None:
-    async with served(QUICK) as port:
-        answer = await _drip(port, b"GET / HTTP/1.1\r\n", b"a: b\r\n")
-        assert answer == b"reset" or answer.startswith(b"HTTP/1.1 408")
-
-
-async def test_half_a_second_head_on_a_kept_connection_is_not_held_for_ever() -> None:
-    async with served(QUICK) as port:
-        answer = await answer_to(port, GET, GET[:-4], pause_seconds=0.1)
-        assert answer.startswith(b"HTTP/1.1 200 OK")
-        assert b"HTTP/1.1 408" in answer
-
-
-async def test_blank_lines_do_not_keep_an_idle_connection_open() -> None:
-    async with served(QUICK) as port:
-        answer = await _drip(port, GET, b"\r\n")
-        assert answer == b"reset" or b"HTTP/1.1 408" in answer
-
-
-async def test_half_a_body_is_not_held_for_ever() -> None:
-    async with served(QUICK) as port:
-        head = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n12345"
-        assert (await answer_to(port, head)).startswith(b"HTTP/1.1 408")
-
-
-async def test_the_rest_of_a_body_already_answered_is_not_awaited_for_ever() -> None:
-    async with served(QUICK) as port:
-        head = b"POST /early HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n12345"
-        answer = await answer_to(port, head)
-        assert answer.startswith(b"HTTP/1.1 200")
-
-
-async def test_an_idle_connection_is_kept_for_as_long_as_configured() -> None:
-    async with served(QUICK, keep_alive_seconds=1) as port:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(GET)
-        await reader.readuntil(b"\r\n\r\n0")
-        # Longer than a head may take: the clock of the head must not run.
-        await asyncio.sleep(0.6)
-        writer.write(GET)
-        assert (await reader.readuntil(b"\r\n\r\n0")).startswith(b"HTTP/1.1 200")
-        assert await reader.read() == b""
-        writer.close()
-
-
 @pytest.mark.parametrize(
     "parts",
     [
@@ -126,21 +50,6 @@ async def test_trailers_count_as_head() -> None:
 async def test_what_is_not_http_is_refused(rubbish: bytes) -> None:
     async with served(QUICK) as port:
         assert (await answer_to(port, rubbish)).startswith(b"HTTP/1.1 400 Bad Request\r\n")
-
-
-async def test_connections_above_the_bound_are_told_so_and_leave_the_others_alone() -> None:
-    async with served(QUICK) as port, connect(f"ws://127.0.0.1:{port}/echo") as first:
-        url = f"ws://127.0.0.1:{port}/echo"
-        async with connect(url), connect(url):
-            refused = await answer_to(port)
-            assert refused.startswith(b"HTTP/1.1 503 Service Unavailable")
-            assert b"\r\nretry-after: 1\r\n" in refused
-            await first.send("still here")
-            assert await first.recv() == "still here"
-        # Sockets count only while they are open.
-        async with connect(url) as again:
-            await again.send("free again")
-            assert await again.recv() == "free again"
 
 
 async def test_an_upgraded_connection_is_free_of_http_clocks() -> None:

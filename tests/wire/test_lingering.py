@@ -111,7 +111,7 @@ async def _send_on(writer: asyncio.StreamWriter) -> None:
 
 
 async def test_nobody_lingers_for_longer_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.wire.http._LINGER_SECONDS", 0.1)
+    monkeypatch.setattr("app.wire.http_connection._LINGER_SECONDS", 0.1)
     async with served() as port, uploading(port, b"\0") as (reader, writer):
         assert (await reader.read()).startswith(b"HTTP/1.1 400")
         with pytest.raises(CUT_OFF):
@@ -119,7 +119,7 @@ async def test_nobody_lingers_for_longer_than_the_bound(monkeypatch: pytest.Monk
 
 
 async def test_nobody_makes_us_read_more_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.wire.http._MAX_DROPPED_BYTES", 1_000_000)
+    monkeypatch.setattr("app.wire.http_connection.MAX_DROPPED_BYTES", 1_000_000)
     upload = head(b"Content-Length: 90000000", target=b"/early")
     async with served() as port:
         for first in (b"\0", upload):
@@ -131,7 +131,7 @@ async def test_nobody_makes_us_read_more_than_the_bound(monkeypatch: pytest.Monk
 async def test_a_client_that_reads_slowly_gets_a_long_last_answer_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("app.wire.http._LINGER_SECONDS", 0.2)
+    monkeypatch.setattr("app.wire.http_connection._LINGER_SECONDS", 0.2)
     request = head(method=b"GET", target=b"/long")
     came, end = 0, asyncio.get_running_loop().time() + 1
     async with served() as port, uploading(port, request) as (reader, _):
@@ -146,8 +146,8 @@ async def test_a_client_that_does_not_read_its_last_answer_is_cut_off(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """`close` waits for what is unsent, however long: such a connection stayed for ever."""
-    monkeypatch.setattr("app.wire.http._LINGER_SECONDS", 0.1)
-    monkeypatch.setattr("app.wire.http._STALLED_SECONDS", 0.3)
+    monkeypatch.setattr("app.wire.http_connection._LINGER_SECONDS", 0.1)
+    monkeypatch.setattr("app.wire.http_connection._STALLED_SECONDS", 0.3)
     request = head(method=b"GET", target=b"/long")
     async with served() as port, uploading(port, request) as (reader, writer):
         await reader.readuntil(b"\r\n\r\n")

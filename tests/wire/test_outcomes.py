@@ -27,6 +27,7 @@ EXPECTED: Final = {
     "DatabaseBusy": ("UNAVAILABLE", 503, 1013, True),
     "DatabaseLost": ("UNAVAILABLE", 503, 1013, True),
     "DatabaseRefuses": ("UNAVAILABLE", 503, 1013, True),
+    "DatabaseTookTooLong": ("UNAVAILABLE", 503, 1013, True),
     "DeliveryFailed": ("UNAVAILABLE", 503, 1013, True),
     "Forbidden": ("FORBIDDEN", 403, 4401, False),
     "PayloadTooLarge": ("PAYLOAD_TOO_LARGE", 413, 1009, False),

@@ -6,14 +6,15 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 import pytest
+from starlette.types import Scope
 from starlette.websockets import WebSocket
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from app.wire.session import Outlet
-from app.wire.upgrade import Upgrade
-from tests.transports.raw_http import UPGRADE, answer_to
+from app.wire.upgrade import SOCKET, Upgrade
+from tests.transports.raw_http import UPGRADE, answer_to, served
 from tests.wire.wire import (
     Echo,
     Endpoint,
@@ -218,3 +219,52 @@ async def test_a_session_is_not_opened_for_a_peer_that_is_gone() -> None:
         gone.set()
         await until(lambda: not server.server_state.tasks)
     assert session.events == []
+
+
+class Offered:
+    """An endpoint that is called as it is."""
+
+    def __init__(self, said: Callable[[Upgrade], object]) -> None:
+        self._said = said
+
+    def answer(self, upgrade: Upgrade, scope: Scope) -> None:
+        assert scope["extensions"][SOCKET] is upgrade
+        assert scope["path"] == "/offered"
+        self._said(upgrade)
+
+
+async def offered(said: Callable[[Upgrade], object], path: bytes = b"/offered") -> bytes:
+    """Return all that such an endpoint, or the application behind it, says."""
+    request = UPGRADE.replace(b"/echo", path)
+    async with served(endpoints={"/offered": Offered(said)}) as port:
+        return await answer_to(port, request + client_frame(0x8, b"\x03\xe8"))
+
+
+async def test_an_endpoint_that_is_offered_answers_as_an_application_does() -> None:
+    def accept(upgrade: Upgrade) -> None:
+        upgrade.accept(Echo(), subprotocol=None, max_outbound_bytes=100)
+
+    async def endpoint(websocket: WebSocket) -> None:
+        accept(Upgrade.of(websocket.scope))
+
+    def dated(answer: bytes) -> bytes:
+        return re.sub(rb"\r\n(date|server): [^\r]*", b"", answer)
+
+    assert dated(await offered(accept)) == dated(await answered(endpoint))
+    denied = await offered(lambda upgrade: upgrade.deny(HTTPStatus.FORBIDDEN, "no entry"))
+    assert denied.startswith(b"HTTP/1.1 403 Forbidden\r\n")
+    assert denied.endswith(b"no entry")
+
+
+@pytest.mark.parametrize("said", [lambda _: 1 / 0, lambda _: None])
+async def test_an_offered_endpoint_that_fails_or_says_nothing_is_a_masked_500(
+    said: Callable[[Upgrade], object],
+) -> None:
+    answer = await offered(said)
+    assert answer.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
+    assert MASKED.search(answer)
+
+
+async def test_where_none_is_offered_the_application_is_called() -> None:
+    assert (await offered(lambda _: 1 / 0, b"/echo")).startswith(b"HTTP/1.1 101 ")
+    assert (await offered(lambda _: 1 / 0, b"/offered/")).startswith(b"HTTP/1.1 403 ")

@@ -121,6 +121,13 @@ class Outbox:
         return batch
 
     async def _send_again_and_again(self, batch: Sequence[tuple[str, str]]) -> None:
+        try:
+            # Nearly always the only one, and without what it costs to try again.
+            await self._send(batch)
+        except self._failures as error:
+            logger.debug("sending events failed, trying again: %r", error)
+        else:
+            return
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(self._failures),
             stop=stop_after_delay(_SEND_FOR_SECONDS),

@@ -65,9 +65,21 @@ class Served:
 
 
 def messages(
-    channel: Channel, query: MessageQuery, indexes: SearchIndexes, render: Render
+    channel: Channel,
+    query: MessageQuery,
+    indexes: SearchIndexes,
+    render: Render,
+    build: Callable[..., Select[Any]] = unserved,
 ) -> Served:
-    """Select a page of the messages that match, in the query's order."""
+    """Select a page of the messages that match, in the query's order.
+
+    Args:
+        channel: where.
+        query: what.
+        indexes: that are there.
+        render: as `StatementForms.rendered` does.
+        build: makes the statement where no index serves the page.
+    """
     equal = _equal(query)
     shape = page_shape(query, strings_in_order=indexes.strings_in_order)
     if query.in_publish_order:
@@ -86,7 +98,7 @@ def messages(
         if index is not None:
             page = sorted_page(channel, query, sort, index, indexes.strings_in_order)
             return Served(*page, index, shape, cost=_page_of(query))
-    return _narrowed(channel, query, indexes, render, shape, unserved)
+    return _narrowed(channel, query, indexes, render, shape, build)
 
 
 def scan(

@@ -36,6 +36,11 @@ from app.transports.expiry import Expiry
 from app.transports.graphql.context import ContextFactory, ViewerOf
 from app.transports.graphql.negotiation import MediaType, Preferences
 from app.transports.graphql.parameters import Parameters, read_body
+from app.transports.graphql.request_fields import (
+    accepted,
+    check_declared_length,
+    unsupported_content,
+)
 from app.transports.graphql.revalidation import Revalidated
 from app.transports.graphql.streams import EventStreamFraming, SubscriptionStream
 from app.transports.refusals import log_refused_token
@@ -116,7 +121,7 @@ class GraphQLHttp:
                 await told(scope, receive, send)
 
     async def _respond(self, request: Request) -> ASGIApp:
-        preferences = Preferences.of(_accept(request.headers))
+        preferences = Preferences.of(accepted(request.headers))
         if (
             self._landing is not None
             and request.method in {"GET", "HEAD"}
@@ -135,11 +140,11 @@ class GraphQLHttp:
                 viewer = self._viewer(request)
                 parameters = Parameters.of_query_string(request.scope["query_string"])
             else:
-                unsupported = _unsupported_content(request.headers)
+                unsupported = unsupported_content(request.headers)
                 if unsupported:
                     return _refusal(415, unsupported)
                 viewer = self._viewer(request)
-                _check_declared(request.headers, self._limits.max_body_bytes)
+                check_declared_length(request.headers, self._limits.max_body_bytes)
                 body = await read_body(request.stream(), self._limits.max_body_bytes)
                 parameters = Parameters.of_body(body)
         except RecursionError:
@@ -239,44 +244,6 @@ class GraphQLHttp:
 def _asks(query_string: bytes) -> bool:
     """Return whether a GET has a document; its parameters are read, and bounded, later."""
     return any(part.startswith(b"query=") for part in query_string.split(b"&"))
-
-
-def _accept(headers: Headers) -> str | None:
-    # RFC 9110, 5.3: several fields of one name are one list.
-    values = headers.getlist("accept")
-    return ", ".join(values) if values else None
-
-
-def _unsupported_content(headers: Headers) -> str | None:
-    """Return why the body's type is not read; None: it is."""
-    content_type = headers.get("content-type")
-    if content_type is None:
-        return "the Content-Type header is missing; allowed is application/json"
-    media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))
-    if media_type != "application/json":
-        return f"the Content-Type is {shown(content_type)}; allowed is application/json"
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name.strip() == "charset" and value.strip(' "') not in {"utf-8", "utf8"}:
-            return f"the Content-Type is {shown(content_type)}; the only charset allowed is utf-8"
-    encoding = headers.get("content-encoding", "identity")
-    if encoding.lower() != "identity":
-        return f"the Content-Encoding is {shown(encoding)}; send the body uncompressed"
-    return None
-
-
-def _check_declared(headers: Headers, max_bytes: int) -> None:
-    """Refuse a body by its declared length, before a byte of it is asked for.
-
-    RFC 9110, 10.1.1: whoever sent `Expect: 100-continue` gets "an immediate response with a
-    final status code, if that status can be determined by examining just the method, target
-    URI, and header section".
-    """
-    declared = headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > max_bytes:
-        raise PayloadTooLarge(
-            f"the body has {int(declared)} bytes; at most {max_bytes} are allowed"
-        )
 
 
 def _one_response(payload: bytes, media_type: MediaType, status: int) -> ASGIApp:

@@ -53,7 +53,11 @@ class GraphQLSocket:
 
     async def __call__(self, scope: Scope, _receive: Receive, _send: Send) -> None:
         """Answer one handshake, as ASGI calls it."""
-        upgrade, headers = Upgrade.of(scope), Headers(scope=scope)
+        self.answer(Upgrade.of(scope), scope)
+
+    def answer(self, upgrade: Upgrade, scope: Scope) -> None:
+        """See `SocketEndpoint.answer`."""
+        headers = Headers(scope=scope)
         if not self._origins.allows(headers.get("origin"), headers.get("host")):
             upgrade.deny(HTTPStatus.FORBIDDEN)
             return

@@ -2,7 +2,9 @@
 
 from http import HTTPStatus
 
+from starlette.datastructures import Headers
 from starlette.routing import WebSocketRoute
+from starlette.types import Scope
 from starlette.websockets import WebSocket
 
 from app.defaults import MAX_OUTBOUND_BYTES
@@ -14,18 +16,11 @@ from app.transports.origins import OriginPolicy
 from app.wire.outcomes import outcome_of
 from app.wire.upgrade import Upgrade
 
-__all__ = ["legacy_route"]
+__all__ = ["LegacySockets"]
 
 
-def legacy_route(
-    services: LegacyServices,
-    origins: OriginPolicy,
-    limits: LegacyLimits | None = None,
-    *,
-    max_outbound_bytes: int = MAX_OUTBOUND_BYTES,
-    prefix: str = "/c8",
-) -> WebSocketRoute:
-    """Return the route of the legacy sockets.
+class LegacySockets:
+    """Answers the upgrade requests of legacy sockets.
 
     Args:
         services: what the conversations call.
@@ -35,19 +30,49 @@ def legacy_route(
         prefix: where the player's script is served too.
     """
 
-    async def endpoint(websocket: WebSocket) -> None:
-        upgrade = Upgrade.of(websocket.scope)
-        if not origins.allows(websocket.headers.get("origin"), websocket.headers.get("host")):
+    def __init__(
+        self,
+        services: LegacyServices,
+        origins: OriginPolicy,
+        limits: LegacyLimits | None = None,
+        *,
+        max_outbound_bytes: int = MAX_OUTBOUND_BYTES,
+        prefix: str = "/c8",
+    ) -> None:
+        self._services = services
+        self._origins = origins
+        self._limits = limits
+        self._max_outbound_bytes = max_outbound_bytes
+        self._prefix = prefix
+
+    def serves(self, path: str) -> bool:
+        """Return whether a path is one of theirs: `/c8/{project}/{widget}`."""
+        ids = self._ids(path)
+        return path.startswith(self._prefix + "/") and len(ids) == 2 and all(ids)
+
+    def answer(self, upgrade: Upgrade, scope: Scope) -> None:
+        """See `SocketEndpoint.answer`."""
+        headers = Headers(scope=scope)
+        if not self._origins.allows(headers.get("origin"), headers.get("host")):
             upgrade.deny(HTTPStatus.FORBIDDEN)
             return
-        ids = websocket.path_params
+        project_id, widget_id = self._ids(scope["path"])
         try:
-            channel = parse_channel(ids["project"], ids["widget"])
+            channel = parse_channel(project_id, widget_id)
         except BadUserInput as error:
             frame = error_frame(error.code, error.message)
             upgrade.close(outcome_of(error).close, error.message[:120], frame=frame)
             return
-        session = LegacySession(channel, services, limits)
-        upgrade.accept(session, subprotocol=None, max_outbound_bytes=max_outbound_bytes)
+        session = LegacySession(channel, self._services, self._limits)
+        upgrade.accept(session, subprotocol=None, max_outbound_bytes=self._max_outbound_bytes)
 
-    return WebSocketRoute(prefix + "/{project}/{widget}", endpoint, name="legacy socket")
+    def route(self) -> WebSocketRoute:
+        """Return the route, for servers that know nothing of `ENDPOINTS`."""
+
+        async def endpoint(websocket: WebSocket) -> None:
+            self.answer(Upgrade.of(websocket.scope), websocket.scope)
+
+        return WebSocketRoute(self._prefix + "/{project}/{widget}", endpoint, name="legacy socket")
+
+    def _ids(self, path: str) -> list[str]:
+        return path[len(self._prefix) + 1 :].split("/")

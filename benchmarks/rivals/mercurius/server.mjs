@@ -19,7 +19,7 @@ const SCHEMA = `
   }
 
   type Query {
-    ready: Boolean!
+    messages(projectId: ID!, widgetId: ID!, before: ID): [Message!]!
   }
 
   type Mutation {
@@ -49,6 +49,16 @@ const INSERT = `
   VALUES ($1, $2, $3, $4, $5, $6)
 `;
 
+// Of the table that `python -m benchmarks.million` fills.
+const PAGE = `
+  SELECT id, client_id, created, data, username FROM plain_message WHERE channel = $1
+`;
+const NEWEST = `${PAGE} ORDER BY sequence DESC LIMIT 50`;
+const BEFORE = `${PAGE}
+  AND sequence < (SELECT sequence FROM plain_message WHERE channel = $1 AND id = $2)
+  ORDER BY sequence DESC LIMIT 50
+`;
+
 const pool = new pg.Pool({
   connectionString: process.env.WIDGETWIRE_DATABASE_URL,
   max: 16,
@@ -58,7 +68,23 @@ const channelOf = ({ projectId, widgetId }) => `${projectId}/${widgetId}`;
 
 const resolvers = {
   Query: {
-    ready: () => true,
+    messages: async (_, args) => {
+      const found =
+        args.before == null
+          ? await pool.query({ name: "newest", text: NEWEST, values: [channelOf(args)] })
+          : await pool.query({
+              name: "before",
+              text: BEFORE,
+              values: [channelOf(args), args.before],
+            });
+      return found.rows.map((row) => ({
+        id: row.id,
+        clientId: row.client_id,
+        created: Number(row.created),
+        data: row.data,
+        username: row.username,
+      }));
+    },
   },
   Mutation: {
     publish: async (_, args, { pubsub }) => {

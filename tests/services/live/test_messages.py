@@ -110,7 +110,7 @@ async def begun(
     """Return a member that has had what comes first."""
     reader = Reader()
     source = await hub.source(after, filters)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await source.begin("key", hub.respond, reader)
     return reader
 

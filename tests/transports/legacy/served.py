@@ -27,7 +27,7 @@ from app.storage.shared_history import SharedHistory
 from app.storage.writer import MessageWriter
 from app.transports.auth import Authenticator, VerificationKey
 from app.transports.legacy.session import LegacyLimits, LegacyServices
-from app.transports.legacy.socket import legacy_route
+from app.transports.legacy.socket import LegacySockets
 from app.transports.origins import OriginPolicy
 from app.wire.http import BoundedHttpProtocol
 from app.wire.websocket import WebSocketProtocol
@@ -147,11 +147,11 @@ async def serving(
             presence,
             Authenticator(VerificationKey.from_secret(SECRET), anonymous=anonymous),
         )
-        route = legacy_route(
+        sockets = LegacySockets(
             services, OriginPolicy(origins), limits, max_outbound_bytes=max_outbound_bytes
         )
         config = uvicorn.Config(
-            Starlette(routes=[route]),
+            Starlette(routes=[sockets.route()]),
             http=BoundedHttpProtocol,
             ws=WebSocketProtocol,
             ws_max_size=max_frame_bytes,

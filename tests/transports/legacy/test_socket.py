@@ -2,16 +2,21 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import jwt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.routing import Match
 from websockets.exceptions import InvalidStatus
 
 from app.domain.channel import Channel
 from app.domain.query import MessageQuery
 from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
-from app.transports.legacy.session import LegacyLimits, LegacySession
+from app.transports.legacy.session import LegacyLimits, LegacyServices, LegacySession
+from app.transports.legacy.socket import LegacySockets
+from app.transports.origins import OriginPolicy
 from app.wire.session import MAX_UNACCEPTED_BYTES
 from tests.transports.legacy.served import SECRET, LegacyServer, serving
 from tests.transports.test_refusals import forget_refusals
@@ -500,3 +505,11 @@ async def test_a_refused_page_and_a_refused_token_leave_a_line_in_the_log(
         ("INFO", "authentication refused: the token has expired"),
         ("WARNING", "authentication refused: the token is not a valid JSON Web Token"),
     ]
+
+
+@given(st.lists(st.sampled_from(["/", "c8", "/c8", "a", "b.c", "%", "\n", "é"]), max_size=8))
+def test_they_serve_the_paths_that_their_route_matches(parts: list[str]) -> None:
+    path = "".join(parts)
+    sockets = LegacySockets(cast(LegacyServices, None), OriginPolicy())
+    match, _ = sockets.route().matches({"type": "websocket", "path": path, "headers": []})
+    assert sockets.serves(path) == (match is Match.FULL)

@@ -1,0 +1,156 @@
+"""The part of an HTTP connection that answers ordinary requests: see `exchange.py`.
+
+A request that may be one is held back until the end of the bytes that came. Whole by then, and
+alone, it is the responder's; else the application gets it, with what came of its body.
+"""
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Coroutine
+from typing import Any, cast
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.server import ServerState
+
+from app.wire.exchange import RESPONDER, Exchange, RequestHead, Responder
+from app.wire.http_connection import HttpBounds, HttpConnection, Phase
+from app.wire.repeated_head import RepeatedHead
+from app.wire.request_head import Head
+from app.wire.shared import Shared
+
+__all__ = ["OrdinaryRequests"]
+
+
+class _Held:
+    """A request that may be an ordinary one, while it is parsed.
+
+    Attributes:
+        head: what `checked_head` returned.
+        known: the same, for the responder.
+        keep_alive: whether the client wants to go on with the connection.
+        body: what came of it.
+        whole: whether that is all.
+    """
+
+    __slots__ = ("body", "head", "keep_alive", "known", "whole")
+
+    def __init__(self, head: Head, known: RequestHead, keep_alive: bool) -> None:
+        self.head = head
+        self.known = known
+        self.keep_alive = keep_alive
+        self.body = b""
+        self.whole = False
+
+
+class OrdinaryRequests(HttpConnection):
+    """A connection that offers what comes whole to a `Responder`.
+
+    Args: as of `HttpConnection`; `app_state` may have a responder.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        bounds: HttpBounds | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop, bounds=bounds)
+        # With a line in the log for each request, uvicorn has to see all of them.
+        self._responder: Responder | None = None if self.access_log else app_state.get(RESPONDER)
+        self._held: _Held | None = None
+        self._repeated: RepeatedHead | None = None
+
+    @abstractmethod
+    def _ask(self, head: Head, *, keep_alive: bool) -> None:
+        """Hand a request to the application, or queue it behind those before it."""
+
+    # Called by an exchange.
+
+    def write_answer(
+        self, status_line: bytes, fields: bytes, body: bytes, keep_alive: bool
+    ) -> None:
+        """See `AnswerWriter.write_answer`."""
+        if not self.transport.is_closing():
+            defaults = self._shared().default_fields(self.server_state.default_headers)
+            end = b"\r\n" if keep_alive else b"connection: close\r\n\r\n"
+            self.transport.writelines((b"%b%b%b%b" % (status_line, defaults, fields, end), body))
+            if not keep_alive:
+                self._linger()
+        self.on_response_complete()
+
+    def run(self, answering: Coroutine[Any, Any, None]) -> None:
+        """See `AnswerWriter.run`."""
+        task = self.loop.create_task(answering)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    # Ordinary requests.
+
+    def _may_be_ordinary(self, method: bytes, head: Head) -> bool:
+        """Hold a request back, until it is whole, if the responder may want it."""
+        responder = self._responder
+        if (
+            responder is None
+            or method != b"POST"
+            or head.target not in responder.targets
+            or head.expects_continue
+            or self.scope["http_version"] != "1.1"
+        ):
+            return False
+        fields = [pair for pair in self.headers if pair[0] != b"content-length"]
+        known = self._repeated.head if self._repeated is not None else None
+        if known is None or known.fields != fields or known.target != head.target:
+            known = RequestHead(head.target, fields)
+        # The parser forgets it with the end of the request.
+        self._held = _Held(head, known, self.parser.should_keep_alive())
+        return True
+
+    def _settle(self) -> None:
+        """Hand a request that is held back to the application: whole or not, it is not alone."""
+        held, self._held = self._held, None
+        if held is not None:
+            self._ask(held.head, keep_alive=held.keep_alive)
+            if held.body:
+                super().on_body(held.body)
+            if held.whole:
+                super().on_message_complete()
+
+    def _settle_alone(self, data: bytes) -> None:
+        """Answer the request that is held back, if it is all that has come."""
+        held = self._held
+        if held is None:
+            return
+        if held.whole and self._responded(held.known, held.body, held.keep_alive):
+            self._held = None
+            if held.keep_alive:
+                self._repeated = RepeatedHead.of(data, held.body, held.known)
+        else:
+            self._settle()
+
+    def _answered_again(self, repeated: RepeatedHead, data: bytes) -> bool:
+        if self._phase is not Phase.ANSWER:
+            return False
+        body = repeated.body_of(data)
+        if body is None or not self._responded(repeated.head, body, keep_alive=True):
+            return False
+        self._enter(Phase.ANSWER)
+        return True
+
+    def _responded(self, head: RequestHead, body: bytes, keep_alive: bool) -> bool:
+        # A peer that does not read its answers has to wait, and there is a task that can.
+        if self._responder is None or not self._all_answered() or self.flow.write_paused:
+            return False
+        before = self.cycle, self._answering
+        exchange = Exchange(self, head, body, keep_alive)
+        self.cycle = self._answering = cast(RequestResponseCycle, exchange)
+        if self._responder.respond(exchange):
+            return True
+        self.cycle, self._answering = before
+        return False
+
+    def _shared(self) -> Shared:
+        return Shared.of(self.server_state, self.config)

@@ -1,0 +1,1 @@
+"""A channel of a million messages: the data set, and what searching and watching it takes."""
