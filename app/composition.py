@@ -26,6 +26,7 @@ from app.schema import build_schema
 from app.schema.context import Context, Services
 from app.schema.operations import answer, publish, search, searched, subscribe
 from app.services.answers import Answers
+from app.services.live.kept_searches import KeptSearches
 from app.services.live.results import LiveResults
 from app.services.messages import MessageService
 from app.services.open_filters import FilterLimits, OpenFilters
@@ -166,15 +167,6 @@ class Process:
             request_seconds=settings.statement_timeout_seconds,
         )
         searching = SharedSearch(MessageSearch(lanes, indexes=indexes, demand=demand))
-        messages = MessageService(
-            hub=hub,
-            writer=writer,
-            history=history,
-            search=searching,
-            max_data_bytes=settings.max_data_bytes,
-            replay_max_messages=settings.replay_max_messages,
-            turns=turns,
-        )
         live_results = LiveResults(
             hub,
             history,
@@ -182,6 +174,17 @@ class Process:
             await ResultReads.of(pools.reading, lanes, indexes),
             settings.live_query_interval_seconds,
             settings.max_live_result_bytes,
+        )
+        kept = KeptSearches(searching, live_results)
+        stack.callback(kept.close)
+        messages = MessageService(
+            hub=hub,
+            writer=writer,
+            history=history,
+            search=kept,
+            max_data_bytes=settings.max_data_bytes,
+            replay_max_messages=settings.replay_max_messages,
+            turns=turns,
         )
         limits = FilterLimits(
             bytes_per_connection=settings.max_filter_bytes_per_connection,

@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from app.delivery.members import Member, Members
-from app.domain.message import Head, Message
-from app.domain.query import CompiledFilters
+from app.domain.message import Head
 from app.errors import DeliveryFailed
 from app.services.live.kept_result import KeptResult
 from app.services.live.shared_read import SharedRead
+from app.services.live.shared_result import SharedResult
 
 __all__ = ["ResultGroup"]
 
@@ -44,31 +44,25 @@ class ResultGroup:
     def __init__(
         self,
         place: Place,
-        filters: CompiledFilters,
-        kept: KeptResult,
+        result: SharedResult,
         respond: Callable[[KeptResult, Callable[[], None]], object],
         interval: float,
-        account: Callable[[int], bool],
         on_empty: Callable[["ResultGroup"], None],
     ) -> None:
         """Take the parts.
 
         Args:
             place: the channel.
-            filters: of the query.
-            kept: the result.
+            result: what is shown; the group listens to it.
             respond: makes the response of the present result; the second argument is called
                 where a read for it fails.
             interval: seconds from one response to the next.
-            account: counts memory; false: there is no room for more.
             on_empty: called when it is over.
         """
-        self.filters = filters
         self._place = place
-        self._kept = kept
+        self._result = result
         self._make = respond
         self._interval = interval
-        self._account = account
         self._on_empty = on_empty
         self._members = Members()
         self._joining = 0
@@ -87,11 +81,11 @@ class ResultGroup:
         self._beginnings = 0
         """How often what the result was made of was gone."""
         self._dropped = False
-        self._held = 0
         self._earliest = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._giving: asyncio.Task[None] | None = None
         self._respond = SharedRead(self._make_response)
+        result.listen(self)
 
     async def join(self, member: Member) -> None:
         """Give the member the result, not older than this moment; then whatever it becomes.
@@ -120,21 +114,15 @@ class ResultGroup:
         if self._members.remove(member):
             self._close_if_empty()
 
-    def apply(self, message: Message) -> None:
-        """Take a stored message that the filters accept."""
-        if self._kept.apply(message):
-            self.change()
-
     def change(self) -> None:
         """Take note that the result may be another."""
         self._changed = True
         self._give_in_time()
 
-    def read_again(self) -> None:
+    def begin_again(self) -> None:
         """Take note that what the result was made of is gone."""
         self._beginnings += 1
         self._as_of = self._floor = 0
-        self._kept.forget()
         self.change()
 
     def drop(self) -> None:
@@ -149,8 +137,7 @@ class ResultGroup:
         while not self._dropped and not self._is_as_of(head):
             if self._response is not None and not await self._place.reach(head):
                 # The newest messages were deleted, or their events are lost for now.
-                self._kept.forget()
-                self._changed = True
+                self._result.read_again()
                 self._floor = max(self._floor, head)
             await self._respond()
 
@@ -197,7 +184,7 @@ class ResultGroup:
         self._changed, self._making = False, True
         beginnings, position = self._beginnings, max(self._place.position, self._floor)
         try:
-            response = self._make(self._kept, self._look_again)
+            response = self._make(self._result.kept, self._look_again)
             if isinstance(response, Awaitable):
                 response = await response
             assert isinstance(response, bytes)
@@ -207,11 +194,11 @@ class ResultGroup:
         finally:
             self._making = False
         if beginnings == self._beginnings:
-            self._as_of = max(self._as_of, self._kept.as_of(position))
+            self._as_of = max(self._as_of, self._result.kept.as_of(position))
         if response != self._response:
             self._response = response
             self._version += 1
-        self._count_memory()
+        self._result.count_memory()
         self._give_in_time()
 
     def _look_again(self) -> None:
@@ -219,22 +206,11 @@ class ResultGroup:
         self._earliest = asyncio.get_running_loop().time() + _AGAIN_SECONDS
         self._changed = True
 
-    def _count_memory(self) -> None:
-        more = self._kept.size - self._held
-        if self._account(more):
-            self._held += more
-        else:
-            self._kept.stop_keeping()
-            self._account(-self._held)
-            self._held = 0
-
     def _close_if_empty(self) -> None:
         if self._members or self._joining:
             return
         self._on_empty(self)
-        self._kept.close()
-        self._account(-self._held)
-        self._held = 0
+        self._result.stop(self)
         for pending in (self._giving, self._timer, self._respond):
             if pending is not None:
                 pending.cancel()
