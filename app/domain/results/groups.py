@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from heapq import nsmallest
 from typing import Any, Final
 
-from app.domain.json_value import encode_json
+from app.domain.json_value import decode_json, encode_json
 from app.domain.message import Message
 from app.domain.query.equality import json_key
 from app.domain.query.fields import FieldPath
@@ -94,6 +94,8 @@ class KeptGroups:
     def aggregate(self, key_json: bytes, field: FieldPath) -> AggregateRow:
         """Return what a tallied field comes to in a group; nothing where it is gone."""
         group = self._by_key_json.get(key_json)
+        if group is None:  # elsewhere the key may have been written in another way
+            group = self._groups.get(json_key(decode_json(key_json)))
         return AggregateRow() if group is None else group.tallies[field].row
 
     def add(self, message: Message) -> Effect:

@@ -1,6 +1,7 @@
 """Groups that messages come to and go from are the model's."""
 
 from dataclasses import replace
+from decimal import Decimal
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,6 +78,15 @@ def test_a_leaderboard_has_one_row_a_player() -> None:
     ):
         groups.add(message)
     assert [row.key_json for row in groups.page(0, 3)] == [b'"a"', b'"b"']
+
+
+def test_a_group_is_found_however_its_key_is_written() -> None:
+    """One part of a result was read from the table, the other had the publisher's own text."""
+    (message,) = published([{"liked": Decimal("1E+2")}])
+    groups = KeptGroups(MessageQuery(group_by=POLL), {POLL: False})
+    groups.add(message)
+    assert groups.aggregate(b"100", POLL).count == 1
+    assert groups.aggregate(b"101", POLL).count == 0
 
 
 def test_a_group_that_everybody_left_is_gone() -> None:
