@@ -6,9 +6,10 @@ Where somebody listens to the same query, the result is there already.
 """
 
 import asyncio
+import time
 from collections import OrderedDict
-from collections.abc import Collection, Hashable, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
+from typing import Final, TypeAlias, TypeVar
 
 from app.domain.channel import Channel
 from app.domain.message import Message
@@ -28,10 +29,16 @@ _KEPT_MAX: Final = 200
 """Results that are kept because they were asked for; the least recently asked one goes."""
 _BEHIND_SECONDS: Final = 0.05
 """How long the feed is waited for before the table is asked."""
+_SLOW_SECONDS: Final = 0.02
+"""A search for one value of a field is kept once it has taken so long: else an index serves it."""
+_SLOW_MAX: Final = 1_000
+"""Questions that are known to be slow; the least recently slow one is forgotten."""
 _FILTER_BYTES_MAX: Final = 64 * 1024
 """Memory of a query's filters; one with more is searched for each time."""
 
 _Place: TypeAlias = tuple[Channel, MessageQuery]
+
+Found = TypeVar("Found")
 
 
 class _Holds:
@@ -39,6 +46,7 @@ class _Holds:
 
     def __init__(self) -> None:
         self._held: OrderedDict[_Place, tuple[SharedResult, asyncio.TimerHandle]] = OrderedDict()
+        self._slow: OrderedDict[_Place, None] = OrderedDict()
 
     def hold(self, place: _Place, result: SharedResult) -> None:
         """Hold a result for another while."""
@@ -48,6 +56,17 @@ class _Holds:
         self._held[place] = result, timer
         if len(self._held) > _KEPT_MAX:
             self._let_go(next(iter(self._held)))
+
+    def is_slow(self, place: _Place) -> bool:
+        """Return whether a question is known to be slow."""
+        return place in self._slow
+
+    def note_slow(self, place: _Place) -> None:
+        """Know from now on that a question is slow."""
+        self._slow[place] = None
+        self._slow.move_to_end(place)
+        if len(self._slow) > _SLOW_MAX:
+            self._slow.popitem(last=False)
 
     def close(self) -> None:
         """Let go of all. Idempotent."""
@@ -95,16 +114,18 @@ class KeptSearches:
     async def total_count(self, channel: Channel, query: MessageQuery) -> int:
         if query.group_by is None and not query.filters:
             return await self._search.total_count(channel, query)  # it reads no message
-        return await (await self._answering(channel, query)).total_count(channel, query)
+        return await self._found(channel, query, lambda search: search.total_count(channel, query))
 
     async def check_cursors(self, channel: Channel, query: MessageQuery) -> None:
         await self._search.check_cursors(channel, query)
 
     async def groups(self, channel: Channel, query: MessageQuery) -> list[GroupRow]:
-        return await (await self._answering(channel, query)).groups(channel, query)
+        return await self._found(channel, query, lambda search: search.groups(channel, query))
 
     async def page_of_groups(self, channel: Channel, query: MessageQuery) -> Page[GroupRow]:
-        return await (await self._answering(channel, query)).page_of_groups(channel, query)
+        return await self._found(
+            channel, query, lambda search: search.page_of_groups(channel, query)
+        )
 
     async def group_messages(
         self, channel: Channel, query: MessageQuery, keys: Sequence[bytes], limit: int
@@ -118,8 +139,9 @@ class KeptSearches:
         field: FieldPath,
         functions: Collection[AggregateFunction] = ALL_FUNCTIONS,
     ) -> AggregateRow:
-        answering = await self._answering(channel, query)
-        return await answering.aggregate(channel, query, field, functions)
+        return await self._found(
+            channel, query, lambda search: search.aggregate(channel, query, field, functions)
+        )
 
     async def group_aggregates(
         self,
@@ -129,23 +151,31 @@ class KeptSearches:
         field: FieldPath,
         functions: Collection[AggregateFunction] = ALL_FUNCTIONS,
     ) -> list[AggregateRow]:
+        return await self._found(
+            channel,
+            query,
+            lambda search: search.group_aggregates(channel, query, keys, field, functions),
+        )
+
+    async def _found(
+        self,
+        channel: Channel,
+        query: MessageQuery,
+        ask: Callable[[Searching], Awaitable[Found]],
+    ) -> Found:
         answering = await self._answering(channel, query)
-        return await answering.group_aggregates(channel, query, keys, field, functions)
+        if answering is not self._search:
+            return await ask(answering)
+        began = time.perf_counter()
+        found = await ask(answering)
+        if time.perf_counter() - began > _SLOW_SECONDS:
+            self._holds.note_slow((channel, query))
+        return found
 
     async def _answering(self, channel: Channel, query: MessageQuery) -> Searching:
         """Return who answers, from no older a state than this moment's."""
-        if query.after is not None or query.before is not None:
-            return self._search
-        result = self._live.find(channel, query)
+        result = await self._worth_keeping(channel, query)
         if result is None:
-            head = await self._live.head(channel)
-            if head.sequence - head.removed < _LONG:
-                return self._search
-            filters = CompiledFilters(query.filters)
-            if not filters.light or filters.held_bytes > _FILTER_BYTES_MAX:
-                return self._search
-            result = self._live.channel(channel).result(query, filters)
-        elif not result.filters.light:
             return self._search
         results = self._live.channel(channel)
         result.hold()
@@ -158,3 +188,18 @@ class KeptSearches:
         finally:
             result.release()
         return self._search
+
+    async def _worth_keeping(self, channel: Channel, query: MessageQuery) -> SharedResult | None:
+        """Return a query's result if there is one already, or one is worth its memory."""
+        if query.after is not None or query.before is not None:
+            return None
+        result = self._live.find(channel, query)
+        filters = CompiledFilters(query.filters) if result is None else result.filters
+        if not filters.light or result is not None:
+            return result if filters.light else None
+        if filters.equality is not None and not self._holds.is_slow((channel, query)):
+            return None
+        head = await self._live.head(channel)
+        if head.sequence - head.removed < _LONG or filters.held_bytes > _FILTER_BYTES_MAX:
+            return None
+        return self._live.channel(channel).result(query, filters)

@@ -151,6 +151,20 @@ async def test_a_short_channel_pages_and_cursors_are_searched(
     assert set(service.reads) == {"searched"}
 
 
+async def test_a_search_for_one_value_is_kept_once_it_was_slow(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An index serves it, most often: then there is nothing to keep."""
+    mine = parse_query({"filters": [{"field": "id", "operator": "EQ", "value": "id 1"}]})
+    for _ in range(3):
+        await service.kept.total_count(CHANNEL, mine)
+    assert service.reads == ["searched"] * 3
+    monkeypatch.setattr(kept_searches, "_SLOW_SECONDS", 0.0)
+    for _ in range(3):
+        await service.kept.total_count(CHANNEL, mine)
+    assert service.reads == [*["searched"] * 4, "kept"]
+
+
 async def test_one_asker_after_another_shares_what_is_kept(service: Service) -> None:
     for asker in ("a", "b"):
         await service.kept.asked_by(asker).groups(CHANNEL, POLL)
