@@ -11,8 +11,9 @@ __all__ = ["Member", "Members"]
 
 logger = logging.getLogger(__name__)
 
-_TURN: Final = 500
-"""Members given at once: some 2 ms."""
+_TURN: Final = 100
+"""Members given at once: a millisecond or two. A publish takes some turns of the loop, and waits
+for one of these in each."""
 
 
 class Member(Protocol):
@@ -67,7 +68,7 @@ class Members:
         self._give(tuple(self._joined_at), payloads, dispatch)
 
     async def give_in_turns(self, payloads: Sequence[bytes], dispatch: int) -> None:
-        """Do what `give` does, in turns of 500 members: a publish waits for one of them.
+        """Do what `give` does, in turns of 100 members: a publish waits for one of them.
 
         Args:
             payloads: what they are given.

@@ -10,6 +10,9 @@ from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, TypeAlias, TypeVar
 
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay
+from tenacity.wait import wait_random
+
 from app.domain.channel import Channel
 from app.domain.message import Head, Message
 from app.domain.query import AggregateFunction, AggregateSort, FieldPath, MessageQuery
@@ -24,6 +27,7 @@ from app.domain.results import (
     Page,
     Tally,
 )
+from app.errors import Unavailable
 from app.services.searching import ALL_FUNCTIONS, Searching
 
 __all__ = ["KeptResult", "Reads"]
@@ -38,6 +42,9 @@ _BYTES_MAX: Final = 8 * 1024 * 1024
 _WAITING_MAX: Final = 10_000
 _WAITING_BYTES_MAX: Final = 4 * 1024 * 1024
 """Messages that come while a part is read."""
+_PATIENCE_SECONDS: Final = 20.0
+_AGAIN_SECONDS: Final = (0.1, 0.5)
+"""Between two tries of a read that was refused because too many search."""
 
 _EXTREMES: Final = frozenset({AggregateFunction.MIN, AggregateFunction.MAX})
 
@@ -184,6 +191,8 @@ class KeptResult:
         self._head = head
         self._keeps = keeps and query.after is None and query.before is None
         self._parts: dict[Hashable, _Part] = {}
+        self.is_watched = False
+        """Whether somebody waits for every change; else a read that is refused is told at once."""
 
     @property
     def size(self) -> int:
@@ -396,9 +405,7 @@ class KeptResult:
     async def _read(self, part: _Part, load: _Load) -> None:
         """Read a part as of the head, and apply what came meanwhile."""
         try:
-            # All that was applied before this call is committed, and so up to the head.
-            head = await self._head()
-            state = await load(head)
+            head, state = await self._loaded(load)
         finally:
             part.reading = None
             waiting, part.waiting, part.waiting_bytes = part.waiting, [], 0
@@ -409,6 +416,21 @@ class KeptResult:
         for comes, message in waiting:
             if part.state is not None:
                 self._applied(part, message, comes)
+
+    async def _loaded(self, load: _Load) -> tuple[Head, _State | None]:
+        """Load a state; while somebody watches, refusals because of the crowd are waited out."""
+        patience = stop_after_delay(_PATIENCE_SECONDS)
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(_is_crowded),
+            stop=lambda state: not self.is_watched or patience(state),
+            wait=wait_random(*_AGAIN_SECONDS),
+            reraise=True,
+        ):
+            with attempt:
+                # All that was applied before this call is committed, and so up to the head.
+                head = await self._head()
+                return head, await load(head)
+        raise AssertionError("the last attempt raises")
 
     def _applied(self, part: _Part, message: Message, comes: bool) -> bool:
         state = part.state
@@ -422,6 +444,10 @@ class KeptResult:
         elif state.size > _BYTES_MAX:
             _give_up(part)
         return effect is not Effect.NOTHING
+
+
+def _is_crowded(error: BaseException) -> bool:
+    return isinstance(error, Unavailable) and error.retry_after_ms is not None
 
 
 def _wait(part: _Part, message: Message, comes: bool) -> None:

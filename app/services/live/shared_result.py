@@ -64,12 +64,14 @@ class SharedResult:
     def listen(self, listener: Listener) -> None:
         """Tell a listener of what happens, until it stops; it holds the result meanwhile."""
         self._listeners[listener] = None
+        self.kept.is_watched = True
         self.hold()
 
     def stop(self, listener: Listener) -> None:
         """Tell it no more. Idempotent."""
         if listener in self._listeners:
             del self._listeners[listener]
+            self.kept.is_watched = bool(self._listeners)
             self.release()
 
     def apply(self, message: Message) -> None:

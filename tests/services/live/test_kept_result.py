@@ -19,6 +19,7 @@ from app.domain.query import (
     MessageQuery,
     compile_filter,
 )
+from app.errors import Unavailable
 from app.services.live import kept_result
 from app.services.live.kept_result import KeptResult
 from app.storage.result_reads import ResultReads
@@ -247,6 +248,28 @@ def test_a_read_that_fails_is_told_and_tried_again(stored: Stored) -> None:
         live.run(live.kept.total_count(CHANNEL, MessageQuery()))
     live.kept._head = works
     assert live.run(live.kept.total_count(CHANNEL, MessageQuery())) == 0
+
+
+def test_a_read_that_is_refused_for_the_crowd_is_waited_out_by_who_watches(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand who subscribed at once were told UNAVAILABLE first, most of them."""
+    monkeypatch.setattr(kept_result, "_AGAIN_SECONDS", (0.0, 0.001))
+    live = Live(stored, MessageQuery())
+    works, refusals = live.kept._head, [Unavailable("too many", 250)] * 3
+
+    async def refused() -> Head:
+        if refusals:
+            raise refusals.pop()
+        return await works()
+
+    live.kept._head = refused
+    with pytest.raises(Unavailable):
+        live.run(live.kept.total_count(CHANNEL, MessageQuery()))
+    assert len(refusals) == 2
+    live.kept.is_watched = True
+    assert live.run(live.kept.total_count(CHANNEL, MessageQuery())) == 0
+    assert not refusals
 
 
 def test_what_is_read_ends_with_it(stored: Stored) -> None:
