@@ -170,7 +170,7 @@ class _Viewers:
             if rest:
                 self._rest[number] = rest
             for frame in found:
-                if _NEXT not in frame:
+                if _NEXT not in frame or b'"errors"' in frame:
                     raise RuntimeError(f"a viewer was told {frame[:300]!r}")
                 self.results += 1
                 self._told[number] = frame

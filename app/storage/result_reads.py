@@ -22,6 +22,7 @@ from app.storage.indexes.catalogue import SearchIndexes
 from app.storage.rows import message_from_row
 from app.storage.search_lanes import SearchLanes
 from app.storage.search_queue import SearchRequest
+from app.storage.statement_forms import StatementForms
 from app.storage.string_order import orders_by_code_point
 
 __all__ = ["ResultReads"]
@@ -41,6 +42,7 @@ class ResultReads:
     ) -> None:
         self._lanes = SearchLanes.of(database)
         self._indexes = indexes or SearchIndexes()
+        self._forms = StatementForms()
         self.orders_by_code_point = orders_by_code_point
         """Whether the database compares the strings in JSON as Python does."""
 
@@ -75,7 +77,7 @@ class ResultReads:
     ) -> list[Message]:
         """Return the first messages in the query's order."""
         wanted = replace(_up_to(query, head), offset=0, limit=number)
-        served = pages.messages(channel, wanted, self._indexes, _rendered)
+        served = pages.messages(channel, wanted, self._indexes, self._forms.rendered)
         rows = await self._fetch(channel, wanted, served, whole=False)
         return [message_from_row(channel, row) for row in rows]
 
@@ -140,7 +142,7 @@ class ResultReads:
         query: MessageQuery,
         *further: Any,
     ) -> list[asyncpg.Record]:
-        served = pages.scan(channel, query, self._indexes, _rendered, build, *further)
+        served = pages.scan(channel, query, self._indexes, self._forms.rendered, build, *further)
         return await self._fetch(channel, query, served, whole=True)
 
     async def _fetch(
@@ -152,10 +154,6 @@ class ResultReads:
         request = SearchRequest()
         sql, parameters = served.sql, served.parameters
         return await self._lanes.fetch(request, channel, query, sql, *parameters, whole=whole)
-
-
-def _rendered(build: Callable[..., Select[Any]], *asked: Any) -> tuple[str, tuple[Any, ...]]:
-    return statements.rendered(build(*asked))
 
 
 def _up_to(query: MessageQuery, head: Head) -> MessageQuery:

@@ -36,6 +36,7 @@ class ChannelResults:
         search: Searching,
         reads: Reads,
         channel: Channel,
+        turns: asyncio.Semaphore,
         account: Callable[[int], bool],
         on_end: Callable[["ChannelResults"], None],
     ) -> None:
@@ -47,6 +48,7 @@ class ChannelResults:
             search: answers for what is not kept.
             reads: what is kept begins with it.
             channel: which.
+            turns: how many results are read at once for those who watch.
             account: counts memory; false: there is no room for more.
             on_end: called when there are none any more, or nothing feeds them.
         """
@@ -60,6 +62,7 @@ class ChannelResults:
         self._search = search
         self._reads = reads
         self._channel = channel
+        self._turns = turns
         self._account = account
         self._on_end = on_end
         self._results: dict[MessageQuery, SharedResult] = {}
@@ -82,7 +85,13 @@ class ChannelResults:
         result = self._results.get(query)
         if result is None:
             kept = KeptResult(
-                self._channel, query, self._search, self._reads, self.head, keeps=filters.light
+                self._channel,
+                query,
+                self._search,
+                self._reads,
+                self.head,
+                keeps=filters.light,
+                turns=self._turns,
             )
             result = SharedResult(kept, filters, self._account, partial(self._forget, query))
             self._results[query] = result

@@ -6,6 +6,7 @@ would take too much memory, or that no state is kept of, is read whenever it is 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, TypeAlias, TypeVar
@@ -43,7 +44,7 @@ _WAITING_MAX: Final = 10_000
 _WAITING_BYTES_MAX: Final = 4 * 1024 * 1024
 """Messages that come while a part is read."""
 _PATIENCE_SECONDS: Final = 20.0
-_AGAIN_SECONDS: Final = (0.1, 0.5)
+_AGAIN_SECONDS: Final = (0.2, 1.0)
 """Between two tries of a read that was refused because too many search."""
 
 _EXTREMES: Final = frozenset({AggregateFunction.MIN, AggregateFunction.MAX})
@@ -173,6 +174,7 @@ class KeptResult:
         head: Callable[[], Awaitable[Head]],
         *,
         keeps: bool = True,
+        turns: asyncio.Semaphore | None = None,
     ) -> None:
         """Begin with no parts.
 
@@ -183,12 +185,15 @@ class KeptResult:
             reads: what the states begin with.
             head: returns the table's head, as it is after the call.
             keeps: false: nothing is kept, because filters are not asked about messages.
+            turns: how many read at once for those who watch; a crowd of them takes turns
+                instead of being refused. None: as many as there are.
         """
         self._channel = channel
         self._query = query
         self._search = search
         self._reads = reads
         self._head = head
+        self._turns = turns or contextlib.nullcontext()
         self._keeps = keeps and query.after is None and query.before is None
         self._parts: dict[Hashable, _Part] = {}
         self.is_watched = False
@@ -405,7 +410,8 @@ class KeptResult:
     async def _read(self, part: _Part, load: _Load) -> None:
         """Read a part as of the head, and apply what came meanwhile."""
         try:
-            head, state = await self._loaded(load)
+            async with self._turns if self.is_watched else contextlib.nullcontext():
+                head, state = await self._loaded(load)
         finally:
             part.reading = None
             waiting, part.waiting, part.waiting_bytes = part.waiting, [], 0

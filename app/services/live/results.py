@@ -4,9 +4,10 @@ A result is a `KeptResult`; its response is made again when a message has change
 once an interval, and given to all whose response it is.
 """
 
+import asyncio
 from collections.abc import Callable, Hashable
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 from app.defaults import LIVE_QUERY_INTERVAL_SECONDS, MAX_LIVE_RESULT_BYTES
 from app.delivery.hub import Hub
@@ -24,6 +25,10 @@ from app.services.live.source import Respond, Source
 from app.services.searching import Searching
 
 __all__ = ["LiveResults", "ReadResult", "ResultSource"]
+
+
+_READS_AT_ONCE: Final = 32
+"""For results that are watched: more than there are connections, fewer than would be refused."""
 
 
 class ReadResult(Protocol):
@@ -63,6 +68,7 @@ class LiveResults:
         """
         self._hub = hub
         self._looks = HeadLooks(history)
+        self._turns = asyncio.Semaphore(_READS_AT_ONCE)
         self._search = search
         self._reads = reads
         self._interval = interval_seconds
@@ -128,6 +134,7 @@ class LiveResults:
                 self._search,
                 self._reads,
                 channel,
+                self._turns,
                 self._account,
                 partial(self._forget, channel),
             )

@@ -1,5 +1,6 @@
 """The results of a channel follow its feed."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
@@ -31,6 +32,7 @@ class Place:
             nobody,
             nobody,
             CHANNEL,
+            asyncio.Semaphore(1),
             lambda _more: True,
             self.end,
         )
