@@ -113,10 +113,11 @@ class Pools:
         return cls(
             writing=await connect(_WRITING, publish_timeout_seconds, keep_idle=True),
             leasing=await connect(_LEASING, keep_idle=True),
-            reading=await connect(reading),
+            reading=await connect(reading, keep_idle=True),
             quick_searching=await connect(
                 quick_searching,
                 min(_QUICK_SECONDS, search_timeout_seconds),
+                keep_idle=True,
                 server_settings=_SEARCHING,
             ),
             searching=await connect(

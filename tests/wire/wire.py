@@ -96,6 +96,8 @@ async def serving(
             http=BoundedHttpProtocol,
             ws=WebSocketProtocol,
             lifespan="off",
+            # None: uvicorn's own would keep the root's handlers from every later test.
+            log_config=None,
             log_level="critical",
             **settings,
         )
