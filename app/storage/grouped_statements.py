@@ -8,10 +8,14 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     Select,
+    Text,
     and_,
+    case,
+    cast,
     column,
     func,
     literal,
+    literal_column,
     select,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -33,6 +37,15 @@ __all__ = [
     "groups",
     "values",
 ]
+
+
+_SMALL_BYTES: Final[ColumnElement[int]] = literal_column("500")
+"""Of JSON text: so what is kept of ten thousand groups has a bound."""
+_EXTREMES: Final = frozenset({"min", "max"})
+
+
+def _small(value: ColumnElement[Any]) -> ColumnElement[Any]:
+    return case((func.octet_length(cast(value, Text)) <= _SMALL_BYTES, value))
 
 
 _TALLIED: Final = frozenset(AggregateFunction) - {AggregateFunction.DISTINCT}
@@ -81,6 +94,8 @@ def all_groups(
         query: with `group_by`; neither its order nor its page matters.
         field: its aggregates stand beside, as `aggregate` has them; None: none.
         most: groups at the most.
+
+    A key, or an extreme, of more than 500 bytes of JSON text is NULL.
     """
     keyed = select(_key(query).label("key"), MESSAGES.c.sequence).where(chosen(channel, query))
     if field is None:
@@ -92,7 +107,8 @@ def all_groups(
         tallied = values.columns(_TALLIED)
     counted = select(func.count().label("messages"), func.min(sequence).label("first"), *tallied)
     group = counted.group_by(key).limit(most).subquery("counted")
-    return select(_key(query).label("key"), *group.c).join_from(
+    shown = [_small(one).label(one.name) if one.name in _EXTREMES else one for one in group.c]
+    return select(_small(_key(query)).label("key"), *shown).join_from(
         MESSAGES,
         group,
         and_(MESSAGES.c.channel == channel.key, MESSAGES.c.sequence == group.c.first),
@@ -107,11 +123,14 @@ def values(channel: Channel, query: MessageQuery, field: FieldPath, most: int) -
         query: with `group_by`, each `key` and value; else each value.
         field: any.
         most: rows at the most.
+
+    A key or value of more than 500 bytes of JSON text is NULL.
     """
     keys = [] if query.group_by is None else [_key(query).label("key")]
     keyed = select(*keys, value_of(field)).where(chosen(channel, query)).subquery("keyed").c
     by = list(keyed)
-    counted = select(*by, func.count().label("messages")).where(keyed.value.is_not(None))
+    shown = [_small(one).label(one.name) for one in by]
+    counted = select(*shown, func.count().label("messages")).where(keyed.value.is_not(None))
     return counted.group_by(*by).limit(most)
 
 

@@ -96,19 +96,20 @@ class ResultReads:
             query: what.
             tallied: a field whose values are tallied, and whether different ones are counted.
             head: no message after it is looked at.
-            most: groups, and different values over all groups; None is returned beyond.
+            most: groups, and different values over all groups; None is returned beyond, and
+                where a key or value has more than 500 bytes of JSON text.
         """
         query = _up_to(query, head)
         field, counts_distinct = tallied or (None, False)
         rows = await self._scan(grouped_statements.all_groups, channel, query, field, most[0] + 1)
-        if len(rows) > most[0]:
+        if len(rows) > most[0] or any(map(_is_large, rows)):
             return None
         if field is None:
             return [_group(row, {}) for row in rows]
         if not counts_distinct:
             return [_group(row, {field: _tally(row, None)}) for row in rows]
         different = await self._scan(grouped_statements.values, channel, query, field, most[1] + 1)
-        if len(different) > most[1]:
+        if len(different) > most[1] or any(map(_is_large, different)):
             return None
         by_key: dict[Hashable, list[tuple[JsonValue, int]]] = defaultdict(list)
         for row in different:
@@ -133,7 +134,9 @@ class ResultReads:
         if not distinct:
             return _tally(row, None)
         different = await self._scan(grouped_statements.values, channel, query, field, most + 1)
-        return None if len(different) > most else _tally(row, list(map(_counted, different)))
+        if len(different) > most or any(map(_is_large, different)):
+            return None
+        return _tally(row, list(map(_counted, different)))
 
     async def _scan(
         self,
@@ -154,6 +157,13 @@ class ResultReads:
         request = SearchRequest()
         sql, parameters = served.sql, served.parameters
         return await self._lanes.fetch(request, channel, query, sql, *parameters, whole=whole)
+
+
+def _is_large(row: asyncpg.Record) -> bool:
+    """Return whether a key, value or extreme was too large to be read."""
+    if row.get("count") and (row["min"] is None or row["max"] is None):
+        return True
+    return any(row.get(name, b"") is None for name in ("key", "value"))
 
 
 def _up_to(query: MessageQuery, head: Head) -> MessageQuery:

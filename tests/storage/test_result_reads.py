@@ -33,5 +33,17 @@ def test_more_than_may_be_kept_is_none(stored: Stored) -> None:
     assert stored.run(reads.tally(CHANNEL, MessageQuery(), N, True, head, 3)) is None
 
 
+def test_large_keys_and_values_are_not_read(stored: Stored) -> None:
+    """Ten thousand groups of 64 KiB each would be read to find that they take too much."""
+    reads, head = stored.run(ResultReads.of(stored.database)), Head(2, 2)
+    stored.store(published([{"liked": 1, "n": 1}, {"liked": "x" * 500, "n": 1}]))
+    assert stored.run(reads.groups(CHANNEL, POLL, None, head, (9, 9))) is None
+    stored.store(published([{"liked": 1, "n": 1}, {"liked": 1, "n": "x" * 500}]))
+    assert stored.run(reads.groups(CHANNEL, POLL, (N, False), head, (9, 9))) is None
+    assert stored.run(reads.groups(CHANNEL, POLL, (N, True), head, (9, 9))) is None
+    assert stored.run(reads.tally(CHANNEL, MessageQuery(), N, True, head, 9)) is None
+    assert stored.run(reads.tally(CHANNEL, MessageQuery(), N, False, head, 9)) is not None
+
+
 def test_the_embedded_database_orders_strings_as_python_does(stored: Stored) -> None:
     assert stored.run(ResultReads.of(stored.database)).orders_by_code_point

@@ -14,3 +14,5 @@ class Effect(Enum):
     """The result may be another."""
     LOST = 2
     """The state cannot tell what the result is now: it is to be read again."""
+    TOO_LARGE = 3
+    """A value has more than 200 values in it: to compare such ones takes too long."""

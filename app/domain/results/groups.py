@@ -14,6 +14,7 @@ from app.domain.query.message_query import AggregateSort, MessageQuery
 from app.domain.query.ordering import Descending, OrderKey, order_key
 from app.domain.results.effect import Effect
 from app.domain.results.found import AggregateRow, GroupRow
+from app.domain.results.large import is_large
 from app.domain.results.tally import Tally
 
 __all__ = ["FoundGroup", "KeptGroups"]
@@ -101,6 +102,9 @@ class KeptGroups:
     def add(self, message: Message) -> Effect:
         """Count a message in its group."""
         key = self._key(message)
+        values = [get(message) for _, get in self._getters]
+        if any(map(is_large, (key, *values))):
+            return Effect.TOO_LARGE
         place = json_key(key)
         group = self._groups.get(place)
         if group is None:
@@ -111,16 +115,19 @@ class KeptGroups:
             group = _Group(key, message.sequence, tallies)
             self._keep(place, group)
         group.count += 1
-        for field, get in self._getters:
+        for (field, _), value in zip(self._getters, values, strict=True):
             tally = group.tallies[field]
             self.size -= tally.size
-            tally.add(get(message))
+            tally.add(value)
             self.size += tally.size
         return Effect.CHANGED
 
     def remove(self, message: Message) -> Effect:
         """Count a message no more that was counted before."""
-        place = json_key(self._key(message))
+        key = self._key(message)
+        if any(map(is_large, (key, *(get(message) for _, get in self._getters)))):
+            return Effect.TOO_LARGE
+        place = json_key(key)
         group = self._groups[place]
         group.count -= 1
         if not group.count:

@@ -10,6 +10,7 @@ from app.domain.query.matching import MISSING, field_getter
 from app.domain.query.message_query import MessageQuery
 from app.domain.query.ordering import Descending, order_key
 from app.domain.results.effect import Effect
+from app.domain.results.large import is_large
 
 __all__ = ["KeptPage"]
 
@@ -26,7 +27,7 @@ class KeptPage:
     What is behind takes the place of a message that is removed. `room` messages are kept.
     """
 
-    __slots__ = ("_complete", "_end", "_place_of", "_places", "_rows", "room", "size")
+    __slots__ = ("_complete", "_end", "_place_of", "_places", "_rows", "_sort_of", "room", "size")
 
     def __init__(self, query: MessageQuery) -> None:
         """Begin with no messages.
@@ -38,6 +39,7 @@ class KeptPage:
         self.room = self._end + max(_RESERVE_MIN, query.limit // 4)
         self.size = 0
         """Bytes of memory, roughly."""
+        self._sort_of = None if query.in_publish_order else _sort_getter(query)
         self._place_of = _placing(query)
         self._places: list[_Place] = []
         self._rows: list[Message] = []
@@ -61,6 +63,8 @@ class KeptPage:
 
     def add(self, message: Message) -> Effect:
         """Put a message in its place."""
+        if self._sort_of is not None and is_large(self._sort_of(message)):
+            return Effect.TOO_LARGE
         place = self._place_of(message)
         index = bisect_left(self._places, place)
         if index == len(self._places) and not self._complete:
@@ -104,9 +108,7 @@ def _placing(query: MessageQuery) -> Callable[[Message], _Place]:
     if query.in_publish_order:
         sign = -1 if query.is_descending else 1
         return lambda message: (sign * (message.sequence or 0),)
-    field = query.sort_field
-    assert isinstance(field, FieldPath), "groups sort by count, key or an aggregate"
-    get = field_getter(field)
+    get = _sort_getter(query)
     directed: Callable[[Any], Any] = Descending if query.is_descending else lambda key: key
 
     def place(message: Message) -> _Place:
@@ -116,3 +118,9 @@ def _placing(query: MessageQuery) -> Callable[[Message], _Place]:
         return 0, directed(order_key(value)), message.sequence
 
     return place
+
+
+def _sort_getter(query: MessageQuery) -> Callable[[Message], Any]:
+    field = query.sort_field
+    assert isinstance(field, FieldPath), "groups sort by count, key or an aggregate"
+    return field_getter(field)

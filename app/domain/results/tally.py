@@ -10,6 +10,7 @@ from app.domain.query.equality import json_key
 from app.domain.query.ordering import OrderKey, order_key
 from app.domain.results.effect import Effect
 from app.domain.results.found import AggregateRow
+from app.domain.results.large import is_large
 
 __all__ = ["Tally"]
 
@@ -86,6 +87,8 @@ class Tally:
         """Count a value: decoded JSON, or `MISSING`."""
         if not _is_value(value):
             return Effect.NOTHING
+        if is_large(value):
+            return Effect.TOO_LARGE
         self.count += 1
         if _is_number(value):
             self._numbers += 1
@@ -106,6 +109,8 @@ class Tally:
         """Count a value no more that was counted before."""
         if not _is_value(value):
             return Effect.NOTHING
+        if is_large(value):
+            return Effect.TOO_LARGE
         self.count -= 1
         if _is_number(value):
             self._numbers -= 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from functools import partial
 from typing import Final
@@ -22,6 +23,9 @@ __all__ = ["ChannelResults"]
 
 logger = logging.getLogger(__name__)
 
+_ALIKE_MAX: Final = 1_000
+"""Different results that each message of a kind is applied to, in some 10 ms; more are read when
+they are made, at most every interval."""
 _REACH_SECONDS: Final = 1.0
 """How long the feed may take to bring what the table has."""
 
@@ -68,6 +72,8 @@ class ChannelResults:
         self._results: dict[MessageQuery, SharedResult] = {}
         self._light: ByFilters[SharedResult] = ByFilters()
         self._heavy: dict[SharedResult, None] = {}
+        self._alike: Counter[Hashable] = Counter()
+        """Results that one message may concern, by the value of a field that finds them."""
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._opened = SharedOpening(lambda: hub.join(channel, self))
 
@@ -90,11 +96,12 @@ class ChannelResults:
                 self._search,
                 self._reads,
                 self.head,
-                keeps=filters.light,
+                keeps=filters.light and self._alike[filters.equality] < _ALIKE_MAX,
                 turns=self._turns,
             )
             result = SharedResult(kept, filters, self._account, partial(self._forget, query))
             self._results[query] = result
+            self._alike[filters.equality] += 1
             if filters.light:
                 self._light.add(result, filters)
             else:
@@ -184,6 +191,9 @@ class ChannelResults:
         if self._results.get(query) is not result:
             return
         del self._results[query]
+        self._alike[result.filters.equality] -= 1
+        if not self._alike[result.filters.equality]:
+            del self._alike[result.filters.equality]
         if result.filters.light:
             self._light.remove(result, result.filters)
         else:

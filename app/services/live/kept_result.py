@@ -447,7 +447,7 @@ class KeptResult:
         effect = state.add(message) if comes else state.remove(message)
         if effect is Effect.LOST:
             part.state = None  # it is read when it is asked for next
-        elif state.size > _BYTES_MAX:
+        elif effect is Effect.TOO_LARGE or state.size > _BYTES_MAX:
             _give_up(part)
         return effect is not Effect.NOTHING
 

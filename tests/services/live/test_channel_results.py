@@ -11,6 +11,7 @@ from app.delivery.bus import Bus
 from app.delivery.hub import Hub
 from app.domain.query import EVERY_MESSAGE, MessageQuery
 from app.services.head_looks import HeadLooks
+from app.services.live import channel_results
 from app.services.live.channel_results import ChannelResults
 from tests.delivery.recorded import CHANNEL, Table, stored
 from tests.services.live.test_shared_result import Heard
@@ -57,6 +58,19 @@ async def test_equal_queries_have_one_result_until_the_last_lets_go(place: Place
     result.release()
     assert place.results.find(MessageQuery()) is None
     assert place.ended == 1
+
+
+async def test_no_more_are_kept_than_a_message_can_be_applied_to(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channel_results, "_ALIKE_MAX", 2)
+    results = [place.results.result(MessageQuery(limit=n), EVERY_MESSAGE) for n in (1, 2, 3)]
+    for result in results:
+        result.hold()
+    assert [result.kept._keeps for result in results] == [True, True, False]
+    for result in results[:2]:
+        result.release()
+    assert place.results.result(MessageQuery(limit=4), EVERY_MESSAGE).kept._keeps
 
 
 async def test_it_waits_for_what_the_table_has(place: Place) -> None:

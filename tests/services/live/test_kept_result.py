@@ -209,6 +209,21 @@ def test_one_that_takes_too_much_memory_is_searched_for(
     assert live.kept.apply(replace(published([1])[0], sequence=99))
 
 
+def test_a_value_too_large_to_compare_ends_the_keeping(stored: Stored) -> None:
+    query = MessageQuery(group_by=FieldPath("data"))
+    live = Live(stored, query)
+    small, large = published([1, [[]] * 1_000])
+    live.change(True, small)
+    counted = {AggregateFunction.COUNT}
+    groups = parts(query, FieldPath("data"), counted)[1]
+    live.found(groups)
+    assert live.kept.size > 0
+    assert live.change(True, large)
+    kept, fresh = live.found(groups)
+    assert only(kept, counted) == only(fresh, counted)
+    assert live.kept.size == 0
+
+
 def test_a_page_deep_in_the_channel_is_not_kept(stored: Stored) -> None:
     query = MessageQuery(offset=5_000)
     live = Live(stored, query)
