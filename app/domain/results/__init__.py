@@ -10,14 +10,18 @@ from app.domain.results.found import AggregateRow, GroupRow, Page
 from app.domain.results.groups import FoundGroup, KeptGroups
 from app.domain.results.page import KeptPage
 from app.domain.results.tally import Tally
+from app.domain.results.whole import KeptAggregate, KeptCount, State
 
 __all__ = [
     "AggregateRow",
     "Effect",
     "FoundGroup",
     "GroupRow",
+    "KeptAggregate",
+    "KeptCount",
     "KeptGroups",
     "KeptPage",
     "Page",
+    "State",
     "Tally",
 ]

@@ -13,7 +13,8 @@ from app.domain.channel import Channel
 from app.domain.message import Head, Message
 from app.domain.query import CompiledFilters, MessageQuery
 from app.services.head_looks import HeadLooks
-from app.services.live.kept_result import KeptResult, Reads
+from app.services.live.kept_result import KeptResult
+from app.services.live.reads import Reads
 from app.services.live.result_group import ResultGroup
 from app.services.live.shared_opening import SharedOpening
 from app.services.live.shared_result import SharedResult

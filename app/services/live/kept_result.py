@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay
 from tenacity.wait import wait_random
@@ -17,21 +17,22 @@ from tenacity.wait import wait_random
 from app.domain.channel import Channel
 from app.domain.message import Head, Message
 from app.domain.query import AggregateFunction, AggregateSort, FieldPath, MessageQuery
-from app.domain.query.matching import field_getter
 from app.domain.results import (
     AggregateRow,
     Effect,
-    FoundGroup,
     GroupRow,
+    KeptAggregate,
+    KeptCount,
     KeptGroups,
     KeptPage,
     Page,
-    Tally,
+    State,
 )
 from app.errors import Unavailable
+from app.services.live.reads import Reads
 from app.services.searching import ALL_FUNCTIONS, Searching
 
-__all__ = ["KeptResult", "Reads"]
+__all__ = ["KeptResult"]
 
 _ROOM_MAX: Final = 2_000
 """Messages of a page that is kept, those that are skipped included."""
@@ -49,105 +50,14 @@ _AGAIN_SECONDS: Final = (0.2, 1.0)
 
 _EXTREMES: Final = frozenset({AggregateFunction.MIN, AggregateFunction.MAX})
 
-Kept = TypeVar("Kept", bound="_State")
-
-
-class Reads(Protocol):
-    """Reads what states begin with, as of a sequence of the channel."""
-
-    orders_by_code_point: bool
-    """Whether the database compares the strings in JSON as Python does."""
-
-    async def count(self, channel: Channel, query: MessageQuery, head: Head) -> int:
-        """Return how many messages match."""
-
-    async def first(
-        self, channel: Channel, query: MessageQuery, number: int, head: Head
-    ) -> list[Message]:
-        """Return the first messages in the query's order."""
-
-    async def groups(
-        self,
-        channel: Channel,
-        query: MessageQuery,
-        tallied: tuple[FieldPath, bool] | None,
-        head: Head,
-        most: tuple[int, int],
-    ) -> list[FoundGroup] | None:
-        """Return all groups.
-
-        Args:
-            channel: where.
-            query: what.
-            tallied: a field whose values are tallied, and whether different ones are counted.
-            head: no message after it is looked at.
-            most: groups, and different values over all groups; None is returned beyond.
-        """
-
-    async def tally(
-        self,
-        channel: Channel,
-        query: MessageQuery,
-        field: FieldPath,
-        distinct: bool,
-        head: Head,
-        most: int,
-    ) -> Tally | None:
-        """Return what a field comes to; None: it has more than `most` different values."""
-
-
-class _State(Protocol):
-    """What one part is kept in."""
-
-    @property
-    def size(self) -> int: ...
-    def add(self, message: Message) -> Effect: ...
-    def remove(self, message: Message) -> Effect: ...
-
-
-class _Count:
-    """How many messages match."""
-
-    __slots__ = ("number", "size")
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.size = 100
-
-    def add(self, _message: Message) -> Effect:
-        self.number += 1
-        return Effect.CHANGED
-
-    def remove(self, _message: Message) -> Effect:
-        self.number -= 1
-        return Effect.CHANGED
-
-
-class _Aggregate:
-    """What a field comes to over all messages that match."""
-
-    __slots__ = ("_get", "tally")
-
-    def __init__(self, path: FieldPath, tally: Tally) -> None:
-        self._get = field_getter(path)
-        self.tally = tally
-
-    @property
-    def size(self) -> int:
-        return self.tally.size
-
-    def add(self, message: Message) -> Effect:
-        return self.tally.add(self._get(message))
-
-    def remove(self, message: Message) -> Effect:
-        return self.tally.remove(self._get(message))
+Kept = TypeVar("Kept", bound="State")
 
 
 @dataclass(slots=True, eq=False)
 class _Part:
     """A part that was asked for."""
 
-    state: _State | None = None
+    state: State | None = None
     """None: it is being read, or is never kept."""
     as_of: int = 0
     """The state takes in every message up to here, and all that were applied since."""
@@ -159,7 +69,7 @@ class _Part:
     """Whether there is or will be a state."""
 
 
-_Load: TypeAlias = Callable[[Head], Awaitable[_State | None]]
+_Load: TypeAlias = Callable[[Head], Awaitable[State | None]]
 
 
 class KeptResult:
@@ -268,10 +178,10 @@ class KeptResult:
                 return len(groups)
             return await self._search.total_count(channel, query)
 
-        async def load(head: Head) -> _State:
-            return _Count(await self._reads.count(channel, query, head))
+        async def load(head: Head) -> State:
+            return KeptCount(await self._reads.count(channel, query, head))
 
-        count = await self._state("count", load, _Count)
+        count = await self._state("count", load, KeptCount)
         return count.number if count else await self._search.total_count(channel, query)
 
     async def check_cursors(self, channel: Channel, query: MessageQuery) -> None:
@@ -304,13 +214,13 @@ class KeptResult:
     ) -> AggregateRow:
         distinct = AggregateFunction.DISTINCT in functions
 
-        async def load(head: Head) -> _State | None:
+        async def load(head: Head) -> State | None:
             tally = await self._reads.tally(channel, query, field, distinct, head, _VALUES_MAX)
-            return None if tally is None else _Aggregate(field, tally)
+            return None if tally is None else KeptAggregate(field, tally)
 
         ordered = not _EXTREMES.isdisjoint(functions)
         key = "tally", field, distinct, ordered
-        part = await self._state(key, load, _Aggregate, not ordered)
+        part = await self._state(key, load, KeptAggregate, not ordered)
         if part is None:
             return await self._search.aggregate(channel, query, field, functions)
         return part.tally.row
@@ -332,7 +242,7 @@ class KeptResult:
     async def _page(self, query: MessageQuery) -> KeptPage | None:
         page = KeptPage(query)
 
-        async def load(head: Head) -> _State:
+        async def load(head: Head) -> State:
             page.fill(await self._reads.first(self._channel, query, page.room + 1, head))
             return page
 
@@ -373,7 +283,7 @@ class KeptResult:
     def _loading(
         self, query: MessageQuery, groups: KeptGroups, tallied: tuple[FieldPath, bool] | None
     ) -> _Load:
-        async def load(head: Head) -> _State | None:
+        async def load(head: Head) -> State | None:
             most = _GROUPS_MAX, _VALUES_MAX
             found = await self._reads.groups(self._channel, query, tallied, head, most)
             if found is None:
@@ -423,7 +333,7 @@ class KeptResult:
             if part.state is not None:
                 self._applied(part, message, comes)
 
-    async def _loaded(self, load: _Load) -> tuple[Head, _State | None]:
+    async def _loaded(self, load: _Load) -> tuple[Head, State | None]:
         """Load a state; while somebody watches, refusals because of the crowd are waited out."""
         patience = stop_after_delay(_PATIENCE_SECONDS)
         async for attempt in AsyncRetrying(

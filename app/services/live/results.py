@@ -18,7 +18,8 @@ from app.domain.query import CompiledFilters, MessageQuery
 from app.domain.viewer import Permission, Viewer
 from app.services.head_looks import HeadLooks, Heads
 from app.services.live.channel_results import ChannelResults
-from app.services.live.kept_result import KeptResult, Reads
+from app.services.live.kept_result import KeptResult
+from app.services.live.reads import Reads
 from app.services.live.result_group import ResultGroup
 from app.services.live.shared_result import SharedResult
 from app.services.live.source import Respond, Source
