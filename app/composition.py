@@ -166,12 +166,13 @@ class Process:
             wait_seconds=settings.search_wait_seconds,
             request_seconds=settings.statement_timeout_seconds,
         )
-        searching = SharedSearch(MessageSearch(lanes, indexes=indexes, demand=demand))
+        search = MessageSearch(lanes, indexes=indexes, demand=demand)
+        searching = SharedSearch(search)
         live_results = LiveResults(
             hub,
             history,
             searching,
-            await ResultReads.of(pools.reading, lanes, indexes),
+            await ResultReads.of(search, pools.reading),
             settings.live_query_interval_seconds,
             settings.max_live_result_bytes,
         )

@@ -23,7 +23,6 @@ WITHOUT: Final = {
     "schema/context.py": _TYPES,
     "schema/scalars.py": "schema/test_json_scalar.py",
     "services/live/source.py": "engine/test_execution.py: it declares, and refuses",
-    "services/live/reads.py": _TYPES,
     "services/searching.py": _TYPES,
     "transports/graphql/context.py": _TYPES,
     "transports/graphql/operations.py": "transports/graphql/test_session.py and test_websocket.py",

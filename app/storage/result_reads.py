@@ -1,13 +1,12 @@
 """What results that are kept begin with: read as of a place in the channel's order."""
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final, Self
 
 import asyncpg
-from sqlalchemy import Select
 
 from app.domain.channel import Channel
 from app.domain.json_value import JsonValue, decode_json
@@ -15,14 +14,10 @@ from app.domain.message import Head, Message
 from app.domain.query import AggregateFunction, FieldPath, MessageQuery
 from app.domain.query.equality import json_key
 from app.domain.results import FoundGroup, Tally
-from app.storage import grouped_statements, statements
+from app.storage import grouped_statements
 from app.storage.database import Database
-from app.storage.indexes import pages
-from app.storage.indexes.catalogue import SearchIndexes
-from app.storage.rows import message_from_row
-from app.storage.search_lanes import SearchLanes
-from app.storage.search_queue import SearchRequest
-from app.storage.statement_forms import StatementForms
+from app.storage.search import MessageSearch
+from app.storage.statement_forms import Build
 from app.storage.string_order import orders_by_code_point
 
 __all__ = ["ResultReads"]
@@ -33,53 +28,34 @@ _TALLIED: Final = frozenset(AggregateFunction) - {AggregateFunction.DISTINCT}
 class ResultReads:
     """Reads counts, pages, groups and aggregates up to a channel's head."""
 
-    def __init__(
-        self,
-        database: Database | SearchLanes,
-        indexes: SearchIndexes | None = None,
-        *,
-        orders_by_code_point: bool,
-    ) -> None:
-        self._lanes = SearchLanes.of(database)
-        self._indexes = indexes or SearchIndexes()
-        self._forms = StatementForms()
+    def __init__(self, search: MessageSearch, *, orders_by_code_point: bool) -> None:
+        self._search = search
         self.orders_by_code_point = orders_by_code_point
         """Whether the database compares the strings in JSON as Python does."""
 
     @classmethod
-    async def of(
-        cls,
-        database: Database,
-        lanes: SearchLanes | None = None,
-        indexes: SearchIndexes | None = None,
-    ) -> Self:
+    async def of(cls, search: MessageSearch, database: Database) -> Self:
         """Return the reads of a database, which is asked how it orders strings.
 
         Args:
+            search: how it is read: for all who listen, so of nobody in particular.
             database: any connections to it.
-            lanes: what it is read by; None: these connections.
-            indexes: known to be there; None: those that each channel has from the start.
         """
         in_order = await orders_by_code_point(database.fetch)
-        return cls(lanes or database, indexes, orders_by_code_point=in_order)
+        return cls(search, orders_by_code_point=in_order)
 
     async def count(self, channel: Channel, query: MessageQuery, head: Head) -> int:
         """Return how many messages match."""
         if not query.filters:
             return head.sequence - head.removed
-        query = _up_to(query, head)
-        (row,) = await self._scan(statements.count_messages, channel, query)
-        count: int = row["count"]
-        return count
+        return await self._search.total_count(channel, _up_to(query, head))
 
     async def first(
         self, channel: Channel, query: MessageQuery, number: int, head: Head
     ) -> list[Message]:
         """Return the first messages in the query's order."""
         wanted = replace(_up_to(query, head), offset=0, limit=number)
-        served = pages.messages(channel, wanted, self._indexes, self._forms.rendered)
-        rows = await self._fetch(channel, wanted, served, whole=False)
-        return [message_from_row(channel, row) for row in rows]
+        return await self._search.messages(channel, wanted)
 
     async def groups(
         self,
@@ -140,23 +116,12 @@ class ResultReads:
 
     async def _scan(
         self,
-        build: Callable[..., Select[Any]],
+        build: Build,
         channel: Channel,
         query: MessageQuery,
         *further: Any,
     ) -> list[asyncpg.Record]:
-        served = pages.scan(channel, query, self._indexes, self._forms.rendered, build, *further)
-        return await self._fetch(channel, query, served, whole=True)
-
-    async def _fetch(
-        self, channel: Channel, query: MessageQuery, served: pages.Served, *, whole: bool
-    ) -> list[asyncpg.Record]:
-        if served.cost is not None:
-            query, whole = served.cost, False
-        # Read once for all who listen: asked by nobody in particular.
-        request = SearchRequest()
-        sql, parameters = served.sql, served.parameters
-        return await self._lanes.fetch(request, channel, query, sql, *parameters, whole=whole)
+        return await self._search.scan(build, channel, query, *further, noted=False)
 
 
 def _is_large(row: asyncpg.Record) -> bool:

@@ -7,7 +7,6 @@ finds nothing between cursors, whether the channel has them; and rare groups for
 import time
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -16,7 +15,7 @@ import asyncpg
 from app.domain.channel import Channel
 from app.domain.message import Message
 from app.domain.query import AggregateFunction, FieldPath, MessageQuery
-from app.domain.results import AggregateRow, GroupRow, Page
+from app.domain.results import AggregateRow, GroupRow, Page, sum_and_average
 from app.errors import BadUserInput, UnknownCursor, shown
 from app.storage import grouped_statements, statements
 from app.storage.database import Database
@@ -116,7 +115,7 @@ class MessageSearch:
             # Of all of a channel: its own counters tell.
             rows = await self._fetch(count, channel, query, cost=pages.A_ROW, whole=False)
         else:
-            rows = await self._scan(count, channel, query)
+            rows = await self.scan(count, channel, query)
         total: int = rows[0]["count"]
         if not total:
             await self.check_cursors(channel, query)
@@ -142,7 +141,7 @@ class MessageSearch:
         """Return the query's page of groups, in its order; `group_by` must be set."""
         if not query.limit:
             return []
-        rows = await self._scan(grouped_statements.groups, channel, query)
+        rows = await self.scan(grouped_statements.groups, channel, query)
         return [GroupRow(row["key"], row["count"]) for row in rows]
 
     async def page_of_groups(self, channel: Channel, query: MessageQuery) -> Page[GroupRow]:
@@ -178,12 +177,12 @@ class MessageSearch:
         # What matches first has all that is wanted of a group that is not rare.
         page = replace(query, group_by=None, sort_field=None, offset=0, limit=_OPENING_MESSAGES)
         further = asked, limit, _OPENING_MESSAGES
-        rows = await self._scan(build, channel, query, *further, cost=page, noted=False)
+        rows = await self.scan(build, channel, query, *further, cost=page, noted=False)
         found = _by_group(channel, asked, rows)
         short = [place for place, members in enumerate(found) if len(members) < limit]
         if short and not (rows and rows[0]["whole"]):
             rare = [asked[place] for place in short]
-            rows = await self._scan(build, channel, query, rare, limit, noted=False)
+            rows = await self.scan(build, channel, query, rare, limit, noted=False)
             for place, members in zip(short, _by_group(channel, rare, rows), strict=True):
                 found[place] = members
         return found
@@ -206,7 +205,7 @@ class MessageSearch:
         _check_spelling(query)
         # A count is cheap beside the rest, and tells whether anything was found.
         wanted = frozenset(functions) | {AggregateFunction.COUNT}
-        rows = await self._scan(grouped_statements.aggregate, channel, query, field, wanted)
+        rows = await self.scan(grouped_statements.aggregate, channel, query, field, wanted)
         if not rows[0]["count"]:
             await self.check_cursors(channel, query)
         return _aggregate(rows[0])
@@ -225,9 +224,37 @@ class MessageSearch:
             build = grouped_statements.group_aggregates
             wanted = frozenset(functions)
             asked = (list(keys), field, wanted)
-            for row in await self._scan(build, channel, query, *asked, noted=False):
+            for row in await self.scan(build, channel, query, *asked, noted=False):
                 found[row["group"] - 1] = _aggregate(row)
         return found
+
+    async def scan(
+        self,
+        build: Build,
+        channel: Channel,
+        query: MessageQuery,
+        *further: Any,
+        cost: MessageQuery | None = None,
+        noted: bool = True,
+    ) -> list[asyncpg.Record]:
+        """Return the rows of a statement that looks at messages that match.
+
+        Args:
+            build: makes the statement of the channel, the query and what is further.
+            channel: where.
+            query: which messages.
+            further: as `StatementForms.rendered` takes it.
+            cost: a page that costs as much; None: all that match are looked at.
+            noted: whether it tells which index would help: then each row has a `count` of some
+                of the messages.
+        """
+        served = pages.scan(channel, query, self._indexes, self._forms.rendered, build, *further)
+
+        def matched(rows: list[asyncpg.Record]) -> int:
+            return sum(row["count"] for row in rows)
+
+        noting = matched if noted else None
+        return await self._search(channel, cost or query, served, noting, whole=cost is None)
 
     async def _page(self, channel: Channel, query: MessageQuery, found: list[Row]) -> Page[Row]:
         rows = found[: query.limit]
@@ -248,27 +275,6 @@ class MessageSearch:
         if (query.before if query.is_descending else query.after) is None:
             return False
         return bool(await self._fetch(statements.preceding, channel, query, cost=one, whole=False))
-
-    async def _scan(
-        self,
-        build: Build,
-        channel: Channel,
-        query: MessageQuery,
-        *further: Any,
-        cost: MessageQuery | None = None,
-        noted: bool = True,
-    ) -> list[asyncpg.Record]:
-        """Look at messages that match; where it is noted, each row has a `count` of some.
-
-        `cost` is a page that costs as much; None: all that match are looked at.
-        """
-        served = pages.scan(channel, query, self._indexes, self._forms.rendered, build, *further)
-
-        def matched(rows: list[asyncpg.Record]) -> int:
-            return sum(row["count"] for row in rows)
-
-        noting = matched if noted else None
-        return await self._search(channel, cost or query, served, noting, whole=cost is None)
 
     async def _search(
         self,
@@ -356,12 +362,7 @@ def _unknown(name: str, cursor: str) -> UnknownCursor:
 
 def _aggregate(row: asyncpg.Record) -> AggregateRow:
     least, most = row.get("min"), row.get("max")
-    total = average = None
-    if row.get("numbers"):
-        # Exact until the end: numeric's own division rounds, and its cast to a double raises
-        # an error where the result is too large for one.
-        exact = Fraction(row["sum"])
-        total, average = _double(exact), _double(exact / row["numbers"])
+    total, average = sum_and_average(row.get("sum") or 0, row.get("numbers", 0))
     return AggregateRow(
         count=row.get("count", 0),
         distinct=row.get("distinct", 0),
@@ -370,10 +371,3 @@ def _aggregate(row: asyncpg.Record) -> AggregateRow:
         sum=total,
         avg=average,
     )
-
-
-def _double(exact: Fraction) -> float | None:
-    try:
-        return float(exact)
-    except OverflowError:
-        return None

@@ -12,7 +12,7 @@ POLL = MessageQuery(group_by=LIKED)
 
 def test_nothing_after_the_head_is_read(stored: Stored) -> None:
     stored.store(published([{"liked": n % 2, "n": n} for n in range(10)]))
-    reads, head = stored.run(ResultReads.of(stored.database)), Head(4, 4)
+    reads, head = stored.run(ResultReads.of(stored.search, stored.database)), Head(4, 4)
     assert sequences(stored.run(reads.first(CHANNEL, MessageQuery(), 100, head))) == [1, 2, 3, 4]
     groups = stored.run(reads.groups(CHANNEL, POLL, (N, True), head, (10, 10)))
     assert groups is not None
@@ -27,7 +27,7 @@ def test_nothing_after_the_head_is_read(stored: Stored) -> None:
 
 def test_more_than_may_be_kept_is_none(stored: Stored) -> None:
     stored.store(published([{"liked": n, "n": n} for n in range(4)]))
-    reads, head = stored.run(ResultReads.of(stored.database)), Head(4, 4)
+    reads, head = stored.run(ResultReads.of(stored.search, stored.database)), Head(4, 4)
     assert stored.run(reads.groups(CHANNEL, POLL, None, head, (3, 3))) is None
     assert stored.run(reads.groups(CHANNEL, POLL, (N, True), head, (4, 3))) is None
     assert stored.run(reads.tally(CHANNEL, MessageQuery(), N, True, head, 3)) is None
@@ -35,7 +35,7 @@ def test_more_than_may_be_kept_is_none(stored: Stored) -> None:
 
 def test_large_keys_and_values_are_not_read(stored: Stored) -> None:
     """Ten thousand groups of 64 KiB each would be read to find that they take too much."""
-    reads, head = stored.run(ResultReads.of(stored.database)), Head(2, 2)
+    reads, head = stored.run(ResultReads.of(stored.search, stored.database)), Head(2, 2)
     stored.store(published([{"liked": 1, "n": 1}, {"liked": "x" * 500, "n": 1}]))
     assert stored.run(reads.groups(CHANNEL, POLL, None, head, (9, 9))) is None
     stored.store(published([{"liked": 1, "n": 1}, {"liked": 1, "n": "x" * 500}]))
@@ -46,4 +46,4 @@ def test_large_keys_and_values_are_not_read(stored: Stored) -> None:
 
 
 def test_the_embedded_database_orders_strings_as_python_does(stored: Stored) -> None:
-    assert stored.run(ResultReads.of(stored.database)).orders_by_code_point
+    assert stored.run(ResultReads.of(stored.search, stored.database)).orders_by_code_point

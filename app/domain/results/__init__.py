@@ -6,7 +6,7 @@ of it. A state knows nothing of filters: it is given the messages that they acce
 """
 
 from app.domain.results.effect import Effect
-from app.domain.results.found import AggregateRow, GroupRow, Page
+from app.domain.results.found import AggregateRow, GroupRow, Page, sum_and_average
 from app.domain.results.groups import FoundGroup, KeptGroups
 from app.domain.results.page import KeptPage
 from app.domain.results.tally import Tally
@@ -24,4 +24,5 @@ __all__ = [
     "Page",
     "State",
     "Tally",
+    "sum_and_average",
 ]

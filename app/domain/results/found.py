@@ -1,9 +1,11 @@
 """What a search finds besides messages, wherever it looks."""
 
 from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
 from typing import Generic, TypeVar
 
-__all__ = ["AggregateRow", "GroupRow", "Page"]
+__all__ = ["AggregateRow", "GroupRow", "Page", "sum_and_average"]
 
 Row = TypeVar("Row")
 
@@ -42,3 +44,25 @@ class AggregateRow:
     avg: float | None = None
     distinct: int = 0
     """Different ones among the values: 1 and 1.0 are one."""
+
+
+def sum_and_average(total: int | Decimal, numbers: int) -> tuple[float | None, float | None]:
+    """Return the sum of some numbers and their average; None: none, or too large for a double.
+
+    Exact until the end: to divide decimals rounds, and then a double rounds again.
+
+    Args:
+        total: of the numbers, exact.
+        numbers: how many there are.
+    """
+    if not numbers:
+        return None, None
+    exact = Fraction(total)
+    return _double(exact), _double(exact / numbers)
+
+
+def _double(exact: Fraction) -> float | None:
+    try:
+        return float(exact)
+    except OverflowError:
+        return None

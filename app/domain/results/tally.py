@@ -9,7 +9,7 @@ from app.domain.json_value import JsonValue, encode_json
 from app.domain.query.equality import json_key
 from app.domain.query.ordering import OrderKey, order_key
 from app.domain.results.effect import Effect
-from app.domain.results.found import AggregateRow
+from app.domain.results.found import AggregateRow, sum_and_average
 from app.domain.results.large import is_large
 
 __all__ = ["Tally"]
@@ -73,13 +73,13 @@ class Tally:
     @property
     def row(self) -> AggregateRow:
         """What the values come to now."""
-        total = Fraction(self._sum)
+        total, average = sum_and_average(self._sum, self._numbers)
         return AggregateRow(
             count=self.count,
             min_json=None if self._min is None else encode_json(self._min[1]),
             max_json=None if self._max is None else encode_json(self._max[1]),
-            sum=_double(total) if self._numbers else None,
-            avg=_double(total / self._numbers) if self._numbers else None,
+            sum=total,
+            avg=average,
             distinct=len(self._distinct or ()),
         )
 
@@ -157,10 +157,3 @@ def _added(total: int | Decimal, number: int | Decimal) -> int | Decimal:
     if type(total) is int and type(number) is int:
         return total + number
     return _EXACT.add(Decimal(total), Decimal(number))
-
-
-def _double(exact: Fraction) -> float | None:
-    try:
-        return float(exact)
-    except OverflowError:
-        return None

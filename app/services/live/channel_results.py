@@ -14,11 +14,11 @@ from app.domain.message import Head, Message
 from app.domain.query import CompiledFilters, MessageQuery
 from app.services.head_looks import HeadLooks
 from app.services.live.kept_result import KeptResult
-from app.services.live.reads import Reads
 from app.services.live.result_group import ResultGroup
 from app.services.live.shared_opening import SharedOpening
 from app.services.live.shared_result import SharedResult
 from app.services.searching import Searching
+from app.storage.result_reads import ResultReads
 
 __all__ = ["ChannelResults"]
 
@@ -39,7 +39,7 @@ class ChannelResults:
         hub: Hub,
         looks: HeadLooks,
         search: Searching,
-        reads: Reads,
+        reads: ResultReads,
         channel: Channel,
         turns: asyncio.Semaphore,
         account: Callable[[int], bool],

@@ -29,8 +29,8 @@ from app.domain.results import (
     State,
 )
 from app.errors import Unavailable
-from app.services.live.reads import Reads
 from app.services.searching import ALL_FUNCTIONS, Searching
+from app.storage.result_reads import ResultReads
 
 __all__ = ["KeptResult"]
 
@@ -80,7 +80,7 @@ class KeptResult:
         channel: Channel,
         query: MessageQuery,
         search: Searching,
-        reads: Reads,
+        reads: ResultReads,
         head: Callable[[], Awaitable[Head]],
         *,
         keeps: bool = True,
@@ -99,7 +99,6 @@ class KeptResult:
                 instead of being refused. None: as many as there are.
         """
         self._channel = channel
-        self._query = query
         self._search = search
         self._reads = reads
         self._head = head

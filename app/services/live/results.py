@@ -19,11 +19,11 @@ from app.domain.viewer import Permission, Viewer
 from app.services.head_looks import HeadLooks, Heads
 from app.services.live.channel_results import ChannelResults
 from app.services.live.kept_result import KeptResult
-from app.services.live.reads import Reads
 from app.services.live.result_group import ResultGroup
 from app.services.live.shared_result import SharedResult
 from app.services.live.source import Respond, Source
 from app.services.searching import Searching
+from app.storage.result_reads import ResultReads
 
 __all__ = ["LiveResults", "ReadResult", "ResultSource"]
 
@@ -52,7 +52,7 @@ class LiveResults:
         hub: Hub,
         history: Heads,
         search: Searching,
-        reads: Reads,
+        reads: ResultReads,
         interval_seconds: float = LIVE_QUERY_INTERVAL_SECONDS,
         max_bytes: int = MAX_LIVE_RESULT_BYTES,
     ) -> None:

@@ -49,7 +49,7 @@ class Live:
             CHANNEL,
             query,
             MessageSearch(stored.database),
-            ResultReads(stored.database, orders_by_code_point=True),
+            ResultReads(stored.search, orders_by_code_point=True),
             self.head,
             keeps=keeps,
         )
