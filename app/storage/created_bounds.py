@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from app.domain.channel import Channel
-from app.domain.query import And, Comparison, Filter, Operator
+from app.domain.query import Comparison, Filter, Operator, conjuncts
 from app.storage.tables import MESSAGES
 
 __all__ = ["by_sequence"]
@@ -63,13 +63,9 @@ def by_sequence(
     """
     bounds: list[ColumnElement[bool]] = []
     rest: list[Filter] = []
-    for one in filters:
-        if isinstance(one, And):
-            inner, remaining = by_sequence(channel, one.filters)
-            bounds += inner
-            # A filter that is nothing but bounds is gone; what is left of one still has to hold.
-            rest += remaining
-        elif isinstance(one, Comparison) and _bounds(one):
+    # A filter that is nothing but bounds is gone; what is left of one still has to hold.
+    for one in conjuncts(filters):
+        if isinstance(one, Comparison) and _bounds(one):
             bounds += _bounds_of(channel, one)
         else:
             rest.append(one)

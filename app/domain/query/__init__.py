@@ -7,7 +7,7 @@ memory, and `app.storage.search` asks Postgres the same questions.
 from app.domain.query.compiled_filters import EVERY_MESSAGE, CompiledFilters
 from app.domain.query.fields import FieldPath, parse_field
 from app.domain.query.filter_parser import parse_filter, parse_filters
-from app.domain.query.filters import And, Comparison, Filter, Not, Or
+from app.domain.query.filters import And, Comparison, Filter, Not, Or, conjuncts
 from app.domain.query.matching import compile_filter, matches
 from app.domain.query.message_query import (
     AggregateSort,
@@ -34,6 +34,7 @@ __all__ = [
     "Or",
     "SortOrder",
     "compile_filter",
+    "conjuncts",
     "matches",
     "parse_field",
     "parse_filter",

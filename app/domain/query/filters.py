@@ -5,6 +5,7 @@ with a missing path, does not hold (and so `NEQ` and `NOT_IN` do).
 """
 
 import dataclasses
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -12,7 +13,7 @@ from app.domain.json_value import JsonValue, decode_json, encode_json
 from app.domain.query.fields import FieldPath
 from app.domain.query.operators import Operator
 
-__all__ = ["And", "Comparison", "Filter", "Not", "Or"]
+__all__ = ["And", "Comparison", "Filter", "Not", "Or", "conjuncts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +60,12 @@ class Not:
 
 
 Filter: TypeAlias = Comparison | And | Or | Not
+
+
+def conjuncts(filters: Iterable[Filter]) -> Iterator[Filter]:
+    """Yield filters that all must hold, those inside an `And` one by one."""
+    for one in filters:
+        if isinstance(one, And):
+            yield from conjuncts(one.filters)
+        else:
+            yield one

@@ -26,12 +26,12 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from app.domain.channel import Channel
 from app.domain.message import MESSAGE_COLUMNS
-from app.domain.query import Comparison, FieldPath, MessageQuery, Operator
+from app.domain.query import Comparison, FieldPath, MessageQuery, Operator, conjuncts
 from app.storage.indexes.catalogue import SearchIndexes
 from app.storage.indexes.definitions import IndexDefinition, key_of
 from app.storage.indexes.indexed_query import IndexedFields, with_indexed
 from app.storage.indexes.keys import is_exact, key_json
-from app.storage.indexes.shapes import Shape, conjuncts, keyed_comparisons, page_shape, scan_shape
+from app.storage.indexes.shapes import Shape, keyed_comparisons, page_shape, scan_shape
 from app.storage.indexes.sorted_pages import sorted_page
 from app.storage.predicates import condition
 from app.storage.statements import COLUMNS, sequence_of

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from app.domain.query import And, Comparison, FieldPath, Filter, MessageQuery, Operator
+from app.domain.query import Comparison, FieldPath, MessageQuery, Operator, conjuncts
 
 __all__ = [
     "MAX_EQUAL",
     "Shape",
-    "conjuncts",
     "keyed_comparisons",
     "only_numbers",
     "page_shape",
@@ -96,15 +95,6 @@ def only_numbers(query: MessageQuery, field: FieldPath) -> bool:
         and not isinstance(one.value, str | bool)
         for one in conjuncts(query.filters)
     )
-
-
-def conjuncts(filters: tuple[Filter, ...]) -> Iterator[Filter]:
-    """Yield filters that all must hold, those inside an `and` one by one."""
-    for one in filters:
-        if isinstance(one, And):
-            yield from conjuncts(one.filters)
-        else:
-            yield one
 
 
 def keyed_comparisons(query: MessageQuery) -> Iterator[Comparison]:

@@ -11,11 +11,11 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
 from app.domain.channel import Channel
 from app.domain.message import MESSAGE_COLUMNS
-from app.domain.query import Comparison, FieldPath, Filter, MessageQuery, Operator
+from app.domain.query import Comparison, FieldPath, Filter, MessageQuery, Operator, conjuncts
 from app.storage.indexes.definitions import IndexDefinition, key_text, value_text
 from app.storage.indexes.indexed_query import IndexedFields
 from app.storage.indexes.keys import KEY_CHARACTERS, is_exact
-from app.storage.indexes.shapes import conjuncts, only_numbers
+from app.storage.indexes.shapes import only_numbers
 from app.storage.predicates import condition
 
 __all__ = ["sorted_page"]
