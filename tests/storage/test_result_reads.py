@@ -1,8 +1,12 @@
 """What kept results begin with; that they are right is tests of `services.live.kept_result`."""
 
+import pytest
+
 from app.domain.message import Head
-from app.domain.query import FieldPath, MessageQuery
+from app.domain.query import FieldPath, MessageQuery, parse_query
+from app.storage.indexes.demand import Demand
 from app.storage.result_reads import ResultReads
+from app.storage.search import MessageSearch
 from tests.domain.query.strategies import CHANNEL
 from tests.storage.stored import Stored, published, sequences
 
@@ -43,6 +47,22 @@ def test_large_keys_and_values_are_not_read(stored: Stored) -> None:
     assert stored.run(reads.groups(CHANNEL, POLL, (N, True), head, (9, 9))) is None
     assert stored.run(reads.tally(CHANNEL, MessageQuery(), N, True, head, 9)) is None
     assert stored.run(reads.tally(CHANNEL, MessageQuery(), N, False, head, 9)) is not None
+
+
+def test_what_is_searched_for_is_noted_for_the_indexes(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search that a kept result takes over may want an index as much as any other."""
+    monkeypatch.setattr("app.storage.indexes.demand.SLOW_SECONDS", 0.0)
+    stored.store(published([{"n": 1}]))
+    demand = Demand()
+    reads = stored.run(
+        ResultReads.of(MessageSearch(stored.database, demand=demand), stored.database)
+    )
+    wire = {"filters": [{"field": "data.n", "operator": "GT", "value": 0}]}
+    assert stored.run(reads.count(CHANNEL, parse_query(wire), Head(1, 1))) == 1
+    (noted,) = demand.take()
+    assert [str(field) for field in noted.index.fields] == ["data.n"]
 
 
 def test_the_embedded_database_orders_strings_as_python_does(stored: Stored) -> None:
