@@ -10,7 +10,7 @@ from app.domain.query.filters import And, Comparison, Filter, Not, Or
 from app.domain.query.matching import MessageTest, compile_filter
 from app.domain.query.operators import Operator
 
-__all__ = ["EVERY_MESSAGE", "CompiledFilters"]
+__all__ = ["EVERY_MESSAGE", "CompiledFilters", "equality_of"]
 
 _LIGHT_COMPARISONS: Final = 10
 _BY_EQUALITY: Final = frozenset({Operator.EQ, Operator.NEQ, Operator.IN, Operator.NOT_IN})
@@ -38,12 +38,15 @@ class CompiledFilters:
             and not any(map(_looks_into_values, comparisons))
         )
         """Whether a message takes a few microseconds at most, whatever is in it."""
-        self.equality: tuple[FieldPath, Hashable] | None = next(
-            (found for found in map(_equality, self.filters) if found), None
-        )
+        self.equality = equality_of(self.filters)
         """A field, and the key of the scalar that it must equal; None: no such filter."""
         self.held_bytes = held_bytes(self)
         """Memory that is held while they are in use."""
+
+
+def equality_of(filters: Sequence[Filter]) -> tuple[FieldPath, Hashable] | None:
+    """Return the first field that must equal a scalar, and that one's key; None: there is none."""
+    return next((found for found in map(_equality, filters) if found), None)
 
 
 def _comparisons(one: Filter) -> list[Comparison]:

@@ -14,6 +14,7 @@ from typing import Final, TypeAlias, TypeVar
 from app.domain.channel import Channel
 from app.domain.message import Message
 from app.domain.query import AggregateFunction, CompiledFilters, FieldPath, MessageQuery
+from app.domain.query.compiled_filters import equality_of
 from app.domain.results import AggregateRow, GroupRow, Page
 from app.services.live.results import LiveResults
 from app.services.live.shared_result import SharedResult
@@ -194,12 +195,14 @@ class KeptSearches:
         if query.after is not None or query.before is not None:
             return None
         result = self._live.find(channel, query)
-        filters = CompiledFilters(query.filters) if result is None else result.filters
-        if not filters.light or result is not None:
-            return result if filters.light else None
-        if filters.equality is not None and not self._holds.is_slow((channel, query)):
+        if result is not None:
+            return result if result.filters.light else None
+        if equality_of(query.filters) is not None and not self._holds.is_slow((channel, query)):
             return None
         head = await self._live.head(channel)
-        if head.sequence - head.removed < _LONG or filters.held_bytes > _FILTER_BYTES_MAX:
+        if head.sequence - head.removed < _LONG:
+            return None
+        filters = CompiledFilters(query.filters)
+        if not filters.light or filters.held_bytes > _FILTER_BYTES_MAX:
             return None
         return self._live.channel(channel).result(query, filters)
