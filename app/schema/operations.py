@@ -13,7 +13,13 @@ from app.domain.message import Message, OnRepeat
 from app.domain.query import Filter, MessageQuery, parse_filters, parse_query
 from app.schema.context import Context
 from app.schema.events import ChannelEvent, channel_event
-from app.schema.inputs import MessageFilterInput, MessageQueryInput, wire_filters, wire_query
+from app.schema.inputs import (
+    MessageFilterInput,
+    MessageQueryInput,
+    OnRepeatInput,
+    wire_filters,
+    wire_query,
+)
 from app.schema.scalars import JSON
 from app.schema.search_scope import SearchScope
 from app.schema.types import (
@@ -49,12 +55,6 @@ WidgetId: TypeAlias = Annotated[
 QueryArgument: TypeAlias = Annotated[
     MessageQueryInput, strawberry.argument(description="Which messages, in which order.")
 ]
-
-OnRepeatEnum = strawberry.enum(
-    OnRepeat,
-    name="OnRepeat",
-    description="What happens where the publisher has used the id before in the channel.",
-)
 
 _EVERYTHING = cast("MessageQueryInput", {})
 """The default in GraphQL's own form: Strawberry makes the input of it."""
@@ -124,12 +124,12 @@ class Mutation:
             ),
         ] = UNSET,
         on_repeat: Annotated[
-            OnRepeat,
+            OnRepeatInput,
             strawberry.argument(
                 description="REPLACE: retract the publisher's earlier message under the same id, "
                 "and store this one, in one transaction: one vote per voter, changeable."
             ),
-        ] = OnRepeat.KEEP,
+        ] = OnRepeatInput.KEEP,
     ) -> MessageType:
         arguments = {
             "projectId": project_id,
@@ -138,7 +138,7 @@ class Mutation:
             "clientId": _given(client_id),
             "persistent": persistent,
             "id": _given(id),
-            "onRepeat": on_repeat,
+            "onRepeat": on_repeat.value,
         }
         return cast("MessageType", await publish(info.context, arguments))
 
