@@ -6,18 +6,32 @@ The channel leads every key, so that the tables can be partitioned or distribute
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Double, Index, Table, Text, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Double,
+    Index,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSON, JSONB
 from sqlalchemy.dialects.postgresql import UUID as PGUUID
 from sqlmodel import Field, SQLModel
 
 __all__ = [
     "CHANNELS",
     "MESSAGES",
+    "ChannelPolicyRow",
     "ChannelRow",
     "MessageRow",
     "PresenceRow",
     "ProcessRow",
+    "RulesRow",
     "SearchShapeRow",
 ]
 
@@ -72,6 +86,29 @@ class MessageRow(SQLModel, table=True):
     idempotency_key: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
     publisher: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
     """Whose key it is: `sub:` and a token's subject; None: the client id's, as claimed."""
+
+
+class RulesRow(SQLModel, table=True):
+    """One row: the newest version of the rules of publishing, and the lock on it."""
+
+    __tablename__ = "rules"
+    __table_args__ = (CheckConstraint("id = 1", name="rules_one_row"),)
+
+    id: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
+    version: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class ChannelPolicyRow(SQLModel, table=True):
+    """One row a channel whose policy was ever set."""
+
+    __tablename__ = "channel_policies"
+    __table_args__ = (Index("channel_policies_version", "version"),)
+
+    channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    policy: Any = Field(sa_column=Column(JSON, nullable=True))
+    """What differs from the defaults; NULL: nothing does any more."""
+    version: int = Field(sa_column=Column(BigInteger, nullable=False))
+    """Of the rules, when it was changed last."""
 
 
 class ProcessRow(SQLModel, table=True):
