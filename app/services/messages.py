@@ -1,9 +1,9 @@
 """Publishing, searching and subscribing: the rights and checks, then the work."""
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import replace
-from typing import Final
+from typing import Final, cast
 from uuid import NAMESPACE_OID, uuid5
 
 from uuid_utils import uuid4, uuid7
@@ -13,11 +13,12 @@ from app.delivery.groups import FanOut
 from app.delivery.hub import Hub
 from app.delivery.matching_turns import MatchingTurns
 from app.domain.channel import Channel, checked_client_id
-from app.domain.json_value import checked_data
+from app.domain.json_value import JsonValue, checked_data
 from app.domain.message import Draft, Message
 from app.domain.query import EVERY_MESSAGE, CompiledFilters
 from app.domain.viewer import Permission, Viewer
-from app.errors import BadUserInput, Unavailable, UnknownCursor, shown
+from app.errors import BadUserInput, Rejected, Unavailable, UnknownCursor, shown
+from app.services.admission import UNBOUND, Admission
 from app.services.live.messages import MessageSource
 from app.services.searching import Searches, Searching
 from app.storage.shared_history import SharedHistory
@@ -36,6 +37,8 @@ class MessageService:
         writer: MessageWriter,
         history: SharedHistory,
         search: Searches,
+        admission: Admission | None = None,
+        hold: Callable[[Draft], Awaitable[Message]] | None = None,
         max_data_bytes: int = MAX_DATA_BYTES,
         replay_max_messages: int = REPLAY_MAX_MESSAGES,
         turns: MatchingTurns | None = None,
@@ -47,6 +50,8 @@ class MessageService:
             writer: stores.
             history: reads by sequence.
             search: reads by query.
+            admission: asks of publishers what the channel's policy says; None: nothing.
+            hold: keeps a message until a moderator approves it; None: none can be kept.
             max_data_bytes: bound of a message's data as compact JSON.
             replay_max_messages: the most that `last` may ask for.
             turns: of the process, for filters that may take long; None: its own.
@@ -56,6 +61,8 @@ class MessageService:
         self._writer = writer
         self._history = history
         self._search = search
+        self._admission = admission
+        self._hold = hold
         self._max_data_bytes = max_data_bytes
         self._replay_max = replay_max_messages
         self._recent_transients = _RecentTransients()
@@ -87,6 +94,7 @@ class MessageService:
         Raises:
             Forbidden, Unauthenticated: the viewer may not.
             BadUserInput, PayloadTooLarge: an argument is out of bounds; nothing was stored.
+            Rejected, RateLimited: the channel's policy does not allow it; nothing was stored.
             Unavailable: the database or the bus is away or overloaded; retry later, with
                 the same key.
         """
@@ -106,9 +114,21 @@ class MessageService:
             idempotency_key=idempotency_key,
             publisher=viewer.publisher,
         )
+        admitted = UNBOUND
+        if self._admission is not None:
+            admitted = self._admission.admit(
+                viewer, draft, cast("JsonValue", data), persistent=persistent, repeats=True
+            )
         if not persistent:
             return self._publish_transient(draft)
-        written = await self._writer.write(draft)
+        try:
+            if admitted.held:
+                return await self._held(draft)
+            written = await self._writer.write(draft)
+        except Exception:
+            if self._admission is not None:
+                self._admission.give_back(draft, admitted)
+            raise
         if written.message is not None:
             return written.message
         first = await self._history.by_id(channel, written.first_id)
@@ -187,6 +207,11 @@ class MessageService:
                 f"after is {shown(message_id)}; expected the id of a stored message of this channel"
             )
         return message.sequence
+
+    async def _held(self, draft: Draft) -> Message:
+        if self._hold is None:
+            raise Rejected("messages of this channel wait for a moderator; this server keeps none")
+        return await self._hold(draft)
 
     def _publish_transient(self, draft: Draft) -> Message:
         first = self._recent_transients.first(draft)
