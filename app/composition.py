@@ -45,6 +45,7 @@ from app.storage.policies import PolicyStore
 from app.storage.pools import Pools
 from app.storage.presence import PresenceStore
 from app.storage.result_reads import ResultReads
+from app.storage.retractions import MessageRetractions
 from app.storage.rules import RulesVersion
 from app.storage.search import MessageSearch
 from app.storage.search_lanes import SearchLanes
@@ -130,6 +131,7 @@ class Process:
         stack.push_async_callback(rules.stop)
         history = SharedHistory(MessageHistory(pools.reading))
         hub = self._hub = Hub(Bus(_backend(settings), self._process_id), history)
+        policies.tell(hub.tell_policy)
         await hub.start()
         stack.push_async_callback(hub.stop)
         presence = PresenceService(
@@ -191,6 +193,7 @@ class Process:
             hub=hub,
             writer=writer,
             history=history,
+            retractions=MessageRetractions(pools.reading, hub.publish_stored),
             search=kept,
             admission=Admission(policies),
             max_data_bytes=settings.max_data_bytes,
