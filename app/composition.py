@@ -26,12 +26,16 @@ from app.schema import build_schema
 from app.schema.context import Context, Services
 from app.schema.operations import answer, publish, search, searched, subscribe
 from app.services.answers import Answers
+from app.services.bans import BanService
+from app.services.following import RuleFollower
 from app.services.live.kept_searches import KeptSearches
 from app.services.live.results import LiveResults
 from app.services.messages import MessageService
 from app.services.open_filters import FilterLimits, OpenFilters
 from app.services.presence import PresenceService
+from app.services.rights import Rights
 from app.services.shared_search import SharedSearch
+from app.storage.bans import BanStore
 from app.storage.database import Database
 from app.storage.estimates import EstimatedByPlace
 from app.storage.history import MessageHistory
@@ -41,6 +45,7 @@ from app.storage.indexes.tuner import IndexTuner
 from app.storage.pools import Pools
 from app.storage.presence import PresenceStore
 from app.storage.result_reads import ResultReads
+from app.storage.rules import RulesVersion
 from app.storage.search import MessageSearch
 from app.storage.search_lanes import SearchLanes
 from app.storage.shared_history import SharedHistory
@@ -119,6 +124,11 @@ class Process:
         )
         self._database = pools.leasing
         self._write_probe = WriteProbe(pools.leasing, pools.incidents)
+        rights = Rights()
+        bans = BanService(BanStore(pools.leasing), rights)
+        rules = RuleFollower(RulesVersion(pools.leasing).read, [bans.followed])
+        await rules.start()
+        stack.push_async_callback(rules.stop)
         history = SharedHistory(MessageHistory(pools.reading))
         hub = self._hub = Hub(Bus(_backend(settings), self._process_id), history)
         await hub.start()
@@ -133,6 +143,7 @@ class Process:
             ),
             interval_seconds=settings.count_interval_seconds,
             heartbeat_seconds=settings.presence_heartbeat_seconds,
+            rights=rights,
         )
         await presence.start()
         stack.push_async_callback(presence.stop)
@@ -175,6 +186,7 @@ class Process:
             await ResultReads.of(search, pools.reading),
             settings.live_query_interval_seconds,
             settings.max_live_result_bytes,
+            rights,
         )
         kept = KeptSearches(searching, live_results)
         stack.callback(kept.close)
@@ -186,13 +198,16 @@ class Process:
             max_data_bytes=settings.max_data_bytes,
             replay_max_messages=settings.replay_max_messages,
             turns=turns,
+            rights=rights,
         )
         limits = FilterLimits(
             bytes_per_connection=settings.max_filter_bytes_per_connection,
             bytes_per_process=settings.max_filter_bytes,
         )
         answers = Answers(history, settings.answer_cache_bytes)
-        return Services(messages, presence, live_results, answers, OpenFilters(limits))
+        return Services(
+            messages, presence, live_results, answers, bans, OpenFilters(limits), rights
+        )
 
     def _routes(self, services: Services) -> list[BaseRoute]:
         settings = self._settings
@@ -247,7 +262,7 @@ class Process:
             ),
         )
         legacy = self._legacy_sockets = LegacySockets(
-            LegacyServices(services.messages, services.presence, authenticator),
+            LegacyServices(services.messages, services.presence, authenticator, services.rights),
             origins,
             LegacyLimits(
                 open_timeout_seconds=settings.handshake_timeout_seconds,

@@ -203,6 +203,15 @@ class Group:
             slices.append((payloads, size))
         return slices
 
+    async def give_alone(self, member: Member, message: Message) -> None:
+        """Give one member a message that the others are not given, if the filters accept it."""
+        filters = self.filters
+        accepted = (
+            filters.accept(message) if filters.light else await self._turns.accept(filters, message)
+        )
+        if accepted and member in self.members:
+            member.receive((self.encode(message),))
+
     def _keep(self, place: "_Place", done: "asyncio.Task[list[Slice]]") -> None:
         failed = done.cancelled() or done.exception() is not None
         if self._encoding.get(place) is not done:

@@ -16,6 +16,7 @@ class Permission(StrEnum):
     PUBLISH = "publish"
     SUBSCRIBE = "subscribe"
     SEARCH = "search"
+    MODERATE = "moderate"
     ADMIN = "admin"
 
 
@@ -55,9 +56,13 @@ class Viewer:
             Unauthenticated: nobody without a token may.
             Forbidden: the token does not grant it.
         """
+        self.require_in(permission, channel.project_id)
+
+    def require_in(self, permission: Permission, project_id: str) -> None:
+        """Return if the viewer may do this in that project. Raises as `require`."""
         if permission not in self.permissions:
             if self.anonymous:
                 raise Unauthenticated(f"a token with the permission {permission.value!r} is needed")
             raise Forbidden(f"the token does not grant the permission {permission.value!r}")
-        if self.projects is not None and channel.project_id not in self.projects:
-            raise Forbidden(f"the token does not grant the project {channel.project_id!r}")
+        if self.projects is not None and project_id not in self.projects:
+            raise Forbidden(f"the token does not grant the project {project_id!r}")

@@ -5,11 +5,14 @@ from dataclasses import dataclass, field
 
 from app.domain.viewer import Viewer
 from app.services.answers import Answers
+from app.services.bans import BanService
 from app.services.connection_presence import ConnectionPresence
+from app.services.connection_rights import ConnectionRights
 from app.services.live.results import LiveResults
 from app.services.messages import MessageService
 from app.services.open_filters import ConnectionFilters, OpenFilters
 from app.services.presence import PresenceService
+from app.services.rights import Rights
 from app.services.searching import Searching
 
 __all__ = ["Context", "Services"]
@@ -23,7 +26,9 @@ class Services:
     presence: PresenceService
     live_results: LiveResults
     answers: Answers
+    bans: BanService
     filters: OpenFilters = field(default_factory=OpenFilters)
+    rights: Rights = field(default_factory=Rights)
 
 
 @dataclass(slots=True)
@@ -42,9 +47,13 @@ class Context:
     filters: ConnectionFilters = field(init=False)
     """What the filters of its subscriptions hold in memory."""
 
+    rights: ConnectionRights = field(init=False)
+    """What it listens to, which ends when its viewer is kicked."""
+
     def __post_init__(self) -> None:
         self.connection = ConnectionPresence(self.services.presence)
         self.filters = ConnectionFilters(self.services.filters)
+        self.rights = ConnectionRights(self.services.rights, self.viewer)
 
     def close(self) -> None:
         """Give up the places in the counts, and the memory of filters. Idempotent."""

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, Any, TypeAlias, TypeVar, cast
+from typing import Annotated, Any, TypeAlias, cast
 
 import strawberry
 from strawberry import UNSET
@@ -11,6 +11,8 @@ from strawberry import UNSET
 from app.domain.channel import Channel, parse_channel
 from app.domain.message import Message
 from app.domain.query import Filter, MessageQuery, parse_filters, parse_query
+from app.schema.arguments import ProjectId, WidgetId, given
+from app.schema.bans import BanMutations, BanQueries
 from app.schema.context import Context
 from app.schema.inputs import MessageFilterInput, MessageQueryInput, wire_filters, wire_query
 from app.schema.scalars import JSON
@@ -21,7 +23,7 @@ from app.schema.types import (
     MessageResultType,
     MessageType,
 )
-from app.services.live.messages import MessageSource
+from app.services.live.source import Source
 from app.services.searching import Searching
 
 __all__ = [
@@ -35,16 +37,6 @@ __all__ = [
     "subscribe",
 ]
 
-Item = TypeVar("Item")
-
-ProjectId: TypeAlias = Annotated[
-    strawberry.ID,
-    strawberry.argument(description="The project: 1 to 64 characters of A-Z a-z 0-9 _ . -"),
-]
-WidgetId: TypeAlias = Annotated[
-    strawberry.ID,
-    strawberry.argument(description="The widget: 1 to 64 characters of A-Z a-z 0-9 _ . -"),
-]
 QueryArgument: TypeAlias = Annotated[
     MessageQueryInput, strawberry.argument(description="Which messages, in which order.")
 ]
@@ -54,7 +46,7 @@ _EVERYTHING = cast("MessageQueryInput", {})
 
 
 @strawberry.type(description="What can be read once.")
-class Query:
+class Query(BanQueries):
     """Root of queries."""
 
     @strawberry.field(description="Search and group everything that was stored in a channel.")
@@ -80,7 +72,7 @@ class Query:
 
 
 @strawberry.type(description="What changes something.")
-class Mutation:
+class Mutation(BanMutations):
     """Root of mutations."""
 
     @strawberry.mutation(
@@ -121,9 +113,9 @@ class Mutation:
             "projectId": project_id,
             "widgetId": widget_id,
             "data": data,
-            "clientId": _given(client_id),
+            "clientId": given(client_id),
             "persistent": persistent,
-            "id": _given(id),
+            "id": given(id),
         }
         return cast("MessageType", await publish(info.context, arguments))
 
@@ -161,8 +153,8 @@ class Subscription:
         arguments = {
             "projectId": project_id,
             "widgetId": widget_id,
-            "after": _given(after),
-            "last": _given(last),
+            "after": given(after),
+            "last": given(last),
         }
         stream = await subscribe(info.context, arguments, parse_filters(wire_filters(filters)))
         return cast("AsyncGenerator[MessageType, None]", stream)
@@ -199,7 +191,8 @@ class Subscription:
         except BaseException:
             ending()
             raise
-        return cast("AsyncGenerator[MessageResultType, None]", source)
+        guarded = context.rights.guarded(channel, source)
+        return cast("AsyncGenerator[MessageResultType, None]", guarded)
 
     @strawberry.subscription(
         description="How many are connected now, then every change, at most four a second, the "
@@ -209,10 +202,12 @@ class Subscription:
         self, info: Info, project_id: ProjectId, widget_id: WidgetId
     ) -> AsyncGenerator[ConnectionCountType, None]:
         channel = parse_channel(project_id, widget_id)
-        source = await info.context.services.presence.watch(
-            info.context.viewer, channel, partial(_connection_count, channel)
+        context = info.context
+        source = await context.services.presence.watch(
+            context.viewer, channel, partial(_connection_count, channel)
         )
-        return cast("AsyncGenerator[ConnectionCountType, None]", source)
+        guarded = context.rights.guarded(channel, source)
+        return cast("AsyncGenerator[ConnectionCountType, None]", guarded)
 
 
 async def publish(context: Context, arguments: Mapping[str, Any]) -> Message:
@@ -234,7 +229,7 @@ async def publish(context: Context, arguments: Mapping[str, Any]) -> Message:
 
 async def subscribe(
     context: Context, arguments: Mapping[str, Any], filters: Sequence[Filter] = ()
-) -> MessageSource:
+) -> Source:
     """Subscribe to a channel's messages: what the subscription does.
 
     Args:
@@ -248,7 +243,7 @@ async def subscribe(
         ending.calls.append(context.connection.enter(channel))
         compiled, give_back = context.filters.open(filters)
         ending.calls.append(give_back)
-        return await context.services.messages.subscribe(
+        source = await context.services.messages.subscribe(
             context.viewer,
             channel,
             compiled,
@@ -259,6 +254,7 @@ async def subscribe(
     except BaseException:
         ending()
         raise
+    return context.rights.guarded(channel, source)
 
 
 def search(context: Context, channel: Channel, query: MessageQuery) -> SearchScope:
@@ -309,11 +305,6 @@ class _Ending:
         calls, self.calls = self.calls, []
         for call in calls:
             call()
-
-
-def _given(argument: Item | None) -> Item | None:
-    # An argument that was not sent, and one that is null, mean the same.
-    return None if argument is UNSET else argument
 
 
 def _result(

@@ -19,6 +19,7 @@ from app.domain.query import EVERY_MESSAGE, CompiledFilters
 from app.domain.viewer import Permission, Viewer
 from app.errors import BadUserInput, Unavailable, UnknownCursor, shown
 from app.services.live.messages import MessageSource
+from app.services.rights import Rights
 from app.services.searching import Searches, Searching
 from app.storage.shared_history import SharedHistory
 from app.storage.writer import MessageWriter
@@ -39,6 +40,7 @@ class MessageService:
         max_data_bytes: int = MAX_DATA_BYTES,
         replay_max_messages: int = REPLAY_MAX_MESSAGES,
         turns: MatchingTurns | None = None,
+        rights: Rights | None = None,
     ) -> None:
         """Take the parts.
 
@@ -50,6 +52,7 @@ class MessageService:
             max_data_bytes: bound of a message's data as compact JSON.
             replay_max_messages: the most that `last` may ask for.
             turns: of the process, for filters that may take long; None: its own.
+            rights: of the process; None: nobody is ever banned.
         """
         self._hub = hub
         self._fan_out = FanOut(hub, turns)
@@ -58,6 +61,7 @@ class MessageService:
         self._search = search
         self._max_data_bytes = max_data_bytes
         self._replay_max = replay_max_messages
+        self._rights = rights or Rights()
         self._recent_transients = _RecentTransients()
 
     async def publish(
@@ -90,7 +94,7 @@ class MessageService:
             Unavailable: the database or the bus is away or overloaded; retry later, with
                 the same key.
         """
-        viewer.require(Permission.PUBLISH, channel)
+        self._rights.require(viewer, Permission.PUBLISH, channel)
         if idempotency_key is not None:
             checked_client_id("id", idempotency_key)
         if client_id is None:
@@ -127,7 +131,7 @@ class MessageService:
         Raises:
             Forbidden, Unauthenticated: the viewer may not.
         """
-        viewer.require(Permission.SEARCH, channel)
+        self._rights.require(viewer, Permission.SEARCH, channel)
         return self._search.asked_by(viewer.publisher or asker)
 
     async def subscribe(
@@ -159,7 +163,7 @@ class MessageService:
             UnknownCursor: the channel has no stored message `after`.
             Unavailable: the database is away.
         """
-        viewer.require(Permission.SUBSCRIBE, channel)
+        self._rights.require(viewer, Permission.SUBSCRIBE, channel)
         if last is not None and not 0 <= last <= self._replay_max:
             raise BadUserInput(f"last is {last}; allowed are 0 to {self._replay_max}")
         source = MessageSource(self._hub, self._fan_out, self._history, channel, filters, on_closed)

@@ -26,6 +26,7 @@ from sqlmodel import Field, SQLModel
 __all__ = [
     "CHANNELS",
     "MESSAGES",
+    "BanRow",
     "ChannelPolicyRow",
     "ChannelRow",
     "MessageRow",
@@ -107,6 +108,30 @@ class ChannelPolicyRow(SQLModel, table=True):
     channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
     policy: Any = Field(sa_column=Column(JSON, nullable=True))
     """What differs from the defaults; NULL: nothing does any more."""
+    version: int = Field(sa_column=Column(BigInteger, nullable=False))
+    """Of the rules, when it was changed last."""
+
+
+class BanRow(SQLModel, table=True):
+    """One row a person that a project has banned: the newest ban of them."""
+
+    __tablename__ = "bans"
+    __table_args__ = (
+        Index("bans_version", "version"),
+        Index("bans_until", "until", postgresql_where=text("gone_at IS NULL")),
+        Index("bans_gone", "gone_at", postgresql_where=text("gone_at IS NOT NULL")),
+    )
+
+    project_id: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    kind: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    """What the person is known by: an `IdentityKind`."""
+    name: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    id: UUID = Field(sa_column=Column(PGUUID(as_uuid=False), nullable=False))
+    mode: str = Field(sa_column=Column(Text(collation="C"), nullable=False))
+    until: int | None = Field(sa_column=Column(BigInteger, nullable=True))
+    reason: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
+    gone_at: int | None = Field(sa_column=Column(BigInteger, nullable=True))
+    """When it was lifted, or was found to be over; NULL: neither yet."""
     version: int = Field(sa_column=Column(BigInteger, nullable=False))
     """Of the rules, when it was changed last."""
 

@@ -67,7 +67,7 @@ class Messages:
 def context(known: Known, viewer: Viewer = VIEWER) -> Context:
     messages = cast("MessageService", Messages(known))
     answers = Answers(cast("Any", None), max_bytes=0)
-    return Context(viewer, Services(messages, cast("Any", None), cast("Any", None), answers))
+    return Context(viewer, Services(messages, *[cast("Any", None)] * 2, answers, cast("Any", None)))
 
 
 async def answered(

@@ -14,7 +14,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay
 from tenacity.wait import wait_random_exponential
 
 from app.delivery.feed import History
-from app.delivery.groups import FanOut
+from app.delivery.groups import FanOut, Group
 from app.delivery.hub import Hub
 from app.delivery.members import Member
 from app.domain.channel import Channel
@@ -24,7 +24,7 @@ from app.errors import DeliveryFailed, SubscriberTooSlow, Unavailable
 from app.services.live.pace import Pace
 from app.services.live.source import Respond, Source
 
-__all__ = ["MessageSource"]
+__all__ = ["Joined", "MessageSource"]
 
 _PAGE: Final = 500
 _RECENT_MAX: Final = 256
@@ -123,15 +123,7 @@ class MessageSource(Source):
         self._leave()
 
         on_closed, self._on_closed = self._on_closed, None  # not `self`: it is not needed now
-
-        def leave() -> None:
-            nonlocal on_closed
-            leave_group()
-            if on_closed is not None:
-                on_closed()
-                on_closed = None
-
-        return leave
+        return Joined(group, member, leave_group, on_closed)
 
     def close(self) -> None:
         self._leave()
@@ -226,6 +218,35 @@ class MessageSource(Source):
         if self._joined:
             self._joined = False
             self._hub.leave(self._channel, self)
+
+
+class Joined:
+    """A member of a channel's group, after its replay. Call it to let the member leave."""
+
+    __slots__ = ("_group", "_leave_group", "_member", "_on_closed")
+
+    def __init__(
+        self,
+        group: Group,
+        member: Member,
+        leave_group: Callable[[], None],
+        on_closed: Callable[[], None] | None,
+    ) -> None:
+        self._group = group
+        self._member = member
+        self._leave_group = leave_group
+        self._on_closed = on_closed
+
+    def __call__(self) -> None:
+        """Leave. Idempotent."""
+        self._leave_group()
+        on_closed, self._on_closed = self._on_closed, None
+        if on_closed is not None:
+            on_closed()
+
+    async def give(self, message: Message) -> None:
+        """Give the member a message that nobody else is given, if its filters accept it."""
+        await self._group.give_alone(self._member, message)
 
 
 class _Recent:

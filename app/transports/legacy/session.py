@@ -8,7 +8,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 from uuid import uuid4
@@ -18,6 +18,7 @@ from app.domain.channel import Channel, checked_client_id
 from app.domain.query import MessageQuery, parse_query
 from app.domain.viewer import Viewer
 from app.errors import (
+    Forbidden,
     PayloadTooLarge,
     RateLimited,
     ShuttingDown,
@@ -27,10 +28,12 @@ from app.errors import (
     WidgetwireError,
 )
 from app.masking import masked, told
+from app.services.connection_rights import ConnectionRights
 from app.services.live.messages import MessageSource
 from app.services.live.pace import Pace
 from app.services.messages import MessageService
 from app.services.presence import PresenceService
+from app.services.rights import Rights
 from app.services.searching import Searching
 from app.transports.auth import Authenticator
 from app.transports.expiry import Expiry
@@ -88,6 +91,7 @@ class LegacyServices:
     messages: MessageService
     presence: PresenceService
     authenticator: Authenticator
+    rights: Rights = field(default_factory=Rights)
 
 
 class LegacySession:
@@ -243,6 +247,8 @@ class LegacySession:
         asked = _BEFORE_THE_FIRST if frame.after == "" else frame.after
         messages = await self._subscribe(asked)
         self._ends.append(messages.close)
+        rights = ConnectionRights(self._services.rights, self._viewer)
+        self._ends.append(rights.listen(self._channel, self))
         presence = self._services.presence
         presence.join(self._channel)
         self._ends.append(partial(presence.leave, self._channel))
@@ -292,8 +298,8 @@ class LegacySession:
         for frame in payloads:
             self._outlet.send(frame)
 
-    def fail(self, error: SubscriberTooSlow) -> None:
-        """Close: the client resumes after the last message it received."""
+    def fail(self, error: SubscriberTooSlow | Forbidden) -> None:
+        """Close: the client resumes after the last message it received, or stays away."""
         self._fail(error)
 
     async def drained(self) -> None:

@@ -1,0 +1,138 @@
+"""Rights: what a viewer may do now. The token grants them, bans take them away.
+
+Every service asks here, so a ban holds whatever transport somebody comes by, and for whoever is
+connected already: a token that was verified an hour ago grants what it did, and the ban counts.
+Nothing waits, and in a project without bans it costs one look-up.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Final, Protocol
+
+from app.domain.ban import Ban, BanKey, BanMode, Identity, identities, strictest
+from app.domain.channel import Channel
+from app.domain.viewer import Permission, Viewer
+from app.errors import Forbidden
+
+__all__ = ["Rights", "Watching", "present_ms"]
+
+_AT_ONCE: Final = 50
+"""Connections of one person that are told in one turn of the loop: a millisecond or two."""
+
+
+def present_ms() -> int:
+    """Return the present: milliseconds since the Unix epoch."""
+    return int(time.time() * 1000)
+
+
+class Watching(Protocol):
+    """A connection that is told of bans."""
+
+    def kicked(self, project_id: str) -> None:
+        """Take note that there is a ban with KICK of somebody it may be about. Must not raise."""
+
+
+class Rights:
+    """What viewers may do, as this process knows the bans.
+
+    Args:
+        now_ms: the present, milliseconds since the Unix epoch.
+    """
+
+    def __init__(self, now_ms: Callable[[], int] = present_ms) -> None:
+        self._now_ms = now_ms
+        self._bans: dict[str, dict[Identity, Ban]] = {}
+        """By project; those whose time is over until they are found to be gone."""
+        self._watching: dict[Identity, dict[Watching, None]] = {}
+        self._untold: deque[tuple[Watching, str]] = deque()
+        self._telling: asyncio.Handle | None = None
+
+    def require(self, viewer: Viewer, permission: Permission, channel: Channel) -> None:
+        """Return if the viewer may do this in that channel now.
+
+        Raises:
+            Unauthenticated: nobody without a token may.
+            Forbidden: the token does not grant it, or the viewer is banned.
+        """
+        self.require_in(viewer, permission, channel.project_id)
+
+    def require_in(self, viewer: Viewer, permission: Permission, project_id: str) -> None:
+        """Return if the viewer may do this in that project now. Raises as `require`."""
+        viewer.require_in(permission, project_id)
+        if project_id in self._bans:
+            ban = self.ban_of(viewer, project_id)
+            if ban is not None and ban.takes(permission):
+                raise Forbidden(ban.refusal())
+
+    def shadows(self, viewer: Viewer, channel: Channel) -> bool:
+        """Return whether nobody else is to hear what the viewer publishes there."""
+        ban = self.ban_of(viewer, channel.project_id)
+        return ban is not None and ban.mode is BanMode.SHADOW
+
+    def ban_of(self, viewer: Viewer, project_id: str) -> Ban | None:
+        """Return the ban that counts for a viewer in a project; None: there is none in force."""
+        bans = self._bans.get(project_id)
+        if bans is None:
+            return None
+        now_ms = self._now_ms()
+        return strictest(
+            ban
+            for identity in identities(viewer)
+            if (ban := bans.get(identity)) is not None and ban.holds_at(now_ms)
+        )
+
+    def kicked_from(self, viewer: Viewer, project_id: str) -> Forbidden | None:
+        """Return why a viewer may not even listen in a project; None: no ban takes that away."""
+        ban = self.ban_of(viewer, project_id)
+        if ban is None or not ban.takes(Permission.SUBSCRIBE):
+            return None
+        return Forbidden(ban.refusal())
+
+    def watch(self, viewer: Viewer, connection: Watching) -> Callable[[], None]:
+        """Tell a connection when there is a ban of its viewer with KICK; return what ends that.
+
+        A viewer who is not known by anything costs nothing: no ban is about them.
+        """
+        known_by = tuple(identities(viewer))
+        for identity in known_by:
+            self._watching.setdefault(identity, {})[connection] = None
+        return partial(self._forget, known_by, connection)
+
+    def changed(self, key: BanKey, ban: Ban | None) -> None:
+        """Take a ban as it is now.
+
+        Args:
+            key: which.
+            ban: None: it was lifted, or is over.
+        """
+        if ban is None:
+            bans = self._bans.get(key.project_id)
+            if bans is not None and bans.pop(key.identity, None) is not None and not bans:
+                del self._bans[key.project_id]
+            return
+        self._bans.setdefault(key.project_id, {})[key.identity] = ban
+        if ban.mode is BanMode.KICK:
+            connections = self._watching.get(key.identity, ())
+            self._untold.extend((connection, key.project_id) for connection in connections)
+            if self._telling is None:
+                self._tell()
+
+    def _forget(self, known_by: tuple[Identity, ...], connection: Watching) -> None:
+        for identity in known_by:
+            connections = self._watching.get(identity)
+            if connections is not None:
+                connections.pop(connection, None)
+                if not connections:
+                    del self._watching[identity]
+
+    def _tell(self) -> None:
+        """Tell some of the connections now, and the others in the next turns of the loop."""
+        self._telling = None
+        for _ in range(min(_AT_ONCE, len(self._untold))):
+            connection, project_id = self._untold.popleft()
+            connection.kicked(project_id)
+        if self._untold:
+            self._telling = asyncio.get_running_loop().call_soon(self._tell)
