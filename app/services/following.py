@@ -59,8 +59,10 @@ class Followed(Generic[Key, Rule]):
         self._rules: dict[Key, Rule] = {}
         self.rules: Mapping[Key, Rule] = MappingProxyType(self._rules)
         """Those in force: a view that follows every change."""
+        self._known = _NOTHING
+        """Up to this version all rows were read."""
         self._ahead: dict[Key, int] = {}
-        # Changes of this process that the poll has not come to: what it read before them is older.
+        """Versions above it that have come in: what is read or applied after them may be older."""
         self._listeners: list[Callable[[Key, Rule | None], None]] = []
 
     def listen(self, listener: Callable[[Key, Rule | None], None]) -> None:
@@ -74,9 +76,8 @@ class Followed(Generic[Key, Rule]):
 
     def apply(self, change: Change[Key, Rule]) -> None:
         """Let a change of this process, just committed, hold at once."""
-        if change.version > self._ahead.get(change.key, _NOTHING):
-            self._ahead[change.key] = change.version
-            self._set(change.key, change.rule)
+        if change.version > self._known:
+            self._take(change)
 
     async def catch_up(self, known: int, version: int) -> None:
         """Read the rows above the known version.
@@ -90,15 +91,22 @@ class Followed(Generic[Key, Rule]):
         """
         anew = known <= _NOTHING
         if anew:
-            self._ahead.clear()  # of the database before; the versions of this one begin anew
+            # Of the database before; the versions of this one begin anew.
+            self._known = _NOTHING
+            self._ahead.clear()
         changes = await self._read(known)
         if anew:
             for key in self._rules.keys() - self._ahead.keys() - {one.key for one in changes}:
                 self._set(key, None)
         for change in changes:
-            if change.version >= self._ahead.get(change.key, _NOTHING):
-                self._set(change.key, change.rule)
+            self._take(change)
+        self._known = version
         self._ahead = {key: ahead for key, ahead in self._ahead.items() if ahead > version}
+
+    def _take(self, change: Change[Key, Rule]) -> None:
+        if change.version >= self._ahead.get(change.key, _NOTHING):
+            self._ahead[change.key] = change.version
+            self._set(change.key, change.rule)
 
     def _set(self, key: Key, rule: Rule | None) -> None:
         before = self._rules.get(key)

@@ -119,6 +119,17 @@ async def test_a_change_of_this_process_holds_at_once_and_is_told_once() -> None
         assert told == [("one", 1)]
 
 
+async def test_a_change_that_is_applied_late_undoes_no_later_one() -> None:
+    """Of another process: the poll read it before this process came to apply its own."""
+    table = Table()
+    async with following(table) as followed:
+        own = table.set("one", 1)
+        table.set("one", 2)
+        await until(lambda: followed.rules == {"one": 2})
+        followed.apply(own)
+        assert followed.rules == {"one": 2}
+
+
 async def test_a_database_restored_from_a_backup_is_read_anew() -> None:
     table = Table()
     table.set("one", 1)
