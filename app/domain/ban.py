@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from app.domain.channel import checked_client_id
-from app.domain.viewer import Permission, Viewer
+from app.domain.viewer import SIGNED_PREFIX, Permission, Viewer
 from app.errors import BadUserInput, shown
 
 __all__ = [
@@ -72,6 +72,8 @@ def identities(viewer: Viewer) -> Iterator[Identity]:
         yield Identity(IdentityKind.USERNAME, viewer.username)
     if viewer.subject is not None:
         yield Identity(IdentityKind.SUB, viewer.subject)
+    if viewer.client_id is not None:
+        yield Identity(IdentityKind.CLIENT_ID, viewer.client_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +197,11 @@ def _one_identity(names: dict[IdentityKind, str | None]) -> Identity:
     (identity,) = given
     if identity.kind is IdentityKind.CLIENT_ID:
         checked_client_id("input.clientId", identity.name)
+        if not identity.name.startswith(SIGNED_PREFIX):
+            raise BadUserInput(
+                f"input.clientId is {shown(identity.name)}; allowed are ids that the server "
+                f"signed, which begin with {SIGNED_PREFIX!r}: anybody may claim another one"
+            )
     elif not _is_printable(identity.name, _MAX_NAME):
         raise BadUserInput(
             f"input.{identity.kind} is {shown(identity.name)}; allowed are 1 to {_MAX_NAME} "

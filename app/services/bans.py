@@ -65,7 +65,7 @@ class BanService:
             BadUserInput: it is a ban of oneself, or the project has 10,000 bans in force.
             Unavailable: the database is away; it may hold all the same, and may be sent again.
         """
-        self._rights.require_in(viewer, Permission.MODERATE, project_id)
+        self._rights.require_in_project(viewer, Permission.MODERATE, project_id)
         if request.identity in identities(viewer):
             raise BadUserInput(
                 f"input.{request.identity.kind} is your own; a ban of oneself is not allowed"
@@ -94,7 +94,7 @@ class BanService:
             Forbidden, Unauthenticated: the viewer may not moderate.
             Unavailable: the database is away; it may be lifted all the same.
         """
-        self._rights.require_in(viewer, Permission.MODERATE, project_id)
+        self._rights.require_in_project(viewer, Permission.MODERATE, project_id)
         try:
             known_as = str(UUID(ban_id))
         except ValueError:
@@ -112,7 +112,7 @@ class BanService:
             Forbidden, Unauthenticated: the viewer may not moderate.
             Unavailable: the database is away.
         """
-        self._rights.require_in(viewer, Permission.MODERATE, project_id)
+        self._rights.require_in_project(viewer, Permission.MODERATE, project_id)
         return await self._store.of_project(project_id, self._now_ms())
 
     async def _above(self, version: int) -> Sequence[Change[BanKey, Ban]]:

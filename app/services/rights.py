@@ -57,11 +57,11 @@ class Rights:
             Unauthenticated: nobody without a token may.
             Forbidden: the token does not grant it, or the viewer is banned.
         """
-        self.require_in(viewer, permission, channel.project_id)
+        self.require_in_project(viewer, permission, channel.project_id)
 
-    def require_in(self, viewer: Viewer, permission: Permission, project_id: str) -> None:
+    def require_in_project(self, viewer: Viewer, permission: Permission, project_id: str) -> None:
         """Return if the viewer may do this in that project now. Raises as `require`."""
-        viewer.require_in(permission, project_id)
+        viewer.require_in_project(permission, project_id)
         if project_id in self._bans:
             ban = self.ban_of(viewer, project_id)
             if ban is not None and ban.takes(permission):

@@ -156,7 +156,7 @@ def test_rights_are_those_of_a_plain_list_of_bans(
 
 def refuses(rights: Rights, viewer: Viewer, permission: Permission, project_id: str) -> bool:
     try:
-        rights.require_in(viewer, permission, project_id)
+        rights.require_in_project(viewer, permission, project_id)
     except Forbidden:
         return True
     return False
