@@ -67,7 +67,9 @@ class Messages:
 def context(known: Known, viewer: Viewer = VIEWER) -> Context:
     messages = cast("MessageService", Messages(known))
     answers = Answers(cast("Any", None), max_bytes=0)
-    return Context(viewer, Services(messages, *[cast("Any", None)] * 2, answers, cast("Any", None)))
+    nothing = cast("Any", None)
+    services = Services(messages, nothing, nothing, answers, client_ids=nothing, bans=nothing)
+    return Context(viewer, services)
 
 
 async def answered(

@@ -58,7 +58,12 @@ async def test_the_result_comes_when_the_database_is_back(monkeypatch: pytest.Mo
     messages = cast("Any", AwayForAMoment())
     live = LiveResults(hub, table, messages, messages, 0.01)
     services = Services(
-        messages, cast("Any", UncountedPresence()), live, Answers(table), cast("Any", None)
+        messages,
+        cast("Any", UncountedPresence()),
+        live,
+        Answers(table),
+        client_ids=cast("Any", None),
+        bans=cast("Any", None),
     )
     executor = Executor.of(build_schema())
     operation = executor.prepare(

@@ -17,9 +17,12 @@ def test_each_table_is_exported() -> None:
         "bans",
         "channel_policies",
         "channels",
+        "client_secret",
         "messages",
         "presence",
         "processes",
+        "retracted_messages",
+        "retractions",
         "rules",
         "search_shapes",
     }
