@@ -25,6 +25,7 @@ from app.errors import ConfigurationError, Unavailable
 from app.schema import build_schema
 from app.schema.context import Context, Services
 from app.schema.operations import answer, publish, search, searched, subscribe
+from app.services.admission import Admission
 from app.services.answers import Answers
 from app.services.bans import BanService
 from app.services.client_ids import ClientIds
@@ -33,6 +34,7 @@ from app.services.live.kept_searches import KeptSearches
 from app.services.live.results import LiveResults
 from app.services.messages import MessageService
 from app.services.open_filters import FilterLimits, OpenFilters
+from app.services.policies import PolicyService
 from app.services.presence import PresenceService
 from app.services.rights import Rights
 from app.services.shared_search import SharedSearch
@@ -44,6 +46,7 @@ from app.storage.history import MessageHistory
 from app.storage.indexes.catalogue import SearchIndexes
 from app.storage.indexes.demand import Demand
 from app.storage.indexes.tuner import IndexTuner
+from app.storage.policies import PolicyStore
 from app.storage.pools import Pools
 from app.storage.presence import PresenceStore
 from app.storage.result_reads import ResultReads
@@ -129,7 +132,8 @@ class Process:
         self._write_probe = WriteProbe(pools.leasing, pools.incidents)
         rights = Rights()
         bans = BanService(BanStore(pools.leasing), rights)
-        rules = RuleFollower(RulesVersion(pools.leasing).read, [bans.followed])
+        policies = PolicyService(PolicyStore(pools.leasing), rights)
+        rules = RuleFollower(RulesVersion(pools.leasing).read, (policies.followed, bans.followed))
         await rules.start()
         stack.push_async_callback(rules.stop)
         history = SharedHistory(MessageHistory(pools.reading))
@@ -199,6 +203,7 @@ class Process:
             history=history,
             retractions=MessageRetractions(pools.reading, hub.publish_stored),
             search=kept,
+            admission=Admission(policies),
             max_data_bytes=settings.max_data_bytes,
             replay_max_messages=settings.replay_max_messages,
             turns=turns,
@@ -215,6 +220,7 @@ class Process:
             presence,
             live_results,
             answers,
+            policies,
             OpenFilters(limits),
             client_ids=ClientIds(secrets),
             bans=bans,

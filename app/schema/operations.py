@@ -16,6 +16,7 @@ from app.schema.bans import BanMutations, BanQueries
 from app.schema.context import Context
 from app.schema.events import ChannelEvent, channel_event
 from app.schema.inputs import MessageFilterInput, MessageQueryInput, wire_filters, wire_query
+from app.schema.policies import PolicyMutations, PolicyQueries
 from app.schema.scalars import JSON
 from app.schema.search_scope import SearchScope
 from app.schema.types import (
@@ -54,7 +55,7 @@ _EVERYTHING = cast("MessageQueryInput", {})
 
 
 @strawberry.type(description="What can be read once.")
-class Query(BanQueries, ViewerQueries):
+class Query(BanQueries, PolicyQueries, ViewerQueries):
     """Root of queries."""
 
     @strawberry.field(description="Search and group everything that was stored in a channel.")
@@ -80,7 +81,7 @@ class Query(BanQueries, ViewerQueries):
 
 
 @strawberry.type(description="What changes something.")
-class Mutation(BanMutations):
+class Mutation(BanMutations, PolicyMutations):
     """Root of mutations."""
 
     @strawberry.mutation(

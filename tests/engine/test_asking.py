@@ -68,7 +68,9 @@ def context(known: Known, viewer: Viewer = VIEWER) -> Context:
     messages = cast("MessageService", Messages(known))
     answers = Answers(cast("Any", None), max_bytes=0)
     nothing = cast("Any", None)
-    services = Services(messages, nothing, nothing, answers, client_ids=nothing, bans=nothing)
+    services = Services(
+        messages, nothing, nothing, answers, nothing, client_ids=nothing, bans=nothing
+    )
     return Context(viewer, services)
 
 
