@@ -37,10 +37,13 @@ from app.services.open_filters import FilterLimits, OpenFilters
 from app.services.policies import PolicyService
 from app.services.presence import PresenceService
 from app.services.rights import Rights
+from app.services.shadow import ShadowMessages
+from app.services.shadow_ids import ShadowIds
 from app.services.shared_search import SharedSearch
 from app.storage.bans import BanStore
 from app.storage.client_secret import kept_client_secret
 from app.storage.database import Database
+from app.storage.earlier import EarlierMessages
 from app.storage.estimates import EstimatedByPlace
 from app.storage.history import MessageHistory
 from app.storage.indexes.catalogue import SearchIndexes
@@ -197,6 +200,7 @@ class Process:
         )
         kept = KeptSearches(searching, live_results)
         stack.callback(kept.close)
+        secrets = settings.client_secrets or [await kept_client_secret(pools.reading)]
         messages = MessageService(
             hub=hub,
             writer=writer,
@@ -208,13 +212,15 @@ class Process:
             replay_max_messages=settings.replay_max_messages,
             turns=turns,
             rights=rights,
+            shadow=ShadowMessages(
+                ShadowIds(secrets), EarlierMessages(pools.reading), hub.last_created
+            ),
         )
         limits = FilterLimits(
             bytes_per_connection=settings.max_filter_bytes_per_connection,
             bytes_per_process=settings.max_filter_bytes,
         )
         answers = Answers(history, settings.answer_cache_bytes)
-        secrets = settings.client_secrets or [await kept_client_secret(pools.reading)]
         return Services(
             messages,
             presence,

@@ -220,14 +220,17 @@ class Group:
             slices.append((payloads, size))
         return slices
 
-    async def give_alone(self, member: Member, message: Message) -> None:
-        """Give one member a message that the others are not given, if the filters accept it."""
+    async def give_alone(self, member: Member, entry: Entry) -> None:
+        """Give one member an entry that the others are not given, if the group would be."""
         filters = self.filters
-        accepted = (
-            filters.accept(message) if filters.light else await self._turns.accept(filters, message)
-        )
+        if not isinstance(entry, Message):
+            accepted = self.events
+        elif filters.light:
+            accepted = filters.accept(entry)
+        else:
+            accepted = await self._turns.accept(filters, entry)
         if accepted and member in self.members:
-            member.receive((self.encode(message),))
+            member.receive((self.encode(entry),))
 
     def _keep(self, place: "_Place", done: "asyncio.Task[list[Slice]]") -> None:
         failed = done.cancelled() or done.exception() is not None

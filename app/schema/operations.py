@@ -161,7 +161,9 @@ class Mutation(BanMutations, PolicyMutations):
     ) -> int:
         channel = parse_channel(project_id, widget_id)
         context = info.context
-        return await context.services.messages.retract(context.viewer, channel, ids, given(reason))
+        return await context.services.messages.retract(
+            context.viewer, channel, ids, given(reason), context.rights.echo
+        )
 
 
 @strawberry.type(description="What can be listened to.")
@@ -303,6 +305,7 @@ async def publish(context: Context, arguments: Mapping[str, Any]) -> Message:
         client_id=arguments.get("clientId"),
         persistent=arguments.get("persistent", True),
         idempotency_key=arguments.get("id"),
+        echo=context.rights.echo,
         on_repeat=OnRepeat(arguments.get("onRepeat", OnRepeat.KEEP)),
     )
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from app.delivery.members import Member
 from app.domain.channel import Channel
+from app.domain.entry import Retraction
 from app.domain.message import Message
 from app.domain.viewer import Viewer
 from app.errors import Forbidden
@@ -18,7 +19,7 @@ __all__ = ["ConnectionRights", "Listening"]
 logger = logging.getLogger(__name__)
 
 _EARLY_MAX: Final = 100
-"""Messages for this connection alone that wait for the end of one subscription's replay; what
+"""Entries for this connection alone that wait for the end of one subscription's replay; what
 comes beyond it is left out."""
 
 
@@ -72,14 +73,15 @@ class ConnectionRights:
                 if listening.channel.project_id == project_id:
                     listening.withdraw(refusal)
 
-    async def echo(self, message: Message) -> None:
-        """Give a message to this connection's own subscriptions to its channel, and to no other.
+    async def echo(self, entry: Message | Retraction) -> None:
+        """Give an entry to this connection's own subscriptions to its channel, and to no other.
 
-        Those whose filters refuse it are not given it; one that replays has it afterwards.
+        Those that would not be given it if it were published are not; one that replays has it
+        afterwards.
         """
         for listening in tuple(self._listening):
-            if listening.channel == message.channel:
-                await listening.echo(message)
+            if listening.channel == entry.channel:
+                await listening.echo(entry)
 
     def forget(self, listening: "Listening") -> None:
         """Take note that it is over. Idempotent."""
@@ -99,7 +101,7 @@ class Listening:
         self._connection = connection
         self._member: Member | None = member
         self._leave: Callable[[], None] | None = None
-        self._early: list[Message] | None = None
+        self._early: list[Message | Retraction] | None = None
 
     def __call__(self) -> None:
         """End it."""
@@ -113,8 +115,8 @@ class Listening:
         """Take what ends it, now that its group has taken over."""
         self._leave = leave
         early, self._early = self._early, None
-        for message in early or ():
-            await self.echo(message)
+        for entry in early or ():
+            await self.echo(entry)
 
     def withdraw(self, refusal: Forbidden) -> None:
         """Take away what is listened to."""
@@ -126,14 +128,14 @@ class Listening:
         except Exception:
             logger.exception("a subscription on %s could not be ended", self.channel.key)
 
-    async def echo(self, message: Message) -> None:
-        """Give one message to whoever is behind it."""
+    async def echo(self, entry: Message | Retraction) -> None:
+        """Give one entry to whoever is behind it."""
         if isinstance(self._leave, Joined):
-            await self._leave.give(message)
+            await self._leave.give(entry)
         elif self._leave is None and self._member is not None:
             self._early = self._early or []
             if len(self._early) < _EARLY_MAX:
-                self._early.append(message)
+                self._early.append(entry)
 
 
 class _GuardedSource(Source):

@@ -275,9 +275,9 @@ class Joined:
         if on_closed is not None:
             on_closed()
 
-    async def give(self, message: Message) -> None:
-        """Give the member a message that nobody else is given, if its filters accept it."""
-        await self._group.give_alone(self._member, message)
+    async def give(self, entry: Message | Retraction) -> None:
+        """Give the member an entry that nobody else is given, if its group would be."""
+        await self._group.give_alone(self._member, entry)
 
 
 def _responding(respond: Respond, event_of: EventOf) -> Respond:

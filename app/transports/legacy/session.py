@@ -124,6 +124,7 @@ class LegacySession:
         self._outlet: Outlet
         self._viewer: Viewer
         self._client_id: str
+        self._rights: ConnectionRights
         self._persistent = False
 
     # The Session.
@@ -249,8 +250,9 @@ class LegacySession:
         asked = _BEFORE_THE_FIRST if frame.after == "" else frame.after
         messages = await self._subscribe(asked)
         self._ends.append(messages.close)
-        rights = ConnectionRights(self._services.rights, self._viewer)
-        self._ends.append(rights.listen(self._channel, self))
+        self._rights = ConnectionRights(self._services.rights, self._viewer)
+        listening = self._rights.listen(self._channel, self)
+        self._ends.append(listening)
         presence = self._services.presence
         presence.join(self._channel)
         self._ends.append(partial(presence.leave, self._channel))
@@ -265,7 +267,7 @@ class LegacySession:
         self._ends.append(await counts.begin(_COUNT, replies.active_connections_frame, self))
         self._expiry = Expiry(self._viewer, self._expired)
         self._begin()
-        self._ends.append(await messages.begin(_EVERY_MESSAGE, replies.message_frame, self))
+        await listening.begun(await messages.begin(_EVERY_MESSAGE, replies.message_frame, self))
 
     def _viewer_of(self, frame: Open) -> Viewer:
         try:
@@ -344,6 +346,7 @@ class LegacySession:
                 client_id=self._client_id,
                 persistent=self._persistent,
                 idempotency_key=frame.id,
+                echo=self._rights.echo,
             )
         except ShuttingDown:
             # Not refused but not done: without an answer the client sends it again.
