@@ -14,8 +14,8 @@ __all__ = ["Pauses", "Rates"]
 _PUBLISHERS_MAX: Final = 50_000
 """Publishers whose last message is remembered; the one that waited longest is forgotten first."""
 _LONGEST_PAUSE_SECONDS: Final = 86_400
-_BURST_SECONDS: Final = 1.0
-"""A channel that was silent may have its messages of a second at once."""
+_SECOND: Final = 1_000_000_000
+"""In nanoseconds. A channel that was silent may have its messages of a second at once."""
 
 
 class Pauses:
@@ -80,27 +80,36 @@ class Rates:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._used_until: dict[Hashable, float] = {}
+        self._used_until: dict[Hashable, int] = {}
+        """In nanoseconds of the clock: whole ones, so that nothing is rounded away."""
 
     def wait_ms(self, channel: Hashable, per_second: int) -> int:
         """Return how long the next message of the channel has to wait; 0: it need not."""
         used = self._used_until.get(channel)
         if used is None:
             return 0
-        ahead = used + 1 / per_second - self._clock() - _BURST_SECONDS
-        # A clock's rounding makes no one wait.
-        return max(0, ceil(ahead * 1000 - 1e-6))
+        ahead = used + _share(per_second) - self._now() - _SECOND
+        return max(0, -(-ahead // 1_000_000))
 
     def note(self, channel: Hashable, per_second: int) -> None:
         """Count a message of the channel."""
-        now = self._clock()
-        self._used_until[channel] = max(self._used_until.get(channel, now), now) + 1 / per_second
+        now = self._now()
+        self._used_until[channel] = max(self._used_until.get(channel, now), now) + _share(
+            per_second
+        )
 
     def give_back(self, channel: Hashable, per_second: int) -> None:
         """Uncount a message: it was not published."""
         if channel in self._used_until:
-            self._used_until[channel] -= 1 / per_second
+            self._used_until[channel] -= _share(per_second)
 
     def forget(self, channel: Hashable) -> None:
         """Forget a channel, which has no rate any more."""
         self._used_until.pop(channel, None)
+
+    def _now(self) -> int:
+        return int(self._clock() * _SECOND)
+
+
+def _share(per_second: int) -> int:
+    return _SECOND // per_second

@@ -123,5 +123,5 @@ def test_a_word_that_comes_twice_is_kept_once() -> None:
 def test_fields_of_later_versions_are_left_aside() -> None:
     stored: dict[str, Any] = {"writers": "NOBODY", "maxImagesPerDay": 4}
     assert policy_from_json(encode_json(stored)) == ChannelPolicy(writers=Writers.NOBODY)
-    with pytest.raises(ValueError, match="expected|Invalid"):
+    with pytest.raises(ValueError, match="Invalid enum value"):
         policy_from_json(b'{"writers":"MANY"}')
