@@ -31,13 +31,12 @@ class ConnectionRights:
         viewer: who is behind the connection.
     """
 
-    __slots__ = ("_listening", "_rights", "_stop_watching", "_viewer")
+    __slots__ = ("_listening", "_rights", "_viewer")
 
     def __init__(self, rights: Rights, viewer: Viewer) -> None:
         self._rights = rights
         self._viewer = viewer
-        self._listening: dict[Listening, None] = {}
-        self._stop_watching: Callable[[], None] | None = None
+        self._listening: list[Listening] = []
 
     def listen(self, channel: Channel, member: Member) -> "Listening":
         """Return what stands for listening to a channel; call it when that is over.
@@ -52,9 +51,9 @@ class ConnectionRights:
         if (refusal := self._rights.kicked_from(self._viewer, channel.project_id)) is not None:
             raise refusal
         listening = Listening(self, channel, member)
-        self._listening[listening] = None
-        if self._stop_watching is None:
-            self._stop_watching = self._rights.watch(self._viewer, self)
+        if not self._listening:
+            self._rights.watch(self._viewer, self)
+        self._listening.append(listening)
         return listening
 
     def guarded(self, channel: Channel, source: Source) -> Source:
@@ -85,10 +84,10 @@ class ConnectionRights:
 
     def forget(self, listening: "Listening") -> None:
         """Take note that it is over. Idempotent."""
-        self._listening.pop(listening, None)
-        if not self._listening and self._stop_watching is not None:
-            self._stop_watching()
-            self._stop_watching = None
+        if listening in self._listening:
+            self._listening.remove(listening)
+            if not self._listening:
+                self._rights.unwatch(self._viewer, self)
 
 
 class Listening:

@@ -9,13 +9,13 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from typing import Final, Protocol
 
-from app.domain.ban import Ban, BanKey, BanMode, Identity, identities, strictest
+from app.domain.ban import Ban, BanKey, BanMode, Identity, IdentityKind, identities, strictest
 from app.domain.channel import Channel
 from app.domain.viewer import Permission, Viewer
 from app.errors import Forbidden
+from app.services.watchers import Watchers
 
 __all__ = ["Rights", "Watching", "present_ms"]
 
@@ -35,6 +35,47 @@ class Watching(Protocol):
         """Take note that there is a ban with KICK of somebody it may be about. Must not raise."""
 
 
+class _ProjectBans:
+    """The bans of one project, by what each names: three look-ups tell about a viewer."""
+
+    __slots__ = ("_by_kind", "_client_ids", "_subs", "_usernames")
+
+    def __init__(self) -> None:
+        self._usernames: dict[str | None, Ban] = {}
+        self._subs: dict[str | None, Ban] = {}
+        self._client_ids: dict[str | None, Ban] = {}
+        self._by_kind = {
+            IdentityKind.USERNAME: self._usernames,
+            IdentityKind.SUB: self._subs,
+            IdentityKind.CLIENT_ID: self._client_ids,
+        }
+
+    def __bool__(self) -> bool:
+        return bool(self._usernames or self._subs or self._client_ids)
+
+    def put(self, identity: Identity, ban: Ban | None) -> None:
+        """Set the ban of somebody, or remove it."""
+        if ban is None:
+            self._by_kind[identity.kind].pop(identity.name, None)
+        else:
+            self._by_kind[identity.kind][identity.name] = ban
+
+    def about(self, viewer: Viewer, now_ms: Callable[[], int]) -> Ban | None:
+        """Return the ban that counts for a viewer; None: there is none in force."""
+        # Nobody is named None.
+        by_username = self._usernames.get(viewer.username)
+        by_sub = self._subs.get(viewer.subject)
+        by_client_id = self._client_ids.get(viewer.client_id)
+        if by_username is by_sub is by_client_id is None:
+            return None
+        now = now_ms()
+        return strictest(
+            ban
+            for ban in (by_username, by_sub, by_client_id)
+            if ban is not None and ban.holds_at(now)
+        )
+
+
 class Rights:
     """What viewers may do, as this process knows the bans.
 
@@ -44,9 +85,9 @@ class Rights:
 
     def __init__(self, now_ms: Callable[[], int] = present_ms) -> None:
         self._now_ms = now_ms
-        self._bans: dict[str, dict[Identity, Ban]] = {}
+        self._bans: dict[str, _ProjectBans] = {}
         """By project; those whose time is over until they are found to be gone."""
-        self._watching: dict[Identity, dict[Watching, None]] = {}
+        self._watching: Watchers[Identity, Watching] = Watchers()
         self._untold: deque[tuple[Watching, str]] = deque()
         self._telling: asyncio.Handle | None = None
 
@@ -62,44 +103,34 @@ class Rights:
     def require_in_project(self, viewer: Viewer, permission: Permission, project_id: str) -> None:
         """Return if the viewer may do this in that project now. Raises as `require`."""
         viewer.require_in_project(permission, project_id)
-        if project_id in self._bans:
-            ban = self.ban_of(viewer, project_id)
-            if ban is not None and ban.takes(permission):
-                raise Forbidden(ban.refusal())
+        ban = self._ban_of(viewer, project_id)
+        if ban is not None and ban.takes(permission):
+            raise Forbidden(ban.refusal())
 
     def shadows(self, viewer: Viewer, channel: Channel) -> bool:
         """Return whether nobody else is to hear what the viewer publishes there."""
-        ban = self.ban_of(viewer, channel.project_id)
+        ban = self._ban_of(viewer, channel.project_id)
         return ban is not None and ban.mode is BanMode.SHADOW
-
-    def ban_of(self, viewer: Viewer, project_id: str) -> Ban | None:
-        """Return the ban that counts for a viewer in a project; None: there is none in force."""
-        bans = self._bans.get(project_id)
-        if bans is None:
-            return None
-        now_ms = self._now_ms()
-        return strictest(
-            ban
-            for identity in identities(viewer)
-            if (ban := bans.get(identity)) is not None and ban.holds_at(now_ms)
-        )
 
     def kicked_from(self, viewer: Viewer, project_id: str) -> Forbidden | None:
         """Return why a viewer may not even listen in a project; None: no ban takes that away."""
-        ban = self.ban_of(viewer, project_id)
+        ban = self._ban_of(viewer, project_id)
         if ban is None or not ban.takes(Permission.SUBSCRIBE):
             return None
         return Forbidden(ban.refusal())
 
-    def watch(self, viewer: Viewer, connection: Watching) -> Callable[[], None]:
-        """Tell a connection when there is a ban of its viewer with KICK; return what ends that.
+    def watch(self, viewer: Viewer, connection: Watching) -> None:
+        """Tell a connection when there is a ban of its viewer with KICK, until `unwatch`.
 
         A viewer who is not known by anything costs nothing: no ban is about them.
         """
-        known_by = tuple(identities(viewer))
-        for identity in known_by:
-            self._watching.setdefault(identity, {})[connection] = None
-        return partial(self._forget, known_by, connection)
+        for identity in identities(viewer):
+            self._watching.add(identity, connection)
+
+    def unwatch(self, viewer: Viewer, connection: Watching) -> None:
+        """Tell it no more. Idempotent."""
+        for identity in identities(viewer):
+            self._watching.remove(identity, connection)
 
     def changed(self, key: BanKey, ban: Ban | None) -> None:
         """Take a ban as it is now.
@@ -108,25 +139,21 @@ class Rights:
             key: which.
             ban: None: it was lifted, or is over.
         """
-        if ban is None:
-            bans = self._bans.get(key.project_id)
-            if bans is not None and bans.pop(key.identity, None) is not None and not bans:
-                del self._bans[key.project_id]
-            return
-        self._bans.setdefault(key.project_id, {})[key.identity] = ban
-        if ban.mode is BanMode.KICK:
-            connections = self._watching.get(key.identity, ())
+        bans = self._bans.get(key.project_id)
+        if bans is None:
+            bans = self._bans[key.project_id] = _ProjectBans()
+        bans.put(key.identity, ban)
+        if not bans:
+            del self._bans[key.project_id]
+        if ban is not None and ban.mode is BanMode.KICK:
+            connections = self._watching.of(key.identity)
             self._untold.extend((connection, key.project_id) for connection in connections)
             if self._telling is None:
                 self._tell()
 
-    def _forget(self, known_by: tuple[Identity, ...], connection: Watching) -> None:
-        for identity in known_by:
-            connections = self._watching.get(identity)
-            if connections is not None:
-                connections.pop(connection, None)
-                if not connections:
-                    del self._watching[identity]
+    def _ban_of(self, viewer: Viewer, project_id: str) -> Ban | None:
+        bans = self._bans.get(project_id)
+        return None if bans is None else bans.about(viewer, self._now_ms)
 
     def _tell(self) -> None:
         """Tell some of the connections now, and the others in the next turns of the loop."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Hashable
+from typing import Any, cast
 
 import pytest
 
@@ -109,9 +110,7 @@ async def test_a_kick_during_the_replay_ends_it(
     rights: Rights, connection: ConnectionRights
 ) -> None:
     source, member = Played(), Recorded()
-    beginning = asyncio.create_task(
-        connection.guarded(HERE, source).begin("all", respond, member)  # type: ignore[arg-type]
-    )
+    beginning = asyncio.create_task(connection.guarded(HERE, source).begin("all", respond, member))
     await asyncio.sleep(0)
     rights.changed(KICK.key, KICK)
     assert len(member.errors) == 1
@@ -170,7 +169,7 @@ def message(data: str, channel: Channel = HERE) -> Message:
 async def test_an_echo_reaches_the_connections_own_subscriptions_that_accept_it(
     hub: Hub, connection: ConnectionRights, rights: Rights
 ) -> None:
-    fan_out, table = FanOut(hub), Table()
+    fan_out, table = FanOut(hub), cast("Any", Table())
 
     async def listening(
         whose: ConnectionRights, channel: Channel, filters: CompiledFilters, key: str
@@ -198,7 +197,7 @@ async def test_an_echo_reaches_the_connections_own_subscriptions_that_accept_it(
 async def test_an_echo_waits_for_the_end_of_a_replay(
     hub: Hub, connection: ConnectionRights
 ) -> None:
-    source, member = MessageSource(hub, FanOut(hub), Table(), HERE), Recorded()
+    source, member = MessageSource(hub, FanOut(hub), cast("Any", Table()), HERE), Recorded()
     await source.start()
     played = Played()
 

@@ -12,6 +12,7 @@ from app.domain.channel import Channel
 from app.domain.viewer import DEFAULT_PERMISSIONS, Permission, Viewer
 from app.errors import Forbidden, Unauthenticated
 from app.services.rights import Rights, present_ms
+from tests.test_mirrored import ROOT
 
 NAMES = ("a", "b")
 PROJECTS = ("p", "q")
@@ -184,10 +185,10 @@ def test_connections_of_the_person_are_told_of_a_kick() -> None:
 def test_a_connection_that_is_gone_is_not_told() -> None:
     rights = Rights()
     first, second = Connection(), Connection()
-    forget = rights.watch(ANN, first)
+    rights.watch(ANN, first)
     rights.watch(ANN, second)
-    forget()
-    forget()
+    rights.unwatch(ANN, first)
+    rights.unwatch(ANN, first)
     one = ban(IdentityKind.SUB, "u1", BanMode.KICK)
     rights.changed(one.key, one)
     assert (first.told, second.told) == ([], ["p"])
@@ -209,3 +210,14 @@ async def test_many_connections_of_one_person_are_told_in_turns() -> None:
         told.append(sum(len(connection.told) for connection in connections))
     assert max(after - before for before, after in pairwise(told)) <= 50
     assert {tuple(connection.told) for connection in connections} == {("p", "q")}
+
+
+def test_every_service_asks_here() -> None:
+    """A viewer alone knows what its token grants, and nothing of a ban."""
+    asking = {
+        str(path.relative_to(ROOT))
+        for room in ("services", "schema", "transports")
+        for path in (ROOT / "app" / room).rglob("*.py")
+        if "viewer.require" in path.read_text(encoding="utf-8")
+    }
+    assert asking == {"app/services/rights.py"}
