@@ -27,6 +27,8 @@ from app.schema.context import Context, Services
 from app.schema.operations import answer, publish, search, searched, subscribe
 from app.services.admission import Admission
 from app.services.answers import Answers
+from app.services.bans import BanService
+from app.services.client_ids import ClientIds
 from app.services.following import RuleFollower
 from app.services.live.kept_searches import KeptSearches
 from app.services.live.results import LiveResults
@@ -34,8 +36,14 @@ from app.services.messages import MessageService
 from app.services.open_filters import FilterLimits, OpenFilters
 from app.services.policies import PolicyService
 from app.services.presence import PresenceService
+from app.services.rights import Rights
+from app.services.shadow import ShadowMessages
+from app.services.shadow_ids import ShadowIds
 from app.services.shared_search import SharedSearch
+from app.storage.bans import BanStore
+from app.storage.client_secret import kept_client_secret
 from app.storage.database import Database
+from app.storage.earlier import EarlierMessages
 from app.storage.estimates import EstimatedByPlace
 from app.storage.history import MessageHistory
 from app.storage.indexes.catalogue import SearchIndexes
@@ -125,8 +133,10 @@ class Process:
         )
         self._database = pools.leasing
         self._write_probe = WriteProbe(pools.leasing, pools.incidents)
-        policies = PolicyService(PolicyStore(pools.leasing))
-        rules = RuleFollower(RulesVersion(pools.leasing).read, [policies.followed])
+        rights = Rights()
+        bans = BanService(BanStore(pools.leasing), rights)
+        policies = PolicyService(PolicyStore(pools.leasing), rights)
+        rules = RuleFollower(RulesVersion(pools.leasing).read, (policies.followed, bans.followed))
         await rules.start()
         stack.push_async_callback(rules.stop)
         history = SharedHistory(MessageHistory(pools.reading))
@@ -144,6 +154,7 @@ class Process:
             ),
             interval_seconds=settings.count_interval_seconds,
             heartbeat_seconds=settings.presence_heartbeat_seconds,
+            rights=rights,
         )
         await presence.start()
         stack.push_async_callback(presence.stop)
@@ -186,9 +197,11 @@ class Process:
             await ResultReads.of(search, pools.reading),
             settings.live_query_interval_seconds,
             settings.max_live_result_bytes,
+            rights,
         )
         kept = KeptSearches(searching, live_results)
         stack.callback(kept.close)
+        secrets = settings.client_secrets or [await kept_client_secret(pools.reading)]
         messages = MessageService(
             hub=hub,
             writer=writer,
@@ -199,17 +212,36 @@ class Process:
             max_data_bytes=settings.max_data_bytes,
             replay_max_messages=settings.replay_max_messages,
             turns=turns,
+            rights=rights,
+            shadow=ShadowMessages(
+                ShadowIds(secrets), EarlierMessages(pools.reading), hub.last_created
+            ),
         )
         limits = FilterLimits(
             bytes_per_connection=settings.max_filter_bytes_per_connection,
             bytes_per_process=settings.max_filter_bytes,
         )
         answers = Answers(history, settings.answer_cache_bytes)
-        return Services(messages, presence, live_results, answers, policies, OpenFilters(limits))
+        return Services(
+            messages,
+            presence,
+            live_results,
+            answers,
+            policies,
+            OpenFilters(limits),
+            client_ids=ClientIds(secrets),
+            bans=bans,
+            rights=rights,
+        )
 
     def _routes(self, services: Services) -> list[BaseRoute]:
         settings = self._settings
-        authenticator = _authenticator(settings)
+        authenticator = Authenticator(
+            _verification_key(settings),
+            client_ids=services.client_ids,
+            anonymous=settings.anonymous,
+            max_token_bytes=settings.max_token_bytes,
+        )
         origins = OriginPolicy(settings.allowed_origins)
         executor = Executor.of(
             build_schema(),
@@ -260,7 +292,13 @@ class Process:
             ),
         )
         legacy = self._legacy_sockets = LegacySockets(
-            LegacyServices(services.messages, services.presence, authenticator),
+            LegacyServices(
+                services.messages,
+                services.presence,
+                authenticator,
+                services.client_ids,
+                services.rights,
+            ),
             origins,
             LegacyLimits(
                 open_timeout_seconds=settings.handshake_timeout_seconds,
@@ -321,7 +359,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             "`widgetwire serve` starts an embedded database"
         )
     # A bad key or a bad bus is told at start.
-    _authenticator(settings)
+    _verification_key(settings)
     _backend(settings)
     process = Process(settings)
     return Application(
@@ -367,12 +405,9 @@ def _backend(settings: Settings) -> Backend:
     return PostgresBackend(settings.database_url)
 
 
-def _authenticator(settings: Settings) -> Authenticator:
-    key = None
+def _verification_key(settings: Settings) -> VerificationKey | None:
     if settings.jwt_secret is not None:
-        key = VerificationKey.from_secret(settings.jwt_secret.get_secret_value())
-    elif settings.jwt_public_key is not None:
-        key = VerificationKey.from_pem(settings.jwt_public_key)
-    return Authenticator(
-        key, anonymous=settings.anonymous, max_token_bytes=settings.max_token_bytes
-    )
+        return VerificationKey.from_secret(settings.jwt_secret.get_secret_value())
+    if settings.jwt_public_key is not None:
+        return VerificationKey.from_pem(settings.jwt_public_key)
+    return None

@@ -28,8 +28,10 @@ __all__ = [
     "MESSAGES",
     "RETRACTED_MESSAGES",
     "RETRACTIONS",
+    "BanRow",
     "ChannelPolicyRow",
     "ChannelRow",
+    "ClientSecretRow",
     "MessageRow",
     "PresenceRow",
     "ProcessRow",
@@ -93,7 +95,71 @@ class MessageRow(SQLModel, table=True):
     data: Any = Field(sa_column=Column(JSONB, nullable=False))
     idempotency_key: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
     publisher: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
-    """Whose key it is: `sub:` and a token's subject; None: the client id's, as claimed."""
+    """Whose key it is: `sub:` and a token's subject, or `signed:` and a client id that the server
+    signed; None: the client id's, as claimed."""
+
+
+class RulesRow(SQLModel, table=True):
+    """One row: the newest version of the rules of publishing, and the lock on it."""
+
+    __tablename__ = "rules"
+    __table_args__ = (CheckConstraint("id = 1", name="rules_one_row"),)
+
+    id: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
+    version: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class ChannelPolicyRow(SQLModel, table=True):
+    """One row a channel whose policy was ever set."""
+
+    __tablename__ = "channel_policies"
+    __table_args__ = (Index("channel_policies_version", "version"),)
+
+    channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    policy: Any = Field(sa_column=Column(JSON, nullable=True))
+    """What differs from the defaults; NULL: nothing does any more."""
+    version: int = Field(sa_column=Column(BigInteger, nullable=False))
+    """Of the rules, when it was changed last."""
+
+
+class PublishTimeRow(SQLModel, table=True):
+    """One row a publisher in a channel with slow mode, and one a channel with a rate.
+
+    Not logged: after a crash of the database it is empty, and nobody waits.
+    """
+
+    __tablename__ = "publish_times"
+    __table_args__ = (Index("publish_times_at", "at"),)
+
+    channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    publisher: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    """As in `messages`, or `client:` and the client id as claimed; empty: the whole channel."""
+    at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    """Microseconds since the Unix epoch: when it published last, or has used up its rate until."""
+
+
+class BanRow(SQLModel, table=True):
+    """One row a person that a project has banned: the newest ban of them."""
+
+    __tablename__ = "bans"
+    __table_args__ = (
+        Index("bans_version", "version"),
+        Index("bans_until", "until", postgresql_where=text("gone_at IS NULL")),
+        Index("bans_gone", "gone_at", postgresql_where=text("gone_at IS NOT NULL")),
+    )
+
+    project_id: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    kind: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    """What the person is known by: an `IdentityKind`."""
+    name: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    id: UUID = Field(sa_column=Column(PGUUID(as_uuid=False), nullable=False))
+    mode: str = Field(sa_column=Column(Text(collation="C"), nullable=False))
+    until: int | None = Field(sa_column=Column(BigInteger, nullable=True))
+    reason: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
+    gone_at: int | None = Field(sa_column=Column(BigInteger, nullable=True))
+    """When it was lifted, or was found to be over; NULL: neither yet."""
+    version: int = Field(sa_column=Column(BigInteger, nullable=False))
+    """Of the rules, when it was changed last."""
 
 
 class RetractionRow(SQLModel, table=True):
@@ -133,45 +199,6 @@ class RetractedMessageRow(SQLModel, table=True):
     idempotency_key: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
 
 
-class RulesRow(SQLModel, table=True):
-    """One row: the newest version of the rules of publishing, and the lock on it."""
-
-    __tablename__ = "rules"
-    __table_args__ = (CheckConstraint("id = 1", name="rules_one_row"),)
-
-    id: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
-    version: int = Field(sa_column=Column(BigInteger, nullable=False))
-
-
-class ChannelPolicyRow(SQLModel, table=True):
-    """One row a channel whose policy was ever set."""
-
-    __tablename__ = "channel_policies"
-    __table_args__ = (Index("channel_policies_version", "version"),)
-
-    channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
-    policy: Any = Field(sa_column=Column(JSON, nullable=True))
-    """All fields, as GraphQL has them; NULL: the default again."""
-    version: int = Field(sa_column=Column(BigInteger, nullable=False))
-    """Of the rules, when it was changed last."""
-
-
-class PublishTimeRow(SQLModel, table=True):
-    """One row a publisher in a channel with slow mode, and one a channel with a rate.
-
-    Not logged: after a crash of the database it is empty, and nobody waits.
-    """
-
-    __tablename__ = "publish_times"
-    __table_args__ = (Index("publish_times_at", "at"),)
-
-    channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
-    publisher: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
-    """As in `messages`, or `client:` and the client id as claimed; empty: the whole channel."""
-    at: int = Field(sa_column=Column(BigInteger, nullable=False))
-    """Microseconds since the Unix epoch: when it published last, or has used up its rate until."""
-
-
 class ProcessRow(SQLModel, table=True):
     """One row a running process: its lease, kept alive by a heartbeat."""
 
@@ -189,6 +216,16 @@ class PresenceRow(SQLModel, table=True):
     channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
     process_id: UUID = Field(sa_column=Column(PGUUID(as_uuid=False), primary_key=True))
     connections: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class ClientSecretRow(SQLModel, table=True):
+    """The one row with the secret that client ids are signed with, where no setting gives one."""
+
+    __tablename__ = "client_secret"
+    __table_args__ = (CheckConstraint("one"),)
+
+    one: bool = Field(sa_column=Column(Boolean(), primary_key=True, server_default=text("true")))
+    secret: str = Field(sa_column=Column(Text(collation="C"), nullable=False))
 
 
 class SearchShapeRow(SQLModel, table=True):

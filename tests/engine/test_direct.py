@@ -46,7 +46,7 @@ class KnownMessages:
         client_id: str | None = None,
         persistent: bool = True,
         idempotency_key: str | None = None,
-        on_repeat: OnRepeat = OnRepeat.KEEP,
+        on_repeat: OnRepeat = OnRepeat.KEEP,  # noqa: ARG002
     ) -> Message:
         viewer.require(Permission.PUBLISH, channel)
         if idempotency_key == "away":
@@ -110,7 +110,9 @@ def context(viewer: Viewer = VIEWER) -> Context:
         cast("PresenceService", UncountedPresence()),
         cast("Any", None),
         cast("Any", None),
-        cast("Any", None),
+        policies=cast("Any", None),
+        client_ids=cast("Any", None),
+        bans=cast("Any", None),
     )
     return Context(viewer, services)
 

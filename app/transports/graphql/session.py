@@ -19,9 +19,10 @@ from app.domain.json_value import encode_json
 from app.domain.viewer import Viewer
 from app.engine.errors import ResponseError, response_error
 from app.engine.execution import Executor
-from app.errors import SubscriberTooSlow, TokenExpired, Unauthenticated, WidgetwireError
+from app.errors import Forbidden, SubscriberTooSlow, TokenExpired, Unauthenticated, WidgetwireError
 from app.masking import masked
 from app.transports.auth import bearer_token, connection_init_token
+from app.transports.client_tokens import connection_init_client_token
 from app.transports.expiry import Expiry
 from app.transports.graphql.context import ContextFactory, OperationContext, ViewerOf
 from app.transports.graphql.dialects import (
@@ -76,10 +77,11 @@ class GraphQLSession:
     Args:
         dialect: the subprotocol that the handshake chose.
         executor: of the schema.
-        viewer_of: turns the token of `connection_init` into a viewer.
+        viewer_of: turns the tokens of `connection_init` into a viewer.
         context_factory: makes the connection's one context.
         authorization: the handshake's Authorization header, for clients that can send one;
             a token in `connection_init` comes before it.
+        client_token: that of the handshake's headers; one in `connection_init` comes before it.
         limits: the bounds.
     """
 
@@ -91,6 +93,7 @@ class GraphQLSession:
         context_factory: ContextFactory,
         *,
         authorization: str | None = None,
+        client_token: str | None = None,
         limits: SessionLimits | None = None,
     ) -> None:
         self._dialect = dialect
@@ -98,6 +101,7 @@ class GraphQLSession:
         self._viewer_of = viewer_of
         self._context_factory = context_factory
         self._authorization = authorization
+        self._client_token = client_token
         self._limits = limits or SessionLimits()
         self._state = State.AWAITING_INIT
         self._outlet: Outlet | None = None
@@ -198,7 +202,10 @@ class GraphQLSession:
             token = connection_init_token(message.payload)
             if token is None:
                 token = bearer_token(self._authorization)
-            viewer = self._viewer_of(token)
+            client_token = connection_init_client_token(message.payload)
+            if client_token is None:
+                client_token = self._client_token
+            viewer = self._viewer_of(token, client_token)
         except WidgetwireError as error:
             self._refuse(error)
         else:
@@ -264,7 +271,14 @@ class GraphQLSession:
         assert self._outlet is not None
         # An id's JSON text has no line break: the place where the payload goes.
         before, after = self._dialect.next(encode_json(operation_id), b"\n").split(b"\n")
-        return _OperationMember(self._outlet, before, after, self.too_slow)
+        return _OperationMember(self._outlet, before, after, self, operation_id)
+
+    def end(self, operation_id: str, error: SubscriberTooSlow | Forbidden) -> None:
+        """End the operation of a member that is given nothing more, or the whole conversation."""
+        if isinstance(error, SubscriberTooSlow):
+            self.too_slow(error)
+        elif self._operations is not None:
+            self._operations.withdraw(operation_id, error)
 
     # The socket.
 
@@ -322,24 +336,24 @@ class GraphQLSession:
 class _OperationMember:
     """One operation among many that get the same responses: only its id is its own."""
 
-    __slots__ = ("_after", "_before", "_outlet", "fail")
+    __slots__ = ("_after", "_before", "_id", "_outlet", "_session")
 
     def __init__(
-        self,
-        outlet: Outlet,
-        before: bytes,
-        after: bytes,
-        fail: Callable[[SubscriberTooSlow], None],
+        self, outlet: Outlet, before: bytes, after: bytes, session: GraphQLSession, id_: str
     ) -> None:
         self._outlet = outlet
         self._before = before
         self._after = after
-        self.fail = fail
+        self._session = session
+        self._id = id_
 
     def receive(self, payloads: Sequence[bytes]) -> None:
         send = self._outlet.send
         for payload in payloads:
             send(self._before + payload + self._after)
+
+    def fail(self, error: SubscriberTooSlow | Forbidden) -> None:
+        self._session.end(self._id, error)
 
     async def drained(self) -> None:
         await self._outlet.drained()

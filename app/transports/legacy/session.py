@@ -8,16 +8,17 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 from uuid import uuid4
 
 from app.defaults import HANDSHAKE_TIMEOUT_SECONDS, MAX_OPERATIONS_IN_FLIGHT, MAX_OUTBOUND_BYTES
-from app.domain.channel import Channel, checked_client_id
+from app.domain.channel import Channel
 from app.domain.query import MessageQuery, parse_query
 from app.domain.viewer import Viewer
 from app.errors import (
+    Forbidden,
     PayloadTooLarge,
     RateLimited,
     ShuttingDown,
@@ -27,10 +28,13 @@ from app.errors import (
     WidgetwireError,
 )
 from app.masking import masked, told
+from app.services.client_ids import ClientIds
+from app.services.connection_rights import ConnectionRights
 from app.services.live.messages import MessageSource
 from app.services.live.pace import Pace
 from app.services.messages import MessageService
 from app.services.presence import PresenceService
+from app.services.rights import Rights
 from app.services.searching import Searching
 from app.transports.auth import Authenticator
 from app.transports.expiry import Expiry
@@ -88,6 +92,8 @@ class LegacyServices:
     messages: MessageService
     presence: PresenceService
     authenticator: Authenticator
+    client_ids: ClientIds
+    rights: Rights = field(default_factory=Rights)
 
 
 class LegacySession:
@@ -118,6 +124,7 @@ class LegacySession:
         self._outlet: Outlet
         self._viewer: Viewer
         self._client_id: str
+        self._rights: ConnectionRights
         self._persistent = False
 
     # The Session.
@@ -233,36 +240,45 @@ class LegacySession:
 
         From then on the channel's groups go on with this socket: nothing runs for it.
         """
-        self._viewer = self._viewer_of(frame.token)
+        viewer = self._viewer = self._viewer_of(frame)
         self._persistent = frame.persistent
         self._client_id = (
-            str(uuid4())
+            viewer.client_id or str(uuid4())
             if frame.client_id is None
-            else checked_client_id("open.client_id", frame.client_id)
+            else viewer.claimed_client_id("open.client_id", frame.client_id)
         )
         asked = _BEFORE_THE_FIRST if frame.after == "" else frame.after
         messages = await self._subscribe(asked)
         self._ends.append(messages.close)
+        self._rights = ConnectionRights(self._services.rights, self._viewer)
+        listening = self._rights.listen(self._channel, self)
+        self._ends.append(listening)
         presence = self._services.presence
         presence.join(self._channel)
         self._ends.append(partial(presence.leave, self._channel))
         counts = await presence.watch(self._viewer, self._channel)
         self._ends.append(counts.close)
         after = f"@{messages.position}" if asked is None else asked
+        client = self._services.client_ids.offered(viewer)
+        token = None if client is None else client.token
         self._outlet.send(
-            replies.open_frame(self._client_id, self._viewer.username, counts.count, after)
+            replies.open_frame(self._client_id, viewer.username, counts.count, after, token)
         )
         self._ends.append(await counts.begin(_COUNT, replies.active_connections_frame, self))
         self._expiry = Expiry(self._viewer, self._expired)
         self._begin()
-        self._ends.append(await messages.begin(_EVERY_MESSAGE, replies.message_frame, self))
+        await listening.begun(await messages.begin(_EVERY_MESSAGE, replies.message_frame, self))
 
-    def _viewer_of(self, token: str | None) -> Viewer:
+    def _viewer_of(self, frame: Open) -> Viewer:
         try:
-            return self._services.authenticator.viewer(token)
+            viewer = self._services.authenticator.viewer(frame.token, frame.client_token or None)
         except Unauthenticated as error:
             log_refused_token(error)
             raise
+        if frame.client_token == "" and viewer.subject is None:
+            # Signed from the first socket on: a retry on the next one finds what this one stored.
+            viewer = replace(viewer, client_id=self._services.client_ids.new_id())
+        return viewer
 
     async def _subscribe(self, after: str | None) -> MessageSource:
         position = None if after is None else _POSITION.fullmatch(after)
@@ -292,8 +308,8 @@ class LegacySession:
         for frame in payloads:
             self._outlet.send(frame)
 
-    def fail(self, error: SubscriberTooSlow) -> None:
-        """Close: the client resumes after the last message it received."""
+    def fail(self, error: SubscriberTooSlow | Forbidden) -> None:
+        """Close: the client resumes after the last message it received, or stays away."""
         self._fail(error)
 
     async def drained(self) -> None:
@@ -330,6 +346,7 @@ class LegacySession:
                 client_id=self._client_id,
                 persistent=self._persistent,
                 idempotency_key=frame.id,
+                echo=self._rights.echo,
             )
         except ShuttingDown:
             # Not refused but not done: without an answer the client sends it again.

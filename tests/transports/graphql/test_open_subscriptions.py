@@ -83,6 +83,8 @@ class Server:
             Answers(table),
             nothing,
             self.filters,
+            bans=nothing,
+            client_ids=cast("Any", None),
         )
         self.executor = Executor.of(
             build_schema(), resolvers=Resolvers(publish, subscribe, search, answer, searched)
@@ -108,7 +110,7 @@ class Socket:
         self.session = GraphQLSession(
             TransportDialect(),
             server.executor,
-            lambda _token: Viewer(None, DEFAULT_PERMISSIONS),
+            lambda *_tokens: Viewer(None, DEFAULT_PERMISSIONS),
             lambda viewer, _connection: Context(viewer, server.services),
         )
         self.session.opened(self)

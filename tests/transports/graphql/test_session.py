@@ -85,6 +85,7 @@ class Conversation:
             changes.get("viewer_of", viewer_of),
             self.sample.context,
             authorization=changes.get("authorization"),
+            client_token=changes.get("client_token"),
             limits=limits,
         )
         self.session.opened(self.outlet)
@@ -146,6 +147,34 @@ async def test_an_operation_that_its_group_dropped_closes_so_that_the_client_res
     talk = await Conversation(dialect).begun()
     talk.session.member("s").fail(DeliveryFailed())
     assert await talk.outlet.close_code() == CloseCode.TRY_AGAIN_LATER
+
+
+@pytest.mark.parametrize("replaying", [False, True])
+async def test_a_subscription_whose_right_is_withdrawn_ends_alone(
+    dialect: Dialect, replaying: bool
+) -> None:
+    talk = await Conversation(dialect).begun()
+    feed = talk.sample.feed
+    if replaying:
+        feed.begin_gate = asyncio.Event()
+    talk.subscribe("s", "subscription { items }")
+    await feed.until("joined", 1)
+    await asyncio.sleep(0)
+    talk.session.member("s").fail(Forbidden("you are banned"))
+    frame = await talk.outlet.next()
+    error = frame["payload"] if talk.legacy else frame["payload"][0]
+    assert (frame["id"], frame["type"]) == ("s", "error")
+    assert (error["message"], error["extensions"]) == ("you are banned", {"code": "FORBIDDEN"})
+    await feed.until("left", 1)
+    talk.session.member("s").fail(Forbidden("again"))
+    feed.begin_gate = None
+    # Its id is free, and the others go on.
+    talk.subscribe("s", "subscription { items }")
+    await feed.until("joined", 2)
+    await asyncio.sleep(0)
+    assert await feed.publish("after") == 1
+    assert (await talk.outlet.next())["payload"] == {"data": {"items": "after"}}
+    assert talk.outlet.closed is None
 
 
 async def test_mutations_run_side_by_side() -> None:
@@ -230,7 +259,7 @@ async def test_a_source_that_fails_is_told_masked(caplog: pytest.LogCaptureFixtu
 async def test_a_defect_while_reading_closes_under_an_id_of_the_log(
     dialect: Dialect, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(_token: str | None) -> Any:
+    def broken(*_tokens: str | None) -> Any:
         raise RuntimeError("SELECT secret")
 
     talk = Conversation(dialect, viewer_of=broken)
@@ -341,6 +370,13 @@ async def test_the_token_may_come_with_the_handshake() -> None:
     assert (await talk.outlet.next())["payload"] == {"data": {"whoami": "bert"}}
 
 
+async def test_a_client_token_may_come_with_either(dialect: Dialect) -> None:
+    for shaken, said, client in ((None, "c1", "c1"), ("c2", None, "c2"), ("c2", "c1", "c1")):
+        talk = await Conversation(dialect, client_token=shaken).begun(clientToken=said)
+        talk.subscribe("1", "{ signedClient }")
+        assert (await talk.outlet.next())["payload"] == {"data": {"signedClient": client}}
+
+
 async def test_a_second_introduction_closes() -> None:
     talk = await Conversation().begun()
     talk.say(type="connection_init")
@@ -372,7 +408,7 @@ async def test_any_refusal_of_the_introduction_closes_with_its_own_code(
 ) -> None:
     """Three errors were known here; any other was logged as a defect and closed with 1011."""
 
-    def refusing(_token: str | None) -> Viewer:
+    def refusing(*_tokens: str | None) -> Viewer:
         raise error
 
     talk = Conversation(viewer_of=refusing)
@@ -381,7 +417,7 @@ async def test_any_refusal_of_the_introduction_closes_with_its_own_code(
 
 
 async def test_the_end_of_the_token_closes() -> None:
-    def expiring(_token: str | None) -> Viewer:
+    def expiring(*_tokens: str | None) -> Viewer:
         return Viewer("anna", DEFAULT_PERMISSIONS, expires_at=time.time() + 0.05)
 
     talk = await Conversation(viewer_of=expiring).begun()
