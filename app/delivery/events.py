@@ -19,6 +19,7 @@ from app.domain.message import MESSAGE_COLUMNS, MESSAGE_FIELDS, Message
 __all__ = [
     "Echo",
     "Event",
+    "Held",
     "PresenceChanged",
     "Stored",
     "Transient",
@@ -98,6 +99,13 @@ class PresenceChanged(msgspec.Struct, frozen=True, array_like=True, tag="p"):
     channel: str
 
 
+class Held(msgspec.Struct, frozen=True, array_like=True, tag="h"):
+    """Messages of a channel wait for a moderator: whoever lists them reads the new ones."""
+
+    origin: str
+    channel: str
+
+
 class Echo(msgspec.Struct, frozen=True, array_like=True, tag="e"):
     """What a process sends to itself, round through the broker."""
 
@@ -105,7 +113,7 @@ class Echo(msgspec.Struct, frozen=True, array_like=True, tag="e"):
     number: int
 
 
-Event: TypeAlias = Stored | Transient | PresenceChanged
+Event: TypeAlias = Stored | Transient | PresenceChanged | Held
 """What is about a channel."""
 
 _Carried: TypeAlias = Event | Echo

@@ -11,6 +11,7 @@ from app.delivery.budget import Budget
 from app.delivery.bus import Bus
 from app.delivery.events import (
     Event,
+    Held,
     PresenceChanged,
     Stored,
     entries_of,
@@ -53,6 +54,8 @@ class Hub:
         self._poller: asyncio.Task[NoReturn] | None = None
         self.on_presence: Callable[[Channel], None] = lambda _channel: None
         """Told of another process's presence changes."""
+        self.on_held: Callable[[Channel], None] = lambda _channel: None
+        """Told of messages that another process holds."""
 
     async def start(self) -> None:
         """Connect to the bus and begin to compare."""
@@ -169,6 +172,10 @@ class Hub:
         """Tell the others that a channel's connections changed."""
         self._bus.post(channel, PresenceChanged(self._bus.origin, channel.key))
 
+    def publish_held(self, channel: Channel) -> None:
+        """Tell the others that messages of a channel wait for a moderator."""
+        self._bus.post(channel, Held(self._bus.origin, channel.key))
+
     def _join_now(self, channel: Channel, subscriber: Subscriber) -> int | None:
         """Join if the channel's feed has a position, and return that."""
         feed = self._feeds.get(channel)
@@ -215,6 +222,9 @@ class Hub:
         channel = Channel.from_key(event.channel)
         if isinstance(event, PresenceChanged):
             self.on_presence(channel)
+            return
+        if isinstance(event, Held):
+            self.on_held(channel)
             return
         feed = self._feeds.get(channel)
         if feed is None:

@@ -9,6 +9,7 @@ from app.services.bans import BanService
 from app.services.client_ids import ClientIds, SignedClient
 from app.services.connection_presence import ConnectionPresence
 from app.services.connection_rights import ConnectionRights
+from app.services.held import HeldService
 from app.services.live.results import LiveResults
 from app.services.messages import MessageService
 from app.services.open_filters import ConnectionFilters, OpenFilters
@@ -32,6 +33,7 @@ class Services:
     filters: OpenFilters = field(default_factory=OpenFilters)
     client_ids: ClientIds = field(kw_only=True)
     bans: BanService = field(kw_only=True)
+    held: HeldService = field(kw_only=True)
     rights: Rights = field(default_factory=Rights, kw_only=True)
 
 

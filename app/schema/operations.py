@@ -15,6 +15,7 @@ from app.schema.arguments import ProjectId, WidgetId, given
 from app.schema.bans import BanMutations, BanQueries
 from app.schema.context import Context
 from app.schema.events import ChannelEvent, channel_event
+from app.schema.held import HeldMutations, HeldQueries, HeldSubscriptions
 from app.schema.inputs import (
     MessageFilterInput,
     MessageQueryInput,
@@ -55,7 +56,7 @@ _EVERYTHING = cast("MessageQueryInput", {})
 
 
 @strawberry.type(description="What can be read once.")
-class Query(BanQueries, PolicyQueries, ViewerQueries):
+class Query(BanQueries, HeldQueries, PolicyQueries, ViewerQueries):
     """Root of queries."""
 
     @strawberry.field(description="Search and group everything that was stored in a channel.")
@@ -81,7 +82,7 @@ class Query(BanQueries, PolicyQueries, ViewerQueries):
 
 
 @strawberry.type(description="What changes something.")
-class Mutation(BanMutations, PolicyMutations):
+class Mutation(BanMutations, HeldMutations, PolicyMutations):
     """Root of mutations."""
 
     @strawberry.mutation(
@@ -167,7 +168,7 @@ class Mutation(BanMutations, PolicyMutations):
 
 
 @strawberry.type(description="What can be listened to.")
-class Subscription:
+class Subscription(HeldSubscriptions):
     """Root of subscriptions.
 
     Each resolver returns its source once it has joined the channel: what is published after

@@ -69,7 +69,7 @@ def context(known: Known, viewer: Viewer = VIEWER) -> Context:
     answers = Answers(cast("Any", None), max_bytes=0)
     nothing = cast("Any", None)
     services = Services(
-        messages, nothing, nothing, answers, nothing, client_ids=nothing, bans=nothing
+        messages, nothing, nothing, answers, nothing, client_ids=nothing, bans=nothing, held=nothing
     )
     return Context(viewer, services)
 

@@ -113,6 +113,7 @@ def context(viewer: Viewer = VIEWER) -> Context:
         policies=cast("Any", None),
         client_ids=cast("Any", None),
         bans=cast("Any", None),
+        held=cast("Any", None),
     )
     return Context(viewer, services)
 

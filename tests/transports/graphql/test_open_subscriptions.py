@@ -84,6 +84,7 @@ class Server:
             nothing,
             self.filters,
             bans=nothing,
+            held=nothing,
             client_ids=cast("Any", None),
         )
         self.executor = Executor.of(
