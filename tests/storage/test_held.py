@@ -1,7 +1,9 @@
 """Held messages: approved in one order, none twice; rejected; replaced; withdrawn."""
 
 import asyncio
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -9,10 +11,26 @@ import pytest
 from app.domain.channel import Channel
 from app.domain.entry import Retraction
 from app.domain.message import Message
+from app.embedded.postgres import EmbeddedPostgres
 from app.storage.database import Database, DatabaseLost
-from tests.storage.waiting_room import CHANNEL, WaitingRoom
+from tests.conftest import cloned
+from tests.storage.waiting_room import WaitingRoom
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+def shared_database_url(postgres: EmbeddedPostgres, template_database: str) -> Iterator[str]:
+    """Each room has a channel of its own in it."""
+    yield from cloned(postgres, template_database)
+
+
+@pytest.fixture
+async def database(shared_database_url: str) -> AsyncIterator[Database]:
+    """The pool of one test."""
+    opened = await Database.connect(shared_database_url)
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture
@@ -49,7 +67,8 @@ async def test_what_does_not_wait_is_not_counted(room: WaitingRoom) -> None:
 
 
 async def test_a_thousand_approved_by_two_at_once_have_one_order(database: Database) -> None:
-    one, other = WaitingRoom(database), WaitingRoom(database)
+    one = WaitingRoom(database)
+    other = WaitingRoom(database, one.channel)
     messages = await asyncio.gather(*(one.hold(b"%d" % n) for n in range(1_000)))
     counts = await asyncio.gather(
         one.approve(*messages), other.approve(*reversed(messages)), one.publish()
@@ -64,7 +83,8 @@ async def test_a_thousand_approved_by_two_at_once_have_one_order(database: Datab
 
 
 async def test_parts_approved_at_once_by_many_come_once(database: Database) -> None:
-    rooms = [WaitingRoom(database) for _ in range(4)]
+    channel = Channel("project", uuid4().hex)
+    rooms = [WaitingRoom(database, channel) for _ in range(4)]
     messages = await asyncio.gather(*(rooms[0].hold() for _ in range(40)))
     counts = await asyncio.gather(
         *(room.approve(*messages[n : n + 20]) for n, room in enumerate(rooms * 5)),
@@ -120,15 +140,15 @@ async def test_only_the_publisher_s_own_are_withdrawn(room: WaitingRoom) -> None
         await room.hold(publisher=publisher) for publisher in ("sub:ann", "sub:eve", None)
     ]
     ids = [message.id for message in (mine, hers, claimed)]
-    assert await room.held.withdraw(CHANNEL, ids, "sub:ann") == 1
+    assert await room.held.withdraw(room.channel, ids, "sub:ann") == 1
     assert await room.waiting() == [hers, claimed]
 
 
 async def test_reading_goes_on_after_a_number(room: WaitingRoom) -> None:
     messages = [await room.hold() for _ in range(5)]
     await room.approve(messages[1])
-    assert [number for number, _ in await room.held.after(CHANNEL, 0, 2)] == [1, 3]
-    assert await room.held.after(CHANNEL, 3, 10) == [(4, messages[3]), (5, messages[4])]
+    assert [number for number, _ in await room.held.after(room.channel, 0, 2)] == [1, 3]
+    assert await room.held.after(room.channel, 3, 10) == [(4, messages[3]), (5, messages[4])]
 
 
 class _LosesAnswers:

@@ -1,18 +1,36 @@
 """Holding: the order of arrival, keys, the bound, and lost answers."""
 
 import asyncio
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
 
 from app.domain.channel import Channel
 from app.domain.message import Message
+from app.embedded.postgres import EmbeddedPostgres
 from app.errors import Rejected, Unavailable
 from app.storage.database import Database, DatabaseLost
-from tests.storage.waiting_room import ANN, CHANNEL, WaitingRoom, draft
+from tests.conftest import cloned
+from tests.storage.waiting_room import ANN, WaitingRoom, draft
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+def shared_database_url(postgres: EmbeddedPostgres, template_database: str) -> Iterator[str]:
+    """Each room has a channel of its own in it."""
+    yield from cloned(postgres, template_database)
+
+
+@pytest.fixture
+async def database(shared_database_url: str) -> AsyncIterator[Database]:
+    """The pool of one test."""
+    opened = await Database.connect(shared_database_url)
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture
@@ -21,29 +39,29 @@ def room(database: Database) -> WaitingRoom:
 
 
 async def test_a_held_message_has_no_place(room: WaitingRoom) -> None:
-    held = await room.hold(b'{"a":1.50}', key="k")
+    held = await room.hold(b'{"a": 1.50}', key="k")
     assert held.held
     assert held.persistent
     assert held.sequence is None
     assert (held.username, held.publisher, held.verified) == ("Ann", ANN, True)
     assert await room.waiting() == [held]
     assert await room.stored() == []
-    assert (await room.history.heads([CHANNEL]))[CHANNEL].sequence == 0
-    assert room.arrived_in == [CHANNEL]
+    assert (await room.history.heads([room.channel]))[room.channel].sequence == 0
+    assert room.arrived_in == [room.channel]
     assert room.told == []
 
 
 async def test_many_at_once_are_numbered_in_one_order(room: WaitingRoom) -> None:
-    elsewhere = Channel("project", "other")
+    elsewhere = Channel("project", uuid4().hex)
     messages = await asyncio.gather(
-        *(room.hold(b"%d" % n, channel=elsewhere if n % 2 else CHANNEL) for n in range(100))
+        *(room.hold(b"%d" % n, channel=elsewhere if n % 2 else room.channel) for n in range(100))
     )
-    arrivals = await room.held.after(CHANNEL, 0, 1_000)
+    arrivals = await room.held.after(room.channel, 0, 1_000)
     assert [number for number, _ in arrivals] == [*range(1, 51)]
     assert [message for _, message in arrivals] == [*messages[::2]]
     assert await room.waiting(elsewhere) == [*messages[1::2]]
-    assert await room.held.newest([CHANNEL, elsewhere, Channel("no", "one")]) == {
-        CHANNEL: 50,
+    assert await room.held.newest([room.channel, elsewhere, Channel("no", "one")]) == {
+        room.channel: 50,
         elsewhere: 50,
         Channel("no", "one"): 0,
     }
@@ -58,7 +76,7 @@ async def test_the_same_key_again_returns_what_waits(room: WaitingRoom) -> None:
     # The key is the publisher's, in the channel.
     assert await room.hold(key="k", publisher="sub:bob") != first
     assert await room.hold(key="k", publisher=None) != first
-    assert await room.hold(key="k", channel=Channel("project", "other")) != first
+    assert await room.hold(key="k", channel=Channel("project", uuid4().hex)) != first
 
 
 async def test_the_same_key_of_a_published_message_returns_that(room: WaitingRoom) -> None:
@@ -75,7 +93,7 @@ async def test_replacing_takes_the_place_of_what_waits_and_arrives_anew(room: Wa
     # Whoever approves the first, which they have seen, does not approve the second.
     assert second.id != first.id
     assert await room.waiting() == [other, second]
-    assert [number for number, _ in await room.held.after(CHANNEL, 0, 10)] == [2, 3]
+    assert [number for number, _ in await room.held.after(room.channel, 0, 10)] == [2, 3]
 
 
 async def test_a_key_that_a_moderator_has_spent_is_refused(room: WaitingRoom) -> None:
@@ -105,7 +123,7 @@ async def test_more_than_the_bound_are_refused_and_nothing_is_lost(database: Dat
     four = await room.hold(key="1", replaces=True)
     assert await room.waiting() == [one, three, four]
     # Other channels have room of their own.
-    await room.hold(channel=Channel("project", "other"))
+    await room.hold(channel=Channel("project", uuid4().hex))
     await room.reject(three)
     five = await room.hold()
     assert await room.waiting() == [one, four, five]
@@ -120,7 +138,7 @@ async def test_of_a_batch_as_many_are_held_as_there_is_room_for(database: Databa
     assert outcomes[:9] == held  # whoever came first
     assert len(await room.waiting()) == 10
     # A lower bound takes nothing away.
-    lower = WaitingRoom(database, most=2)
+    lower = WaitingRoom(database, room.channel, most=2)
     with pytest.raises(Unavailable):
         await lower.hold()
     assert len(await lower.waiting()) == 10
@@ -152,7 +170,7 @@ async def test_the_numbers_go_on_after_the_channel_s_row_was_deleted(
     room: WaitingRoom, database: Database
 ) -> None:
     first = await room.hold()
-    await database.fetch("DELETE FROM channels")
+    await database.fetch("DELETE FROM channels WHERE channel = $1", room.channel.key)
     second = await room.hold()
     assert await room.waiting() == [first, second]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from typing import Any
+from uuid import uuid4
 
 from uuid_utils import uuid7
 
@@ -15,16 +16,16 @@ from app.storage.history import MessageHistory
 from app.storage.retractions import MessageRetractions
 from app.storage.writer import MessageWriter, Written
 
-__all__ = ["ANN", "CHANNEL", "WaitingRoom", "draft"]
+__all__ = ["ANN", "WaitingRoom", "draft"]
 
-CHANNEL = Channel("project", "widget")
 ANN = "sub:ann"
 
 
 class WaitingRoom:
     """What can be done in it, and what its process is told of."""
 
-    def __init__(self, database: Database, **options: Any) -> None:
+    def __init__(self, database: Database, channel: Channel | None = None, **options: Any) -> None:
+        self.channel = channel or Channel("project", uuid4().hex)
         self.told: list[StoredEntry] = []
         self.arrived_in: list[Channel] = []
         self.held = HeldMessages(database, self._on_stored)
@@ -34,27 +35,28 @@ class WaitingRoom:
         self._retractions = MessageRetractions(database, self._on_stored)
 
     async def hold(self, data: bytes = b"1", **options: Any) -> Message:
-        return await self.holding.write(draft(data, **options))
+        return await self.holding.write(draft(data, **{"channel": self.channel, **options}))
 
     async def publish(self, data: bytes = b"1", **options: Any) -> Written:
-        return await self.writer.write(draft(data, **options))
+        return await self.writer.write(draft(data, **{"channel": self.channel, **options}))
 
     async def moderator_retracts(self, message_id: str) -> None:
         await self._retractions.retract(
-            CHANNEL, [message_id], retractor="sub:mo", any_publisher=True
+            self.channel, [message_id], retractor="sub:mo", any_publisher=True
         )
 
     async def approve(self, *messages: Message) -> int:
-        return await self.held.approve(CHANNEL, [message.id for message in messages])
+        return await self.held.approve(self.channel, [message.id for message in messages])
 
     async def reject(self, *messages: Message) -> int:
-        return await self.held.reject(CHANNEL, [message.id for message in messages])
+        return await self.held.reject(self.channel, [message.id for message in messages])
 
-    async def waiting(self, channel: Channel = CHANNEL) -> list[Message]:
-        return [message for _, message in await self.held.after(channel, 0, 20_000)]
+    async def waiting(self, channel: Channel | None = None) -> list[Message]:
+        arrivals = await self.held.after(channel or self.channel, 0, 20_000)
+        return [message for _, message in arrivals]
 
     async def stored(self) -> list[StoredEntry]:
-        return await self.history.between(CHANNEL, 0, 20_000, 20_000)
+        return await self.history.between(self.channel, 0, 20_000, 20_000)
 
     def _on_stored(self, entries: Sequence[StoredEntry]) -> None:
         self.told.extend(entries)
@@ -70,7 +72,7 @@ def draft(
     publisher: str | None = ANN,
     client_id: str = "client",
     replaces: bool = False,
-    channel: Channel = CHANNEL,
+    channel: Channel = Channel("project", "widget"),  # noqa: B008  (frozen)
     username: str | None = "Ann",
 ) -> Draft:
     """Return a message on its way."""
