@@ -67,7 +67,8 @@ class Messages:
 def context(known: Known, viewer: Viewer = VIEWER) -> Context:
     messages = cast("MessageService", Messages(known))
     answers = Answers(cast("Any", None), max_bytes=0)
-    return Context(viewer, Services(messages, cast("Any", None), cast("Any", None), answers))
+    unused = cast("Any", None)
+    return Context(viewer, Services(messages, unused, unused, answers, unused))
 
 
 async def answered(

@@ -110,6 +110,7 @@ def context(viewer: Viewer = VIEWER) -> Context:
         cast("PresenceService", UncountedPresence()),
         cast("Any", None),
         cast("Any", None),
+        cast("Any", None),
     )
     return Context(viewer, services)
 

@@ -81,6 +81,7 @@ class Server:
             cast("Any", UncountedPresence()),
             LiveResults(self.hub, table, nothing, nothing),
             Answers(table),
+            nothing,
             self.filters,
         )
         self.executor = Executor.of(
