@@ -46,7 +46,7 @@ class KnownMessages:
         client_id: str | None = None,
         persistent: bool = True,
         idempotency_key: str | None = None,
-        on_repeat: OnRepeat = OnRepeat.KEEP,
+        on_repeat: OnRepeat = OnRepeat.KEEP,  # noqa: ARG002  as the service has it
     ) -> Message:
         viewer.require(Permission.PUBLISH, channel)
         if idempotency_key == "away":
