@@ -53,7 +53,9 @@ BEGIN
     -- sorted by code point wherever the order does not matter: in a fifth of the time.
     INSERT INTO channels AS c (channel)
     SELECT d.channel
-    FROM (SELECT DISTINCT i.channel COLLATE "C" FROM unnest(p_channels) AS i (channel)) AS d (channel)
+    FROM (
+        SELECT DISTINCT i.channel COLLATE "C" FROM unnest(p_channels) AS i (channel)
+    ) AS d (channel)
     ORDER BY d.channel COLLATE "default"
     ON CONFLICT (channel) DO UPDATE SET head = c.head;
     v_now := extract(epoch FROM clock_timestamp()) * c_second;
