@@ -81,8 +81,9 @@ class Server:
             cast("Any", UncountedPresence()),
             LiveResults(self.hub, table, nothing, nothing),
             Answers(table),
-            nothing,
             self.filters,
+            policies=nothing,
+            client_ids=cast("Any", None),
         )
         self.executor = Executor.of(
             build_schema(), resolvers=Resolvers(publish, subscribe, search, answer, searched)
@@ -108,7 +109,7 @@ class Socket:
         self.session = GraphQLSession(
             TransportDialect(),
             server.executor,
-            lambda _token: Viewer(None, DEFAULT_PERMISSIONS),
+            lambda *_tokens: Viewer(None, DEFAULT_PERMISSIONS),
             lambda viewer, _connection: Context(viewer, server.services),
         )
         self.session.opened(self)
