@@ -48,7 +48,8 @@ def pytest_configure() -> None:
 
     signal.signal(signal.SIGTERM, interrupt)
     # How long an example takes is the machine's business, and that of who else is on it.
-    patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    # Each run draws others, and there are many runs.
+    patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=50)
     settings.register_profile("patient", patient)
     settings.load_profile("patient")
 
@@ -201,9 +202,9 @@ def _cores() -> int:
 
 
 def _memory() -> Path | None:
-    """Where files are kept in memory, if there is room: a database is 300 of them, made and removed.
+    """Return where files are kept in memory, if there is room.
 
-    On a disk that others use too, that takes ten times as long.
+    A database is 300 files, made and removed for each test: on a busy disk half a second.
     """
     shared = Path("/dev/shm")
     if not os.access(shared, os.W_OK) or shutil.disk_usage(shared).free < _CLUSTER_BYTES:

@@ -371,7 +371,7 @@ queries = st.fixed_dictionaries(
 
 
 @given(results, queries)
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=35, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_any_selection_of_any_query_is_answered_as_the_engine_does(
     selection: str, query: dict[str, object]
 ) -> None:
