@@ -141,6 +141,7 @@ class Process:
         stack.push_async_callback(rules.stop)
         history = SharedHistory(MessageHistory(pools.reading))
         hub = self._hub = Hub(Bus(_backend(settings), self._process_id), history)
+        policies.tell(hub.tell_policy)
         await hub.start()
         stack.push_async_callback(hub.stop)
         presence = PresenceService(

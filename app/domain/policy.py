@@ -7,16 +7,16 @@ stored, and told to clients, as JSON with GraphQL's names.
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from app.domain.blocked_words import words_of
 from app.domain.data_schema import checked_schema
 from app.domain.json_value import json_shown
-from app.errors import BadUserInput, shown
+from app.errors import BadUserInput, RateLimited, shown
 
-__all__ = ["DEFAULT_POLICY", "ChannelPolicy", "Hold", "Writers", "policy_from_json"]
+__all__ = ["DEFAULT_POLICY", "ChannelPolicy", "Hold", "Pacing", "Writers", "policy_from_json"]
 
 _MAX_SLOW_MODE_SECONDS: Final = 86_400
 _MAX_RATE: Final = 100_000
@@ -43,6 +43,30 @@ class Hold(StrEnum):
     NONE = "NONE"
     UNTIL_APPROVED = "UNTIL_APPROVED"
     """It waits for a moderator."""
+
+
+class Pacing(NamedTuple):
+    """How often may be published, for one message."""
+
+    pause_seconds: int
+    """Between two messages of its publisher; 0: it need not wait."""
+    per_second: int
+    """Messages of its channel; 0: no bound."""
+
+    def too_soon(self, wait_ms: int) -> RateLimited:
+        """Return the refusal of slow mode: the publisher has to wait."""
+        return RateLimited(
+            f"the channel is in slow mode: one message every {self.pause_seconds} s of each "
+            f"publisher; retry after {wait_ms} ms",
+            wait_ms,
+        )
+
+    def too_many(self, wait_ms: int) -> RateLimited:
+        """Return the refusal of the channel's rate: everybody has to wait."""
+        return RateLimited(
+            f"the channel takes {self.per_second} messages a second; retry after {wait_ms} ms",
+            wait_ms,
+        )
 
 
 class ChannelPolicy(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -17,9 +17,9 @@ from app.domain.channel import Channel
 from app.domain.data_schema import DataSchema
 from app.domain.json_value import JsonValue, decode_json
 from app.domain.message import Draft
-from app.domain.policy import ChannelPolicy, Hold, Writers
+from app.domain.policy import ChannelPolicy, Hold, Pacing, Writers
 from app.domain.viewer import Permission, Viewer
-from app.errors import BadUserInput, Forbidden, RateLimited, Rejected
+from app.errors import BadUserInput, Forbidden, Rejected
 from app.services.pacing import Pauses, Rates
 from app.services.policies import PolicyService
 
@@ -38,12 +38,8 @@ class Admitted:
 
     held: bool = False
     """Whether it has to wait for a moderator."""
-    pause_seconds: int = 0
-    """Between two messages of its publisher; 0: nothing is asked of this one."""
-    per_second: int | None = None
-    """Messages of its channel; None: no bound."""
-    publisher: Hashable = None
-    """Of slow mode, and the channel; None: the channel has none."""
+    pacing: Pacing | None = None
+    """What it was counted for here, and has to keep to over all processes; None: nothing."""
 
 
 UNBOUND: Final = Admitted()
@@ -83,9 +79,7 @@ class Admission:
         self._compiled: dict[Channel, _Compiled] = {}
         policies.followed.listen(self._policy_changed)
 
-    def admit(
-        self, viewer: Viewer, draft: Draft, data: JsonValue, *, persistent: bool, repeats: bool
-    ) -> Admitted:
+    def admit(self, viewer: Viewer, draft: Draft, data: JsonValue, *, persistent: bool) -> Admitted:
         """Return if a message may be published, and count it.
 
         Args:
@@ -93,7 +87,6 @@ class Admission:
             draft: the message.
             data: its data, decoded.
             persistent: whether it is to be stored.
-            repeats: whether its idempotency key, if it has one, finds the first message.
 
         Raises:
             Forbidden: the viewer is not among the channel's writers.
@@ -112,29 +105,37 @@ class Admission:
                 "messages of this channel wait for a moderator, and persistent is false; allowed "
                 "is true"
             )
-        pause = policy.slow_mode_seconds
-        publisher = None
-        if pause:
-            publisher = (draft.channel, draft.publisher or f"client:{draft.client_id}")
-            # A retry finds its first message, and is no second one.
-            retry = repeats and self._pauses.is_retry(publisher, draft.idempotency_key)
-            if retry or viewer.may(Permission.MODERATE):
-                pause = 0
-        per_second = policy.max_publishes_per_second
-        self._check_pace(draft.channel, publisher, pause, per_second)
+        pacing = self._pacing(policy, viewer, draft)
+        if pacing is not None:
+            self._check_pacing(draft, pacing)
         self._check_data(policy, draft, data)
-        if pause:
-            self._pauses.note(publisher, draft.idempotency_key)
-        if per_second is not None:
-            self._rates.note(draft.channel, per_second)
-        return Admitted(held, pause, per_second, publisher)
+        if pacing is not None:
+            if pacing.pause_seconds:
+                self._pauses.note(_publisher(draft), draft.idempotency_key)
+            if pacing.per_second:
+                self._rates.note(draft.channel, pacing.per_second)
+        return Admitted(held, pacing)
 
     def give_back(self, draft: Draft, admitted: Admitted) -> None:
         """Uncount a message that was admitted and not published."""
-        if admitted.pause_seconds:
-            self._pauses.forget(admitted.publisher)
-        if admitted.per_second is not None:
-            self._rates.give_back(draft.channel, admitted.per_second)
+        if admitted.pacing is None:
+            return
+        if admitted.pacing.pause_seconds:
+            self._pauses.forget(_publisher(draft))
+        if admitted.pacing.per_second:
+            self._rates.give_back(draft.channel, admitted.pacing.per_second)
+
+    def _pacing(self, policy: ChannelPolicy, viewer: Viewer, draft: Draft) -> Pacing | None:
+        pause, per_second = policy.slow_mode_seconds, policy.max_publishes_per_second or 0
+        if pause and (viewer.may(Permission.MODERATE) or self._is_retry(draft)):
+            pause = 0
+        return Pacing(pause, per_second) if pause or per_second else None
+
+    def _is_retry(self, draft: Draft) -> bool:
+        """Return whether the draft finds the publisher's last message: then it is no second one."""
+        if draft.retraction_id is not None:
+            return False  # It replaces that one.
+        return self._pauses.is_retry(_publisher(draft), draft.idempotency_key)
 
     def _check_hours(self, policy: ChannelPolicy) -> None:
         if policy.opens_at is None and policy.closes_at is None:
@@ -151,13 +152,15 @@ class Admission:
                 f"{_shown(now)}"
             )
 
-    def _check_pace(
-        self, channel: Channel, publisher: Hashable, pause: int, per_second: int | None
-    ) -> None:
-        if pause and (wait := self._pauses.wait_ms(publisher, pause)):
-            raise too_soon(pause, wait)
-        if per_second is not None and (wait := self._rates.wait_ms(channel, per_second)):
-            raise too_many(per_second, wait)
+    def _check_pacing(self, draft: Draft, pacing: Pacing) -> None:
+        if pause := pacing.pause_seconds:
+            wait_ms = self._pauses.wait_ms(_publisher(draft), pause)
+            if wait_ms:
+                raise pacing.too_soon(wait_ms)
+        if rate := pacing.per_second:
+            wait_ms = self._rates.wait_ms(draft.channel, rate)
+            if wait_ms:
+                raise pacing.too_many(wait_ms)
 
     def _check_data(self, policy: ChannelPolicy, draft: Draft, data: JsonValue) -> None:
         if not policy.blocked_words and not policy.has_schema:
@@ -188,30 +191,8 @@ class Admission:
             self._rates.forget(channel)
 
 
-def too_soon(pause_seconds: int, wait_ms: int) -> RateLimited:
-    """Return the refusal of slow mode.
-
-    Args:
-        pause_seconds: between two messages of one publisher.
-        wait_ms: until the next is allowed.
-    """
-    return RateLimited(
-        f"the channel is in slow mode: one message every {pause_seconds} s of each publisher; "
-        f"retry after {wait_ms} ms",
-        wait_ms,
-    )
-
-
-def too_many(per_second: int, wait_ms: int) -> RateLimited:
-    """Return the refusal of a channel's rate.
-
-    Args:
-        per_second: messages that it takes.
-        wait_ms: until the next is allowed.
-    """
-    return RateLimited(
-        f"the channel takes {per_second} messages a second; retry after {wait_ms} ms", wait_ms
-    )
+def _publisher(draft: Draft) -> Hashable:
+    return draft.channel, draft.publisher or f"client:{draft.client_id}"
 
 
 def _check_writer(policy: ChannelPolicy, viewer: Viewer) -> None:

@@ -146,7 +146,7 @@ class MessageService:
         admitted = UNBOUND
         if self._admission is not None:
             admitted = self._admission.admit(
-                viewer, draft, cast("JsonValue", data), persistent=persistent, repeats=True
+                viewer, draft, cast("JsonValue", data), persistent=persistent
             )
         try:
             return await self._publish_admitted(
@@ -177,7 +177,7 @@ class MessageService:
             return self._publish_transient(draft)
         if admitted.held:
             return await self._held(draft)
-        written = await self._writer.write(draft)
+        written = await self._writer.write(draft, admitted.pacing)
         if written.message is not None:
             return written.message
         if written.first_id is None:

@@ -1,10 +1,11 @@
 """Channel policies: read and set, and known to every process within a second."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from app.domain.channel import Channel
+from app.domain.entry import PolicyChange
 from app.domain.policy import DEFAULT_POLICY, ChannelPolicy
 from app.domain.viewer import Permission, Viewer
 from app.errors import BadUserInput, Unavailable
@@ -37,9 +38,17 @@ class PolicyService:
         self.followed: Followed[Channel, ChannelPolicy] = Followed("channel policies", self._since)
         """Those that are not the default, in memory."""
 
-    def of(self, channel: Channel) -> ChannelPolicy:
-        """Return the policy that holds now, as this process knows it."""
-        return self.followed.rules.get(channel, DEFAULT_POLICY)
+    def tell(self, listener: Callable[[PolicyChange], None]) -> None:
+        """Have a listener told of each policy that changes from now on, by whatever process.
+
+        Args:
+            listener: must not wait.
+        """
+
+        def tell(channel: Channel, policy: ChannelPolicy | None) -> None:
+            listener(PolicyChange(channel, (policy or DEFAULT_POLICY).json()))
+
+        self.followed.listen(tell)
 
     def get(self, viewer: Viewer, channel: Channel) -> ChannelPolicy:
         """Return a channel's policy to whoever may subscribe, and so may know what is asked.
@@ -48,7 +57,7 @@ class PolicyService:
             Forbidden, Unauthenticated: the viewer may not.
         """
         self._rights.require(viewer, Permission.SUBSCRIBE, channel)
-        return self.of(channel)
+        return self.followed.rules.get(channel, DEFAULT_POLICY)
 
     async def set(
         self, viewer: Viewer, channel: Channel, change: Mapping[str, object]

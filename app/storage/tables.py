@@ -35,6 +35,7 @@ __all__ = [
     "MessageRow",
     "PresenceRow",
     "ProcessRow",
+    "PublishTimeRow",
     "RetractedMessageRow",
     "RetractionRow",
     "RulesRow",
@@ -116,7 +117,7 @@ class ChannelPolicyRow(SQLModel, table=True):
 
     channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
     policy: Any = Field(sa_column=Column(JSON, nullable=True))
-    """What differs from the defaults; NULL: nothing does any more."""
+    """All fields, as GraphQL has them; NULL: the default again."""
     version: int = Field(sa_column=Column(BigInteger, nullable=False))
     """Of the rules, when it was changed last."""
 
@@ -156,7 +157,7 @@ class RetractionRow(SQLModel, table=True):
     id: UUID = Field(sa_column=Column(PGUUID(as_uuid=False), nullable=False))
     created: int = Field(sa_column=Column(BigInteger, nullable=False))
     ids: list[UUID] = Field(sa_column=Column(ARRAY(PGUUID(as_uuid=False)), nullable=False))
-    reason: str | None = Field(sa_column=Column(Text(), nullable=True))
+    reason: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
 
 
 class RetractedMessageRow(SQLModel, table=True):
@@ -180,6 +181,22 @@ class RetractedMessageRow(SQLModel, table=True):
     key_owner: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
     """The publisher, or `client:` and the client id as claimed; None: the key is not spent."""
     idempotency_key: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
+
+
+class PublishTimeRow(SQLModel, table=True):
+    """One row a publisher in a channel with slow mode, and one a channel with a rate.
+
+    Not logged: after a crash of the database it is empty, and nobody waits.
+    """
+
+    __tablename__ = "publish_times"
+    __table_args__ = (Index("publish_times_at", "at"),)
+
+    channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    publisher: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    """As in `messages`, or `client:` and the client id as claimed; empty: the whole channel."""
+    at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    """Microseconds since the Unix epoch: when it published last, or has used up its rate until."""
 
 
 class ProcessRow(SQLModel, table=True):

@@ -10,7 +10,7 @@ import pytest
 from app.domain.channel import Channel
 from app.domain.json_value import JsonValue, encode_json
 from app.domain.message import Draft
-from app.domain.policy import DEFAULT_POLICY, ChannelPolicy
+from app.domain.policy import DEFAULT_POLICY, ChannelPolicy, Pacing
 from app.domain.viewer import DEFAULT_PERMISSIONS, Permission, Viewer
 from app.errors import Forbidden, RateLimited, Rejected
 from app.services import admission
@@ -54,14 +54,19 @@ class Door:
         client_id: str = "client",
         key: str | None = None,
         persistent: bool = True,
-        repeats: bool = True,
+        replaces: bool = False,
     ) -> Admitted:
         self.draft = Draft(
-            channel, "id", client_id, viewer.username, encode_json(data), key, viewer.publisher
+            channel,
+            "id",
+            client_id,
+            viewer.username,
+            encode_json(data),
+            key,
+            viewer.publisher,
+            "retraction" if replaces else None,
         )
-        return self.admission.admit(
-            viewer, self.draft, data, persistent=persistent, repeats=repeats
-        )
+        return self.admission.admit(viewer, self.draft, data, persistent=persistent)
 
 
 @pytest.fixture
@@ -134,7 +139,7 @@ def test_slow_mode_holds_for_each_publisher_and_channel(door: Door) -> None:
     door.set(slowModeSeconds=30)
     door.set(OTHER, slowModeSeconds=30)
     admitted = door.admit(client_id="one")
-    assert (admitted.pause_seconds, admitted.per_second) == (30, None)
+    assert admitted.pacing == Pacing(30, 0)
     door.now += 1
     assert refused(lambda: door.admit(client_id="another client id, the same person")) == 29_000
     door.admit(channel=OTHER)
@@ -148,7 +153,7 @@ def test_slow_mode_holds_for_each_publisher_and_channel(door: Door) -> None:
 
 def test_moderators_are_exempt_from_slow_mode_and_from_nothing_else(door: Door) -> None:
     door.set(slowModeSeconds=30, maxPublishesPerSecond=2)
-    assert door.admit(MODERATOR).pause_seconds == 0
+    assert door.admit(MODERATOR).pacing == Pacing(0, 2)
     door.admit(MODERATOR)
     assert refused(lambda: door.admit(MODERATOR)) == 500
 
@@ -157,10 +162,10 @@ def test_a_retry_is_not_refused_by_slow_mode_and_does_not_prolong_it(door: Door)
     door.set(slowModeSeconds=30)
     door.admit(key="vote")
     door.now += 10
-    assert door.admit(key="vote").pause_seconds == 0
+    assert door.admit(key="vote").pacing is None
     assert refused(lambda: door.admit(key="other")) == 20_000
     # A replacement under the same key is a new message.
-    assert refused(lambda: door.admit(key="vote", repeats=False)) == 20_000
+    assert refused(lambda: door.admit(key="vote", replaces=True)) == 20_000
 
 
 def test_the_rate_holds_for_the_whole_channel(door: Door) -> None:

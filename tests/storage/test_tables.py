@@ -21,6 +21,7 @@ def test_each_table_is_exported() -> None:
         "messages",
         "presence",
         "processes",
+        "publish_times",
         "retracted_messages",
         "retractions",
         "rules",
