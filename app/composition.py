@@ -25,22 +25,30 @@ from app.errors import ConfigurationError, Unavailable
 from app.schema import build_schema
 from app.schema.context import Context, Services
 from app.schema.operations import answer, publish, search, searched, subscribe
+from app.services.admission import Admission
 from app.services.answers import Answers
+from app.services.client_ids import ClientIds
+from app.services.following import RuleFollower
 from app.services.live.kept_searches import KeptSearches
 from app.services.live.results import LiveResults
 from app.services.messages import MessageService
 from app.services.open_filters import FilterLimits, OpenFilters
+from app.services.policies import PolicyService
 from app.services.presence import PresenceService
 from app.services.shared_search import SharedSearch
+from app.storage.client_secret import kept_client_secret
 from app.storage.database import Database
 from app.storage.estimates import EstimatedByPlace
 from app.storage.history import MessageHistory
 from app.storage.indexes.catalogue import SearchIndexes
 from app.storage.indexes.demand import Demand
 from app.storage.indexes.tuner import IndexTuner
+from app.storage.policies import PolicyStore
 from app.storage.pools import Pools
 from app.storage.presence import PresenceStore
 from app.storage.result_reads import ResultReads
+from app.storage.retractions import MessageRetractions
+from app.storage.rules import RulesVersion
 from app.storage.search import MessageSearch
 from app.storage.search_lanes import SearchLanes
 from app.storage.shared_history import SharedHistory
@@ -119,8 +127,13 @@ class Process:
         )
         self._database = pools.leasing
         self._write_probe = WriteProbe(pools.leasing, pools.incidents)
+        policies = PolicyService(PolicyStore(pools.leasing))
+        rules = RuleFollower(RulesVersion(pools.leasing).read, [policies.followed])
+        await rules.start()
+        stack.push_async_callback(rules.stop)
         history = SharedHistory(MessageHistory(pools.reading))
         hub = self._hub = Hub(Bus(_backend(settings), self._process_id), history)
+        policies.tell(hub.tell_policy)
         await hub.start()
         stack.push_async_callback(hub.stop)
         presence = PresenceService(
@@ -182,7 +195,9 @@ class Process:
             hub=hub,
             writer=writer,
             history=history,
+            retractions=MessageRetractions(pools.reading, hub.publish_stored),
             search=kept,
+            admission=Admission(policies),
             max_data_bytes=settings.max_data_bytes,
             replay_max_messages=settings.replay_max_messages,
             turns=turns,
@@ -192,11 +207,25 @@ class Process:
             bytes_per_process=settings.max_filter_bytes,
         )
         answers = Answers(history, settings.answer_cache_bytes)
-        return Services(messages, presence, live_results, answers, OpenFilters(limits))
+        secrets = settings.client_secrets or [await kept_client_secret(pools.reading)]
+        return Services(
+            messages,
+            presence,
+            live_results,
+            answers,
+            OpenFilters(limits),
+            policies=policies,
+            client_ids=ClientIds(secrets),
+        )
 
     def _routes(self, services: Services) -> list[BaseRoute]:
         settings = self._settings
-        authenticator = _authenticator(settings)
+        authenticator = Authenticator(
+            _verification_key(settings),
+            client_ids=services.client_ids,
+            anonymous=settings.anonymous,
+            max_token_bytes=settings.max_token_bytes,
+        )
         origins = OriginPolicy(settings.allowed_origins)
         executor = Executor.of(
             build_schema(),
@@ -247,7 +276,9 @@ class Process:
             ),
         )
         legacy = self._legacy_sockets = LegacySockets(
-            LegacyServices(services.messages, services.presence, authenticator),
+            LegacyServices(
+                services.messages, services.presence, authenticator, services.client_ids
+            ),
             origins,
             LegacyLimits(
                 open_timeout_seconds=settings.handshake_timeout_seconds,
@@ -308,7 +339,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             "`widgetwire serve` starts an embedded database"
         )
     # A bad key or a bad bus is told at start.
-    _authenticator(settings)
+    _verification_key(settings)
     _backend(settings)
     process = Process(settings)
     return Application(
@@ -354,12 +385,9 @@ def _backend(settings: Settings) -> Backend:
     return PostgresBackend(settings.database_url)
 
 
-def _authenticator(settings: Settings) -> Authenticator:
-    key = None
+def _verification_key(settings: Settings) -> VerificationKey | None:
     if settings.jwt_secret is not None:
-        key = VerificationKey.from_secret(settings.jwt_secret.get_secret_value())
-    elif settings.jwt_public_key is not None:
-        key = VerificationKey.from_pem(settings.jwt_public_key)
-    return Authenticator(
-        key, anonymous=settings.anonymous, max_token_bytes=settings.max_token_bytes
-    )
+        return VerificationKey.from_secret(settings.jwt_secret.get_secret_value())
+    if settings.jwt_public_key is not None:
+        return VerificationKey.from_pem(settings.jwt_public_key)
+    return None

@@ -6,18 +6,38 @@ The channel leads every key, so that the tables can be partitioned or distribute
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Double, Index, Table, Text, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Double,
+    Index,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 from sqlalchemy.dialects.postgresql import UUID as PGUUID
 from sqlmodel import Field, SQLModel
 
 __all__ = [
     "CHANNELS",
     "MESSAGES",
+    "RETRACTED_MESSAGES",
+    "RETRACTIONS",
+    "ChannelPolicyRow",
     "ChannelRow",
+    "ClientSecretRow",
     "MessageRow",
     "PresenceRow",
     "ProcessRow",
+    "PublishTimeRow",
+    "RetractedMessageRow",
+    "RetractionRow",
+    "RulesRow",
     "SearchShapeRow",
 ]
 
@@ -35,7 +55,10 @@ class ChannelRow(SQLModel, table=True):
     )
     """The newest message's `created`: no later one is older."""
     removed: int = Field(sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
-    """Stored messages that were deleted; a trigger counts them. `head - removed` are left."""
+    """Sequences that are no message any more: `head - removed` messages are stored. A trigger
+    counts deleted rows."""
+    retracted: int = Field(sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    """Those of them that are so because of retractions: the retracted, and the retractions."""
 
 
 class MessageRow(SQLModel, table=True):
@@ -71,7 +94,84 @@ class MessageRow(SQLModel, table=True):
     data: Any = Field(sa_column=Column(JSONB, nullable=False))
     idempotency_key: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
     publisher: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
-    """Whose key it is: `sub:` and a token's subject; None: the client id's, as claimed."""
+    """Whose key it is: `sub:` and a token's subject, or `signed:` and a client id that the server
+    signed; None: the client id's, as claimed."""
+
+
+class RetractionRow(SQLModel, table=True):
+    """One row a retraction: it has a place in the channel's order, beside the messages."""
+
+    __tablename__ = "retractions"
+    __table_args__ = (Index("retractions_id", "channel", "id", unique=True),)
+
+    channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    sequence: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    id: UUID = Field(sa_column=Column(PGUUID(as_uuid=False), nullable=False))
+    created: int = Field(sa_column=Column(BigInteger, nullable=False))
+    ids: list[UUID] = Field(sa_column=Column(ARRAY(PGUUID(as_uuid=False)), nullable=False))
+    reason: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
+
+
+class RetractedMessageRow(SQLModel, table=True):
+    """What is left of a retracted message: its place, and the key that nobody may use again."""
+
+    __tablename__ = "retracted_messages"
+    __table_args__ = (
+        Index("retracted_messages_id", "channel", "id", unique=True),
+        Index(
+            "retracted_messages_key",
+            "channel",
+            "key_owner",
+            "idempotency_key",
+            postgresql_where=text("idempotency_key IS NOT NULL"),
+        ),
+    )
+
+    channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    sequence: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    id: UUID = Field(sa_column=Column(PGUUID(as_uuid=False), nullable=False))
+    key_owner: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
+    """The publisher, or `client:` and the client id as claimed; None: the key is not spent."""
+    idempotency_key: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
+
+
+class RulesRow(SQLModel, table=True):
+    """One row: the newest version of the rules of publishing, and the lock on it."""
+
+    __tablename__ = "rules"
+    __table_args__ = (CheckConstraint("id = 1", name="rules_one_row"),)
+
+    id: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
+    version: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class ChannelPolicyRow(SQLModel, table=True):
+    """One row a channel whose policy was ever set."""
+
+    __tablename__ = "channel_policies"
+    __table_args__ = (Index("channel_policies_version", "version"),)
+
+    channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    policy: Any = Field(sa_column=Column(JSON, nullable=True))
+    """All fields, as GraphQL has them; NULL: the default again."""
+    version: int = Field(sa_column=Column(BigInteger, nullable=False))
+    """Of the rules, when it was changed last."""
+
+
+class PublishTimeRow(SQLModel, table=True):
+    """One row a publisher in a channel with slow mode, and one a channel with a rate.
+
+    Not logged: after a crash of the database it is empty, and nobody waits.
+    """
+
+    __tablename__ = "publish_times"
+    __table_args__ = (Index("publish_times_at", "at"),)
+
+    channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    publisher: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    """As in `messages`, or `client:` and the client id as claimed; empty: the whole channel."""
+    at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    """Microseconds since the Unix epoch: when it published last, or has used up its rate until."""
 
 
 class ProcessRow(SQLModel, table=True):
@@ -91,6 +191,16 @@ class PresenceRow(SQLModel, table=True):
     channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
     process_id: UUID = Field(sa_column=Column(PGUUID(as_uuid=False), primary_key=True))
     connections: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class ClientSecretRow(SQLModel, table=True):
+    """The one row with the secret that client ids are signed with, where no setting gives one."""
+
+    __tablename__ = "client_secret"
+    __table_args__ = (CheckConstraint("one"),)
+
+    one: bool = Field(sa_column=Column(Boolean(), primary_key=True, server_default=text("true")))
+    secret: str = Field(sa_column=Column(Text(collation="C"), nullable=False))
 
 
 class SearchShapeRow(SQLModel, table=True):
@@ -115,3 +225,5 @@ class SearchShapeRow(SQLModel, table=True):
 # SQLModel adds the tables to the classes.
 CHANNELS: Final[Table] = ChannelRow.__table__  # type: ignore[attr-defined]
 MESSAGES: Final[Table] = MessageRow.__table__  # type: ignore[attr-defined]
+RETRACTED_MESSAGES: Final[Table] = RetractedMessageRow.__table__  # type: ignore[attr-defined]
+RETRACTIONS: Final[Table] = RetractionRow.__table__  # type: ignore[attr-defined]

@@ -10,9 +10,9 @@ from app.delivery.backends.memory import MemoryBackend
 from app.delivery.bus import Bus
 from app.delivery.hub import Hub
 from app.domain.query import EVERY_MESSAGE, MessageQuery
-from app.services.head_looks import HeadLooks
 from app.services.live import channel_results
 from app.services.live.channel_results import ChannelResults
+from app.storage.head_looks import HeadLooks
 from tests.delivery.recorded import CHANNEL, Table, stored
 from tests.services.live.test_shared_result import Heard
 
@@ -90,10 +90,10 @@ async def test_one_that_fails_is_let_go_and_the_others_are_not(
     broken.listen(one)
     other.listen(another)
 
-    def fails(_message: object) -> bool:
+    def fails(_message: object, _gone_at: object) -> bool:
         raise ValueError("a defect")
 
-    def changes(_message: object) -> bool:
+    def changes(_message: object, _gone_at: object) -> bool:
         return True
 
     broken.kept.apply = fails  # type: ignore[method-assign,assignment]

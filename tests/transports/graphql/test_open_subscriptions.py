@@ -72,6 +72,7 @@ class Server:
             hub=self.hub,
             writer=cast("Any", None),
             history=cast("Any", table),
+            retractions=cast("Any", None),
             search=cast("Any", NotSearched()),
         )
         nothing = cast("Any", NotSearched())
@@ -81,6 +82,8 @@ class Server:
             LiveResults(self.hub, table, nothing, nothing),
             Answers(table),
             self.filters,
+            policies=nothing,
+            client_ids=cast("Any", None),
         )
         self.executor = Executor.of(
             build_schema(), resolvers=Resolvers(publish, subscribe, search, answer, searched)
@@ -106,7 +109,7 @@ class Socket:
         self.session = GraphQLSession(
             TransportDialect(),
             server.executor,
-            lambda _token: Viewer(None, DEFAULT_PERMISSIONS),
+            lambda *_tokens: Viewer(None, DEFAULT_PERMISSIONS),
             lambda viewer, _connection: Context(viewer, server.services),
         )
         self.session.opened(self)

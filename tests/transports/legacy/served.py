@@ -17,11 +17,13 @@ from websockets.exceptions import ConnectionClosed
 from app.delivery.backends.postgres import PostgresBackend
 from app.delivery.bus import Bus
 from app.delivery.hub import Hub
+from app.services.client_ids import ClientIds
 from app.services.messages import MessageService
 from app.services.presence import PresenceService
 from app.storage.database import Database
 from app.storage.history import MessageHistory
 from app.storage.presence import PresenceStore
+from app.storage.retractions import MessageRetractions
 from app.storage.search import MessageSearch
 from app.storage.shared_history import SharedHistory
 from app.storage.writer import MessageWriter
@@ -32,9 +34,10 @@ from app.transports.origins import OriginPolicy
 from app.wire.http import BoundedHttpProtocol
 from app.wire.websocket import WebSocketProtocol
 
-__all__ = ["SECRET", "Client", "LegacyServer", "serving"]
+__all__ = ["CLIENT_IDS", "SECRET", "Client", "LegacyServer", "serving"]
 
 SECRET = "a secret of more than thirty-two bytes"
+CLIENT_IDS = ClientIds(["another secret of more than thirty-two bytes"])
 _PATIENCE_SECONDS = 10
 
 
@@ -102,6 +105,15 @@ class Client:
         await self.send(type="publish", ref=ref, data=data, **fields)
         return dict((await self.next("ack", ref=ref))["message"])
 
+    async def answer(self, ref: str) -> dict[str, Any]:
+        """Return the next frame that answers a call; frames before it are left unread."""
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            while True:
+                frame = dict(json.loads(await self.socket.recv()))
+                if frame.get("ref") == ref:
+                    return frame
+                self._unread.append(frame)
+
     async def error(self) -> tuple[str, str]:
         """Return code and text of the next error frame."""
         frame = await self.next("error")
@@ -143,9 +155,18 @@ async def serving(
         writer = MessageWriter(database, hub.publish_stored)
         stack.push_async_callback(writer.close)
         services = LegacyServices(
-            MessageService(hub=hub, writer=writer, history=history, search=MessageSearch(database)),
+            MessageService(
+                hub=hub,
+                writer=writer,
+                history=history,
+                retractions=MessageRetractions(database, hub.publish_stored),
+                search=MessageSearch(database),
+            ),
             presence,
-            Authenticator(VerificationKey.from_secret(SECRET), anonymous=anonymous),
+            Authenticator(
+                VerificationKey.from_secret(SECRET), client_ids=CLIENT_IDS, anonymous=anonymous
+            ),
+            CLIENT_IDS,
         )
         sockets = LegacySockets(
             services, OriginPolicy(origins), limits, max_outbound_bytes=max_outbound_bytes
