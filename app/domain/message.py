@@ -6,6 +6,7 @@ queries, in the table's columns. What reads or writes a whole message is made fr
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from enum import StrEnum
 from functools import cached_property
 from typing import Final, NamedTuple
 
@@ -14,7 +15,24 @@ import msgspec
 from app.domain.channel import Channel
 from app.domain.json_value import JsonValue, decode_json
 
-__all__ = ["MESSAGE_COLUMNS", "MESSAGE_FIELDS", "Draft", "Head", "Message", "MessageField"]
+__all__ = [
+    "MESSAGE_COLUMNS",
+    "MESSAGE_FIELDS",
+    "Draft",
+    "Head",
+    "Message",
+    "MessageField",
+    "OnRepeat",
+]
+
+
+class OnRepeat(StrEnum):
+    """What an idempotency key means that the publisher used before in the channel."""
+
+    KEEP = "KEEP"
+    """The first message stays and is returned."""
+    REPLACE = "REPLACE"
+    """The earlier message is retracted, and the new one stored."""
 
 
 @dataclass(frozen=True, slots=True)

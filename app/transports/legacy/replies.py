@@ -4,7 +4,7 @@ A record is encoded once, however many sockets of the channel it goes to.
 `docs/PROTOCOL.md` describes the frames.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import Final
 
@@ -17,12 +17,15 @@ from app.transports.legacy.frames import Ref
 __all__ = [
     "ack_frame",
     "active_connections_frame",
+    "count_frame",
     "error_frame",
     "groups_frame",
     "message_frame",
     "open_frame",
+    "policy_frame",
     "record_json",
     "result_frame",
+    "retract_frame",
 ]
 
 _KEPT_FRAMES: Final = 256
@@ -102,6 +105,34 @@ def open_frame(client_id: str, username: str | None, connections: int, after: st
 def ack_frame(ref: Ref | None, message: Message) -> bytes:
     """Return the frame that says a publish is done, with the record it became."""
     return b'{"type":"ack","ref":' + (ref or b"null") + b',"message":' + record_json(message) + b"}"
+
+
+def count_frame(ref: Ref | None, count: int) -> bytes:
+    """Return the frame that says how many messages a `retract` has taken back."""
+    return b'{"type":"ack","ref":%b,"count":%d}' % (ref or b"null", count)
+
+
+def retract_frame(retraction_id: str, ids: Sequence[str], reason: str | None) -> bytes:
+    """Return the frame that tells every socket of a channel which messages were retracted.
+
+    Args:
+        retraction_id: of the retraction itself, a cursor like a message's.
+        ids: of the messages.
+        reason: as it was given; None: none was.
+    """
+    fields: dict[str, object] = {"type": "retract", "id": retraction_id, "ids": ids}
+    if reason is not None:
+        fields["reason"] = reason
+    return _encode(fields)
+
+
+def policy_frame(policy_json: bytes) -> bytes:
+    """Return the frame of a channel's policy.
+
+    Args:
+        policy_json: as GraphQL's `ChannelPolicy`, with all its fields.
+    """
+    return b'{"type":"policy","policy":%b}' % policy_json
 
 
 def active_connections_frame(count: int) -> bytes:

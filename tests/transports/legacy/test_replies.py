@@ -66,6 +66,24 @@ def test_a_ref_is_echoed_byte_for_byte() -> None:
     assert "ref" not in json.loads(replies.error_frame(ErrorCode.FORBIDDEN, "no"))
 
 
+def test_a_retraction_is_acknowledged_with_its_count_and_told_to_all() -> None:
+    assert replies.count_frame(b"1.50", 2) == b'{"type":"ack","ref":1.50,"count":2}'
+    assert json.loads(replies.count_frame(None, 0)) == {"type": "ack", "ref": None, "count": 0}
+    assert json.loads(replies.retract_frame("r", ("a", "b"), None)) == {
+        "type": "retract",
+        "id": "r",
+        "ids": ["a", "b"],
+    }
+    assert json.loads(replies.retract_frame("r", ("a",), "rude"))["reason"] == "rude"
+
+
+def test_a_policy_is_told_as_graphql_has_it() -> None:
+    assert json.loads(replies.policy_frame(b'{"writers":"NOBODY"}')) == {
+        "type": "policy",
+        "policy": {"writers": "NOBODY"},
+    }
+
+
 def test_results_follow_the_platforms_list_convention() -> None:
     assert json.loads(replies.result_frame(b"7", 12, [message(1), message(2)])) == {
         "type": "result",
