@@ -7,10 +7,10 @@ an idle socket. Publishes and searches have a lane each.
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 from uuid import uuid4
 
 from app.defaults import HANDSHAKE_TIMEOUT_SECONDS, MAX_OPERATIONS_IN_FLIGHT, MAX_OUTBOUND_BYTES
@@ -35,7 +35,7 @@ from app.services.searching import Searching
 from app.transports.auth import Authenticator
 from app.transports.expiry import Expiry
 from app.transports.legacy import replies
-from app.transports.legacy.frames import Open, Publish, Ref, Refused, Search
+from app.transports.legacy.frames import Call, Open, Publish, Ref, Refused, Retract, Search
 from app.transports.legacy.lane import Lane
 from app.transports.legacy.operators import query_wire
 from app.transports.legacy.protocol import (
@@ -52,11 +52,13 @@ __all__ = ["LegacyLimits", "LegacyServices", "LegacySession"]
 
 logger = logging.getLogger(__name__)
 
+Done = TypeVar("Done")
+
 _POSITION: Final = re.compile(r"@(\d{1,18})", re.ASCII)
 """A cursor that is a place in the channel's order: what `open` is answered with."""
 _BEFORE_THE_FIRST: Final = "@0"
 """What an empty cursor means: a client that never received a message has no other."""
-_EVERY_MESSAGE: Final = "legacy"
+_EVERYTHING: Final = "legacy"
 _COUNT: Final = "legacy"
 """The keys of the groups that all legacy sockets of a channel are in."""
 
@@ -108,7 +110,7 @@ class LegacySession:
         )
         self._searches = Lane(self._limits.searches_in_flight, self._limits.searches_waiting)
         self._results = asyncio.Lock()
-        self._early: list[Publish | Search] = []
+        self._early: list[Call] = []
         self._ends: list[Callable[[], None]] = []
         """What lets go of the channel, in the order in which it was taken."""
         self._connection: asyncio.Task[None] | None = None
@@ -145,7 +147,7 @@ class LegacySession:
             case Open():
                 self._connection = asyncio.create_task(self._connect(frame))
                 self._regulate()
-            case Publish() | Search():
+            case Publish() | Retract() | Search():
                 self._submit(frame)
 
     def received_binary(self) -> None:
@@ -255,7 +257,7 @@ class LegacySession:
         self._ends.append(await counts.begin(_COUNT, replies.active_connections_frame, self))
         self._expiry = Expiry(self._viewer, self._expired)
         self._begin()
-        self._ends.append(await messages.begin(_EVERY_MESSAGE, replies.message_frame, self))
+        self._ends.append(await messages.begin(_EVERYTHING, replies.entry_frame, self))
 
     def _viewer_of(self, token: str | None) -> Viewer:
         try:
@@ -271,6 +273,7 @@ class LegacySession:
             self._channel,
             after=None if position else after,
             after_sequence=int(position[1]) if position else None,
+            events=True,
         )
 
     def _begin(self) -> None:
@@ -302,7 +305,7 @@ class LegacySession:
 
     # Calls.
 
-    def _submit(self, frame: Publish | Search) -> None:
+    def _submit(self, frame: Call) -> None:
         if self._protocol.state is State.OPENING:
             if len(self._early) < self._limits.publishes_waiting:
                 self._early.append(frame)
@@ -311,33 +314,48 @@ class LegacySession:
         elif isinstance(frame, Search):
             if not self._searches.submit(partial(self._search, frame)):
                 self._refuse(frame, "searches", self._limits.searches_waiting)
-        elif not self._publishes.submit(partial(self._publish, frame), frame.size):
-            self._refuse(frame, "publishes", self._limits.publishes_waiting)
+        else:
+            call = partial(self._retract if isinstance(frame, Retract) else self._publish, frame)
+            if not self._publishes.submit(call, frame.size):
+                self._refuse(frame, "publishes", self._limits.publishes_waiting)
         self._regulate()
 
-    def _refuse(self, frame: Publish | Search, what: str, allowed: int) -> None:
+    def _refuse(self, frame: Call, what: str, allowed: int) -> None:
         error = RateLimited(
             f"more than {allowed} {what} are waiting on this socket; wait for answers, then retry"
         )
         self._outlet.send(replies.error_frame(error.code, error.message, frame.ref))
 
     async def _publish(self, frame: Publish) -> None:
+        publishing = self._services.messages.publish(
+            self._viewer,
+            self._channel,
+            frame.data,
+            client_id=self._client_id,
+            persistent=self._persistent,
+            idempotency_key=frame.id,
+            on_repeat=frame.on_repeat,
+        )
+        await self._answer(frame.ref, publishing, replies.ack_frame)
+
+    async def _retract(self, frame: Retract) -> None:
+        retracting = self._services.messages.retract(
+            self._viewer, self._channel, frame.ids, frame.reason
+        )
+        await self._answer(frame.ref, retracting, replies.count_frame)
+
+    async def _answer(
+        self, ref: Ref | None, doing: Awaitable[Done], done: Callable[[Ref | None, Done], bytes]
+    ) -> None:
         try:
-            message = await self._services.messages.publish(
-                self._viewer,
-                self._channel,
-                frame.data,
-                client_id=self._client_id,
-                persistent=self._persistent,
-                idempotency_key=frame.id,
-            )
+            answer = done(ref, await doing)
         except ShuttingDown:
             # Not refused but not done: without an answer the client sends it again.
             self.shutdown()
+            return
         except Exception as error:
-            self._outlet.send(_error(error, frame.ref))
-        else:
-            self._outlet.send(replies.ack_frame(frame.ref, message))
+            answer = _error(error, ref)
+        self._outlet.send(answer)
 
     async def _search(self, frame: Search) -> None:
         try:
