@@ -97,7 +97,7 @@ class webSocket {
   onPolicyChange = null;
   onClose = null;
   onError = null;
-  client_id = "";
+  client_id;
   username = null;
 
   #script = shared.script;
@@ -146,6 +146,7 @@ class webSocket {
     this.#url.protocol = this.#url.protocol === "https:" ? "wss:" : "ws:";
     this.#place = new URL(".", this.#url).href;
     this.#options = { ...options, persistent: Boolean(options.persistent) };
+    this.client_id = options.client_id ?? "";
     sockets.add(this);
     this.#connect();
   }
@@ -201,7 +202,7 @@ class webSocket {
       socket.send(
         JSON.stringify({
           type: "open",
-          client_id: this.client_id || this.#options.client_id,
+          client_id: this.client_id || undefined,
           client_token: (this.#clientToken ||= recall(this.#place) ?? ""),
           persistent: this.#options.persistent,
           token: token || undefined,
@@ -233,7 +234,7 @@ class webSocket {
       // Too old, or of another secret: be somebody new, and say nothing.
       if (recall(this.#place) === this.#clientToken) keep(this.#place, "");
       this.#clientToken = "";
-      this.client_id = "";
+      this.client_id = this.#options.client_id ?? "";
       comesBack = true;
     }
     if (comesBack) {
@@ -348,7 +349,8 @@ class webSocket {
     // What has a close code was told when the connection ended, or was the page's own wish.
     return new Answer(start, (error) => {
       if (error.closeCode) return;
-      call(this.onError ?? report, this, error);
+      if (this.onError) call(this.onError, this, error);
+      else report(error);
     });
   }
 

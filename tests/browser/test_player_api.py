@@ -295,6 +295,9 @@ def test_what_a_closed_channel_refuses_of_a_queue_is_told_each_by_each(
     told = [words for words in widget.said if words[0] == "told"]
     assert len(told) == 4, "what was awaited is not told twice"
     assert widget.value("reported") == []
+    widget.run("socket.onError = null; socket.publish({});")
+    widget.page.wait_for_function("reported.length")
+    assert "the socket is closed" in widget.value("reported")[0]
 
 
 def test_a_vote_is_changed_and_a_message_taken_back(
