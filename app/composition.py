@@ -26,12 +26,14 @@ from app.schema import build_schema
 from app.schema.context import Context, Services
 from app.schema.operations import answer, publish, search, searched, subscribe
 from app.services.answers import Answers
+from app.services.client_ids import ClientIds
 from app.services.live.kept_searches import KeptSearches
 from app.services.live.results import LiveResults
 from app.services.messages import MessageService
 from app.services.open_filters import FilterLimits, OpenFilters
 from app.services.presence import PresenceService
 from app.services.shared_search import SharedSearch
+from app.storage.client_secret import kept_client_secret
 from app.storage.database import Database
 from app.storage.estimates import EstimatedByPlace
 from app.storage.history import MessageHistory
@@ -194,11 +196,24 @@ class Process:
             bytes_per_process=settings.max_filter_bytes,
         )
         answers = Answers(history, settings.answer_cache_bytes)
-        return Services(messages, presence, live_results, answers, OpenFilters(limits))
+        secrets = settings.client_secrets or [await kept_client_secret(pools.reading)]
+        return Services(
+            messages,
+            presence,
+            live_results,
+            answers,
+            OpenFilters(limits),
+            client_ids=ClientIds(secrets),
+        )
 
     def _routes(self, services: Services) -> list[BaseRoute]:
         settings = self._settings
-        authenticator = _authenticator(settings)
+        authenticator = Authenticator(
+            _verification_key(settings),
+            client_ids=services.client_ids,
+            anonymous=settings.anonymous,
+            max_token_bytes=settings.max_token_bytes,
+        )
         origins = OriginPolicy(settings.allowed_origins)
         executor = Executor.of(
             build_schema(),
@@ -249,7 +264,9 @@ class Process:
             ),
         )
         legacy = self._legacy_sockets = LegacySockets(
-            LegacyServices(services.messages, services.presence, authenticator),
+            LegacyServices(
+                services.messages, services.presence, authenticator, services.client_ids
+            ),
             origins,
             LegacyLimits(
                 open_timeout_seconds=settings.handshake_timeout_seconds,
@@ -310,7 +327,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             "`widgetwire serve` starts an embedded database"
         )
     # A bad key or a bad bus is told at start.
-    _authenticator(settings)
+    _verification_key(settings)
     _backend(settings)
     process = Process(settings)
     return Application(
@@ -356,12 +373,9 @@ def _backend(settings: Settings) -> Backend:
     return PostgresBackend(settings.database_url)
 
 
-def _authenticator(settings: Settings) -> Authenticator:
-    key = None
+def _verification_key(settings: Settings) -> VerificationKey | None:
     if settings.jwt_secret is not None:
-        key = VerificationKey.from_secret(settings.jwt_secret.get_secret_value())
-    elif settings.jwt_public_key is not None:
-        key = VerificationKey.from_pem(settings.jwt_public_key)
-    return Authenticator(
-        key, anonymous=settings.anonymous, max_token_bytes=settings.max_token_bytes
-    )
+        return VerificationKey.from_secret(settings.jwt_secret.get_secret_value())
+    if settings.jwt_public_key is not None:
+        return VerificationKey.from_pem(settings.jwt_public_key)
+    return None

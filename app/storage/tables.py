@@ -6,7 +6,18 @@ The channel leads every key, so that the tables can be partitioned or distribute
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Double, Index, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Double,
+    Index,
+    Table,
+    Text,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import UUID as PGUUID
 from sqlmodel import Field, SQLModel
@@ -17,6 +28,7 @@ __all__ = [
     "RETRACTED_MESSAGES",
     "RETRACTIONS",
     "ChannelRow",
+    "ClientSecretRow",
     "MessageRow",
     "PresenceRow",
     "ProcessRow",
@@ -78,7 +90,8 @@ class MessageRow(SQLModel, table=True):
     data: Any = Field(sa_column=Column(JSONB, nullable=False))
     idempotency_key: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
     publisher: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
-    """Whose key it is: `sub:` and a token's subject; None: the client id's, as claimed."""
+    """Whose key it is: `sub:` and a token's subject, or `signed:` and a client id that the server
+    signed; None: the client id's, as claimed."""
 
 
 class RetractionRow(SQLModel, table=True):
@@ -135,6 +148,16 @@ class PresenceRow(SQLModel, table=True):
     channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
     process_id: UUID = Field(sa_column=Column(PGUUID(as_uuid=False), primary_key=True))
     connections: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class ClientSecretRow(SQLModel, table=True):
+    """The one row with the secret that client ids are signed with, where no setting gives one."""
+
+    __tablename__ = "client_secret"
+    __table_args__ = (CheckConstraint("one"),)
+
+    one: bool = Field(sa_column=Column(Boolean(), primary_key=True, server_default=text("true")))
+    secret: str = Field(sa_column=Column(Text(collation="C"), nullable=False))
 
 
 class SearchShapeRow(SQLModel, table=True):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
+import httpx
 import jwt
 import pytest
 
@@ -57,3 +58,19 @@ async def test_nobody_uses_up_the_key_of_another_by_claiming_the_client_id(
         assert (await vote(None, "sub:anna"))["id"] not in {bobs["id"], annas["id"]}
         reader = await sockets.enter_async_context(GraphQLSocket(served))
         assert len(await widget.stored(reader)) == (4 if persistent else 0)
+
+
+async def test_processes_agree_on_client_tokens_without_a_setting(
+    pair: tuple[Served, Served],
+) -> None:
+    """The secret is kept in the database that they share."""
+    token: str | None = None
+    seen: set[str] = set()
+    async with httpx.AsyncClient(timeout=10) as http:
+        for served in (*pair, *pair):
+            headers = {} if token is None else {"widgetwire-client": token}
+            body = {"query": "{ viewer { clientId clientToken } }"}
+            answer = (await http.post(f"{served.url}/graphql", json=body, headers=headers)).json()
+            token = answer["data"]["viewer"]["clientToken"]
+            seen.add(answer["data"]["viewer"]["clientId"])
+    assert len(seen) == 1

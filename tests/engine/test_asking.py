@@ -67,7 +67,8 @@ class Messages:
 def context(known: Known, viewer: Viewer = VIEWER) -> Context:
     messages = cast("MessageService", Messages(known))
     answers = Answers(cast("Any", None), max_bytes=0)
-    return Context(viewer, Services(messages, cast("Any", None), cast("Any", None), answers))
+    nothing = cast("Any", None)
+    return Context(viewer, Services(messages, nothing, nothing, answers, client_ids=nothing))
 
 
 async def answered(

@@ -57,7 +57,13 @@ async def test_the_result_comes_when_the_database_is_back(monkeypatch: pytest.Mo
     await hub.start()
     messages = cast("Any", AwayForAMoment())
     live = LiveResults(hub, table, messages, messages, 0.01)
-    services = Services(messages, cast("Any", UncountedPresence()), live, Answers(table))
+    services = Services(
+        messages,
+        cast("Any", UncountedPresence()),
+        live,
+        Answers(table),
+        client_ids=cast("Any", None),
+    )
     executor = Executor.of(build_schema())
     operation = executor.prepare(
         'subscription { liveMessages(projectId: "p", widgetId: "w") { totalCount } }'

@@ -15,7 +15,7 @@ def test_each_table_is_exported() -> None:
     assert (
         rows
         == TABLES.keys()
-        == {*("channels", "messages", "processes", "presence", "search_shapes")}
+        == {*("channels", "client_secret", "messages", "processes", "presence", "search_shapes")}
     )
 
 

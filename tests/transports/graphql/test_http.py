@@ -61,7 +61,7 @@ async def test_a_defect_is_answered_under_an_id_of_the_log(
 ) -> None:
     """It was a plain-text 500 without a code, and a trace that nobody could relate to it."""
 
-    def broken(_token: str | None) -> Any:
+    def broken(*_tokens: str | None) -> Any:
         raise RuntimeError("SELECT secret")
 
     sample = Sample()

@@ -81,6 +81,7 @@ class Server:
             LiveResults(self.hub, table, nothing, nothing),
             Answers(table),
             self.filters,
+            client_ids=cast("Any", None),
         )
         self.executor = Executor.of(
             build_schema(), resolvers=Resolvers(publish, subscribe, search, answer, searched)
@@ -106,7 +107,7 @@ class Socket:
         self.session = GraphQLSession(
             TransportDialect(),
             server.executor,
-            lambda _token: Viewer(None, DEFAULT_PERMISSIONS),
+            lambda *_tokens: Viewer(None, DEFAULT_PERMISSIONS),
             lambda viewer, _connection: Context(viewer, server.services),
         )
         self.session.opened(self)

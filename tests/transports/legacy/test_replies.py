@@ -2,9 +2,8 @@ import json
 from dataclasses import replace
 from decimal import Decimal
 
-from app.domain.entry import PolicyChange, Retraction
-
 from app.domain.channel import Channel
+from app.domain.entry import PolicyChange, Retraction
 from app.domain.message import Message
 from app.errors import ErrorCode
 from app.transports.legacy import replies
@@ -99,6 +98,7 @@ def test_open_and_counts() -> None:
         "connections": 3,
         "after": "",
     }
+    assert json.loads(replies.open_frame("c", None, 3, "", "t"))["client_token"] == "t"
     assert json.loads(replies.active_connections_frame(3)) == {
         "type": "activeConnections",
         "data": 3,
