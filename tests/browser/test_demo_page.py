@@ -244,6 +244,9 @@ def test_a_closed_channel_says_so_and_its_buttons_are_off(
 ) -> None:
     visitor = visit(shared_service.url)
     cable = Cable(visitor)
+    # This device's clock is an hour ahead: the server's decides.
+    now = int(time.time() * 1000)
+    visitor.context.clock.set_system_time((now + 3_600_000) / 1000)
     page = _open(visitor, shared_service, project)
     poll = page.locator("[data-panel=poll]")
     _bar(page, "Into the forest").click()
@@ -252,7 +255,9 @@ def test_a_closed_channel_says_so_and_its_buttons_are_off(
     expect(poll.locator(".state")).to_have_text("Closed by the host.")
     expect(_bar(page, "Up the mountain")).to_be_disabled()
     expect(page.get_by_role("button", name="Send")).to_be_enabled()
-    _set_policy(shared_service, project, "chat-poll", writers=None)
+    _set_policy(
+        shared_service, project, "chat-poll", writers=None, opensAt=now - 1, closesAt=now + 600_000
+    )
     expect(poll.locator(".state")).to_be_hidden()
     expect(_bar(page, "Up the mountain")).to_be_enabled()
 
@@ -262,9 +267,8 @@ def test_a_closed_channel_says_so_and_its_buttons_are_off(
     _bar(page, "Up the mountain").click()
     for said in ("One", "Two"):
         _say(page, "Ada", said)
-    closed = int(time.time() * 1000) - 1
     for widget in ("chat", "chat-poll"):
-        _set_policy(shared_service, project, widget, closesAt=closed)
+        _set_policy(shared_service, project, widget, closesAt=now)
     cable.put_back(page)
     expect(poll.locator(".state")).to_contain_text("Closed since")
     expect(_bar(page, "Into the forest")).to_have_attribute("aria-pressed", "true")

@@ -62,11 +62,11 @@ export function drawChat(channel) {
     const when = new Date(message.created);
     const time = element("time", "", when.toLocaleTimeString([], { timeStyle: "short" }));
     time.dateTime = when.toISOString();
-    head.append(element("strong", "", name), " ", time);
+    head.append(element("strong", "", name), time);
+    if (isMine(message)) head.append(retractButton(message, said));
     const body = element("div");
     body.append(head, element("p", "said", said));
     item.append(avatar(name), body);
-    if (isMine(message)) item.append(retractButton(message, said));
     item.dataset.created = message.created;
     item.dataset.id = message.id;
     // What is found and what arrives live may cross: the order is the server's.

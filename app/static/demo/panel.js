@@ -72,12 +72,15 @@ export class Panel {
   }
 
   #draw() {
+    const closed = this.#causes.has("closed");
     this.within.classList.toggle("off", this.offline);
+    this.within.classList.toggle("closed", closed);
     const controls = $("fieldset", this.within);
-    if (controls) controls.disabled = this.#over || this.#causes.has("closed");
+    if (controls) controls.disabled = this.#over || closed;
     const said = new Set(this.#causes.values());
     if (this.#pending && this.offline && !this.#over) said.add(this.#waiting);
     const line = $(".state", this.within);
+    line.classList.toggle("calm", closed && said.size === 1);
     const text = [...said].join(" ");
     if (line.textContent !== text) line.textContent = text;
   }

@@ -54,8 +54,9 @@ export function drawPoll(client, channel) {
       );
       count.textContent = `${all} · ${Math.round(share * 100)} %`;
     }
-    const hint = mine === undefined ? "" : ". You can change yours.";
-    $(".total", panel.within).textContent = votes(total) + hint;
+    const line = $(".total", panel.within);
+    line.textContent = votes(total);
+    if (mine !== undefined) line.append(element("span", "hint", ". You can change yours."));
   };
 
   const choose = async (choice) => {
