@@ -183,12 +183,9 @@ def _on_repeat(raw: msgspec.Raw) -> OnRepeat:
     value = _decoded(raw)
     if value is None:
         return OnRepeat.KEEP
-    word = value.upper() if isinstance(value, str) else None
-    if word not in OnRepeat.__members__:
-        raise BadUserInput(
-            f"publish.on_repeat is {_shown(raw)}; allowed are {', '.join(OnRepeat.__members__)}"
-        )
-    return OnRepeat[word]
+    if isinstance(value, str) and value.upper() in OnRepeat:
+        return OnRepeat(value.upper())
+    raise BadUserInput(f"publish.on_repeat is {_shown(raw)}; allowed are {', '.join(OnRepeat)}")
 
 
 def _retract(ref: Ref | None, envelope: _Envelope) -> Retract:

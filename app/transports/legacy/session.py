@@ -7,10 +7,10 @@ an idle socket. Publishes and searches have a lane each.
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 from uuid import uuid4
 
 from app.defaults import HANDSHAKE_TIMEOUT_SECONDS, MAX_OPERATIONS_IN_FLIGHT, MAX_OUTBOUND_BYTES
@@ -52,8 +52,6 @@ from app.wire.session import Outlet
 __all__ = ["LegacyLimits", "LegacyServices", "LegacySession"]
 
 logger = logging.getLogger(__name__)
-
-Done = TypeVar("Done")
 
 _POSITION: Final = re.compile(r"@(\d{1,18})", re.ASCII)
 """A cursor that is a place in the channel's order: what `open` is answered with."""
@@ -322,10 +320,8 @@ class LegacySession:
         elif isinstance(frame, Search):
             if not self._searches.submit(partial(self._search, frame)):
                 self._refuse(frame, "searches", self._limits.searches_waiting)
-        else:
-            call = partial(self._retract if isinstance(frame, Retract) else self._publish, frame)
-            if not self._publishes.submit(call, frame.size):
-                self._refuse(frame, "publishes", self._limits.publishes_waiting)
+        elif not self._publishes.submit(partial(self._change, frame), frame.size):
+            self._refuse(frame, "publishes", self._limits.publishes_waiting)
         self._regulate()
 
     def _refuse(self, frame: Call, what: str, allowed: int) -> None:
@@ -334,8 +330,22 @@ class LegacySession:
         )
         self._outlet.send(replies.error_frame(error.code, error.message, frame.ref))
 
-    async def _publish(self, frame: Publish) -> None:
-        publishing = self._services.messages.publish(
+    async def _change(self, frame: Publish | Retract) -> None:
+        try:
+            if isinstance(frame, Retract):
+                answer = await self._retracted(frame)
+            else:
+                answer = await self._published(frame)
+        except ShuttingDown:
+            # Not refused but not done: without an answer the client sends it again.
+            self.shutdown()
+            return
+        except Exception as error:
+            answer = _error(error, frame.ref)
+        self._outlet.send(answer)
+
+    async def _published(self, frame: Publish) -> bytes:
+        message = await self._services.messages.publish(
             self._viewer,
             self._channel,
             frame.data,
@@ -344,26 +354,13 @@ class LegacySession:
             idempotency_key=frame.id,
             on_repeat=frame.on_repeat,
         )
-        await self._answer(frame.ref, publishing, replies.ack_frame)
+        return replies.ack_frame(frame.ref, message)
 
-    async def _retract(self, frame: Retract) -> None:
-        retracting = self._services.messages.retract(
+    async def _retracted(self, frame: Retract) -> bytes:
+        count = await self._services.messages.retract(
             self._viewer, self._channel, frame.ids, frame.reason
         )
-        await self._answer(frame.ref, retracting, replies.count_frame)
-
-    async def _answer(
-        self, ref: Ref | None, doing: Awaitable[Done], done: Callable[[Ref | None, Done], bytes]
-    ) -> None:
-        try:
-            answer = done(ref, await doing)
-        except ShuttingDown:
-            # Not refused but not done: without an answer the client sends it again.
-            self.shutdown()
-            return
-        except Exception as error:
-            answer = _error(error, ref)
-        self._outlet.send(answer)
+        return replies.count_frame(frame.ref, count)
 
     async def _search(self, frame: Search) -> None:
         try:

@@ -85,7 +85,14 @@ def test_null_counts_as_absent_except_as_a_value() -> None:
 
 
 def test_unknown_keys_are_ignored() -> None:
-    known = {"totalRecords": True, "limit": 5, "page": 1, "order": "asc", "sort": "x", "where": {}}
+    known: dict[str, JsonValue] = {
+        "totalRecords": True,
+        "limit": 5,
+        "page": 1,
+        "order": "asc",
+        "sort": "x",
+        "where": {},
+    }
     assert query_wire(known) == {"limit": 5}
     assert query_wire({str(n) * 9: n for n in range(50_000)}) == {}
 
