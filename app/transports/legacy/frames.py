@@ -183,7 +183,7 @@ def _on_repeat(raw: msgspec.Raw) -> OnRepeat:
     value = _decoded(raw)
     if value is None:
         return OnRepeat.KEEP
-    if isinstance(value, str) and value.upper() in OnRepeat:
+    if isinstance(value, str) and value.upper() in OnRepeat.__members__:
         return OnRepeat(value.upper())
     raise BadUserInput(f"publish.on_repeat is {_shown(raw)}; allowed are {', '.join(OnRepeat)}")
 
