@@ -10,6 +10,7 @@ from app.services.connection_presence import ConnectionPresence
 from app.services.live.results import LiveResults
 from app.services.messages import MessageService
 from app.services.open_filters import ConnectionFilters, OpenFilters
+from app.services.policies import PolicyService
 from app.services.presence import PresenceService
 from app.services.searching import Searching
 
@@ -24,6 +25,7 @@ class Services:
     presence: PresenceService
     live_results: LiveResults
     answers: Answers
+    policies: PolicyService
     filters: OpenFilters = field(default_factory=OpenFilters)
     client_ids: ClientIds = field(kw_only=True)
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, Any, TypeAlias, TypeVar, cast
+from typing import Annotated, Any, TypeAlias, cast
 
 import strawberry
 from strawberry import UNSET
@@ -11,9 +11,17 @@ from strawberry import UNSET
 from app.domain.channel import Channel, parse_channel
 from app.domain.message import Message, OnRepeat
 from app.domain.query import Filter, MessageQuery, parse_filters, parse_query
+from app.schema.arguments import ProjectId, WidgetId, given
 from app.schema.context import Context
 from app.schema.events import ChannelEvent, channel_event
-from app.schema.inputs import MessageFilterInput, MessageQueryInput, wire_filters, wire_query
+from app.schema.inputs import (
+    MessageFilterInput,
+    MessageQueryInput,
+    OnRepeatInput,
+    wire_filters,
+    wire_query,
+)
+from app.schema.policies import PolicyMutations, PolicyQueries
 from app.schema.scalars import JSON
 from app.schema.search_scope import SearchScope
 from app.schema.types import (
@@ -37,32 +45,16 @@ __all__ = [
     "subscribe",
 ]
 
-Item = TypeVar("Item")
-
-ProjectId: TypeAlias = Annotated[
-    strawberry.ID,
-    strawberry.argument(description="The project: 1 to 64 characters of A-Z a-z 0-9 _ . -"),
-]
-WidgetId: TypeAlias = Annotated[
-    strawberry.ID,
-    strawberry.argument(description="The widget: 1 to 64 characters of A-Z a-z 0-9 _ . -"),
-]
 QueryArgument: TypeAlias = Annotated[
     MessageQueryInput, strawberry.argument(description="Which messages, in which order.")
 ]
-
-OnRepeatEnum = strawberry.enum(
-    OnRepeat,
-    name="OnRepeat",
-    description="What happens where the publisher has used the id before in the channel.",
-)
 
 _EVERYTHING = cast("MessageQueryInput", {})
 """The default in GraphQL's own form: Strawberry makes the input of it."""
 
 
 @strawberry.type(description="What can be read once.")
-class Query(ViewerQueries):
+class Query(PolicyQueries, ViewerQueries):
     """Root of queries."""
 
     @strawberry.field(description="Search and group everything that was stored in a channel.")
@@ -88,7 +80,7 @@ class Query(ViewerQueries):
 
 
 @strawberry.type(description="What changes something.")
-class Mutation:
+class Mutation(PolicyMutations):
     """Root of mutations."""
 
     @strawberry.mutation(
@@ -127,21 +119,21 @@ class Mutation:
             ),
         ] = UNSET,
         on_repeat: Annotated[
-            OnRepeat,
+            OnRepeatInput,
             strawberry.argument(
                 description="REPLACE: retract the publisher's earlier message under the same id, "
                 "and store this one, in one transaction: one vote per voter, changeable."
             ),
-        ] = OnRepeat.KEEP,
+        ] = OnRepeatInput.KEEP,
     ) -> MessageType:
         arguments = {
             "projectId": project_id,
             "widgetId": widget_id,
             "data": data,
-            "clientId": _given(client_id),
+            "clientId": given(client_id),
             "persistent": persistent,
-            "id": _given(id),
-            "onRepeat": on_repeat,
+            "id": given(id),
+            "onRepeat": on_repeat.value,
         }
         return cast("MessageType", await publish(info.context, arguments))
 
@@ -168,7 +160,7 @@ class Mutation:
     ) -> int:
         channel = parse_channel(project_id, widget_id)
         context = info.context
-        return await context.services.messages.retract(context.viewer, channel, ids, _given(reason))
+        return await context.services.messages.retract(context.viewer, channel, ids, given(reason))
 
 
 @strawberry.type(description="What can be listened to.")
@@ -204,8 +196,8 @@ class Subscription:
         arguments = {
             "projectId": project_id,
             "widgetId": widget_id,
-            "after": _given(after),
-            "last": _given(last),
+            "after": given(after),
+            "last": given(last),
         }
         stream = await subscribe(info.context, arguments, parse_filters(wire_filters(filters)))
         return cast("AsyncGenerator[MessageType, None]", stream)
@@ -238,8 +230,8 @@ class Subscription:
         arguments = {
             "projectId": project_id,
             "widgetId": widget_id,
-            "after": _given(after),
-            "last": _given(last),
+            "after": given(after),
+            "last": given(last),
         }
         parsed = parse_filters(wire_filters(filters))
         stream = await subscribe(info.context, arguments, parsed, events=True)
@@ -395,11 +387,6 @@ class _Ending:
         calls, self.calls = self.calls, []
         for call in calls:
             call()
-
-
-def _given(argument: Item | None) -> Item | None:
-    # An argument that was not sent, and one that is null, mean the same.
-    return None if argument is UNSET else argument
 
 
 def _result(

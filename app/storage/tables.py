@@ -14,11 +14,12 @@ from sqlalchemy import (
     DateTime,
     Double,
     Index,
+    SmallInteger,
     Table,
     Text,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 from sqlalchemy.dialects.postgresql import UUID as PGUUID
 from sqlmodel import Field, SQLModel
 
@@ -27,13 +28,16 @@ __all__ = [
     "MESSAGES",
     "RETRACTED_MESSAGES",
     "RETRACTIONS",
+    "ChannelPolicyRow",
     "ChannelRow",
     "ClientSecretRow",
     "MessageRow",
     "PresenceRow",
     "ProcessRow",
+    "PublishTimeRow",
     "RetractedMessageRow",
     "RetractionRow",
+    "RulesRow",
     "SearchShapeRow",
 ]
 
@@ -105,7 +109,7 @@ class RetractionRow(SQLModel, table=True):
     id: UUID = Field(sa_column=Column(PGUUID(as_uuid=False), nullable=False))
     created: int = Field(sa_column=Column(BigInteger, nullable=False))
     ids: list[UUID] = Field(sa_column=Column(ARRAY(PGUUID(as_uuid=False)), nullable=False))
-    reason: str | None = Field(sa_column=Column(Text(), nullable=True))
+    reason: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
 
 
 class RetractedMessageRow(SQLModel, table=True):
@@ -129,6 +133,45 @@ class RetractedMessageRow(SQLModel, table=True):
     key_owner: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
     """The publisher, or `client:` and the client id as claimed; None: the key is not spent."""
     idempotency_key: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
+
+
+class RulesRow(SQLModel, table=True):
+    """One row: the newest version of the rules of publishing, and the lock on it."""
+
+    __tablename__ = "rules"
+    __table_args__ = (CheckConstraint("id = 1", name="rules_one_row"),)
+
+    id: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
+    version: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class ChannelPolicyRow(SQLModel, table=True):
+    """One row a channel whose policy was ever set."""
+
+    __tablename__ = "channel_policies"
+    __table_args__ = (Index("channel_policies_version", "version"),)
+
+    channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    policy: Any = Field(sa_column=Column(JSON, nullable=True))
+    """All fields, as GraphQL has them; NULL: the default again."""
+    version: int = Field(sa_column=Column(BigInteger, nullable=False))
+    """Of the rules, when it was changed last."""
+
+
+class PublishTimeRow(SQLModel, table=True):
+    """One row a publisher in a channel with slow mode, and one a channel with a rate.
+
+    Not logged: after a crash of the database it is empty, and nobody waits.
+    """
+
+    __tablename__ = "publish_times"
+    __table_args__ = (Index("publish_times_at", "at"),)
+
+    channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    publisher: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    """As in `messages`, or `client:` and the client id as claimed; empty: the whole channel."""
+    at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    """Microseconds since the Unix epoch: when it published last, or has used up its rate until."""
 
 
 class ProcessRow(SQLModel, table=True):

@@ -1,13 +1,13 @@
 """A place for the secret that client ids are signed with, where no setting gives one.
 
 Revision ID: 0011
-Revises: 0006
+Revises: 0007
 """
 
 from alembic import op
 
 revision = "0011"
-down_revision = "0006"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 

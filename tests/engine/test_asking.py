@@ -67,8 +67,9 @@ class Messages:
 def context(known: Known, viewer: Viewer = VIEWER) -> Context:
     messages = cast("MessageService", Messages(known))
     answers = Answers(cast("Any", None), max_bytes=0)
-    nothing = cast("Any", None)
-    return Context(viewer, Services(messages, nothing, nothing, answers, client_ids=nothing))
+    unused = cast("Any", None)
+    services = Services(messages, unused, unused, answers, unused, client_ids=unused)
+    return Context(viewer, services)
 
 
 async def answered(

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from app.defaults import HANDSHAKE_TIMEOUT_SECONDS, MAX_OPERATIONS_IN_FLIGHT, MAX_OUTBOUND_BYTES
 from app.domain.channel import Channel
+from app.domain.policy import DEFAULT_POLICY
 from app.domain.query import MessageQuery, parse_query
 from app.domain.viewer import Viewer
 from app.errors import (
@@ -31,6 +32,7 @@ from app.services.client_ids import ClientIds
 from app.services.live.messages import MessageSource
 from app.services.live.pace import Pace
 from app.services.messages import MessageService
+from app.services.policies import PolicyService
 from app.services.presence import PresenceService
 from app.services.searching import Searching
 from app.transports.auth import Authenticator
@@ -90,6 +92,7 @@ class LegacyServices:
     presence: PresenceService
     authenticator: Authenticator
     client_ids: ClientIds
+    policies: PolicyService
 
 
 class LegacySession:
@@ -257,6 +260,10 @@ class LegacySession:
             replies.open_frame(self._client_id, viewer.username, counts.count, after, token)
         )
         self._ends.append(await counts.begin(_COUNT, replies.active_connections_frame, self))
+        policy = self._services.policies.get(viewer, self._channel)
+        # Who was away may still believe in another one.
+        if asked is not None or policy != DEFAULT_POLICY:
+            self._outlet.send(replies.policy_frame(policy.json()))
         self._expiry = Expiry(self._viewer, self._expired)
         self._begin()
         self._ends.append(await messages.begin(_EVERYTHING, replies.entry_frame, self))

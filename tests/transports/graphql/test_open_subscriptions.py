@@ -72,6 +72,7 @@ class Server:
             hub=self.hub,
             writer=cast("Any", None),
             history=cast("Any", table),
+            retractions=cast("Any", None),
             search=cast("Any", NotSearched()),
         )
         nothing = cast("Any", NotSearched())
@@ -80,6 +81,7 @@ class Server:
             cast("Any", UncountedPresence()),
             LiveResults(self.hub, table, nothing, nothing),
             Answers(table),
+            nothing,
             self.filters,
             client_ids=cast("Any", None),
         )

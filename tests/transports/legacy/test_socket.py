@@ -13,8 +13,9 @@ from starlette.routing import Match
 from websockets.exceptions import InvalidStatus
 
 from app.domain.channel import Channel
+from app.domain.policy import DEFAULT_POLICY
 from app.domain.query import MessageQuery
-from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
+from app.domain.viewer import DEFAULT_PERMISSIONS, Permission, Viewer
 from app.transports.legacy.session import LegacyLimits, LegacyServices, LegacySession
 from app.transports.legacy.socket import LegacySockets
 from app.transports.origins import OriginPolicy
@@ -25,6 +26,7 @@ from tests.transports.test_refusals import forget_refusals
 pytestmark = pytest.mark.anyio
 
 VIEWER = Viewer(None, DEFAULT_PERMISSIONS)
+MODERATOR = Viewer(None, frozenset({Permission.MODERATE}))
 POLL = Channel("YVX3ZZD4", "poll")
 
 
@@ -356,6 +358,33 @@ async def test_a_vote_is_replaced_by_the_next_one(server: LegacyServer) -> None:
         await voter.send(type="publish", ref=4, data="again", **vote)
         assert (await voter.error())[0] == "REJECTED"
         assert await _stored(server, 9) == ["left"]
+
+
+async def test_a_policy_is_told_where_it_is_not_the_default_and_when_it_changes(
+    server: LegacyServer,
+) -> None:
+    policies, default = server.services.policies, json.loads(DEFAULT_POLICY.json())
+    async with server.client() as early, server.client() as late, server.client() as again:
+        after = (await early.open(persistent=True))["after"]
+        assert (await early.next("activeConnections"))["data"] == 1
+        closed = {"writers": "NOBODY", "blockedWords": ["naïve"]}
+        await policies.set(MODERATOR, POLL, closed)
+        assert (await early.next("policy"))["policy"] == {**default, **closed}
+        await late.open()
+        assert (await late.next("policy"))["policy"] == {**default, **closed}
+        await early.send(type="publish", ref=1, data="x")
+        assert (await early.error())[0] == "FORBIDDEN"
+        await policies.set(MODERATOR, POLL, {"writers": None, "blockedWords": None})
+        for client in (early, late):
+            assert (await client.next("policy"))["policy"] == default
+        # Away in between, it would believe in the other one.
+        await again.open(after=after)
+        assert (await again.next("policy"))["policy"] == default
+        assert await early.publish("x")
+    async with server.client() as new:
+        await new.open()
+        await new.publish("first")
+        assert "policy" not in [frame["type"] for frame in new._unread]
 
 
 async def test_a_claimed_client_id_is_no_proof_for_a_retraction(server: LegacyServer) -> None:
