@@ -215,6 +215,7 @@ class Process:
             answers,
             policies,
             OpenFilters(limits),
+            policies=policies,
             client_ids=ClientIds(secrets),
         )
 

@@ -25,8 +25,8 @@ class Services:
     presence: PresenceService
     live_results: LiveResults
     answers: Answers
-    policies: PolicyService
     filters: OpenFilters = field(default_factory=OpenFilters)
+    policies: PolicyService = field(kw_only=True)
     client_ids: ClientIds = field(kw_only=True)
 
 

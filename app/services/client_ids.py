@@ -97,7 +97,8 @@ class ClientIds:
 
         Raises:
             TokenExpired: it was good once.
-            Unauthenticated: it is none of this server's.
+            Unauthenticated: it is none of this server's. Both texts begin with "the client token":
+                a client that sent a token of a user too learns which one to replace.
         """
         known = self._verified.get(token)
         if known is None:

@@ -110,7 +110,7 @@ def context(viewer: Viewer = VIEWER) -> Context:
         cast("PresenceService", UncountedPresence()),
         cast("Any", None),
         cast("Any", None),
-        cast("Any", None),
+        policies=cast("Any", None),
         client_ids=cast("Any", None),
     )
     return Context(viewer, services)

@@ -63,7 +63,7 @@ async def test_the_result_comes_when_the_database_is_back(monkeypatch: pytest.Mo
         cast("Any", UncountedPresence()),
         live,
         Answers(table),
-        messages,
+        policies=cast("Any", None),
         client_ids=cast("Any", None),
     )
     executor = Executor.of(build_schema())

@@ -78,25 +78,26 @@ async def test_a_token_and_a_client_token_go_together(client: httpx.AsyncClient)
     assert without_sub["clientId"].startswith("signed-")
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
+async def test_the_answer_is_kept_nowhere(client: httpx.AsyncClient) -> None:
+    for query in (
         VIEWER,
         "{ ...f } fragment f on Query { x: viewer { permissions } }",
         '{ messages(projectId: "p", widgetId: "w") { totalCount } viewer { clientId } }',
-    ],
-)
-async def test_the_answer_is_kept_nowhere(client: httpx.AsyncClient, query: str) -> None:
-    for accept in ("application/json", "application/graphql-response+json"):
-        response = await client.get(
-            "/graphql", params={"query": query}, headers={"accept": accept, "if-none-match": "*"}
+    ):
+        params = {"query": query}
+        for accept in ("application/json", "application/graphql-response+json"):
+            asking = {"accept": accept, "if-none-match": "*"}
+            response = await client.get("/graphql", params=params, headers=asking)
+            assert response.status_code == 200
+            assert '"data"' in response.text
+            assert response.headers["cache-control"] == "no-store"
+            assert "etag" not in response.headers
+        streamed = await client.get(
+            "/graphql", params=params, headers={"accept": "text/event-stream"}
         )
-        assert response.status_code == 200
-        assert '"data"' in response.text
-        assert response.headers["cache-control"] == "no-store"
-        assert "etag" not in response.headers
-    posted = await client.post("/graphql", json={"query": query})
-    assert posted.headers["cache-control"] == "no-store"
+        posted = await client.post("/graphql", json={"query": query})
+        for response in (streamed, posted):
+            assert response.headers["cache-control"] == "no-store"
 
 
 async def test_equal_questions_get_answers_of_their_own(client: httpx.AsyncClient) -> None:

@@ -579,7 +579,7 @@ _messages = st.fixed_dictionaries(
 _texts = _messages.map(json.dumps) | _json.map(json.dumps) | st.text(max_size=40)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=75)
 @given(legacy=st.booleans(), polite=st.booleans(), texts=st.lists(_texts, max_size=8))
 def test_any_sequence_of_texts_gives_a_defined_reply_or_close(
     legacy: bool, polite: bool, texts: list[str]
