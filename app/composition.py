@@ -213,7 +213,6 @@ class Process:
             presence,
             live_results,
             answers,
-            policies,
             OpenFilters(limits),
             policies=policies,
             client_ids=ClientIds(secrets),

@@ -255,6 +255,10 @@ def test_a_closed_channel_says_so_and_its_buttons_are_off(
     expect(poll.locator(".state")).to_have_text("Closed by the host.")
     expect(_bar(page, "Up the mountain")).to_be_disabled()
     expect(page.get_by_role("button", name="Send")).to_be_enabled()
+    _set_policy(shared_service, project, "chat", slowModeSeconds=30)
+    expect(page.locator(".chat .state")).to_have_text("Slow mode: one every 30 s.")
+    _set_policy(shared_service, project, "chat", slowModeSeconds=None)
+    expect(page.locator(".chat .state")).to_be_hidden()
     _set_policy(
         shared_service, project, "chat-poll", writers=None, opensAt=now - 1, closesAt=now + 600_000
     )

@@ -1,4 +1,4 @@
-/** Whether a channel takes messages now, from its policy and the server's clock. */
+/** What a channel's policy means for whoever publishes: its rules, and whether it is open now. */
 const LONGEST_WAIT_MS = 60_000; // then the clock is read again: somebody may have set it
 
 /** How many milliseconds the server's clock is ahead of this device's; asked once. */
@@ -19,6 +19,15 @@ function reason({ writers, opensAt, closesAt }, now) {
   return "";
 }
 
+/** What to know before one publishes; "": nothing. */
+export function rules({ hold, slowModeSeconds }) {
+  const said = [];
+  if (hold === "UNTIL_APPROVED") said.push("Appears when a moderator has approved it.");
+  if (slowModeSeconds) said.push(`Slow mode: one every ${slowModeSeconds} s.`);
+  return said.join(" ");
+}
+
+/** Follows the policy and the server's clock. */
 export class Gate {
   #policy;
   #timer = 0;

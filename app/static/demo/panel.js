@@ -3,7 +3,9 @@
  * over, and controls that are off while nothing can come of them.
  */
 import { $ } from "./dom.js";
-import { Gate } from "./gate.js";
+import { Gate, rules } from "./gate.js";
+
+const CALM = new Set(["closed", "rules"]); // nothing is wrong
 
 export class Panel {
   #causes = new Map();
@@ -37,7 +39,10 @@ export class Panel {
         this.#say("socket", text);
       },
       state: (text) => this.#say("result", text),
-      policy: (policy) => this.#gate.follow(policy),
+      policy: (policy) => {
+        this.#say("rules", rules(policy));
+        this.#gate.follow(policy);
+      },
     };
   }
 
@@ -80,7 +85,8 @@ export class Panel {
     const said = new Set(this.#causes.values());
     if (this.#pending && this.offline && !this.#over) said.add(this.#waiting);
     const line = $(".state", this.within);
-    line.classList.toggle("calm", closed && said.size === 1);
+    const calm = [...this.#causes.keys()].every((cause) => CALM.has(cause));
+    line.classList.toggle("calm", calm);
     const text = [...said].join(" ");
     if (line.textContent !== text) line.textContent = text;
   }
