@@ -27,6 +27,7 @@ from app.schema.context import Context, Services
 from app.schema.operations import answer, publish, search, searched, subscribe
 from app.services.admission import Admission
 from app.services.answers import Answers
+from app.services.bans import BanService
 from app.services.client_ids import ClientIds
 from app.services.following import RuleFollower
 from app.services.live.kept_searches import KeptSearches
@@ -35,9 +36,14 @@ from app.services.messages import MessageService
 from app.services.open_filters import FilterLimits, OpenFilters
 from app.services.policies import PolicyService
 from app.services.presence import PresenceService
+from app.services.rights import Rights
+from app.services.shadow import ShadowMessages
+from app.services.shadow_ids import ShadowIds
 from app.services.shared_search import SharedSearch
+from app.storage.bans import BanStore
 from app.storage.client_secret import kept_client_secret
 from app.storage.database import Database
+from app.storage.earlier import EarlierMessages
 from app.storage.estimates import EstimatedByPlace
 from app.storage.history import MessageHistory
 from app.storage.indexes.catalogue import SearchIndexes
@@ -127,8 +133,10 @@ class Process:
         )
         self._database = pools.leasing
         self._write_probe = WriteProbe(pools.leasing, pools.incidents)
-        policies = PolicyService(PolicyStore(pools.leasing))
-        rules = RuleFollower(RulesVersion(pools.leasing).read, [policies.followed])
+        rights = Rights()
+        bans = BanService(BanStore(pools.leasing), rights)
+        policies = PolicyService(PolicyStore(pools.leasing), rights)
+        rules = RuleFollower(RulesVersion(pools.leasing).read, (policies.followed, bans.followed))
         await rules.start()
         stack.push_async_callback(rules.stop)
         history = SharedHistory(MessageHistory(pools.reading))
@@ -146,6 +154,7 @@ class Process:
             ),
             interval_seconds=settings.count_interval_seconds,
             heartbeat_seconds=settings.presence_heartbeat_seconds,
+            rights=rights,
         )
         await presence.start()
         stack.push_async_callback(presence.stop)
@@ -188,9 +197,11 @@ class Process:
             await ResultReads.of(search, pools.reading),
             settings.live_query_interval_seconds,
             settings.max_live_result_bytes,
+            rights,
         )
         kept = KeptSearches(searching, live_results)
         stack.callback(kept.close)
+        secrets = settings.client_secrets or [await kept_client_secret(pools.reading)]
         messages = MessageService(
             hub=hub,
             writer=writer,
@@ -201,13 +212,16 @@ class Process:
             max_data_bytes=settings.max_data_bytes,
             replay_max_messages=settings.replay_max_messages,
             turns=turns,
+            rights=rights,
+            shadow=ShadowMessages(
+                ShadowIds(secrets), EarlierMessages(pools.reading), hub.last_created
+            ),
         )
         limits = FilterLimits(
             bytes_per_connection=settings.max_filter_bytes_per_connection,
             bytes_per_process=settings.max_filter_bytes,
         )
         answers = Answers(history, settings.answer_cache_bytes)
-        secrets = settings.client_secrets or [await kept_client_secret(pools.reading)]
         return Services(
             messages,
             presence,
@@ -216,6 +230,8 @@ class Process:
             OpenFilters(limits),
             policies=policies,
             client_ids=ClientIds(secrets),
+            bans=bans,
+            rights=rights,
         )
 
     def _routes(self, services: Services) -> list[BaseRoute]:
@@ -282,6 +298,7 @@ class Process:
                 authenticator,
                 services.client_ids,
                 services.policies,
+                services.rights,
             ),
             origins,
             LegacyLimits(

@@ -5,13 +5,16 @@ from dataclasses import dataclass, field
 
 from app.domain.viewer import Viewer
 from app.services.answers import Answers
+from app.services.bans import BanService
 from app.services.client_ids import ClientIds, SignedClient
 from app.services.connection_presence import ConnectionPresence
+from app.services.connection_rights import ConnectionRights
 from app.services.live.results import LiveResults
 from app.services.messages import MessageService
 from app.services.open_filters import ConnectionFilters, OpenFilters
 from app.services.policies import PolicyService
 from app.services.presence import PresenceService
+from app.services.rights import Rights
 from app.services.searching import Searching
 
 __all__ = ["Context", "Services"]
@@ -28,6 +31,8 @@ class Services:
     filters: OpenFilters = field(default_factory=OpenFilters)
     policies: PolicyService = field(kw_only=True)
     client_ids: ClientIds = field(kw_only=True)
+    bans: BanService = field(kw_only=True)
+    rights: Rights = field(default_factory=Rights, kw_only=True)
 
 
 @dataclass(slots=True)
@@ -42,6 +47,8 @@ class Context:
     """Answers in the place of the service: for a response that is made of known reads."""
     private: bool = False
     """Whether an answer has what is for this asker alone: it is kept nowhere."""
+    resume_after: str | None = None
+    """A cursor that the client has come to already, whatever its arguments say."""
     connection: ConnectionPresence = field(init=False)
     """Counts in each channel that the request or connection subscribes to."""
 
@@ -49,9 +56,13 @@ class Context:
     """What the filters of its subscriptions hold in memory."""
     _new_client_id: str | None = field(default=None, init=False)
 
+    rights: ConnectionRights = field(init=False)
+    """What it listens to, which ends when its viewer is kicked."""
+
     def __post_init__(self) -> None:
         self.connection = ConnectionPresence(self.services.presence)
         self.filters = ConnectionFilters(self.services.filters)
+        self.rights = ConnectionRights(self.services.rights, self.viewer)
 
     def client(self) -> SignedClient | None:
         """Return the viewer's client id with a token that is good from now on.

@@ -15,6 +15,7 @@ from app.domain.channel import Channel
 from app.domain.viewer import Permission, Viewer
 from app.errors import Unavailable
 from app.services.live.counts import CountSource, EventOf, WatchedChannel
+from app.services.rights import Rights
 from app.storage.presence import PresenceStore
 
 __all__ = ["PresenceService"]
@@ -35,6 +36,7 @@ class PresenceService:
         *,
         interval_seconds: float = COUNT_INTERVAL_SECONDS,
         heartbeat_seconds: float = PRESENCE_HEARTBEAT_SECONDS,
+        rights: Rights | None = None,
     ) -> None:
         """Take the parts.
 
@@ -43,11 +45,13 @@ class PresenceService:
             store: the table.
             interval_seconds: changes are written, and watchers told, at most this often.
             heartbeat_seconds: how often the lease is renewed and watched counts are read.
+            rights: of the process; None: nobody is ever banned.
         """
         self._hub = hub
         self._store = store
         self._interval = interval_seconds
         self._heartbeat = heartbeat_seconds
+        self._rights = rights or Rights()
         self._own: dict[Channel, int] = {}
         self._watched: dict[Channel, WatchedChannel] = {}
         self._unwritten: set[Channel] = set()
@@ -95,7 +99,7 @@ class PresenceService:
             Forbidden, Unauthenticated: the viewer may not subscribe.
             Unavailable: the database is away.
         """
-        viewer.require(Permission.SUBSCRIBE, channel)
+        self._rights.require(viewer, Permission.SUBSCRIBE, channel)
         others = await self._store.others([channel])
         return others[channel] + self._own.get(channel, 0)
 
@@ -113,7 +117,7 @@ class PresenceService:
             Forbidden, Unauthenticated: the viewer may not subscribe.
             Unavailable: the database is away.
         """
-        viewer.require(Permission.SUBSCRIBE, channel)
+        self._rights.require(viewer, Permission.SUBSCRIBE, channel)
         watched = self._watched.get(channel)
         if watched is None:
             watched = self._watched[channel] = WatchedChannel(

@@ -68,9 +68,10 @@ def context(known: Known, viewer: Viewer = VIEWER) -> Context:
     messages = cast("MessageService", Messages(known))
     answers = Answers(cast("Any", None), max_bytes=0)
     nothing = cast("Any", None)
-    return Context(
-        viewer, Services(messages, nothing, nothing, answers, policies=nothing, client_ids=nothing)
+    services = Services(
+        messages, nothing, nothing, answers, policies=nothing, client_ids=nothing, bans=nothing
     )
+    return Context(viewer, services)
 
 
 async def answered(

@@ -65,6 +65,7 @@ async def test_the_result_comes_when_the_database_is_back(monkeypatch: pytest.Mo
         Answers(table),
         policies=cast("Any", None),
         client_ids=cast("Any", None),
+        bans=cast("Any", None),
     )
     executor = Executor.of(build_schema())
     operation = executor.prepare(

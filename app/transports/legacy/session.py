@@ -8,7 +8,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 from uuid import uuid4
@@ -19,6 +19,7 @@ from app.domain.policy import DEFAULT_POLICY
 from app.domain.query import MessageQuery, parse_query
 from app.domain.viewer import Viewer
 from app.errors import (
+    Forbidden,
     PayloadTooLarge,
     RateLimited,
     ShuttingDown,
@@ -29,11 +30,13 @@ from app.errors import (
 )
 from app.masking import masked, told
 from app.services.client_ids import ClientIds
+from app.services.connection_rights import ConnectionRights
 from app.services.live.messages import MessageSource
 from app.services.live.pace import Pace
 from app.services.messages import MessageService
 from app.services.policies import PolicyService
 from app.services.presence import PresenceService
+from app.services.rights import Rights
 from app.services.searching import Searching
 from app.transports.auth import Authenticator
 from app.transports.expiry import Expiry
@@ -93,6 +96,7 @@ class LegacyServices:
     authenticator: Authenticator
     client_ids: ClientIds
     policies: PolicyService
+    rights: Rights = field(default_factory=Rights)
 
 
 class LegacySession:
@@ -123,6 +127,7 @@ class LegacySession:
         self._outlet: Outlet
         self._viewer: Viewer
         self._client_id: str
+        self._rights: ConnectionRights
         self._persistent = False
 
     # The Session.
@@ -248,6 +253,9 @@ class LegacySession:
         asked = _BEFORE_THE_FIRST if frame.after == "" else frame.after
         messages = await self._subscribe(asked)
         self._ends.append(messages.close)
+        self._rights = ConnectionRights(self._services.rights, self._viewer)
+        listening = self._rights.listen(self._channel, self)
+        self._ends.append(listening)
         presence = self._services.presence
         presence.join(self._channel)
         self._ends.append(partial(presence.leave, self._channel))
@@ -266,7 +274,7 @@ class LegacySession:
             self._outlet.send(replies.policy_frame(policy.json()))
         self._expiry = Expiry(self._viewer, self._expired)
         self._begin()
-        self._ends.append(await messages.begin(_EVERYTHING, replies.entry_frame, self))
+        await listening.begun(await messages.begin(_EVERYTHING, replies.entry_frame, self))
 
     def _viewer_of(self, frame: Open) -> Viewer:
         try:
@@ -308,8 +316,8 @@ class LegacySession:
         for frame in payloads:
             self._outlet.send(frame)
 
-    def fail(self, error: SubscriberTooSlow) -> None:
-        """Close: the client resumes after the last message it received."""
+    def fail(self, error: SubscriberTooSlow | Forbidden) -> None:
+        """Close: the client resumes after the last message it received, or stays away."""
         self._fail(error)
 
     async def drained(self) -> None:
@@ -360,12 +368,13 @@ class LegacySession:
             persistent=self._persistent,
             idempotency_key=frame.id,
             on_repeat=frame.on_repeat,
+            echo=self._rights.echo,
         )
         return replies.ack_frame(frame.ref, message)
 
     async def _retracted(self, frame: Retract) -> bytes:
         count = await self._services.messages.retract(
-            self._viewer, self._channel, frame.ids, frame.reason
+            self._viewer, self._channel, frame.ids, frame.reason, echo=self._rights.echo
         )
         return replies.count_frame(frame.ref, count)
 

@@ -83,6 +83,7 @@ class Server:
             Answers(table),
             self.filters,
             policies=nothing,
+            bans=nothing,
             client_ids=cast("Any", None),
         )
         self.executor = Executor.of(
