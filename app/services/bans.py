@@ -4,6 +4,7 @@ A ban holds in the process that placed it at once and in the others within a sec
 database is away those that are known go on holding.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 from uuid import UUID, uuid4
@@ -16,6 +17,8 @@ from app.services.rights import Rights, present_ms
 from app.storage.bans import BanRecord, BanStore
 
 __all__ = ["BanService"]
+
+logger = logging.getLogger(__name__)
 
 _MAX_BANS: Final = 10_000
 """Bans in force in one project; each takes about 1 kB of every process."""
@@ -80,6 +83,7 @@ class BanService:
                 "lift one, or let bans end by themselves with until"
             )
         self.followed.apply(Change(ban.key, ban, version))
+        logger.info("a person was banned from the project %s: %s", project_id, ban.mode)
         return ban
 
     async def unban(self, viewer: Viewer, project_id: str, ban_id: str) -> bool:
@@ -103,6 +107,7 @@ class BanService:
         if lifted is None:
             return False
         self.followed.apply(_change(lifted))
+        logger.info("a ban from the project %s was lifted", project_id)
         return True
 
     async def bans(self, viewer: Viewer, project_id: str) -> Sequence[Ban]:

@@ -130,7 +130,11 @@ class Listening:
     async def echo(self, entry: Message | Retraction) -> None:
         """Give one entry to whoever is behind it."""
         if isinstance(self._leave, Joined):
-            await self._leave.give(entry)
+            try:
+                await self._leave.give(entry)
+            except Exception:
+                # Whoever published it is answered all the same, as ever.
+                logger.exception("a subscription on %s was not given a message", self.channel.key)
         elif self._leave is None and self._member is not None:
             self._early = self._early or []
             if len(self._early) < _EARLY_MAX:

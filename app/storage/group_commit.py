@@ -123,7 +123,9 @@ class GroupCommit(ABC, Generic[Outcome]):
             raise ShuttingDown
         # Kept: to ask for it costs a system call in Python 3.11, and this comes with each publish.
         loop = self._loop = self._loop or asyncio.get_running_loop()
-        pending = Pending(draft, pacing, loop.create_future(), loop.time() + self._timeout)
+        pending: Pending[Outcome] = Pending(
+            draft, pacing, loop.create_future(), loop.time() + self._timeout
+        )
         if len(self._pending) >= self._queue_max:
             raise Unavailable(f"{self._queue_max} messages are waiting to be stored; retry later")
         if self._bytes + pending.size > self._queue_max_bytes:

@@ -17,11 +17,11 @@ from app.defaults import (
     PUBLISH_TIMEOUT_SECONDS,
 )
 from app.domain.channel import Channel
-from app.domain.message import MESSAGE_COLUMNS, Draft, Message
+from app.domain.message import Draft, Message
 from app.errors import Rejected, Unavailable, shown
 from app.storage.database import Database
 from app.storage.group_commit import DRAFT_PARAMETERS, GroupCommit, Pending
-from app.storage.rows import SELECTED
+from app.storage.rows import SELECTED, message_from_row
 
 __all__ = ["HeldWriter"]
 
@@ -80,8 +80,7 @@ class HeldWriter(GroupCommit[Message]):
             case "held":
                 return draft.held(row["created"])
             case "known":
-                values = [row[column] for column in MESSAGE_COLUMNS]
-                return Message(draft.channel, *values, held=row["sequence"] is None)
+                return message_from_row(draft.channel, row, held=row["sequence"] is None)
             case "spent":
                 return Rejected(
                     f"the message published under the id {shown(draft.idempotency_key)} was "

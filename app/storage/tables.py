@@ -102,39 +102,6 @@ class MessageRow(SQLModel, table=True):
     signed; None: the client id's, as claimed."""
 
 
-class HeldMessageRow(SQLModel, table=True):
-    """One row a message that waits for a moderator: it has no place in its channel yet."""
-
-    __tablename__ = "held_messages"
-    __table_args__ = (
-        Index("held_messages_arrival", "channel", "arrival", unique=True),
-        Index(
-            "held_messages_repeat",
-            "channel",
-            text("coalesce(publisher, 'client:' || client_id)"),
-            "idempotency_key",
-            unique=True,
-            postgresql_where=text("idempotency_key IS NOT NULL"),
-        ),
-    )
-
-    channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
-    id: UUID = Field(sa_column=Column(PGUUID(as_uuid=False), primary_key=True))
-    """Its own, before and after it is approved."""
-    arrival: int = Field(sa_column=Column(BigInteger, nullable=False))
-    """Its number among the channel's held messages, from 1, in the order of the commits."""
-    client_id: str = Field(sa_column=Column(Text(collation="C"), nullable=False))
-    created: int = Field(sa_column=Column(BigInteger, nullable=False))
-    """When it arrived."""
-    username: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
-    data: Any = Field(sa_column=Column(JSONB, nullable=False))
-    publisher: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
-    idempotency_key: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
-    retraction_id: UUID | None = Field(sa_column=Column(PGUUID(as_uuid=False), nullable=True))
-    """Of the retraction that it makes of the publisher's earlier message under the key, once it is
-    approved; NULL: it replaces nothing."""
-
-
 class RulesRow(SQLModel, table=True):
     """One row: the newest version of the rules of publishing, and the lock on it."""
 
@@ -156,22 +123,6 @@ class ChannelPolicyRow(SQLModel, table=True):
     """All fields, as GraphQL has them; NULL: the default again."""
     version: int = Field(sa_column=Column(BigInteger, nullable=False))
     """Of the rules, when it was changed last."""
-
-
-class PublishTimeRow(SQLModel, table=True):
-    """One row a publisher in a channel with slow mode, and one a channel with a rate.
-
-    Not logged: after a crash of the database it is empty, and nobody waits.
-    """
-
-    __tablename__ = "publish_times"
-    __table_args__ = (Index("publish_times_at", "at"),)
-
-    channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
-    publisher: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
-    """As in `messages`, or `client:` and the client id as claimed; empty: the whole channel."""
-    at: int = Field(sa_column=Column(BigInteger, nullable=False))
-    """Microseconds since the Unix epoch: when it published last, or has used up its rate until."""
 
 
 class BanRow(SQLModel, table=True):
@@ -233,6 +184,55 @@ class RetractedMessageRow(SQLModel, table=True):
     key_owner: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
     """The publisher, or `client:` and the client id as claimed; None: the key is not spent."""
     idempotency_key: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
+
+
+class HeldMessageRow(SQLModel, table=True):
+    """One row a message that waits for a moderator: it has no place in its channel yet."""
+
+    __tablename__ = "held_messages"
+    __table_args__ = (
+        Index("held_messages_arrival", "channel", "arrival", unique=True),
+        Index(
+            "held_messages_repeat",
+            "channel",
+            text("coalesce(publisher, 'client:' || client_id)"),
+            "idempotency_key",
+            unique=True,
+            postgresql_where=text("idempotency_key IS NOT NULL"),
+        ),
+    )
+
+    channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    id: UUID = Field(sa_column=Column(PGUUID(as_uuid=False), primary_key=True))
+    """Its own, before and after it is approved."""
+    arrival: int = Field(sa_column=Column(BigInteger, nullable=False))
+    """Its number among the channel's held messages, from 1, in the order of the commits."""
+    client_id: str = Field(sa_column=Column(Text(collation="C"), nullable=False))
+    created: int = Field(sa_column=Column(BigInteger, nullable=False))
+    """When it arrived."""
+    username: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
+    data: Any = Field(sa_column=Column(JSONB, nullable=False))
+    publisher: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
+    idempotency_key: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
+    retraction_id: UUID | None = Field(sa_column=Column(PGUUID(as_uuid=False), nullable=True))
+    """Of the retraction that it makes of the publisher's earlier message under the key, once it is
+    approved; NULL: it replaces nothing."""
+
+
+class PublishTimeRow(SQLModel, table=True):
+    """One row a publisher in a channel with slow mode, and one a channel with a rate.
+
+    Not logged: after a crash of the database it is empty, and nobody waits.
+    """
+
+    __tablename__ = "publish_times"
+    __table_args__ = (Index("publish_times_at", "at"),)
+
+    channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    publisher: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    """As in `messages`, or `client:` and the client id as claimed; empty: the whole channel."""
+    at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    """Microseconds since the Unix epoch: when it published last, or has used up its rate until."""
 
 
 class ProcessRow(SQLModel, table=True):

@@ -65,7 +65,7 @@ BEGIN
     -- In the order of the names, as publishing locks them: so the order of arrival is that of the
     -- commits, and what is published under a key meanwhile is found.
     INSERT INTO channels AS c (channel)
-    SELECT DISTINCT i.channel FROM unnest(p_channels) AS i (channel) ORDER BY 1
+    SELECT DISTINCT i.channel COLLATE "C" FROM unnest(p_channels) AS i (channel) ORDER BY 1
     ON CONFLICT (channel) DO UPDATE SET head = c.head;
 
     IF p_again OR array_remove(p_keys, NULL) <> '{}' THEN

@@ -302,6 +302,9 @@ async def test_who_is_shadowed_alone_sees_what_they_publish(pair: Pair) -> None:
         record = await annes_widget.publish("legacy spam", id="legacy")
         assert (await annes_widget.next("message"))["message"] == record
         assert await annes_widget.publish("legacy spam", id="legacy") == record
+        variables = {**widget.ids, "data": "by HTTP", "onRepeat": "KEEP", "persistent": True}
+        by_http = (await posted(here, _PUBLISH, token("ann"), **variables))["data"]["publish"]
+        assert (by_http["data"], by_http["persistent"]) == ("by HTTP", True)
         # Nobody else has any of it; what is stored is what was.
         await widget.publish(bobs, "end")
         for subscription in others:

@@ -81,13 +81,17 @@ def test_of_several_the_strictest_counts_then_the_longest() -> None:
 def test_a_viewer_is_known_by_what_is_proven() -> None:
     anonymous = Viewer(None, DEFAULT_PERMISSIONS, anonymous=True)
     assert not list(identities(anonymous))
-    known = Viewer("Ann", DEFAULT_PERMISSIONS, subject="u1")
-    assert set(identities(known)) == {ANN, Identity(IdentityKind.SUB, "u1")}
+    known = Viewer("Ann", DEFAULT_PERMISSIONS, subject="u1", client_id="signed-c1")
+    assert set(identities(known)) == {
+        ANN,
+        Identity(IdentityKind.SUB, "u1"),
+        Identity(IdentityKind.CLIENT_ID, "signed-c1"),
+    }
 
 
 @pytest.mark.parametrize(
     "names",
-    [{"username": "x" * 256}, {"sub": "auth0|é"}, {"client_id": "c1"}],
+    [{"username": "x" * 256}, {"sub": "auth0|é"}, {"client_id": "signed-c1"}],
 )
 def test_one_name_is_enough(names: dict[str, str]) -> None:
     request = asked(**names, until=NOW + 1, reason="x" * 500)
@@ -107,6 +111,7 @@ def test_one_name_is_enough(names: dict[str, str]) -> None:
         ({"username": ""}, "input.username is ''; allowed are 1 to 256 printable characters"),
         ({"sub": "x" * 257}, "input.sub is 'x+…; allowed are 1 to 256"),
         ({"sub": "a\nb"}, r"input.sub is 'a\\nb'; allowed"),
+        ({"client_id": "c1"}, "input.clientId is 'c1'; allowed are ids that the server signed"),
         ({"client_id": "x" * 129}, "input.clientId is 'x+…; allowed are 1 to 128"),
         ({"client_id": "\ud800"}, "input.clientId is .*; allowed"),
         ({"sub": "a", "until": NOW}, f"input.until is {NOW}; allowed are milliseconds later than"),

@@ -194,6 +194,21 @@ async def test_an_echo_reaches_the_connections_own_subscriptions_that_accept_it(
     assert counting.left == 0
 
 
+async def test_an_echo_that_cannot_be_given_is_no_failure_of_the_publish(
+    hub: Hub, connection: ConnectionRights
+) -> None:
+    source = MessageSource(hub, FanOut(hub), cast("Any", Table()), HERE)
+    await source.start()
+
+    def broken(_event: Message) -> bytes:
+        raise ZeroDivisionError
+
+    member = Recorded()
+    await connection.guarded(HERE, source).begin("broken", broken, member)
+    await connection.echo(message("1"))
+    assert not member.payloads
+
+
 async def test_an_echo_waits_for_the_end_of_a_replay(
     hub: Hub, connection: ConnectionRights
 ) -> None:

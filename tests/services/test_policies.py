@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from app.domain.channel import Channel
+from app.domain.entry import PolicyChange
 from app.domain.policy import DEFAULT_POLICY, ChannelPolicy
 from app.domain.viewer import DEFAULT_PERMISSIONS, Permission, Viewer
 from app.errors import BadUserInput, Forbidden, Unauthenticated, Unavailable
@@ -51,6 +52,18 @@ async def test_a_change_holds_at_once_here_and_soon_elsewhere(database: Database
         assert one.get(ANYBODY, CHANNEL) == DEFAULT_POLICY
         await until(lambda: other.get(ANYBODY, CHANNEL) == DEFAULT_POLICY)
         assert told == [(CHANNEL, policy), (CHANNEL, None)]
+
+
+async def test_listeners_are_told_the_whole_policy_as_clients_see_it(database: Database) -> None:
+    service = PolicyService(PolicyStore(database))
+    told: list[PolicyChange] = []
+    service.tell(told.append)
+    policy = await service.set(MODERATOR, CHANNEL, {"blockedWords": ["no"]})
+    await service.set(MODERATOR, CHANNEL, {"blockedWords": None})
+    assert told == [
+        PolicyChange(CHANNEL, policy.json()),
+        PolicyChange(CHANNEL, DEFAULT_POLICY.json()),
+    ]
 
 
 async def test_what_was_set_is_known_to_a_process_that_starts_later(database: Database) -> None:

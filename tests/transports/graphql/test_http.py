@@ -245,7 +245,7 @@ async def test_a_query_of_an_event_stream_client_is_answered_as_one(service: Ser
     assert "GRAPHQL_PARSE_FAILED" in response.text
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=75)
 @given(
     content=st.binary(max_size=200)
     | st.text(max_size=50).map(lambda text: json.dumps({"query": text}).encode())
