@@ -73,8 +73,9 @@ def draft(
     client_id: str = "client",
     replaces: bool = False,
     channel: Channel = Channel("project", "widget"),  # noqa: B008  (frozen)
-    username: str | None = "Ann",
 ) -> Draft:
     """Return a message on its way."""
     retraction_id = str(uuid7()) if replaces else None
+    # Only a token gives a user name.
+    username = "Ann" if publisher is not None and publisher.startswith("sub:") else None
     return Draft(channel, str(uuid7()), client_id, username, data, key, publisher, retraction_id)
