@@ -26,13 +26,19 @@ from app.schema import build_schema
 from app.schema.context import Context, Services
 from app.schema.operations import answer, publish, search, searched, subscribe
 from app.services.answers import Answers
+from app.services.channels import ChannelService
+from app.services.deletion import DeletionService
 from app.services.live.kept_searches import KeptSearches
 from app.services.live.results import LiveResults
 from app.services.messages import MessageService
 from app.services.open_filters import FilterLimits, OpenFilters
 from app.services.presence import PresenceService
+from app.services.retention import Retention
 from app.services.shared_search import SharedSearch
+from app.storage.ages import Ages
+from app.storage.channels import ChannelStore
 from app.storage.database import Database
+from app.storage.deletion import MessageDeletion
 from app.storage.estimates import EstimatedByPlace
 from app.storage.history import MessageHistory
 from app.storage.indexes.catalogue import SearchIndexes
@@ -62,7 +68,7 @@ from app.transports.pages.routes import page_routes
 from app.wire.exchange import RESPONDER
 from app.wire.upgrade import ENDPOINTS, SocketEndpoint
 
-__all__ = ["create_app"]
+__all__ = ["bus_backend", "create_app"]
 
 GRAPHQL_PATH: Final = "/graphql"
 
@@ -77,6 +83,7 @@ class Process:
         self._hub: Hub | None = None
         self._database: Database | None = None
         self._write_probe: WriteProbe | None = None
+        self._deleting: DeletionService | None = None
         self._graphql: GraphQLHttp | None = None
         self._graphql_sockets: GraphQLSocket | None = None
         self._plain_posts: PlainPosts | None = None
@@ -96,11 +103,13 @@ class Process:
             yield {RESPONDER: self._plain_posts, ENDPOINTS: self._socket_endpoint}
 
     async def drain(self) -> None:
-        """End every HTTP stream so that its client comes back.
+        """End every HTTP stream so that its client comes back, and deletions between two batches.
 
         Sockets are told by the server: it calls `shutdown` on each connection's session.
         """
         self._draining = True
+        if self._deleting is not None:
+            self._deleting.close()
         if self._graphql is not None:
             self._graphql.shutdown()
 
@@ -120,7 +129,7 @@ class Process:
         self._database = pools.leasing
         self._write_probe = WriteProbe(pools.leasing, pools.incidents)
         history = SharedHistory(MessageHistory(pools.reading))
-        hub = self._hub = Hub(Bus(_backend(settings), self._process_id), history)
+        hub = self._hub = Hub(Bus(bus_backend(settings), self._process_id), history)
         await hub.start()
         stack.push_async_callback(hub.stop)
         presence = PresenceService(
@@ -192,7 +201,22 @@ class Process:
             bytes_per_process=settings.max_filter_bytes,
         )
         answers = Answers(history, settings.answer_cache_bytes)
-        return Services(messages, presence, live_results, answers, OpenFilters(limits))
+        deletion = MessageDeletion(pools.reading)
+        deleting = self._deleting = DeletionService(hub, history, search, deletion)
+        retention = Retention(
+            url, Ages(pools.reading), deletion, deleting, retention_days=settings.retention_days
+        )
+        retention.start()
+        stack.push_async_callback(retention.stop)
+        return Services(
+            messages,
+            presence,
+            live_results,
+            answers,
+            OpenFilters(limits),
+            deletion=deleting,
+            channels=ChannelService(ChannelStore(pools.reading), presence),
+        )
 
     def _routes(self, services: Services) -> list[BaseRoute]:
         settings = self._settings
@@ -309,7 +333,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         )
     # A bad key or a bad bus is told at start.
     _authenticator(settings)
-    _backend(settings)
+    bus_backend(settings)
     process = Process(settings)
     return Application(
         lifespan=process.lifespan, middleware=[OriginPolicy(settings.allowed_origins).cors()]
@@ -337,7 +361,12 @@ class Application(Starlette):
         return self.graphql
 
 
-def _backend(settings: Settings) -> Backend:
+def bus_backend(settings: Settings) -> Backend:
+    """Return what the settings' bus goes over, not connected yet.
+
+    Args:
+        settings: with a database URL.
+    """
     assert settings.database_url is not None
     # Redis and Kafka are extras: their packages are asked for where they are chosen only.
     match broadcast_scheme(settings.broadcast_url):

@@ -15,6 +15,7 @@ from app.domain.channel import Channel
 from app.domain.message import MESSAGE_FIELDS, Message
 
 __all__ = [
+    "Deleted",
     "Echo",
     "Event",
     "PresenceChanged",
@@ -79,6 +80,13 @@ class PresenceChanged(msgspec.Struct, frozen=True, array_like=True, tag="p"):
     channel: str
 
 
+class Deleted(msgspec.Struct, frozen=True, array_like=True, tag="d"):
+    """Stored messages of a channel were deleted: what is kept of it is out of date."""
+
+    origin: str
+    channel: str
+
+
 class Echo(msgspec.Struct, frozen=True, array_like=True, tag="e"):
     """What a process sends to itself, round through the broker."""
 
@@ -86,7 +94,7 @@ class Echo(msgspec.Struct, frozen=True, array_like=True, tag="e"):
     number: int
 
 
-Event: TypeAlias = Stored | Transient | PresenceChanged
+Event: TypeAlias = Stored | Transient | PresenceChanged | Deleted
 """What is about a channel."""
 
 _Carried: TypeAlias = Event | Echo

@@ -72,7 +72,7 @@ class History(Protocol):
         """Return messages with `after` < sequence <= `up_to`, in order."""
 
     def forget(self, channel: Channel) -> None:
-        """Keep nothing that was read of a channel: it has begun to count anew."""
+        """Keep nothing that was read of a channel: messages were deleted, or it counts anew."""
 
 
 Place: TypeAlias = tuple[int, int]
@@ -127,12 +127,16 @@ class Feed:
         """Take a head that was read after the feed was at `place`."""
         if head.removed != self._removed:
             self._removed = head.removed
-            self._history.forget(self.channel)
-            self._tell(lambda subscriber: subscriber.removed())
+            self.deleted()
         if place[0] == self._beginnings and head.sequence < place[1]:
             self._begin_anew(head.sequence)
         else:
             self.reach(head.sequence)
+
+    def deleted(self) -> None:
+        """Take note that stored messages were deleted: nothing that was made of them holds."""
+        self._history.forget(self.channel)
+        self._tell(lambda subscriber: subscriber.removed())
 
     def close(self) -> None:
         """Stop what runs and forget what waits. Idempotent."""

@@ -16,7 +16,9 @@ class Permission(StrEnum):
     PUBLISH = "publish"
     SUBSCRIBE = "subscribe"
     SEARCH = "search"
+    MODERATE = "moderate"
     ADMIN = "admin"
+    """Includes `moderate`."""
 
 
 DEFAULT_PERMISSIONS: Final = frozenset(
@@ -48,6 +50,16 @@ class Viewer:
         """
         return None if self.subject is None else f"sub:{self.subject}"
 
+    def may(self, permission: Permission) -> bool:
+        """Return whether the viewer has a permission, in the projects that it may touch.
+
+        Nobody moderates without a token, whatever the server allows anonymous viewers.
+        """
+        if permission is Permission.MODERATE or permission is Permission.ADMIN:
+            granted = permission in self.permissions or Permission.ADMIN in self.permissions
+            return granted and not self.anonymous
+        return permission in self.permissions
+
     def require(self, permission: Permission, channel: Channel) -> None:
         """Return if the viewer may do this in that channel.
 
@@ -55,9 +67,16 @@ class Viewer:
             Unauthenticated: nobody without a token may.
             Forbidden: the token does not grant it.
         """
-        if permission not in self.permissions:
+        self.require_in_project(permission, channel.project_id)
+
+    def require_in_project(self, permission: Permission, project_id: str) -> None:
+        """Return if the viewer may do this in that project.
+
+        Raises: as `require`.
+        """
+        if not self.may(permission):
             if self.anonymous:
                 raise Unauthenticated(f"a token with the permission {permission.value!r} is needed")
             raise Forbidden(f"the token does not grant the permission {permission.value!r}")
-        if self.projects is not None and channel.project_id not in self.projects:
-            raise Forbidden(f"the token does not grant the project {channel.project_id!r}")
+        if self.projects is not None and project_id not in self.projects:
+            raise Forbidden(f"the token does not grant the project {project_id!r}")

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 
 from app.domain.viewer import Viewer
 from app.services.answers import Answers
+from app.services.channels import ChannelService
 from app.services.connection_presence import ConnectionPresence
+from app.services.deletion import DeletionService
 from app.services.live.results import LiveResults
 from app.services.messages import MessageService
 from app.services.open_filters import ConnectionFilters, OpenFilters
@@ -24,6 +26,8 @@ class Services:
     live_results: LiveResults
     answers: Answers
     filters: OpenFilters = field(default_factory=OpenFilters)
+    deletion: DeletionService = field(kw_only=True)
+    channels: ChannelService = field(kw_only=True)
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """The inputs, and their way into the query language's wire form."""
 
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import strawberry
 from strawberry import UNSET
@@ -10,7 +10,23 @@ from app.domain.query import Operator, SortOrder
 from app.domain.query.fields import FIELD_NAMES
 from app.schema.scalars import JSON
 
-__all__ = ["MessageFilterInput", "MessageQueryInput", "wire_filters", "wire_query"]
+__all__ = [
+    "MessageFilterInput",
+    "MessageQueryInput",
+    "ProjectId",
+    "WidgetId",
+    "wire_filters",
+    "wire_query",
+]
+
+ProjectId: TypeAlias = Annotated[
+    strawberry.ID,
+    strawberry.argument(description="The project: 1 to 64 characters of A-Z a-z 0-9 _ . -"),
+]
+WidgetId: TypeAlias = Annotated[
+    strawberry.ID,
+    strawberry.argument(description="The widget: 1 to 64 characters of A-Z a-z 0-9 _ . -"),
+]
 
 
 @strawberry.enum(description="How a field is compared with a value.")

@@ -11,8 +11,17 @@ from strawberry import UNSET
 from app.domain.channel import Channel, parse_channel
 from app.domain.message import Message
 from app.domain.query import Filter, MessageQuery, parse_filters, parse_query
+from app.schema.channels import ChannelQueries
 from app.schema.context import Context
-from app.schema.inputs import MessageFilterInput, MessageQueryInput, wire_filters, wire_query
+from app.schema.deletion import DeletionMutations
+from app.schema.inputs import (
+    MessageFilterInput,
+    MessageQueryInput,
+    ProjectId,
+    WidgetId,
+    wire_filters,
+    wire_query,
+)
 from app.schema.scalars import JSON
 from app.schema.search_scope import SearchScope
 from app.schema.types import (
@@ -37,14 +46,6 @@ __all__ = [
 
 Item = TypeVar("Item")
 
-ProjectId: TypeAlias = Annotated[
-    strawberry.ID,
-    strawberry.argument(description="The project: 1 to 64 characters of A-Z a-z 0-9 _ . -"),
-]
-WidgetId: TypeAlias = Annotated[
-    strawberry.ID,
-    strawberry.argument(description="The widget: 1 to 64 characters of A-Z a-z 0-9 _ . -"),
-]
 QueryArgument: TypeAlias = Annotated[
     MessageQueryInput, strawberry.argument(description="Which messages, in which order.")
 ]
@@ -54,7 +55,7 @@ _EVERYTHING = cast("MessageQueryInput", {})
 
 
 @strawberry.type(description="What can be read once.")
-class Query:
+class Query(ChannelQueries):
     """Root of queries."""
 
     @strawberry.field(description="Search and group everything that was stored in a channel.")
@@ -80,7 +81,7 @@ class Query:
 
 
 @strawberry.type(description="What changes something.")
-class Mutation:
+class Mutation(DeletionMutations):
     """Root of mutations."""
 
     @strawberry.mutation(

@@ -1,8 +1,8 @@
 """One read for all who ask for the same: a thousand clients resume from the same message.
 
 Stored messages never change, so a page read a moment ago is as good as a new one, as long
-as it reaches as far as is asked for now, or is full. Pages are kept for a moment and within a
-bound; whoever asks while a read is under way waits for that one.
+as it reaches as far as is asked for now, or is full, and nothing was deleted (`forget`). Pages
+are kept for a moment and within a bound; whoever asks while a read is under way waits for it.
 """
 
 import asyncio
@@ -17,7 +17,8 @@ from app.storage.history import MessageHistory
 
 __all__ = ["SharedHistory"]
 
-_KEPT_SECONDS: Final = 2.0
+_KEPT_SECONDS: Final = 0.9
+"""What another process has deleted is gone here within a second, even if nobody tells."""
 _KEPT_PAGES_MAX: Final = 256
 _KEPT_BYTES_MAX: Final = 16 * 1024 * 1024
 

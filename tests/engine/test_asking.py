@@ -67,7 +67,9 @@ class Messages:
 def context(known: Known, viewer: Viewer = VIEWER) -> Context:
     messages = cast("MessageService", Messages(known))
     answers = Answers(cast("Any", None), max_bytes=0)
-    return Context(viewer, Services(messages, cast("Any", None), cast("Any", None), answers))
+    other: Any = None
+    services = Services(messages, other, other, answers, deletion=other, channels=other)
+    return Context(viewer, services)
 
 
 async def answered(

@@ -104,11 +104,14 @@ class UncountedPresence:
 
 
 def context(viewer: Viewer = VIEWER) -> Context:
+    other: Any = None
     services = Services(
         cast("MessageService", KnownMessages()),
         cast("PresenceService", UncountedPresence()),
-        cast("Any", None),
-        cast("Any", None),
+        other,
+        other,
+        deletion=other,
+        channels=other,
     )
     return Context(viewer, services)
 

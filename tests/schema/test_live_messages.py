@@ -57,7 +57,15 @@ async def test_the_result_comes_when_the_database_is_back(monkeypatch: pytest.Mo
     await hub.start()
     messages = cast("Any", AwayForAMoment())
     live = LiveResults(hub, table, messages, messages, 0.01)
-    services = Services(messages, cast("Any", UncountedPresence()), live, Answers(table))
+    other: Any = None
+    services = Services(
+        messages,
+        cast("Any", UncountedPresence()),
+        live,
+        Answers(table),
+        deletion=other,
+        channels=other,
+    )
     executor = Executor.of(build_schema())
     operation = executor.prepare(
         'subscription { liveMessages(projectId: "p", widgetId: "w") { totalCount } }'

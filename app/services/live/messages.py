@@ -167,7 +167,8 @@ class MessageSource(Source):
             self._wake.set()
 
     def removed(self) -> None:
-        """Nothing to do: subscribers are not told of what was deleted."""
+        """Replay from the table: what is kept here may be gone. Subscribers are told nothing."""
+        self._recent = _Recent()
 
     async def _next(self) -> Sequence[Message] | None:
         """Return the next messages in order; None where the replay has reached the present."""

@@ -81,6 +81,8 @@ class Server:
             LiveResults(self.hub, table, nothing, nothing),
             Answers(table),
             self.filters,
+            deletion=nothing,
+            channels=nothing,
         )
         self.executor = Executor.of(
             build_schema(), resolvers=Resolvers(publish, subscribe, search, answer, searched)

@@ -1,0 +1,142 @@
+"""Deleting messages for good: whoever may asks for it, and nothing shows them any more."""
+
+import time
+from collections.abc import Hashable
+from contextlib import aclosing
+from typing import Final, Protocol
+
+from app.delivery.hub import Hub
+from app.domain.channel import Channel
+from app.domain.message import Head
+from app.domain.query import Filter, MessageQuery
+from app.domain.viewer import Permission, Viewer
+from app.errors import BadUserInput, Unavailable
+from app.services.head_looks import Heads
+from app.storage.deletion import Find, MessageDeletion
+
+__all__ = ["DeletionService", "Finding"]
+
+_TELL_SECONDS: Final = 0.5
+"""How often a deletion that goes on is told of: live results are read again each time."""
+
+
+class Finding(Protocol):
+    """Searches for what is to be deleted."""
+
+    async def sequences(
+        self, channel: Channel, query: MessageQuery, after: int, limit: int
+    ) -> list[int]:
+        """Return the places of the first messages that match, in publish order."""
+
+    def asked_by(self, asker: Hashable) -> "Finding":
+        """Return the search for one request of somebody who waits in a line of their own."""
+
+
+class DeletionService:
+    """Deletes messages of channels."""
+
+    def __init__(
+        self, hub: Hub, history: Heads, search: Finding, deletion: MessageDeletion
+    ) -> None:
+        """Take the parts.
+
+        Args:
+            hub: tells this process, and the others, of what was deleted.
+            history: tells where channels end.
+            search: finds what matches, within the bounds of searches.
+            deletion: deletes.
+        """
+        self._hub = hub
+        self._history = history
+        self._search = search
+        self._deletion = deletion
+        self._closed = False
+
+    def close(self) -> None:
+        """End every deletion after the batch that is under way. Idempotent."""
+        self._closed = True
+
+    async def delete_messages(
+        self,
+        viewer: Viewer,
+        channel: Channel,
+        filters: tuple[Filter, ...] = (),
+        asker: Hashable = None,
+    ) -> int:
+        """Delete the stored messages that match now; return how many it has deleted.
+
+        What is published meanwhile stays. A batch at a time is deleted, and each is final:
+        where this fails in between, the error says how many are gone, and to ask again deletes
+        the rest. When it returns, nothing that this process shows has them; elsewhere within a
+        second.
+
+        Args:
+            viewer: who asks; needs the right to administer.
+            channel: whose messages.
+            filters: all must hold; none: every message.
+            asker: the connection that a viewer without a subject asks by; None: not known.
+
+        Raises:
+            Forbidden, Unauthenticated: the viewer may not.
+            BadUserInput: it would read more messages than a search may; nothing is deleted.
+            Unavailable: the database is away or overloaded, or this process is ending.
+        """
+        viewer.require(Permission.ADMIN, channel)
+        head = (await self._history.heads([channel]))[channel]
+        if not _holds_any(head):
+            return 0
+        search = self._search.asked_by(viewer.publisher or asker)
+        query = MessageQuery(filters=filters, up_to=head.sequence)
+
+        async def find(after: int, limit: int) -> list[int]:
+            return await search.sequences(channel, query, after, limit)
+
+        return await self.delete_found(channel, find)
+
+    async def delete_found(
+        self, channel: Channel, find: Find, *, rest: float = 1.0, most: int | None = None
+    ) -> int:
+        """Delete what is found, and tell everybody; return how many it has deleted.
+
+        Args:
+            channel: whose.
+            find: tells which: see `MessageDeletion.batches`.
+            rest: as `MessageDeletion.batches` takes it.
+            most: stop after a batch when so many are deleted; None: when all are.
+
+        Raises:
+            Unavailable: as `delete_messages`.
+        """
+        deleted = 0
+        told_at = time.monotonic()
+        try:
+            async with aclosing(self._deletion.batches(channel, find, rest=rest)) as batches:
+                async for batch in batches:
+                    deleted += batch
+                    if self._closed:
+                        raise Unavailable("the server is restarting")
+                    if most is not None and deleted >= most:
+                        break
+                    if time.monotonic() - told_at > _TELL_SECONDS:
+                        await self._hub.publish_deleted(channel)
+                        told_at = time.monotonic()
+        except Unavailable as error:
+            raise Unavailable(
+                f"{error.message}; {deleted} messages were deleted before, and the next ones may "
+                "have been: ask again to delete the rest",
+                error.retry_after_ms,
+            ) from error
+        except BadUserInput as error:
+            if not deleted:
+                raise
+            raise BadUserInput(
+                f"{error.message}; {deleted} messages were deleted before"
+            ) from error
+        finally:
+            # Also where it was cancelled or failed: what is gone is gone.
+            await self._hub.publish_deleted(channel)
+        return deleted
+
+
+def _holds_any(head: Head) -> bool:
+    return head.sequence > head.removed

@@ -1,0 +1,142 @@
+"""Deleting stored messages: in batches, so that nobody who publishes waits for long.
+
+A batch is one statement and one transaction. It locks the channel's row first, as publishing
+does, so that no two of them wait for each other in a circle; a trigger counts what is deleted.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from functools import partial
+from typing import Final, TypeAlias, TypeVar
+
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay
+from tenacity.wait import wait_random_exponential
+
+from app.domain.channel import Channel
+from app.domain.query import MessageQuery
+from app.errors import Unavailable
+from app.storage import statements
+from app.storage.database import Database, DatabaseLost
+
+__all__ = ["Find", "MessageDeletion"]
+
+Find: TypeAlias = Callable[[int, int], Awaitable[Sequence[int]]]
+"""Returns the next sequences to delete: those after a sequence, at most so many, in order."""
+Done = TypeVar("Done")
+
+_FIRST_BATCH: Final = 100
+_SMALLEST_BATCH: Final = 25
+_LARGEST_BATCH: Final = 1_000
+_BATCH_SECONDS: Final = 0.02
+"""How long a batch should take: publishing on its channel waits meanwhile."""
+_PATIENCE_SECONDS: Final = 10.0
+"""How long one step is tried again while the database is away or has too much to do."""
+
+# The rows of `messages` are joined to the lock: none is touched before it is held.
+_DELETE: Final = """
+    WITH locked AS MATERIALIZED (SELECT channel FROM channels WHERE channel = $1 FOR UPDATE),
+    gone AS (
+        DELETE FROM messages AS m USING locked
+        WHERE m.channel = locked.channel AND m.channel = $1 AND m.sequence = ANY ($2::bigint[])
+        RETURNING 1
+    )
+    SELECT count(*) FROM gone
+"""
+
+
+class MessageDeletion:
+    """Deletes messages; of one process, one batch at a time is under way."""
+
+    def __init__(self, database: Database, *, patience_seconds: float = _PATIENCE_SECONDS) -> None:
+        """Take the database.
+
+        Args:
+            database: where the messages are.
+            patience_seconds: how long a step is tried again while the database is away.
+        """
+        self._database = database
+        self._patience = patience_seconds
+        self._turn = asyncio.Lock()
+
+    def finding(self, channel: Channel, query: MessageQuery) -> Find:
+        """Return what finds the messages of a query that an index serves.
+
+        Args:
+            channel: whose.
+            query: its filters and `up_to`.
+        """
+
+        async def find(after: int, limit: int) -> list[int]:
+            statement = statements.sequences(channel, query, after, limit)
+            sql, parameters = statements.rendered(statement)
+            return [row["sequence"] for row in await self._database.fetch(sql, *parameters)]
+
+        return find
+
+    async def batches(
+        self, channel: Channel, find: Find, *, rest: float = 1.0
+    ) -> AsyncGenerator[int, None]:
+        """Delete what is found, and yield how many each batch has deleted.
+
+        What is yielded is committed. Whoever stops in between keeps the rest: to begin again
+        goes on.
+
+        Args:
+            channel: whose.
+            find: tells which. What it finds must not change but by being deleted.
+            rest: how long to leave the channel alone after a batch, in times of what it took.
+
+        Raises:
+            Unavailable: the database stayed away. The last batch may have been deleted.
+        """
+        after, size = 0, _FIRST_BATCH
+        while sequences := await self._patiently(partial(find, after, size)):
+            async with self._turn:
+                began = time.monotonic()
+                deleted = await self._delete(channel, sequences)
+                took = time.monotonic() - began
+            yield deleted
+            if len(sequences) < size:
+                return
+            after = sequences[-1]
+            size = _next_size(len(sequences), took)
+            await asyncio.sleep(rest * took)
+
+    async def _delete(self, channel: Channel, sequences: Sequence[int]) -> int:
+        uncertain = False
+
+        async def delete() -> int:
+            nonlocal uncertain
+            try:
+                rows = await self._database.fetch(_DELETE, channel.key, sequences)
+            except DatabaseLost as error:
+                uncertain |= error.sent
+                raise
+            deleted: int = rows[0]["count"]
+            return deleted
+
+        deleted = await self._patiently(delete)
+        # A lost connection does not tell what its statement has deleted: all of it is gone now.
+        return len(sequences) if uncertain else deleted
+
+    async def _patiently(self, step: Callable[[], Awaitable[Done]]) -> Done:
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(_may_pass),
+            stop=stop_after_delay(self._patience),
+            wait=wait_random_exponential(multiplier=0.05, max=1.0),
+            reraise=True,
+        ):
+            with attempt:
+                return await step()
+        raise AssertionError("the last attempt raises")
+
+
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, Unavailable)
+
+
+def _next_size(size: int, took: float) -> int:
+    """Return how many to delete next: as many as should take the time that a batch may."""
+    fitting = int(size * _BATCH_SECONDS / max(took, 0.001))
+    return max(_SMALLEST_BATCH, min(fitting, 2 * size, _LARGEST_BATCH))
