@@ -112,6 +112,7 @@ async def erased(settings: Settings, person: Person) -> Sequence[Traces]:
 
 async def _clean(url: str) -> None:
     """Have the database forget the deleted rows, as far as it does."""
+    warnings: list[object] = []
     try:
         connection = await asyncpg.connect(
             url,
@@ -119,20 +120,21 @@ async def _clean(url: str) -> None:
             server_settings={"application_name": "widgetwire erase", "statement_timeout": "0"},
         )
         try:
+            # To whoever may not, it says so and does nothing.
+            connection.add_log_listener(lambda _connection, said: warnings.append(said))
             for table in TABLES:
                 await connection.execute(_CLEAN.format(table=table))
         finally:
             await connection.close(timeout=_CONNECT_TIMEOUT_SECONDS)
-    except asyncpg.InsufficientPrivilegeError as error:
-        raise ConfigurationError(
-            f"the rows are deleted, but the database does not let this user clean its files "
-            f"({error}): run VACUUM (INDEX_CLEANUP ON, ANALYZE) as the owner of the tables "
-            f"{', '.join(TABLES)}"
-        ) from error
     except (*CONNECTION_FAILURES, asyncpg.PostgresError) as error:
         raise DatabaseUnreachable(
             f"the rows are deleted, but the database's files are not cleaned ({error}): start again"
         ) from error
+    if warnings:
+        raise ConfigurationError(
+            f"the rows are deleted, but the database's files are not cleaned ({warnings[0]}): run "
+            f"VACUUM (INDEX_CLEANUP ON, ANALYZE) {', '.join(TABLES)} as the owner of the tables"
+        )
 
 
 @asynccontextmanager

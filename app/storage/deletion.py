@@ -25,10 +25,10 @@ Find: TypeAlias = Callable[[int, int], Awaitable[Sequence[int]]]
 """Returns the next sequences to delete: those after a sequence, at most so many, in order."""
 Done = TypeVar("Done")
 
-_FIRST_BATCH: Final = 100
-_SMALLEST_BATCH: Final = 25
+_FIRST_BATCH: Final = 50
+_SMALLEST_BATCH: Final = 10
 _LARGEST_BATCH: Final = 1_000
-_BATCH_SECONDS: Final = 0.02
+_BATCH_SECONDS: Final = 0.015
 """How long a batch should take: publishing on its channel waits meanwhile."""
 _PATIENCE_SECONDS: Final = 10.0
 """How long one step is tried again while the database is away or has too much to do."""
