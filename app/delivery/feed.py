@@ -133,6 +133,12 @@ class Feed:
         else:
             self.reach(head.sequence)
 
+    def notice(self, head: Head) -> None:
+        """Take a head that was just read, by whoever: it tells of deletions."""
+        if head.removed > self._removed:
+            self._removed = head.removed
+            self.deleted()
+
     def deleted(self) -> None:
         """Take note that stored messages were deleted: nothing that was made of them holds."""
         self._history.forget(self.channel)

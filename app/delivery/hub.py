@@ -21,7 +21,7 @@ from app.delivery.events import (
 from app.delivery.feed import Feed, History, Subscriber
 from app.delivery.supervision import keep_running
 from app.domain.channel import Channel
-from app.domain.message import Message
+from app.domain.message import Head, Message
 from app.errors import Unavailable
 
 __all__ = ["Hub"]
@@ -127,6 +127,11 @@ class Hub:
         """Take note that a channel's messages up to `sequence` are committed."""
         if (feed := self._feeds.get(channel)) is not None:
             feed.reach(sequence)
+
+    def notice(self, channel: Channel, head: Head) -> None:
+        """Take note of a channel's head as it was just read: messages may have been deleted."""
+        if (feed := self._feeds.get(channel)) is not None and feed.place is not None:
+            feed.notice(head)
 
     def last_created(self, channel: Channel) -> int:
         """Return the newest `created` seen of a channel; 0 where none was."""

@@ -50,6 +50,6 @@ class ChannelQueries:
     ) -> list[ChannelSummaryType]:
         context = info.context
         found = await context.services.channels.most_recent(
-            context.viewer, project_id, limit=limit, after=after or None
+            context.viewer, project_id, limit=limit, after=None if after is UNSET else after
         )
         return cast("list[ChannelSummaryType]", found)

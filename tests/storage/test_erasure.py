@@ -1,0 +1,47 @@
+"""What there is of a person is found by the name on it, exactly, in every channel."""
+
+import pytest
+from uuid_utils import uuid7
+
+from app.domain.channel import Channel
+from app.domain.message import Draft
+from app.storage.database import Database
+from app.storage.erasure import TABLES, Traces, messages_of, traces_of
+from app.storage.search import MessageSearch
+from app.storage.writer import MessageWriter
+
+pytestmark = pytest.mark.anyio
+
+
+async def publish(database: Database, key: str, username: str | None) -> None:
+    writer = MessageWriter(database, lambda _messages: None)
+    channel = Channel.from_key(key)
+    await writer.write(Draft(channel, str(uuid7()), "client", username, b'"secret"'))
+
+
+async def test_each_channel_is_named_with_what_it_has(database: Database) -> None:
+    for key, username in (
+        *(("p/b", "Zoé"), ("p/a", "Zoé"), ("p/a", "Zoé"), ("q/a", "Zoé"), ("p.b/a", "Zoé")),
+        *(("p/a", "zoé"), ("p/a", None), ("p/c", "Zoe\u0301"), ("p0/a", "Zoé")),
+    ):
+        await publish(database, key, username)
+
+    async def found(username: str, project_id: str | None = None) -> list[tuple[str, int]]:
+        traces = await traces_of(database, username, project_id)
+        assert all(isinstance(one, Traces) for one in traces)
+        return [(one.channel.key, one.messages) for one in traces]
+
+    assert await found("Zoé", "p") == [("p/a", 2), ("p/b", 1)]
+    assert len(await found("Zoé")) == 5
+    assert await found("nobody") == []
+    search = MessageSearch(database)
+    matching = await search.messages(Channel("p", "a"), messages_of("Zoé"))
+    assert [message.username for message in matching] == ["Zoé", "Zoé"]
+
+
+async def test_each_table_with_user_names_is_cleaned(database: Database) -> None:
+    rows = await database.fetch(
+        "SELECT DISTINCT table_name FROM information_schema.columns "
+        "WHERE table_schema = 'public' AND column_name = 'username'"
+    )
+    assert {row["table_name"] for row in rows} <= set(TABLES)
