@@ -64,11 +64,11 @@ class ChannelService:
         cursor: Channel | None = None
         if after is not None:
             cursor = Channel(project_id, checked_widget_id("after", after))
+            if not await self._store.knows(cursor):
+                raise UnknownCursor(
+                    f"after is {shown(after)}; expected the widgetId of a channel of this project"
+                )
         known = await self._store.most_recent(project_id, limit, cursor)
-        if cursor is not None and not known and not await self._store.knows(cursor):
-            raise UnknownCursor(
-                f"after is {shown(after)}; expected the widgetId of a channel of this project"
-            )
         counts = await self._presence.counts([one.channel for one in known])
         return [
             ChannelSummary(

@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 _LOCK_KEY: Final = 0x57494447_45545245
 """`WIDGETRE`: the advisory lock of whoever deletes."""
 _INTERVAL_SECONDS: Final = 60.0
+_ALL_SECONDS: Final = 600.0
+"""Between two looks at all channels, for days are long; those with a policy are looked at each
+round. A look costs some ten microseconds a channel."""
 _MORE_SECONDS: Final = 1.0
 """Before the next round where one has left work."""
 _ROUND_SECONDS: Final = 30.0
@@ -74,6 +77,10 @@ class Retention:
         self._interval = interval_seconds
         self._place = ""
         """The key of the channel that was looked at last; empty: a round begins with the first."""
+        self._all = False
+        """Whether the round is about all channels, or those with a policy."""
+        self._all_at = 0.0
+        """When all are to be looked at again, as `time.monotonic` tells it."""
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -96,6 +103,8 @@ class Retention:
         began = time.monotonic()
         deleted = channels = 0
         left = False
+        if not self._place:
+            self._all = self._seconds is not None and began >= self._all_at
         try:
             while page := await self._page():
                 for age in page:
@@ -108,6 +117,8 @@ class Retention:
                     if time.monotonic() - began > _ROUND_SECONDS:
                         return True
             self._place = ""
+            if self._all and not left:
+                self._all_at = began + _ALL_SECONDS
         finally:
             if deleted:
                 logger.info(
@@ -143,7 +154,9 @@ class Retention:
         return self._seconds is not None or bool(self._kept_seconds())
 
     async def _page(self) -> list[Age]:
-        among = self._kept_seconds() if self._seconds is None else None
+        among = None if self._all else self._kept_seconds()
+        if among is not None and not among:
+            return []
         return list(await self._ages.page(self._place, _PAGE, among))
 
     async def _delete(self, age: Age) -> int:

@@ -27,15 +27,13 @@ _KNOWN: Final = """
     GROUP BY channel
 """
 _PAGE: Final = f"""
-    WITH known AS ({_KNOWN}),
-    cursor AS (SELECT channel, last_created FROM known WHERE channel = $2)
-    SELECT k.channel, k.messages, k.last_created FROM known AS k
-    WHERE $2::text IS NULL OR EXISTS (
-        SELECT FROM cursor AS c
-        WHERE k.last_created < c.last_created
-            OR (k.last_created = c.last_created AND k.channel > c.channel)
-    )
-    ORDER BY k.last_created DESC, k.channel
+    SELECT known.channel, messages, last_created FROM ({_KNOWN}) AS known
+    CROSS JOIN LATERAL (
+        SELECT coalesce((SELECT c.last_created FROM channels AS c WHERE c.channel = $2), 0)
+    ) AS cursor (created)
+    WHERE $2::text IS NULL OR last_created < cursor.created
+        OR (last_created = cursor.created AND known.channel > $2)
+    ORDER BY last_created DESC, known.channel
     LIMIT $3
 """  # noqa: S608  our own text
 _EXISTS: Final = f"SELECT FROM ({_KNOWN}) AS known WHERE channel = $2"
@@ -66,7 +64,8 @@ class ChannelStore:
         Args:
             project_id: whose.
             limit: at the most.
-            after: only those that come after this channel, by where it stands now; None: all.
+            after: only those that come after this channel, which is known, by where it stands
+                now; None: all.
         """
         key = None if after is None else after.key
         rows = await self._database.fetch(_PAGE, project_id, key, limit)

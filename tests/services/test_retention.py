@@ -26,6 +26,11 @@ DAY = 86_400
 EVERYTHING = MessageQuery()
 
 
+@pytest.fixture(autouse=True)
+def always_look_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention_module, "_ALL_SECONDS", 0.0)
+
+
 async def fill(database: Database, channel: Channel, ages_in_seconds: Sequence[float]) -> None:
     """Store messages, the oldest first; the data of each is its age."""
     now = time.time() * 1000
@@ -114,6 +119,25 @@ async def test_a_long_backlog_is_worked_off_in_turns(
         assert [await left(database, channel) for channel in channels] == [0, 1]
         assert await keeper.round() is True
         assert [await left(database, channel) for channel in channels] == [0, 0]
+
+
+async def test_all_channels_are_looked_at_less_often_than_those_with_a_policy(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention_module, "_ALL_SECONDS", 600.0)
+    short = Channel("project", "short")
+    async with processes(database, 1) as (process,):
+        keeper = retention(
+            database_url, database, process, retention_days=1, kept_seconds=lambda: {short: 60}
+        )
+        await keeper.round()
+        for channel in (CHANNEL, short):
+            await fill(database, channel, [2 * DAY])
+        await keeper.round()
+        assert [await left(database, channel) for channel in (CHANNEL, short)] == [1, 0]
+        keeper._all_at = 0.0
+        await keeper.round()
+        assert await left(database) == 0
 
 
 class AwayOnce(Ages):

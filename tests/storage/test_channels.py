@@ -54,11 +54,13 @@ async def test_the_most_recently_written_come_first_and_ties_by_name(database: D
         assert paged == all_of_it
 
 
-async def test_what_comes_after_an_unknown_channel_is_nothing(database: Database) -> None:
+async def test_a_channel_is_known_that_was_written_to_or_that_somebody_is_connected_to(
+    database: Database,
+) -> None:
     await know(database, "p/a", 1)
     await connect(database, "p/quiet", alive=True)
+    await connect(database, "p/dead", alive=False)
     store = ChannelStore(database)
-    assert await store.most_recent("p", 10, Channel("p", "nowhere")) == []
-    known = [await store.knows(Channel("p", name)) for name in ("a", "quiet", "nowhere")]
-    assert known == [True, True, False]
+    known = [await store.knows(Channel("p", name)) for name in ("a", "quiet", "dead", "nowhere")]
+    assert known == [True, True, False, False]
     assert not await store.knows(Channel("q", "a"))
