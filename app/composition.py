@@ -47,6 +47,7 @@ from app.storage.indexes.tuner import IndexTuner
 from app.storage.pools import Pools
 from app.storage.presence import PresenceStore
 from app.storage.result_reads import ResultReads
+from app.storage.retractions import MessageRetractions
 from app.storage.search import MessageSearch
 from app.storage.search_lanes import SearchLanes
 from app.storage.shared_history import SharedHistory
@@ -191,6 +192,7 @@ class Process:
             hub=hub,
             writer=writer,
             history=history,
+            retractions=MessageRetractions(pools.reading, hub.publish_stored),
             search=kept,
             max_data_bytes=settings.max_data_bytes,
             replay_max_messages=settings.replay_max_messages,

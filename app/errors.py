@@ -7,6 +7,7 @@
     ├── Forbidden             FORBIDDEN               the token does not grant this
     ├── PayloadTooLarge       PAYLOAD_TOO_LARGE       send less
     ├── RateLimited           RATE_LIMITED            send slower
+    ├── Rejected              REJECTED                the channel does not take this message
     ├── UnknownCursor         UNKNOWN_CURSOR          resume from elsewhere
     ├── Unavailable           UNAVAILABLE             retry later, nothing is wrong with the request
     │   └── ShuttingDown      UNAVAILABLE             ... with another process
@@ -29,6 +30,7 @@ __all__ = [
     "Forbidden",
     "PayloadTooLarge",
     "RateLimited",
+    "Rejected",
     "ShuttingDown",
     "StartupError",
     "SubscriberTooSlow",
@@ -50,6 +52,7 @@ class ErrorCode(StrEnum):
     FORBIDDEN = "FORBIDDEN"
     PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
     RATE_LIMITED = "RATE_LIMITED"
+    REJECTED = "REJECTED"
     UNKNOWN_CURSOR = "UNKNOWN_CURSOR"
     UNAVAILABLE = "UNAVAILABLE"
     INTERNAL_SERVER_ERROR = "INTERNAL_SERVER_ERROR"
@@ -109,6 +112,12 @@ class RateLimited(WidgetwireError):
     """Too many requests at once or in a while."""
 
     code = ErrorCode.RATE_LIMITED
+
+
+class Rejected(WidgetwireError):
+    """The channel does not take this message: by its policy, or because its key is spent."""
+
+    code = ErrorCode.REJECTED
 
 
 class UnknownCursor(WidgetwireError):

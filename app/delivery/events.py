@@ -5,6 +5,7 @@ about stored messages: an event may go missing, come twice or be too large to ca
 messages, and nothing is lost.
 """
 
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import Final, TypeAlias
 
@@ -12,7 +13,8 @@ import msgspec
 from msgspec.structs import astuple
 
 from app.domain.channel import Channel
-from app.domain.message import MESSAGE_FIELDS, Message
+from app.domain.entry import Retraction, StoredEntry
+from app.domain.message import MESSAGE_COLUMNS, MESSAGE_FIELDS, Message
 
 __all__ = [
     "Deleted",
@@ -23,7 +25,8 @@ __all__ = [
     "Transient",
     "decode_event",
     "encode_event",
-    "messages_of",
+    "entries_of",
+    "message_of",
     "stored_event",
     "transient_event",
 ]
@@ -45,24 +48,40 @@ class _Record(msgspec.Struct, frozen=True, array_like=True):
     created: int
     username: str | None
     data: msgspec.Raw
+    publisher: str | None = None
+
+
+class _Retracted(msgspec.Struct, frozen=True, array_like=True):
+    """A retraction without its channel."""
+
+    sequence: int
+    id: str
+    created: int
+    ids: tuple[str, ...]
+    reason: str | None
+    removed: tuple[_Record, ...] | None
 
 
 _DATA: Final = _Record.__struct_fields__.index("data")
-_VALUES: Final = {"sequence": "sequence"} | {field.name: field.value for field in MESSAGE_FIELDS}
+_VALUES: Final = {name: name for name in MESSAGE_COLUMNS} | {
+    field.name: field.value for field in MESSAGE_FIELDS
+}
 _values: Final = attrgetter(*(_VALUES[name] for name in _Record.__struct_fields__))
 
 
 class Stored(msgspec.Struct, frozen=True, array_like=True, tag="s"):
-    """Messages `first` to `last` of a channel are committed."""
+    """Messages and retractions `first` to `last` of a channel are committed."""
 
     origin: str
     channel: str
     first: int
     last: int
     records: tuple[_Record, ...] = ()
-    """All of them in order, or none when they are too large to carry."""
+    """All messages of them in order, or none when all are too large to carry."""
     created: int = 0
     """Of the first; 0: an older version has sent this."""
+    retractions: tuple[_Retracted, ...] = ()
+    """All retractions of them, as `records`."""
 
 
 class Transient(msgspec.Struct, frozen=True, array_like=True, tag="t"):
@@ -117,19 +136,23 @@ def decode_event(text: str) -> _Carried:
     return _decoder.decode(text)
 
 
-def stored_event(origin: str, messages: list[Message]) -> Stored:
-    """Return the event of consecutive stored messages of one channel.
+def stored_event(origin: str, entries: Sequence[StoredEntry]) -> Stored:
+    """Return the event of consecutive messages and retractions of one channel.
 
     Args:
         origin: the publishing process.
-        messages: at least one, in order of their sequences, without a gap.
+        entries: at least one, in order of their sequences, without a gap.
     """
-    first, last = messages[0].sequence, messages[-1].sequence
+    first, last = entries[0].sequence, entries[-1].sequence
     assert first is not None
     assert last is not None
-    small = sum(len(message.data_json) + 200 for message in messages) <= _MAX_INLINE_BYTES
-    records = tuple(map(_record, messages)) if small else ()
-    return Stored(origin, messages[0].channel.key, first, last, records, messages[0].created)
+    records: tuple[_Record, ...] = ()
+    retractions: tuple[_Retracted, ...] = ()
+    if sum(entry.size + 200 for entry in entries) <= _MAX_INLINE_BYTES:
+        records = tuple(_record(one) for one in entries if isinstance(one, Message))
+        retractions = tuple(_retracted(one) for one in entries if isinstance(one, Retraction))
+    channel, created = entries[0].channel.key, entries[0].created
+    return Stored(origin, channel, first, last, records, created, retractions)
 
 
 def transient_event(origin: str, message: Message) -> Transient:
@@ -137,11 +160,19 @@ def transient_event(origin: str, message: Message) -> Transient:
     return Transient(origin, message.channel.key, _record(message))
 
 
-def messages_of(event: Stored | Transient) -> list[Message]:
-    """Return the messages an event carries; empty for a range that was too large."""
+def entries_of(event: Stored) -> list[StoredEntry]:
+    """Return the messages and retractions an event carries; empty where they were too large."""
     channel = Channel.from_key(event.channel)
-    records = event.records if isinstance(event, Stored) else (event.record,)
-    return [_message(channel, record) for record in records]
+    entries: list[StoredEntry] = [_message(channel, record) for record in event.records]
+    if event.retractions:
+        entries += (_retraction(channel, one) for one in event.retractions)
+        entries.sort(key=lambda entry: entry.sequence or 0)
+    return entries
+
+
+def message_of(event: Transient) -> Message:
+    """Return the message an event carries."""
+    return _message(Channel.from_key(event.channel), event.record)
 
 
 def _record(message: Message) -> _Record:
@@ -152,3 +183,28 @@ def _message(channel: Channel, record: _Record) -> Message:
     values = [*astuple(record)]
     values[_DATA] = bytes(record.data)
     return Message(channel, *values)
+
+
+def _retracted(retraction: Retraction) -> _Retracted:
+    removed = retraction.removed
+    return _Retracted(
+        retraction.sequence,
+        retraction.id,
+        retraction.created,
+        retraction.ids,
+        retraction.reason,
+        None if removed is None else tuple(map(_record, removed)),
+    )
+
+
+def _retraction(channel: Channel, one: _Retracted) -> Retraction:
+    removed = one.removed
+    return Retraction(
+        channel,
+        one.sequence,
+        one.id,
+        one.created,
+        one.ids,
+        one.reason,
+        None if removed is None else tuple(_message(channel, record) for record in removed),
+    )

@@ -21,6 +21,7 @@ from app.delivery.ahead import Ahead
 from app.delivery.budget import Budget
 from app.delivery.recount import known_up_to
 from app.domain.channel import Channel
+from app.domain.entry import Entry, PolicyChange, StoredEntry
 from app.domain.message import Head, Message
 from app.errors import Unavailable
 
@@ -43,8 +44,8 @@ _GRACE_SECONDS: Final = 0.025
 class Subscriber(Protocol):
     """Whoever listens to a feed."""
 
-    def deliver(self, messages: Sequence[Message]) -> None:
-        """Take messages: stored ones in order without a gap, transient ones as they come.
+    def deliver(self, entries: Sequence[Entry]) -> None:
+        """Take entries: stored ones in order without a gap, others as they come.
 
         Called on the loop; must not block, join or leave. One that raises is dropped.
         """
@@ -68,8 +69,10 @@ class History(Protocol):
     async def heads(self, channels: Sequence[Channel]) -> dict[Channel, Head]:
         """Return where each channel's order ends."""
 
-    async def between(self, channel: Channel, after: int, up_to: int, limit: int) -> list[Message]:
-        """Return messages with `after` < sequence <= `up_to`, in order."""
+    async def between(
+        self, channel: Channel, after: int, up_to: int, limit: int
+    ) -> list[StoredEntry]:
+        """Return what is stored with `after` < sequence <= `up_to`, in order."""
 
     def forget(self, channel: Channel) -> None:
         """Keep nothing that was read of a channel: messages were deleted, or it counts anew."""
@@ -103,7 +106,7 @@ class Feed:
         self._repair: asyncio.Task[None] | None = None
         self._created = 0
         """The newest `created` of what is up to the position."""
-        self._removed = 0
+        self._deleted = 0
         """How many of its messages were deleted, as far as this feed knows."""
         self._beginnings = 0
         self._begins_anew = False
@@ -119,14 +122,14 @@ class Feed:
         """Begin after `head`: everything later will be dispatched."""
         self.position = head.sequence
         self._created = head.created
-        self._removed = head.removed
+        self._deleted = head.removed - head.retracted
         self.last_created = max(self.last_created, head.created)
         self._advance()
 
     def compare(self, place: Place, head: Head) -> None:
         """Take a head that was read after the feed was at `place`."""
-        if head.removed != self._removed:
-            self._removed = head.removed
+        if (deleted := head.removed - head.retracted) != self._deleted:
+            self._deleted = deleted
             self.deleted()
         if place[0] == self._beginnings and head.sequence < place[1]:
             self._begin_anew(head.sequence)
@@ -135,8 +138,8 @@ class Feed:
 
     def notice(self, head: Head) -> None:
         """Take a head that was just read, by whoever: it tells of deletions."""
-        if head.removed > self._removed:
-            self._removed = head.removed
+        if (deleted := head.removed - head.retracted) > self._deleted:
+            self._deleted = deleted
             self.deleted()
 
     def deleted(self) -> None:
@@ -150,9 +153,9 @@ class Feed:
         if self._repair is not None:
             self._repair.cancel()
 
-    def stored(self, messages: Sequence[Message]) -> None:
-        """Take committed messages, whoever published them, in any order."""
-        first, last = messages[0], messages[-1].sequence
+    def stored(self, entries: Sequence[StoredEntry]) -> None:
+        """Take committed messages and retractions, whoever made them, in any order."""
+        first, last = entries[0], entries[-1].sequence
         assert first.sequence is not None
         assert last is not None
         if self._distrusts():
@@ -160,17 +163,17 @@ class Feed:
             return
         if self.position is not None and first.sequence == self.position + 1:
             # The common case: the next ones, in one piece.
-            self._dispatch(messages)
+            self._dispatch(entries)
             if self._ahead:
                 self._advance()
             return
         if self._is_anew(first.sequence, first.created):
             self._begin_anew(last)
             return
-        for message in messages:
-            assert message.sequence is not None
-            if self.position is None or message.sequence > self.position:
-                self._ahead.add(message)
+        for entry in entries:
+            assert entry.sequence is not None
+            if self.position is None or entry.sequence > self.position:
+                self._ahead.add(entry)
         self.reach(last)
 
     def committed(self, first: int, last: int, created: int) -> None:
@@ -196,6 +199,10 @@ class Feed:
         self.last_created = max(self.last_created, message.created)
         self._deliver((message,))
 
+    def policy_changed(self, change: PolicyChange) -> None:
+        """Take note that the channel's policy is another."""
+        self._deliver((change,))
+
     def _advance(self) -> None:
         if self.position is None:
             return
@@ -204,14 +211,14 @@ class Feed:
         if (self._begins_anew or self._target > self.position) and self._repair is None:
             self._repair = asyncio.create_task(self._fill(), name=f"hole in {self.channel.key}")
 
-    def _dispatch(self, messages: Sequence[Message]) -> None:
-        self.position = messages[-1].sequence
-        self._created = max(self._created, messages[-1].created)
+    def _dispatch(self, entries: Sequence[StoredEntry]) -> None:
+        self.position = entries[-1].sequence
+        self._created = max(self._created, entries[-1].created)
         self.last_created = max(self.last_created, self._created)
-        self._deliver(messages)
+        self._deliver(entries)
 
-    def _deliver(self, messages: Sequence[Message]) -> None:
-        self._tell(lambda subscriber: subscriber.deliver(messages))
+    def _deliver(self, entries: Sequence[Entry]) -> None:
+        self._tell(lambda subscriber: subscriber.deliver(entries))
 
     def _tell(self, tell: Callable[[Subscriber], None]) -> None:
         for subscriber in tuple(self.subscribers):
@@ -320,7 +327,7 @@ class Feed:
         self.position = position = min(known, self.position)
         self._tell(lambda subscriber: subscriber.restarted(position))
 
-    async def _read(self, after: int, up_to: int, limit: int) -> list[Message]:
+    async def _read(self, after: int, up_to: int, limit: int) -> list[StoredEntry]:
         return await self._retried(lambda: self._history.between(self.channel, after, up_to, limit))
 
     async def _retried(self, read: Callable[[], Awaitable[_Found]]) -> _Found:

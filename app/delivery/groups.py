@@ -4,12 +4,15 @@ Members who want the same bytes of the same messages form a group. A channel's g
 one subscriber of its feed. Groups that ask for one field to equal one value are found by
 that value: ten thousand different ones cost a look-up, not ten thousand evaluations. Groups
 whose filters may take long are served by a task, in turns: they hold up nobody else.
+
+Filters choose messages. Retractions and changes of the policy come to every group that asked
+for events.
 """
 
 import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -18,6 +21,7 @@ from app.delivery.hub import Hub
 from app.delivery.matching_turns import MatchingTurns
 from app.delivery.members import Member, Members
 from app.domain.channel import Channel
+from app.domain.entry import Entry, Retraction
 from app.domain.message import Message
 from app.domain.query import CompiledFilters
 from app.errors import DeliveryFailed, SubscriberTooSlow
@@ -27,7 +31,7 @@ __all__ = ["Encode", "FanOut", "Group", "Slice"]
 logger = logging.getLogger(__name__)
 
 _WAITING_MAX: Final = 10_000
-"""Messages of a channel that wait for filters that take long."""
+"""Entries of a channel that wait for filters that take long."""
 _WAITING_BYTES_MAX: Final = 4 * 1024 * 1024
 _ALL_WAITING_BYTES_MAX: Final = 32 * 1024 * 1024
 """The same for all channels together; beyond it the channel that has one more falls behind."""
@@ -39,8 +43,8 @@ _LOOK_BYTES: Final = 512 * 1024
 _KEPT_BYTES_MAX: Final = 4 * 1024 * 1024
 """Of a group's encoded replay; what was used least recently goes first."""
 
-Encode: TypeAlias = Callable[[Message], Any]
-"""Makes the bytes that every member of a group is given for a message, without waiting."""
+Encode: TypeAlias = Callable[[Any], Any]
+"""Makes the bytes that every member of a group is given for an entry, without waiting."""
 
 
 class FanOut:
@@ -58,7 +62,13 @@ class FanOut:
         self._channels: dict[Channel, _ChannelGroups] = {}
 
     def hold(
-        self, channel: Channel, key: Hashable, filters: CompiledFilters, encode: Encode
+        self,
+        channel: Channel,
+        key: Hashable,
+        filters: CompiledFilters,
+        encode: Encode,
+        *,
+        events: bool = False,
     ) -> "Group":
         """Return a group, kept until each who holds it has released it and its members left.
 
@@ -67,7 +77,8 @@ class FanOut:
             key: equal for those whose filters and encoding are equal.
             filters: all must hold for a message to be given. Groups with the very same ones
                 ask them once.
-            encode: called once a message for the whole group.
+            encode: called once an entry for the whole group.
+            events: whether it is given retractions and changes of the policy too.
 
         Raises:
             Unavailable: the channel's feed is not open.
@@ -80,7 +91,7 @@ class FanOut:
             self._channels[channel] = groups
         group = groups.get(key)
         if group is None:
-            group = groups.add(Group(key, filters, encode, groups, self._turns))
+            group = groups.add(Group(key, filters, encode, groups, self._turns, events=events))
         group.holds += 1
         return group
 
@@ -100,6 +111,7 @@ class Group:
         "_kept_bytes",
         "_turns",
         "encode",
+        "events",
         "filters",
         "holds",
         "key",
@@ -113,9 +125,12 @@ class Group:
         encode: Encode,
         groups: "_ChannelGroups",
         turns: MatchingTurns,
+        *,
+        events: bool,
     ) -> None:
         self.key = key
         self.encode = encode
+        self.events = events
         self.filters = filters
         self.members = Members()
         self.holds = 0
@@ -152,48 +167,50 @@ class Group:
         self._kept.clear()
         self._kept_bytes = 0
 
-    async def encoded(self, messages: Sequence[Message]) -> "Sequence[Slice]":
-        """Return the bytes of consecutive messages, of those that the filters accept.
+    async def encoded(self, entries: Sequence[Entry]) -> "Sequence[Slice]":
+        """Return the bytes of consecutive entries; of messages, of those the filters accept.
 
-        A thousand clients that resume from one place share the work: stored messages never
-        change, so their bytes are kept while several replay, up to 4 MiB.
+        A thousand clients that resume from one place share the work: what is stored never
+        changes, so its bytes are kept while several replay, up to 4 MiB.
 
         Args:
-            messages: at least one.
+            entries: at least one.
         """
-        first, last = messages[0].sequence, messages[-1].sequence
+        first, last = entries[0].sequence, entries[-1].sequence
         if self.holds == 1 or first is None or last is None:
-            return await self._slices(messages)
-        place = first, last
+            return await self._slices(entries)
+        # Their number: between the same places there may be less than there was.
+        place = first, last, len(entries)
         kept = self._kept.get(place)
         if kept is not None:
             self._kept.move_to_end(place)
             return kept
         encoding = self._encoding.get(place)
         if encoding is None:
-            encoding = self._encoding[place] = asyncio.create_task(self._slices(messages))
+            encoding = self._encoding[place] = asyncio.create_task(self._slices(entries))
             encoding.add_done_callback(partial(self._keep, place))
         # Shielded: whoever leaves must not take it from the others.
         return await asyncio.shield(encoding)
 
-    async def _slices(self, messages: Sequence[Message]) -> "list[Slice]":
+    async def _slices(self, entries: Sequence[Entry]) -> "list[Slice]":
         slices: list[Slice] = []
         payloads: list[bytes] = []
         size = looked_at = 0
         filters = self.filters
-        for message in messages:
-            looked_at += len(message.data_json)
+        for entry in entries:
+            looked_at += entry.size
             if looked_at > _LOOK_BYTES:
                 looked_at = 0
                 await asyncio.sleep(0)  # data is decoded for the filters: others may go first
-            accepted = (
-                filters.accept(message)
-                if filters.light
-                else await self._turns.accept(filters, message)
-            )
+            if not isinstance(entry, Message):
+                accepted = self.events
+            elif filters.light:
+                accepted = filters.accept(entry)
+            else:
+                accepted = await self._turns.accept(filters, entry)
             if not accepted:
                 continue
-            payload = self.encode(message)
+            payload = self.encode(entry)
             payloads.append(payload)
             size += len(payload)
             if size >= _SLICE_BYTES:
@@ -223,8 +240,8 @@ class Group:
 
 Slice: TypeAlias = tuple[list[bytes], int]
 """Payloads that are given together, and their bytes in all."""
-_Place: TypeAlias = tuple[int, int]
-"""The first and the last sequence of consecutive messages."""
+_Place: TypeAlias = tuple[int, int, int]
+"""The first and the last sequence of consecutive entries, and how many they are."""
 
 
 def _bytes_of(slices: Sequence[Slice]) -> int:
@@ -248,7 +265,7 @@ class _ChannelGroups:
         self._groups: dict[Hashable, Group] = {}
         self._light: ByFilters[Group] = ByFilters()
         self._slow: _Groups = {}
-        self._waiting: deque[tuple[int, Message]] = deque()
+        self._waiting: deque[tuple[int, Entry]] = deque()
         self._waiting_bytes = 0
         self._serving: asyncio.Task[None] | None = None
 
@@ -280,26 +297,25 @@ class _ChannelGroups:
                 self._serving.cancel()
             self._end()
 
-    def deliver(self, messages: Sequence[Message]) -> None:
+    def deliver(self, entries: Sequence[Entry]) -> None:
         payloads: dict[Group, list[bytes]] = {}
         broken: dict[Group, Exception] = {}
-        for message in messages:
-            for filters, groups in self._light.candidates(message):
-                try:
-                    accepted = filters.accept(message)
-                except Exception as error:
-                    broken.update(dict.fromkeys(groups, error))
+        for entry in entries:
+            concerned = (
+                self._accepting(entry, broken)
+                if isinstance(entry, Message)
+                else self._of_events(entry)
+            )
+            for group in concerned:
+                if not group.members:
                     continue
-                for group in groups if accepted else ():
-                    if not group.members:
-                        continue
-                    try:
-                        payloads.setdefault(group, []).append(group.encode(message))
-                    except Exception as error:
-                        broken.setdefault(group, error)
+                try:
+                    payloads.setdefault(group, []).append(group.encode(entry))
+                except Exception as error:
+                    broken.setdefault(group, error)
         if broken:
             example = next(iter(broken.values()))
-            logger.error("a message failed %d groups", len(broken), exc_info=example)
+            logger.error("an entry failed %d groups", len(broken), exc_info=example)
         for group in broken:
             payloads.pop(group, None)
             self._drop(group, DeliveryFailed())
@@ -307,7 +323,23 @@ class _ChannelGroups:
             group.members.give(encoded)
             self.forget_if_empty(group)
         if self._slow:
-            self._serve_later(messages)
+            self._serve_later(entries)
+
+    def _accepting(self, message: Message, broken: dict[Group, Exception]) -> Iterator[Group]:
+        for filters, groups in self._light.candidates(message):
+            try:
+                accepted = filters.accept(message)
+            except Exception as error:
+                broken.update(dict.fromkeys(groups, error))
+                continue
+            if accepted:
+                yield from groups
+
+    def _of_events(self, entry: Entry) -> Sequence[Group]:
+        if isinstance(entry, Retraction):
+            for group in self._groups.values():
+                group.forget_encoded()
+        return [one for one in self._groups.values() if one.events and one.filters.light]
 
     def dropped(self) -> None:
         """Let everybody go: the feed gives nothing more."""
@@ -336,13 +368,13 @@ class _ChannelGroups:
 
     # Groups whose filters may take long.
 
-    def _serve_later(self, messages: Sequence[Message]) -> None:
+    def _serve_later(self, entries: Sequence[Entry]) -> None:
         self.dispatched += 1
-        for message in messages:
-            self._waiting.append((self.dispatched, message))
-            self._count(len(message.data_json))
+        for entry in entries:
+            self._waiting.append((self.dispatched, entry))
+            self._count(entry.size)
         if len(self._waiting) > _WAITING_MAX:
-            self._fall_behind("messages", len(self._waiting), _WAITING_MAX)
+            self._fall_behind("entries", len(self._waiting), _WAITING_MAX)
         elif self._waiting_bytes > _WAITING_BYTES_MAX:
             self._fall_behind("bytes", self._waiting_bytes, _WAITING_BYTES_MAX)
         elif self._turns.waiting_bytes > _ALL_WAITING_BYTES_MAX:
@@ -355,24 +387,25 @@ class _ChannelGroups:
     async def _serve(self) -> None:
         try:
             while self._waiting:
-                dispatch, message = self._waiting.popleft()
-                self._count(-len(message.data_json))
+                dispatch, entry = self._waiting.popleft()
+                self._count(-entry.size)
                 for filters in tuple(self._slow):
                     if filters in self._slow:
-                        await self._serve_alike(filters, message, dispatch)
+                        await self._serve_alike(filters, entry, dispatch)
         finally:
             self._serving = None
 
-    async def _serve_alike(self, filters: CompiledFilters, message: Message, dispatch: int) -> None:
+    async def _serve_alike(self, filters: CompiledFilters, entry: Entry, dispatch: int) -> None:
         try:
-            if not await self._turns.accept(filters, message):
+            chosen = isinstance(entry, Message)
+            if isinstance(entry, Message) and not await self._turns.accept(filters, entry):
                 return
             for group in tuple(self._slow.get(filters, ())):
-                if group.members:
-                    group.members.give((group.encode(message),), dispatch)
+                if group.members and (chosen or group.events):
+                    group.members.give((group.encode(entry),), dispatch)
                 self.forget_if_empty(group)
         except Exception:
-            logger.exception("a message failed groups whose filters take long")
+            logger.exception("an entry failed groups whose filters take long")
             for group in tuple(self._slow.get(filters, ())):
                 self._drop(group, DeliveryFailed())
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from itertools import groupby
 from typing import Any, Final, NoReturn
@@ -14,13 +14,15 @@ from app.delivery.events import (
     Event,
     PresenceChanged,
     Stored,
-    messages_of,
+    entries_of,
+    message_of,
     stored_event,
     transient_event,
 )
 from app.delivery.feed import Feed, History, Subscriber
 from app.delivery.supervision import keep_running
 from app.domain.channel import Channel
+from app.domain.entry import PolicyChange, StoredEntry
 from app.domain.message import Head, Message
 from app.errors import Unavailable
 
@@ -138,21 +140,23 @@ class Hub:
         feed = self._feeds.get(channel)
         return feed.last_created if feed is not None else 0
 
-    def publish_stored(self, messages: Sequence[Message]) -> None:
+    def publish_stored(self, entries: Sequence[StoredEntry]) -> None:
         """Dispatch what this process has just committed, and tell the others."""
-        in_order = sorted(messages, key=lambda m: (m.channel.key, m.sequence))
-        for channel, group in groupby(in_order, key=lambda m: m.channel):
+        in_order = sorted(entries, key=lambda one: (one.channel.key, one.sequence))
+        for channel, group in groupby(in_order, key=lambda one: one.channel):
             try:
                 self._publish_stored(channel, list(group))
             except Exception:
                 # It is committed: its publisher is answered, and the table has it for all.
-                logger.exception("messages of %s could not be dispatched", channel.key)
+                logger.exception("what was stored in %s could not be dispatched", channel.key)
                 self.missed()
 
-    def _publish_stored(self, channel: Channel, messages: list[Message]) -> None:
-        if (feed := self._feeds.get(channel)) is not None:
-            feed.stored(messages)
-        self._bus.post(channel, stored_event(self._bus.origin, messages))
+    def _publish_stored(self, channel: Channel, entries: list[StoredEntry]) -> None:
+        feed = self._feeds.get(channel)
+        for run in _consecutive(entries):
+            if feed is not None:
+                feed.stored(run)
+            self._bus.post(channel, stored_event(self._bus.origin, run))
 
     def publish_transient(self, message: Message) -> None:
         """Dispatch a message that is not stored, and tell the others.
@@ -165,6 +169,11 @@ class Hub:
             raise Unavailable("too many messages wait to be sent to other processes; retry later")
         if (feed := self._feeds.get(message.channel)) is not None:
             feed.transient(message)
+
+    def tell_policy(self, change: PolicyChange) -> None:
+        """Give a channel's new policy to those of this process who listen to the channel."""
+        if (feed := self._feeds.get(change.channel)) is not None:
+            feed.policy_changed(change)
 
     def publish_presence(self, channel: Channel) -> None:
         """Tell the others that a channel's connections changed."""
@@ -237,11 +246,10 @@ class Hub:
         feed = self._feeds.get(channel)
         if feed is None:
             return
-        messages = messages_of(event)
         if not isinstance(event, Stored):
-            feed.transient(messages[0])
-        elif messages:
-            feed.stored(messages)
+            feed.transient(message_of(event))
+        elif entries := entries_of(event):
+            feed.stored(entries)
         else:
             feed.committed(event.first, event.last, event.created)
 
@@ -291,3 +299,15 @@ class Hub:
             feed, place = places[channel]
             if self._feeds.get(channel) is feed:
                 feed.compare(place, head)
+
+
+def _consecutive(entries: list[StoredEntry]) -> Iterator[list[StoredEntry]]:
+    """Give the entries in runs without a gap: what a retry finds stored may lack its neighbours."""
+    run: list[StoredEntry] = []
+    for entry in entries:
+        if run and entry.sequence != (run[-1].sequence or 0) + 1:
+            yield run
+            run = []
+        run.append(entry)
+    if run:
+        yield run

@@ -3,12 +3,12 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
-from app.domain.message import Message
+from app.domain.entry import StoredEntry
 
 __all__ = ["known_up_to"]
 
-Read: TypeAlias = Callable[[int, int, int], Awaitable[Sequence[Message]]]
-"""Reads stored messages: after a sequence, up to another, at most so many."""
+Read: TypeAlias = Callable[[int, int, int], Awaitable[Sequence[StoredEntry]]]
+"""Reads what is stored: after a sequence, up to another, at most so many."""
 
 
 async def known_up_to(read: Read, created: int, up_to: int) -> int:

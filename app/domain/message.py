@@ -6,6 +6,7 @@ queries, in the table's columns. What reads or writes a whole message is made fr
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from enum import StrEnum
 from functools import cached_property
 from typing import Final, NamedTuple
 
@@ -14,7 +15,24 @@ import msgspec
 from app.domain.channel import Channel
 from app.domain.json_value import JsonValue, decode_json
 
-__all__ = ["MESSAGE_COLUMNS", "MESSAGE_FIELDS", "Draft", "Head", "Message", "MessageField"]
+__all__ = [
+    "MESSAGE_COLUMNS",
+    "MESSAGE_FIELDS",
+    "Draft",
+    "Head",
+    "Message",
+    "MessageField",
+    "OnRepeat",
+]
+
+
+class OnRepeat(StrEnum):
+    """What an idempotency key means that the publisher used before in the channel."""
+
+    KEEP = "KEEP"
+    """The first message stays and is returned."""
+    REPLACE = "REPLACE"
+    """The earlier message is retracted, and the new one stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +47,9 @@ class Draft:
     idempotency_key: str | None = None
     publisher: str | None = None
     """Who publishes, as `Viewer.publisher` says it; None: nobody knows but by the client id."""
+    retraction_id: str | None = None
+    """The id of the retraction that the draft makes of the publisher's earlier message under the
+    same key, if there is one; None: the earlier message is kept."""
 
     @property
     def repeat_key(self) -> tuple[str, str | None, str, str] | None:
@@ -57,6 +78,7 @@ class Draft:
             created=created,
             username=self.username,
             data_json=self.data_json,
+            publisher=self.publisher,
         )
 
 
@@ -68,7 +90,10 @@ class Head(NamedTuple):
     created: int
     """Its `created`; 0: there is none."""
     removed: int = 0
-    """Stored messages that were deleted: `sequence - removed` are left."""
+    """Sequences that are no message any more: `sequence - removed` messages are stored."""
+    retracted: int = 0
+    """Those of them that are so because of retractions: what was retracted, and each retraction.
+    The others were deleted."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +114,26 @@ class Message:
     """Milliseconds since the Unix epoch; never runs backwards within a channel."""
     username: str | None
     data_json: bytes
+    publisher: str | None = None
+    """Who published it, as the draft says; clients are not told."""
+    held: bool = False
+    """Whether it waits for a moderator: then it has no place yet."""
 
     @property
     def persistent(self) -> bool:
         """Whether it is stored."""
-        return self.sequence is not None
+        return self.sequence is not None or self.held
+
+    @property
+    def verified(self) -> bool:
+        """Whether its publisher is proven: by a token, or by an id that the server signed."""
+        # What was stored before publishers were has a user name where there was a token.
+        return self.publisher is not None or self.username is not None
+
+    @property
+    def size(self) -> int:
+        """Bytes of its data: what queues of messages are bounded by."""
+        return len(self.data_json)
 
     @property
     def raw_data(self) -> msgspec.Raw:
@@ -130,14 +170,16 @@ MESSAGE_FIELDS: Final[Sequence[MessageField]] = (
     MessageField("data", "data", "data", True, "data_json", "raw_data"),
     MessageField("username", "username", "username", True, "username", "username"),
     MessageField("persistent", "persistent", None, False, None, "persistent"),
+    MessageField("verified", "verified", None, False, None, "verified"),
+    MessageField("held", "held", None, False, None, "held"),
 )
 """The fields that clients see."""
 
-_STORED: Final = {"sequence": "sequence"} | {
+_STORED: Final = {"sequence": "sequence", "publisher": "publisher"} | {
     field.stored: field.name for field in MESSAGE_FIELDS if field.stored is not None
 }
 
 MESSAGE_COLUMNS: Final = tuple(
-    _STORED[field.name] for field in fields(Message) if field.name != "channel"
+    _STORED[field.name] for field in fields(Message) if field.name in _STORED
 )
 """The columns of a message, in the order of its attributes: `Message(channel, *row)`."""

@@ -4,10 +4,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from app.domain.channel import Channel
-from app.errors import Forbidden, Unauthenticated
+from app.domain.channel import Channel, checked_client_id
+from app.errors import Forbidden, Unauthenticated, shown
 
-__all__ = ["DEFAULT_PERMISSIONS", "Permission", "Viewer"]
+__all__ = ["DEFAULT_PERMISSIONS", "SIGNED_PREFIX", "Permission", "Viewer"]
+
+SIGNED_PREFIX: Final = "signed-"
+"""How client ids begin that the server made and signed; nobody else may use such a one."""
 
 
 class Permission(StrEnum):
@@ -40,15 +43,20 @@ class Viewer:
     expires_at: float | None = None
     """Seconds since the Unix epoch after which the rights are gone; None: never."""
     anonymous: bool = False
+    client_id: str | None = None
+    """The client id that the server signed and whose token came along; None: none did."""
 
     @property
     def publisher(self) -> str | None:
         """Who publishes, as the server knows it: a kind, a colon, a name; None: it does not.
 
-        The kind keeps names apart that are given by different parties: a token's subject is
-        never taken for an id that the server signed, nor for one that a client claims.
+        A token's subject, else the client id that the server signed. The kind keeps names apart
+        that are given by different parties: a token's subject is never taken for an id that the
+        server signed, nor for one that a client claims.
         """
-        return None if self.subject is None else f"sub:{self.subject}"
+        if self.subject is not None:
+            return f"sub:{self.subject}"
+        return None if self.client_id is None else f"signed:{self.client_id}"
 
     def may(self, permission: Permission) -> bool:
         """Return whether the viewer has a permission, in the projects that it may touch.
@@ -80,3 +88,22 @@ class Viewer:
             raise Forbidden(f"the token does not grant the permission {permission.value!r}")
         if self.projects is not None and project_id not in self.projects:
             raise Forbidden(f"the token does not grant the project {project_id!r}")
+
+    def claimed_client_id(self, argument: str, client_id: str) -> str:
+        """Return a client id as the viewer claims it, if it may publish by that.
+
+        Args:
+            argument: its name in the request, for the error.
+            client_id: what came.
+
+        Raises:
+            BadUserInput: it is not 1 to 128 printable characters.
+            Forbidden: the server signed it, and its token did not come along.
+        """
+        checked_client_id(argument, client_id)
+        if client_id.startswith(SIGNED_PREFIX) and client_id != self.client_id:
+            raise Forbidden(
+                f"{argument} is {shown(client_id)}; ids that begin with {SIGNED_PREFIX!r} are the "
+                "server's: send the client token of this one, or another id"
+            )
+        return client_id

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from graphql import (
     BooleanValueNode,
+    EnumValueNode,
     FieldNode,
     GraphQLError,
     IntValueNode,
@@ -25,7 +26,7 @@ from graphql import (
 
 from app.domain.channel import Channel
 from app.domain.json_value import encode_json
-from app.domain.message import Message
+from app.domain.message import Message, OnRepeat
 from app.domain.query import MessageQuery
 from app.engine.asking import Asked, QueryField
 from app.engine.errors import RequestRefused, ResponseError, response_error
@@ -110,7 +111,7 @@ class DirectField:
                 return None
             if isinstance(node, VariableNode):
                 variables[key] = (node.name.value, fits, key in required)
-            elif _is_constant(node) and fits(_constant(node)):
+            elif _is_constant(node, fits) and fits(_constant(node)):
                 constants[key] = _constant(node)
             else:
                 return None
@@ -196,7 +197,9 @@ async def search_directly(
     )
 
 
-def _is_constant(node: ValueNode) -> bool:
+def _is_constant(node: ValueNode, fits: _Fits) -> bool:
+    if fits is _is_on_repeat:
+        return isinstance(node, EnumValueNode)
     if isinstance(node, IntValueNode):
         return len(node.value) <= _MAX_INT_CHARACTERS
     return isinstance(node, StringValueNode | BooleanValueNode | NullValueNode)
@@ -222,6 +225,10 @@ def _is_boolean(value: Any) -> bool:
     return isinstance(value, bool)
 
 
+def _is_on_repeat(value: Any) -> bool:
+    return isinstance(value, str) and value in OnRepeat.__members__
+
+
 def _may_be_integer(value: Any) -> bool:
     # GraphQL's Int has 32 bits.
     return value is None or (type(value) is int and -(2**31) <= value < 2**31)
@@ -232,7 +239,12 @@ _Arguments: TypeAlias = Mapping[str, _Fits]
 _FORMS: Final[Mapping[tuple[OperationType, str], tuple[_Arguments, _Arguments]]] = {
     (OperationType.MUTATION, "publish"): (
         {"projectId": _is_id, "widgetId": _is_id, "data": _is_given},
-        {"clientId": _may_be_id, "id": _may_be_id, "persistent": _is_boolean},
+        {
+            "clientId": _may_be_id,
+            "id": _may_be_id,
+            "persistent": _is_boolean,
+            "onRepeat": _is_on_repeat,
+        },
     ),
     (OperationType.SUBSCRIPTION, "messages"): (
         {"projectId": _is_id, "widgetId": _is_id},

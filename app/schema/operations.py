@@ -9,11 +9,12 @@ import strawberry
 from strawberry import UNSET
 
 from app.domain.channel import Channel, parse_channel
-from app.domain.message import Message
+from app.domain.message import Message, OnRepeat
 from app.domain.query import Filter, MessageQuery, parse_filters, parse_query
 from app.schema.channels import ChannelQueries
 from app.schema.context import Context
 from app.schema.deletion import DeletionMutations
+from app.schema.events import ChannelEvent, channel_event
 from app.schema.inputs import (
     MessageFilterInput,
     MessageQueryInput,
@@ -49,6 +50,12 @@ Item = TypeVar("Item")
 QueryArgument: TypeAlias = Annotated[
     MessageQueryInput, strawberry.argument(description="Which messages, in which order.")
 ]
+
+OnRepeatEnum = strawberry.enum(
+    OnRepeat,
+    name="OnRepeat",
+    description="What happens where the publisher has used the id before in the channel.",
+)
 
 _EVERYTHING = cast("MessageQueryInput", {})
 """The default in GraphQL's own form: Strawberry makes the input of it."""
@@ -117,6 +124,13 @@ class Mutation(DeletionMutations):
                 "nothing. The publisher is the token's sub; without one, the clientId."
             ),
         ] = UNSET,
+        on_repeat: Annotated[
+            OnRepeat,
+            strawberry.argument(
+                description="REPLACE: retract the publisher's earlier message under the same id, "
+                "and store this one, in one transaction: one vote per voter, changeable."
+            ),
+        ] = OnRepeat.KEEP,
     ) -> MessageType:
         arguments = {
             "projectId": project_id,
@@ -125,8 +139,34 @@ class Mutation(DeletionMutations):
             "clientId": _given(client_id),
             "persistent": persistent,
             "id": _given(id),
+            "onRepeat": on_repeat,
         }
         return cast("MessageType", await publish(info.context, arguments))
+
+    @strawberry.mutation(
+        description="Take messages back: one's own, published with a token or a signed client id, "
+        "or with the permission moderate anybody's. Returns how many; what the channel does not "
+        "have, or not any more, is not counted."
+    )
+    async def retract(
+        self,
+        info: Info,
+        project_id: ProjectId,
+        widget_id: WidgetId,
+        ids: Annotated[
+            list[strawberry.ID],
+            strawberry.argument(description="The ids of the messages, 1 to 1000."),
+        ],
+        reason: Annotated[
+            str | None,
+            strawberry.argument(
+                description="Told to whoever listens to channelEvents; at most 500 characters."
+            ),
+        ] = UNSET,
+    ) -> int:
+        channel = parse_channel(project_id, widget_id)
+        context = info.context
+        return await context.services.messages.retract(context.viewer, channel, ids, _given(reason))
 
 
 @strawberry.type(description="What can be listened to.")
@@ -167,6 +207,41 @@ class Subscription:
         }
         stream = await subscribe(info.context, arguments, parse_filters(wire_filters(filters)))
         return cast("AsyncGenerator[MessageType, None]", stream)
+
+    @strawberry.subscription(
+        description="What happens in a channel, in its order: messages, retractions, and once "
+        "that all that was stored before has been sent. Resume after any cursor."
+    )
+    async def channel_events(
+        self,
+        info: Info,
+        project_id: ProjectId,
+        widget_id: WidgetId,
+        filters: Annotated[
+            list[MessageFilterInput],
+            strawberry.argument(
+                description="All of these must hold for a message to be sent; the other events "
+                "come to all."
+            ),
+        ] = [],  # noqa: B006  GraphQL's default; never changed
+        after: Annotated[
+            strawberry.ID | None,
+            strawberry.argument(description="The cursor of the last event received."),
+        ] = UNSET,
+        last: Annotated[
+            int | None,
+            strawberry.argument(description="The newest n stored messages first, 0 to 1000."),
+        ] = UNSET,
+    ) -> AsyncGenerator[ChannelEvent, None]:
+        arguments = {
+            "projectId": project_id,
+            "widgetId": widget_id,
+            "after": _given(after),
+            "last": _given(last),
+        }
+        parsed = parse_filters(wire_filters(filters))
+        stream = await subscribe(info.context, arguments, parsed, events=True)
+        return cast("AsyncGenerator[ChannelEvent, None]", stream)
 
     @strawberry.subscription(
         description="The result of the messages query now, and again each time it changes, at "
@@ -230,18 +305,24 @@ async def publish(context: Context, arguments: Mapping[str, Any]) -> Message:
         client_id=arguments.get("clientId"),
         persistent=arguments.get("persistent", True),
         idempotency_key=arguments.get("id"),
+        on_repeat=OnRepeat(arguments.get("onRepeat", OnRepeat.KEEP)),
     )
 
 
 async def subscribe(
-    context: Context, arguments: Mapping[str, Any], filters: Sequence[Filter] = ()
+    context: Context,
+    arguments: Mapping[str, Any],
+    filters: Sequence[Filter] = (),
+    *,
+    events: bool = False,
 ) -> MessageSource:
-    """Subscribe to a channel's messages: what the subscription does.
+    """Subscribe to a channel's messages, or to all its events: what the subscriptions do.
 
     Args:
         context: who subscribes; its connection counts in the channel until the stream ends.
         arguments: by their names in the schema, of their types; optional ones may be left out.
         filters: all must hold for a message to be delivered.
+        events: whether `ChannelEvent`s come, instead of messages alone.
     """
     channel = parse_channel(arguments["projectId"], arguments["widgetId"])
     ending = _Ending()
@@ -256,6 +337,8 @@ async def subscribe(
             after=arguments.get("after"),
             last=arguments.get("last"),
             on_closed=ending,
+            events=events,
+            event_of=channel_event if events else None,
         )
     except BaseException:
         ending()

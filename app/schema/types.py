@@ -47,6 +47,13 @@ class MessageType:
     persistent: bool = strawberry.field(
         description="false: delivered to whoever was connected, never stored nor searchable."
     )
+    verified: bool = strawberry.field(
+        description="Whether its publisher is proven: by a token, or by a client id that the "
+        "server signed."
+    )
+    held: bool = strawberry.field(
+        description="true: it waits for a moderator, and only its publisher and moderators see it."
+    )
     data: JSON = strawberry.field(
         resolver=_data, description="What was published, returned exactly."
     )

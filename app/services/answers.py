@@ -15,7 +15,7 @@ from app.defaults import ANSWER_CACHE_BYTES
 from app.domain.channel import Channel
 from app.domain.message import Head
 from app.errors import Unavailable
-from app.services.head_looks import HeadLooks, Heads
+from app.storage.head_looks import HeadLooks, Heads
 
 __all__ = ["Answers"]
 

@@ -11,8 +11,8 @@ from app.domain.message import Head
 from app.domain.query import Filter, MessageQuery
 from app.domain.viewer import Permission, Viewer
 from app.errors import BadUserInput, Unavailable
-from app.services.head_looks import Heads
 from app.storage.deletion import Find, MessageDeletion
+from app.storage.head_looks import Heads
 
 __all__ = ["DeletionService", "Finding"]
 

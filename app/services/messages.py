@@ -1,10 +1,10 @@
-"""Publishing, searching and subscribing: the rights and checks, then the work."""
+"""Publishing, retracting, searching and subscribing: the rights and checks, then the work."""
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import Final
-from uuid import NAMESPACE_OID, uuid5
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 from uuid_utils import uuid4, uuid7
 
@@ -14,16 +14,22 @@ from app.delivery.hub import Hub
 from app.delivery.matching_turns import MatchingTurns
 from app.domain.channel import Channel, checked_client_id
 from app.domain.json_value import checked_data
-from app.domain.message import Draft, Message
+from app.domain.message import Draft, Message, OnRepeat
 from app.domain.query import EVERY_MESSAGE, CompiledFilters
 from app.domain.viewer import Permission, Viewer
-from app.errors import BadUserInput, Unavailable, UnknownCursor, shown
-from app.services.live.messages import MessageSource
+from app.errors import BadUserInput, Forbidden, Rejected, Unavailable, UnknownCursor, shown
+from app.services.live.messages import EventOf, MessageSource
 from app.services.searching import Searches, Searching
+from app.storage.retractions import ForeignMessageError, MessageRetractions
 from app.storage.shared_history import SharedHistory
 from app.storage.writer import MessageWriter
 
 __all__ = ["MessageService"]
+
+_RETRACTED_MAX: Final = 1_000
+"""Ids in one retraction."""
+_REASON_MAX: Final = 500
+"""Characters of its reason."""
 
 
 class MessageService:
@@ -35,6 +41,7 @@ class MessageService:
         hub: Hub,
         writer: MessageWriter,
         history: SharedHistory,
+        retractions: MessageRetractions,
         search: Searches,
         max_data_bytes: int = MAX_DATA_BYTES,
         replay_max_messages: int = REPLAY_MAX_MESSAGES,
@@ -46,6 +53,7 @@ class MessageService:
             hub: delivers.
             writer: stores.
             history: reads by sequence.
+            retractions: takes messages back.
             search: reads by query.
             max_data_bytes: bound of a message's data as compact JSON.
             replay_max_messages: the most that `last` may ask for.
@@ -55,6 +63,7 @@ class MessageService:
         self._fan_out = FanOut(hub, turns)
         self._writer = writer
         self._history = history
+        self._retractions = retractions
         self._search = search
         self._max_data_bytes = max_data_bytes
         self._replay_max = replay_max_messages
@@ -69,6 +78,7 @@ class MessageService:
         client_id: str | None = None,
         persistent: bool = True,
         idempotency_key: str | None = None,
+        on_repeat: OnRepeat = OnRepeat.KEEP,
     ) -> Message:
         """Publish one message; return it when it is committed, or handed to the bus.
 
@@ -83,16 +93,21 @@ class MessageService:
                 nothing. The publisher is the token's subject, whatever the client id, else
                 the client id. Without either the made-up client id follows from the key,
                 so that a retry finds the first.
+            on_repeat: REPLACE: the publisher's earlier message under the key is retracted, and
+                this one stored, in one transaction.
 
         Raises:
             Forbidden, Unauthenticated: the viewer may not.
             BadUserInput, PayloadTooLarge: an argument is out of bounds; nothing was stored.
+            Rejected: what was published under the key was retracted by somebody else.
             Unavailable: the database or the bus is away or overloaded; retry later, with
                 the same key.
         """
         viewer.require(Permission.PUBLISH, channel)
         if idempotency_key is not None:
             checked_client_id("id", idempotency_key)
+        if on_repeat is OnRepeat.REPLACE:
+            _check_replacing(idempotency_key, persistent=persistent)
         if client_id is None:
             client_id = _made_up_client_id(viewer, idempotency_key)
         else:
@@ -105,16 +120,67 @@ class MessageService:
             data_json=checked_data(data, self._max_data_bytes),
             idempotency_key=idempotency_key,
             publisher=viewer.publisher,
+            retraction_id=str(uuid7()) if on_repeat is OnRepeat.REPLACE else None,
         )
         if not persistent:
             return self._publish_transient(draft)
         written = await self._writer.write(draft)
         if written.message is not None:
             return written.message
+        if written.first_id is None:
+            raise Rejected(
+                f"the message published under the id {shown(idempotency_key)} was retracted by a "
+                "moderator; nothing can be published under it again"
+            )
         first = await self._history.by_id(channel, written.first_id)
         if first is None:
             raise Unavailable("the message was published before and has been deleted meanwhile")
         return first
+
+    async def retract(
+        self, viewer: Viewer, channel: Channel, ids: Sequence[str], reason: str | None = None
+    ) -> int:
+        """Take stored messages back; return how many, once that is committed.
+
+        Args:
+            viewer: who retracts: with the permission `moderate` anybody's messages, else those
+                it has published itself, proven by a token or a signed client id.
+            channel: where.
+            ids: of the messages, 1 to 1,000. What the channel does not have, or not any more,
+                is not counted.
+            reason: told to whoever listens, at most 500 printable characters.
+
+        Raises:
+            Forbidden, Unauthenticated: one of the messages is somebody else's. Nothing was
+                retracted.
+            BadUserInput: an argument is out of bounds.
+            Unavailable: the database is away; to ask again does no harm.
+        """
+        moderates = viewer.may(Permission.MODERATE)
+        viewer.require(Permission.MODERATE if moderates else Permission.PUBLISH, channel)
+        if not moderates and viewer.publisher is None:
+            raise Forbidden(
+                "messages can be retracted by whoever published them with a token or a signed "
+                "client id, and by moderators; neither came"
+            )
+        unique = _checked_ids(ids)
+        if reason is not None and (len(reason) > _REASON_MAX or not reason.isprintable()):
+            raise BadUserInput(
+                f"reason is {shown(reason)}; allowed are at most {_REASON_MAX} printable characters"
+            )
+        try:
+            return await self._retractions.retract(
+                channel,
+                unique,
+                retractor=viewer.publisher,
+                any_publisher=moderates,
+                reason=reason,
+            )
+        except ForeignMessageError as error:
+            raise Forbidden(
+                f"ids holds {shown(error.message_id)}, which somebody else published; only "
+                "moderators may retract it"
+            ) from None
 
     def search(self, viewer: Viewer, channel: Channel, asker: Hashable = None) -> Searching:
         """Return the search of stored messages, if the viewer may search this channel.
@@ -140,6 +206,8 @@ class MessageService:
         after_sequence: int | None = None,
         last: int | None = None,
         on_closed: Callable[[], None] = lambda: None,
+        events: bool = False,
+        event_of: EventOf | None = None,
     ) -> MessageSource:
         """Join a channel; when this returns nothing published later is missed.
 
@@ -152,6 +220,7 @@ class MessageService:
             last: the newest n stored messages come first; 0 to the configured bound.
                 With `after`, only the newest n of those after it.
             on_closed: called once when the subscription ends.
+            events, event_of: what else comes, and as what: see `MessageSource`.
 
         Raises:
             Forbidden, Unauthenticated: the viewer may not.
@@ -162,7 +231,16 @@ class MessageService:
         viewer.require(Permission.SUBSCRIBE, channel)
         if last is not None and not 0 <= last <= self._replay_max:
             raise BadUserInput(f"last is {last}; allowed are 0 to {self._replay_max}")
-        source = MessageSource(self._hub, self._fan_out, self._history, channel, filters, on_closed)
+        source = MessageSource(
+            self._hub,
+            self._fan_out,
+            self._history,
+            channel,
+            filters,
+            on_closed,
+            events=events,
+            event_of=event_of,
+        )
         try:
             joined_at = await source.start()
             start = after_sequence if after is None else await self._sequence_of(channel, after)
@@ -172,7 +250,8 @@ class MessageService:
                 if start > head:
                     raise UnknownCursor(f"after is the place {start}; the channel ends at {head}")
             if last is not None:
-                start = max(start or 0, joined_at - last)
+                newest = await self._history.before_last(channel, joined_at, last)
+                start = max(start or 0, newest)
             if start is not None:
                 source.replay_after(start)
         except BaseException:
@@ -181,12 +260,12 @@ class MessageService:
         return source
 
     async def _sequence_of(self, channel: Channel, message_id: str) -> int:
-        message = await self._history.by_id(channel, message_id)
-        if message is None or message.sequence is None:
+        sequence = await self._history.sequence_of(channel, message_id)
+        if sequence is None:
             raise UnknownCursor(
                 f"after is {shown(message_id)}; expected the id of a stored message of this channel"
             )
-        return message.sequence
+        return sequence
 
     def _publish_transient(self, draft: Draft) -> Message:
         first = self._recent_transients.first(draft)
@@ -197,6 +276,31 @@ class MessageService:
         self._hub.publish_transient(message)
         self._recent_transients.add(draft, message)
         return message
+
+
+def _check_replacing(idempotency_key: str | None, *, persistent: bool) -> None:
+    if not persistent:
+        raise BadUserInput(
+            "onRepeat is REPLACE and persistent is false; only stored messages can be replaced"
+        )
+    if idempotency_key is None:
+        raise BadUserInput(
+            "onRepeat is REPLACE and id is missing; it names the message to be replaced"
+        )
+
+
+def _checked_ids(ids: Sequence[str]) -> list[str]:
+    if not 1 <= len(ids) <= _RETRACTED_MAX:
+        raise BadUserInput(f"ids has {len(ids)} items; allowed are 1 to {_RETRACTED_MAX}")
+    checked: dict[str, None] = {}
+    for place, text in enumerate(ids):
+        try:
+            checked[str(UUID(text))] = None
+        except ValueError:
+            raise BadUserInput(
+                f"ids[{place}] is {shown(text)}; expected the id of a message"
+            ) from None
+    return list(checked)
 
 
 class _RecentTransients:

@@ -1,10 +1,14 @@
-"""What results that are kept begin with: read as of a place in the channel's order."""
+"""What results that are kept begin with: read as of a place in the channel's order.
+
+No message after a head that is known is looked at. What was retracted meanwhile is missing all
+the same, so each read tells of which head the retractions are.
+"""
 
 from collections import defaultdict
-from collections.abc import Hashable
-from dataclasses import replace
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, Final, Self
+from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
 
 import asyncpg
 
@@ -14,15 +18,27 @@ from app.domain.message import Head, Message
 from app.domain.query import AggregateFunction, FieldPath, MessageQuery
 from app.domain.query.equality import json_key
 from app.domain.results import FoundGroup, Tally
-from app.storage import grouped_statements
+from app.storage import grouped_statements, statements
 from app.storage.database import Database
 from app.storage.search import MessageSearch
 from app.storage.statement_forms import Build
 from app.storage.string_order import orders_by_code_point
 
-__all__ = ["ResultReads"]
+__all__ = ["Dated", "ResultReads"]
 
+Value = TypeVar("Value")
+
+_TRIES: Final = 3
 _TALLIED: Final = frozenset(AggregateFunction) - {AggregateFunction.DISTINCT}
+
+
+@dataclass(frozen=True, slots=True)
+class Dated(Generic[Value]):
+    """What was read."""
+
+    value: Value
+    gone_as_of: int
+    """What was retracted up to this sequence is missing in it, and nothing that was later."""
 
 
 class ResultReads:
@@ -44,11 +60,12 @@ class ResultReads:
         in_order = await orders_by_code_point(database.fetch)
         return cls(search, orders_by_code_point=in_order)
 
-    async def count(self, channel: Channel, query: MessageQuery, head: Head) -> int:
+    async def count(self, channel: Channel, query: MessageQuery, head: Head) -> Dated[int]:
         """Return how many messages match."""
         if not query.filters:
-            return head.sequence - head.removed
-        return await self._search.total_count(channel, _up_to(query, head))
+            return Dated(head.sequence - head.removed, head.sequence)
+        rows = await self._scan(statements.count_messages, channel, _up_to(query, head))
+        return Dated(rows.rows[0]["count"], rows.head)
 
     async def first(
         self, channel: Channel, query: MessageQuery, number: int, head: Head
@@ -64,7 +81,7 @@ class ResultReads:
         tallied: tuple[FieldPath, bool] | None,
         head: Head,
         most: tuple[int, int],
-    ) -> list[FoundGroup] | None:
+    ) -> Dated[list[FoundGroup]] | None:
         """Return all groups.
 
         Args:
@@ -77,23 +94,23 @@ class ResultReads:
         """
         query = _up_to(query, head)
         field, counts_distinct = tallied or (None, False)
-        rows = await self._scan(grouped_statements.all_groups, channel, query, field, most[0] + 1)
-        if len(rows) > most[0] or any(map(_is_large, rows)):
-            return None
-        if field is None:
-            return [_group(row, {}) for row in rows]
-        if not counts_distinct:
-            return [_group(row, {field: _tally(row, None)}) for row in rows]
-        different = await self._scan(grouped_statements.values, channel, query, field, most[1] + 1)
-        if len(different) > most[1] or any(map(_is_large, different)):
+        asked = grouped_statements.all_groups, field, most[0] + 1
+        found, different = await self._beside(
+            channel, query, asked, most[0], field if counts_distinct else None, most[1]
+        )
+        if found is None:
             return None
         by_key: dict[Hashable, list[tuple[JsonValue, int]]] = defaultdict(list)
         for row in different:
             by_key[json_key(decode_json(row["key"]))].append(_counted(row))
-        return [
-            _group(row, {field: _tally(row, by_key[json_key(decode_json(row["key"]))])})
-            for row in rows
-        ]
+
+        def tallies(row: asyncpg.Record) -> dict[FieldPath, Tally]:
+            if field is None:
+                return {}
+            values = by_key[json_key(decode_json(row["key"]))] if counts_distinct else None
+            return {field: _tally(row, values)}
+
+        return Dated([_group(row, tallies(row)) for row in found.rows], found.head)
 
     async def tally(
         self,
@@ -103,25 +120,62 @@ class ResultReads:
         distinct: bool,
         head: Head,
         most: int,
-    ) -> Tally | None:
+    ) -> Dated[Tally] | None:
         """Return what a field comes to; None: it has more than `most` different values."""
-        query = _up_to(query, head)
-        (row,) = await self._scan(grouped_statements.aggregate, channel, query, field, _TALLIED)
-        if not distinct:
-            return _tally(row, None)
-        different = await self._scan(grouped_statements.values, channel, query, field, most + 1)
-        if len(different) > most or any(map(_is_large, different)):
+        asked = grouped_statements.aggregate, field, _TALLIED
+        found, different = await self._beside(
+            channel, _up_to(query, head), asked, 1, field if distinct else None, most
+        )
+        if found is None:
             return None
-        return _tally(row, list(map(_counted, different)))
+        values = list(map(_counted, different)) if distinct else None
+        return Dated(_tally(found.rows[0], values), found.head)
 
-    async def _scan(
+    async def _beside(
         self,
-        build: Build,
         channel: Channel,
         query: MessageQuery,
-        *further: Any,
-    ) -> list[asyncpg.Record]:
-        return await self._search.scan(build, channel, query, *further, noted=False)
+        asked: tuple[Build, *tuple[Any, ...]],
+        most_rows: int,
+        field: FieldPath | None,
+        most_values: int,
+    ) -> tuple["_Rows | None", Sequence[asyncpg.Record]]:
+        """Return what was asked, and the different values of a field beside it.
+
+        Returns:
+            None where they are more than allowed or one is large, or where something was
+            retracted between the two in each of a few tries.
+        """
+        build, *further = asked
+        for _ in range(_TRIES):
+            found = await self._scan(build, channel, query, *further)
+            if len(found.rows) > most_rows or any(map(_is_large, found.rows)):
+                break
+            if field is None:
+                return found, ()
+            values = grouped_statements.values
+            different = await self._scan(values, channel, query, field, most_values + 1)
+            if len(different.rows) > most_values or any(map(_is_large, different.rows)):
+                break
+            if different.removed == found.removed:
+                return found, different.rows
+        return None, ()
+
+    async def _scan(
+        self, build: Build, channel: Channel, query: MessageQuery, *further: Any
+    ) -> "_Rows":
+        rows = await self._search.scan(build, channel, query, *further, noted=False, dated=True)
+        first = rows[0]
+        return _Rows([row for row in rows if row["found"]], first["head"], first["removed"])
+
+
+class _Rows(NamedTuple):
+    """What one snapshot has."""
+
+    rows: Sequence[asyncpg.Record]
+    head: int
+    removed: int
+    """The channel's."""
 
 
 def _is_large(row: asyncpg.Record) -> bool:

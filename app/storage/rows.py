@@ -1,14 +1,15 @@
 """From a row of `messages` to a `Message`: one place knows both."""
 
+from collections.abc import Sequence
 from operator import itemgetter
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 
 from app.domain.channel import Channel
 from app.domain.message import MESSAGE_COLUMNS, Message
 
-__all__ = ["SELECTED", "message_from_row"]
+__all__ = ["SELECTED", "message_from_row", "removed_message"]
 
 SELECTED: Final = ", ".join(
     "id::text AS id" if column == "id" else column for column in MESSAGE_COLUMNS
@@ -33,5 +34,17 @@ def message_from_row(channel: Channel, row: asyncpg.Record) -> Message:
         attributes["created"],
         attributes["username"],
         attributes["data_json"],
+        attributes["publisher"],
     ) = _values(row)
+    attributes["held"] = False
     return message
+
+
+def removed_message(channel: Channel, values: Sequence[Any]) -> Message:
+    """Return what a message was that a statement has removed.
+
+    Args:
+        channel: whose.
+        values: the columns named `removed_…`, in the order of `MESSAGE_COLUMNS`.
+    """
+    return Message(channel, *values)

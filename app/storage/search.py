@@ -37,7 +37,10 @@ _OPENING_MESSAGES: Final = 5_000
 _FAR_OFFSET: Final = 1_000
 """From here on skipping costs more than reading a page apart."""
 _ALL: Final = frozenset(AggregateFunction)
-_PLACES: Final = "SELECT id::text FROM messages WHERE channel = $1 AND id = ANY($2::uuid[])"
+_PLACES: Final = " UNION ALL ".join(
+    f"SELECT id::text FROM {table} WHERE channel = $1 AND id = ANY($2::uuid[])"  # noqa: S608
+    for table in ("messages", "retracted_messages", "retractions")
+)
 
 Row = TypeVar("Row")
 
@@ -256,6 +259,7 @@ class MessageSearch:
         *further: Any,
         cost: MessageQuery | None = None,
         noted: bool = True,
+        dated: bool = False,
     ) -> list[asyncpg.Record]:
         """Return the rows of a statement that looks at messages that match.
 
@@ -267,8 +271,12 @@ class MessageSearch:
             cost: a page that costs as much; None: all that match are looked at.
             noted: whether it tells which index would help: then each row has a `count` of some
                 of the messages.
+            dated: adds `head` and `removed`, the channel's in the same snapshot, to each row;
+                where there is none, one comes that is not `found`.
         """
         served = pages.scan(channel, query, self._indexes, self._forms.rendered, build, *further)
+        if dated:
+            served = _dated(served, channel)
 
         def matched(rows: list[asyncpg.Record]) -> int:
             return sum(row["count"] for row in rows)
@@ -349,6 +357,17 @@ class MessageSearch:
         return await self._lanes.fetch(
             request, channel, query, sql, *parameters, whole=whole, on_send=on_send
         )
+
+
+def _dated(served: pages.Served, channel: Channel) -> pages.Served:
+    parameters = (*served.parameters, channel.key)
+    sql = f"""
+        SELECT coalesce(c.head, 0) AS head, coalesce(c.removed, 0) AS removed, f.*
+        FROM (SELECT 1) AS one
+        LEFT JOIN channels AS c ON c.channel = ${len(parameters)}
+        LEFT JOIN (SELECT true AS found, s.* FROM ({served.sql}) AS s) AS f ON true
+    """  # noqa: S608  it is composed of our own statements; values are bound
+    return replace(served, sql=sql, parameters=parameters)
 
 
 def _by_group(

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Text, and_, cast, func, literal, select
+from sqlalchemy import ColumnElement, Select, Text, and_, cast, func, literal, select, union_all
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.sql.expression import UnaryExpression
 
@@ -19,7 +19,7 @@ from app.domain.query import FieldPath, MessageQuery
 from app.storage.created_bounds import by_sequence
 from app.storage.indexes.indexed_query import indexed_fields
 from app.storage.predicates import condition, json_of
-from app.storage.tables import CHANNELS, MESSAGES
+from app.storage.tables import CHANNELS, MESSAGES, RETRACTED_MESSAGES, RETRACTIONS
 
 __all__ = [
     "COLUMNS",
@@ -123,11 +123,13 @@ def chosen(channel: Channel, query: MessageQuery) -> ColumnElement[bool]:
 
 
 def sequence_of(channel: Channel, cursor: str) -> ColumnElement[int]:
-    """Return the place of the message whose id a cursor is: NULL where there is none."""
-    placed = MESSAGES.alias("placed")
-    message_id = literal(str(UUID(cursor)), placed.c.id.type)
-    where = and_(placed.c.channel == channel.key, placed.c.id == message_id)
-    return select(placed.c.sequence).where(where).scalar_subquery()
+    """Return the place of what has that id in the channel's order: NULL where there is none."""
+    message_id = literal(str(UUID(cursor)), MESSAGES.c.id.type)
+    places = [
+        select(placed.c.sequence).where(placed.c.channel == channel.key, placed.c.id == message_id)
+        for placed in (table.alias() for table in (MESSAGES, RETRACTED_MESSAGES, RETRACTIONS))
+    ]
+    return union_all(*places).scalar_subquery()
 
 
 def _in_publish_order(descending: bool) -> ColumnElement[Any]:

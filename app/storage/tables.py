@@ -7,17 +7,21 @@ from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Boolean, Column, DateTime, Double, Index, Table, Text, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import UUID as PGUUID
 from sqlmodel import Field, SQLModel
 
 __all__ = [
     "CHANNELS",
     "MESSAGES",
+    "RETRACTED_MESSAGES",
+    "RETRACTIONS",
     "ChannelRow",
     "MessageRow",
     "PresenceRow",
     "ProcessRow",
+    "RetractedMessageRow",
+    "RetractionRow",
     "SearchShapeRow",
 ]
 
@@ -35,7 +39,10 @@ class ChannelRow(SQLModel, table=True):
     )
     """The newest message's `created`: no later one is older."""
     removed: int = Field(sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
-    """Stored messages that were deleted; a trigger counts them. `head - removed` are left."""
+    """Sequences that are no message any more: `head - removed` messages are stored. A trigger
+    counts deleted rows."""
+    retracted: int = Field(sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    """Those of them that are so because of retractions: the retracted, and the retractions."""
 
 
 class MessageRow(SQLModel, table=True):
@@ -72,6 +79,43 @@ class MessageRow(SQLModel, table=True):
     idempotency_key: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
     publisher: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
     """Whose key it is: `sub:` and a token's subject; None: the client id's, as claimed."""
+
+
+class RetractionRow(SQLModel, table=True):
+    """One row a retraction: it has a place in the channel's order, beside the messages."""
+
+    __tablename__ = "retractions"
+    __table_args__ = (Index("retractions_id", "channel", "id", unique=True),)
+
+    channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    sequence: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    id: UUID = Field(sa_column=Column(PGUUID(as_uuid=False), nullable=False))
+    created: int = Field(sa_column=Column(BigInteger, nullable=False))
+    ids: list[UUID] = Field(sa_column=Column(ARRAY(PGUUID(as_uuid=False)), nullable=False))
+    reason: str | None = Field(sa_column=Column(Text(), nullable=True))
+
+
+class RetractedMessageRow(SQLModel, table=True):
+    """What is left of a retracted message: its place, and the key that nobody may use again."""
+
+    __tablename__ = "retracted_messages"
+    __table_args__ = (
+        Index("retracted_messages_id", "channel", "id", unique=True),
+        Index(
+            "retracted_messages_key",
+            "channel",
+            "key_owner",
+            "idempotency_key",
+            postgresql_where=text("idempotency_key IS NOT NULL"),
+        ),
+    )
+
+    channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    sequence: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    id: UUID = Field(sa_column=Column(PGUUID(as_uuid=False), nullable=False))
+    key_owner: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
+    """The publisher, or `client:` and the client id as claimed; None: the key is not spent."""
+    idempotency_key: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
 
 
 class ProcessRow(SQLModel, table=True):
@@ -115,3 +159,5 @@ class SearchShapeRow(SQLModel, table=True):
 # SQLModel adds the tables to the classes.
 CHANNELS: Final[Table] = ChannelRow.__table__  # type: ignore[attr-defined]
 MESSAGES: Final[Table] = MessageRow.__table__  # type: ignore[attr-defined]
+RETRACTED_MESSAGES: Final[Table] = RetractedMessageRow.__table__  # type: ignore[attr-defined]
+RETRACTIONS: Final[Table] = RetractionRow.__table__  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 
@@ -25,18 +25,21 @@ from app.defaults import (
     PUBLISH_QUEUE_MAX_BYTES,
     PUBLISH_TIMEOUT_SECONDS,
 )
+from app.domain.entry import Retraction, StoredEntry
 from app.domain.message import Draft, Message
 from app.errors import ShuttingDown, Unavailable
 from app.storage.database import Database, DatabaseLost
+from app.storage.rows import removed_message
 
 __all__ = ["MessageWriter", "Written"]
 
 logger = logging.getLogger(__name__)
 
 _PUBLISH: Final = """
-    SELECT sequence, id::text AS id, created
+    SELECT sequence, id::text AS id, created, removed_sequence, removed_id::text AS removed_id,
+        removed_client_id, removed_created, removed_username, removed_data, removed_publisher
     FROM publish_messages($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[],
-                          $6::jsonb[], $7::text[], $8::boolean)
+                          $6::jsonb[], $7::text[], $8::boolean, $9::uuid[])
     ORDER BY ordinal
 """
 _CLOSED_AFTER_SECONDS: Final = 5.0
@@ -54,8 +57,18 @@ class Written:
 
     message: Message | None
     """The stored message; None: the idempotency key was used before."""
-    first_id: str
-    """The id of the message that is stored for this draft."""
+    first_id: str | None
+    """The id of the message that is stored for this draft; None: there is none and will be none,
+    for its key is spent."""
+    retraction: Retraction | None = None
+    """Of the publisher's earlier message, which the new one replaces."""
+
+    @property
+    def entries(self) -> Sequence[StoredEntry]:
+        """What was stored for it, in order."""
+        if self.message is None:
+            return ()
+        return (self.message,) if self.retraction is None else (self.retraction, self.message)
 
 
 @dataclass(slots=True)
@@ -78,7 +91,7 @@ class MessageWriter:
     def __init__(
         self,
         database: Database,
-        on_stored: Callable[[Sequence[Message]], None],
+        on_stored: Callable[[Sequence[StoredEntry]], None],
         *,
         batch_max: int = PUBLISH_BATCH_MAX,
         queue_max: int = PUBLISH_QUEUE_MAX,
@@ -267,7 +280,7 @@ class MessageWriter:
                     pending.uncertain = uncertain
             raise
         written = [_written(pending.draft, *row) for pending, row in zip(batch, rows, strict=True)]
-        self._on_stored([one.message for one in written if one.message is not None])
+        self._on_stored([entry for one in written for entry in one.entries])
         for pending, one in zip(batch, written, strict=True):
             if not pending.written.done():
                 pending.written.set_result(one)
@@ -289,15 +302,29 @@ class MessageWriter:
             [draft.data_json for draft in drafts],
             [draft.idempotency_key for draft in drafts],
             again,
+            [draft.retraction_id for draft in drafts],
             timeout_seconds=batch[-1].deadline - self._loop.time(),
             on_send=sent,
         )
 
 
-def _written(draft: Draft, sequence: int, stored_id: str, created: int) -> Written:
+def _written(
+    draft: Draft, sequence: int, stored_id: str | None, created: int, *removed: Any
+) -> Written:
     if stored_id != draft.id:
         return Written(None, stored_id)
-    return Written(draft.placed(sequence, created), stored_id)
+    retraction = None
+    if removed[0] is not None:
+        assert draft.retraction_id is not None
+        retraction = Retraction(
+            draft.channel,
+            sequence - 1,
+            draft.retraction_id,
+            created,
+            (removed[1],),
+            removed=(removed_message(draft.channel, removed),),
+        )
+    return Written(draft.placed(sequence, created), stored_id, retraction)
 
 
 def _late(seconds: float, *, uncertain: bool) -> Unavailable:

@@ -14,6 +14,7 @@ from app.errors import (
     Forbidden,
     PayloadTooLarge,
     RateLimited,
+    Rejected,
     ShuttingDown,
     SubscriberTooSlow,
     TokenExpired,
@@ -61,6 +62,7 @@ OUTCOMES: Final[Mapping[type[WidgetwireError], Outcome]] = {
     PayloadTooLarge: Outcome(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, CloseCode.MESSAGE_TOO_BIG),
     # A request may come again; a socket that was closed for it would do the same again.
     RateLimited: Outcome(HTTPStatus.TOO_MANY_REQUESTS, CloseCode.TOO_MANY, temporary=True),
+    Rejected: Outcome(HTTPStatus.FORBIDDEN, CloseCode.MALFORMED),
     Unavailable: Outcome(HTTPStatus.SERVICE_UNAVAILABLE, CloseCode.TRY_AGAIN_LATER, temporary=True),
     ShuttingDown: Outcome(
         HTTPStatus.SERVICE_UNAVAILABLE, CloseCode.SERVICE_RESTART, temporary=True

@@ -10,14 +10,15 @@ from typing import Final
 from app.delivery.by_filters import ByFilters
 from app.delivery.hub import Hub
 from app.domain.channel import Channel
+from app.domain.entry import Entry, Retraction
 from app.domain.message import Head, Message
 from app.domain.query import CompiledFilters, MessageQuery
-from app.services.head_looks import HeadLooks
 from app.services.live.kept_result import KeptResult
 from app.services.live.result_group import ResultGroup
 from app.services.live.shared_opening import SharedOpening
 from app.services.live.shared_result import SharedResult
 from app.services.searching import Searching
+from app.storage.head_looks import HeadLooks
 from app.storage.result_reads import ResultReads
 
 __all__ = ["ChannelResults"]
@@ -149,27 +150,26 @@ class ChannelResults:
             self._waiting = [one for one in self._waiting if one[1] is not reached]
         return True
 
-    def deliver(self, messages: Sequence[Message]) -> None:
-        """Take messages from the feed."""
+    def deliver(self, entries: Sequence[Entry]) -> None:
+        """Take entries from the feed."""
         broken: dict[SharedResult, Exception] = {}
-        for message in messages:
-            if message.sequence is None or message.sequence <= self.position:
+        for entry in entries:
+            if entry.sequence is None or entry.sequence <= self.position:
                 continue
-            for filters, results in self._light.candidates(message):
-                try:
-                    accepted = filters.accept(message)
-                except Exception as error:
-                    broken.update(dict.fromkeys(results, error))
-                    continue
-                for result in results if accepted else ():
-                    try:
-                        result.apply(message)
-                    except Exception as error:
-                        broken[result] = error
+            if entry.sequence > self.position + 1:
+                # A message that was retracted before it came here must not be removed again.
+                self._read_again()
+            if isinstance(entry, Message):
+                self._apply(entry, None, broken)
+            elif isinstance(entry, Retraction):
+                if entry.removed is None:
+                    self._read_again()
+                for message in entry.removed or ():
+                    self._apply(message, entry.sequence, broken)
             # Their filters are not asked, for they may take long: a read more is cheaper.
             for result in self._heavy:
                 result.change()
-            self.position = message.sequence
+            self.position = entry.sequence
         if broken:
             example = next(iter(broken.values()))
             logger.error("a message failed %d live results", len(broken), exc_info=example)
@@ -178,6 +178,25 @@ class ChannelResults:
         for sequence, reached in self._waiting:
             if sequence <= self.position and not reached.done():
                 reached.set_result(None)
+
+    def _apply(
+        self, message: Message, gone_at: int | None, broken: dict[SharedResult, Exception]
+    ) -> None:
+        for filters, results in self._light.candidates(message):
+            try:
+                accepted = filters.accept(message)
+            except Exception as error:
+                broken.update(dict.fromkeys(results, error))
+                continue
+            for result in results if accepted else ():
+                try:
+                    result.apply(message, gone_at)
+                except Exception as error:
+                    broken[result] = error
+
+    def _read_again(self) -> None:
+        for result in tuple(self._results.values()):
+            result.read_again()
 
     def dropped(self) -> None:
         """Let everybody go: changes would go unnoticed from here on."""

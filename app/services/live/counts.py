@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 from app.delivery.hub import Hub
 from app.delivery.members import Member, Members
 from app.domain.channel import Channel
-from app.domain.message import Message
+from app.domain.entry import Entry
 from app.services.live.shared_opening import SharedOpening
 from app.services.live.source import Respond, Source
 from app.storage.presence import PresenceStore
@@ -78,7 +78,7 @@ class WatchedChannel:
         """The connections of all processes, as far as it is known."""
         return self._others + self._own()
 
-    def deliver(self, messages: Sequence[Message]) -> None:
+    def deliver(self, entries: Sequence[Entry]) -> None:
         """Messages are none of its business."""
 
     def dropped(self) -> None:

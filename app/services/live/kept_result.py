@@ -1,7 +1,8 @@
 """One query's result, kept up to date: it answers as a search of the table would.
 
 Each part that is asked for (the page, the count, the groups, the aggregate of a field) is read
-once, as of a sequence of the channel, and every later message is applied to it. A part that
+once, as of a sequence of the channel, and every later message and retraction is applied to it:
+what is retracted is undone by what the message was. A part that
 would take too much memory, or that no state is kept of, is read whenever it is asked for.
 """
 
@@ -30,7 +31,7 @@ from app.domain.results import (
 )
 from app.errors import Unavailable
 from app.services.searching import ALL_FUNCTIONS, Searching
-from app.storage.result_reads import ResultReads
+from app.storage.result_reads import Dated, ResultReads
 
 __all__ = ["KeptResult"]
 
@@ -61,15 +62,18 @@ class _Part:
     """None: it is being read, or is never kept."""
     as_of: int = 0
     """The state takes in every message up to here, and all that were applied since."""
+    gone_as_of: int = 0
+    """It takes in the retractions up to here too."""
     reading: "asyncio.Task[None] | None" = None
-    waiting: list[tuple[bool, Message]] = field(default_factory=list)
-    """What came while it was read: whether a message came or went."""
+    waiting: list[tuple[Message, int | None]] = field(default_factory=list)
+    """What came while it was read: each message, and where it was retracted."""
     waiting_bytes: int = 0
     kept: bool = True
     """Whether there is or will be a state."""
 
 
-_Load: TypeAlias = Callable[[Head], Awaitable[State | None]]
+_Load: TypeAlias = Callable[[Head], Awaitable[Dated[State] | None]]
+"""Reads a state of the messages up to a head; None: it would be too large."""
 
 
 class KeptResult:
@@ -139,19 +143,19 @@ class KeptResult:
             if part.reading is not None:
                 part.reading.cancel()
 
-    def apply(self, message: Message, *, comes: bool = True) -> bool:
+    def apply(self, message: Message, gone_at: int | None = None) -> bool:
         """Take a stored message that the filters accept; return whether the result may change.
 
         Args:
-            message: with its data.
-            comes: whether it was stored, or is gone.
+            message: as it was stored.
+            gone_at: the sequence of the retraction that takes it away; None: it comes.
         """
         changed = False
         for part in self._parts.values():
             if part.state is not None:
-                changed |= self._applied(part, message, comes)
+                changed |= self._applied(part, message, gone_at)
             elif part.reading is not None:
-                _wait(part, message, comes)
+                _wait(part, message, gone_at)
             else:
                 changed = True  # it is read whenever it is asked for
         return changed
@@ -177,8 +181,9 @@ class KeptResult:
                 return len(groups)
             return await self._search.total_count(channel, query)
 
-        async def load(head: Head) -> State:
-            return KeptCount(await self._reads.count(channel, query, head))
+        async def load(head: Head) -> Dated[State]:
+            count = await self._reads.count(channel, query, head)
+            return Dated(KeptCount(count.value), count.gone_as_of)
 
         count = await self._state("count", load, KeptCount)
         return count.number if count else await self._search.total_count(channel, query)
@@ -213,9 +218,11 @@ class KeptResult:
     ) -> AggregateRow:
         distinct = AggregateFunction.DISTINCT in functions
 
-        async def load(head: Head) -> State | None:
+        async def load(head: Head) -> Dated[State] | None:
             tally = await self._reads.tally(channel, query, field, distinct, head, _VALUES_MAX)
-            return None if tally is None else KeptAggregate(field, tally)
+            if tally is None:
+                return None
+            return Dated(KeptAggregate(field, tally.value), tally.gone_as_of)
 
         ordered = not _EXTREMES.isdisjoint(functions)
         key = "tally", field, distinct, ordered
@@ -241,9 +248,10 @@ class KeptResult:
     async def _page(self, query: MessageQuery) -> KeptPage | None:
         page = KeptPage(query)
 
-        async def load(head: Head) -> State:
+        async def load(head: Head) -> Dated[State]:
             page.fill(await self._reads.first(self._channel, query, page.room + 1, head))
-            return page
+            # A page is asked to remove what it may not have: that changes nothing.
+            return Dated(page, head.sequence)
 
         sort = query.sort_field
         by_data = isinstance(sort, FieldPath) and sort.name == "data"
@@ -282,13 +290,13 @@ class KeptResult:
     def _loading(
         self, query: MessageQuery, groups: KeptGroups, tallied: tuple[FieldPath, bool] | None
     ) -> _Load:
-        async def load(head: Head) -> State | None:
+        async def load(head: Head) -> Dated[State] | None:
             most = _GROUPS_MAX, _VALUES_MAX
             found = await self._reads.groups(self._channel, query, tallied, head, most)
             if found is None:
                 return None
-            groups.fill(found)
-            return groups
+            groups.fill(found.value)
+            return Dated(groups, found.gone_as_of)
 
         return load
 
@@ -320,19 +328,19 @@ class KeptResult:
         """Read a part as of the head, and apply what came meanwhile."""
         try:
             async with self._turns if self.is_watched else contextlib.nullcontext():
-                head, state = await self._loaded(load)
+                head, dated = await self._loaded(load)
         finally:
             part.reading = None
             waiting, part.waiting, part.waiting_bytes = part.waiting, [], 0
-        if state is None or state.size > _BYTES_MAX or not part.kept:
+        if dated is None or dated.value.size > _BYTES_MAX or not part.kept:
             part.kept = False
             return
-        part.state, part.as_of = state, head.sequence
-        for comes, message in waiting:
+        part.state, part.as_of, part.gone_as_of = dated.value, head.sequence, dated.gone_as_of
+        for message, gone_at in waiting:
             if part.state is not None:
-                self._applied(part, message, comes)
+                self._applied(part, message, gone_at)
 
-    async def _loaded(self, load: _Load) -> tuple[Head, State | None]:
+    async def _loaded(self, load: _Load) -> tuple[Head, Dated[State] | None]:
         """Load a state; while somebody watches, refusals because of the crowd are waited out."""
         patience = stop_after_delay(_PATIENCE_SECONDS)
         async for attempt in AsyncRetrying(
@@ -347,13 +355,13 @@ class KeptResult:
                 return head, await load(head)
         raise AssertionError("the last attempt raises")
 
-    def _applied(self, part: _Part, message: Message, comes: bool) -> bool:
+    def _applied(self, part: _Part, message: Message, gone_at: int | None) -> bool:
         state = part.state
         assert state is not None
         assert message.sequence is not None
-        if comes and message.sequence <= part.as_of:
-            return False  # it was there when the part was read
-        effect = state.add(message) if comes else state.remove(message)
+        if message.sequence <= part.as_of and (gone_at is None or gone_at <= part.gone_as_of):
+            return False  # it was there, or gone, when the part was read
+        effect = state.add(message) if gone_at is None else state.remove(message)
         if effect is Effect.LOST:
             part.state = None  # it is read when it is asked for next
         elif effect is Effect.TOO_LARGE or state.size > _BYTES_MAX:
@@ -365,8 +373,8 @@ def _is_crowded(error: BaseException) -> bool:
     return isinstance(error, Unavailable) and error.retry_after_ms is not None
 
 
-def _wait(part: _Part, message: Message, comes: bool) -> None:
-    part.waiting.append((comes, message))
+def _wait(part: _Part, message: Message, gone_at: int | None) -> None:
+    part.waiting.append((message, gone_at))
     part.waiting_bytes += len(message.data_json)
     if len(part.waiting) > _WAITING_MAX or part.waiting_bytes > _WAITING_BYTES_MAX:
         _give_up(part)

@@ -8,23 +8,27 @@ present, the member's group goes on.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay
 from tenacity.wait import wait_random_exponential
 
-from app.delivery.feed import History
-from app.delivery.groups import FanOut
+from app.delivery.groups import FanOut, Group
 from app.delivery.hub import Hub
 from app.delivery.members import Member
 from app.domain.channel import Channel
+from app.domain.entry import CaughtUp, Entry, Retraction, StoredEntry
 from app.domain.message import Message
 from app.domain.query import EVERY_MESSAGE, CompiledFilters
 from app.errors import DeliveryFailed, SubscriberTooSlow, Unavailable
 from app.services.live.pace import Pace
 from app.services.live.source import Respond, Source
+from app.storage.shared_history import SharedHistory
 
-__all__ = ["MessageSource"]
+__all__ = ["EventOf", "MessageSource"]
+
+EventOf: TypeAlias = Callable[[Entry | CaughtUp], Any]
+"""Makes what is responded to, of what the channel gives."""
 
 _PAGE: Final = 500
 _RECENT_MAX: Final = 256
@@ -49,10 +53,13 @@ class MessageSource(Source):
         self,
         hub: Hub,
         fan_out: FanOut,
-        history: History,
+        history: SharedHistory,
         channel: Channel,
         filters: CompiledFilters = EVERY_MESSAGE,
         on_closed: Callable[[], None] = lambda: None,
+        *,
+        events: bool = False,
+        event_of: EventOf | None = None,
     ) -> None:
         """Prepare; nothing is missed from `start` on.
 
@@ -63,6 +70,9 @@ class MessageSource(Source):
             channel: what to listen to.
             filters: all must hold for a message to come.
             on_closed: called once at the end, however it ends.
+            events: whether retractions and changes of the policy come too.
+            event_of: makes what is responded to; then it is told too when all that was stored
+                has come. None: what comes is responded to as it is.
         """
         self._hub = hub
         self._fan_out = fan_out
@@ -70,6 +80,10 @@ class MessageSource(Source):
         self._channel = channel
         self._filters = filters
         self._on_closed: Callable[[], None] | None = on_closed
+        self._events = events
+        self._event_of = event_of
+        self._last_id: str | None = None
+        """The cursor of the last that was replayed; None: nothing was."""
         self._joined = False
         self._joined_at = 0
         self._replayed = 0
@@ -77,7 +91,7 @@ class MessageSource(Source):
         self._seen = 0
         """How far this process's feed has come."""
         self._recent = _Recent()
-        self._transient: deque[Message] = deque()
+        self._transient: deque[Entry] = deque()
         self._transient_bytes = 0
         self._restarts = 0
         self._failure: Exception | None = None
@@ -109,14 +123,15 @@ class MessageSource(Source):
             self._hub.reach(self._channel, sequence)
 
     async def begin(self, key: Hashable, respond: Respond, member: Member) -> Callable[[], None]:
-        group = self._fan_out.hold(self._channel, key, self._filters, respond)
+        if (event_of := self._event_of) is not None:
+            respond = _responding(respond, event_of)
+        group = self._fan_out.hold(self._channel, key, self._filters, respond, events=self._events)
         try:
-            pace = Pace(member.drained)
-            while (batch := await self._next()) is not None:
-                # Empty where what was asked for has been deleted.
-                for payloads, size in await group.encoded(batch) if batch else ():
-                    member.receive(payloads)
-                    await pace.wrote(size)
+            await self._replay(group, member)
+            if event_of is not None:
+                cursor = await self._caught_up_at()
+                member.receive([group.encode(CaughtUp(cursor))])
+                await self._replay(group, member)  # what came while the cursor was looked up
             leave_group = group.add(member)
         finally:
             group.release()
@@ -133,20 +148,35 @@ class MessageSource(Source):
 
         return leave
 
+    async def _replay(self, group: Group, member: Member) -> None:
+        """Give the member all that came until now; between its end and a return is no await."""
+        pace = Pace(member.drained)
+        while (batch := await self._next()) is not None:
+            # Empty where what was asked for has been deleted.
+            for payloads, size in await group.encoded(batch) if batch else ():
+                member.receive(payloads)
+                await pace.wrote(size)
+
+    async def _caught_up_at(self) -> str | None:
+        if self._last_id is not None:
+            return self._last_id
+        return await self._history.newest_id(self._channel, self._replayed)
+
     def close(self) -> None:
         self._leave()
         on_closed, self._on_closed = self._on_closed, None
         if on_closed is not None:
             on_closed()
 
-    def deliver(self, messages: Sequence[Message]) -> None:
-        """Take messages from the feed."""
-        for message in messages:
-            if message.sequence is None:
-                self._keep_transient(message)
+    def deliver(self, entries: Sequence[Entry]) -> None:
+        """Take entries from the feed."""
+        for entry in entries:
+            if entry.sequence is None:
+                if self._events or isinstance(entry, Message):
+                    self._keep_transient(entry)
             else:
-                self._seen = message.sequence
-                self._recent.add(message)
+                self._seen = entry.sequence
+                self._recent.add(entry)
         if self._wake is not None:
             self._wake.set()
 
@@ -170,8 +200,8 @@ class MessageSource(Source):
         """Replay from the table: what is kept here may be gone. Subscribers are told nothing."""
         self._recent = _Recent()
 
-    async def _next(self) -> Sequence[Message] | None:
-        """Return the next messages in order; None where the replay has reached the present."""
+    async def _next(self) -> Sequence[Entry] | None:
+        """Return the next entries in order; None where the replay has reached the present."""
         while True:
             if self._failure is not None:
                 raise self._failure
@@ -188,8 +218,8 @@ class MessageSource(Source):
             self._wake = asyncio.Event()
             await self._wake.wait()
 
-    async def _stored_after(self) -> Sequence[Message]:
-        batch: Sequence[Message] = self._recent.after(self._replayed)
+    async def _stored_after(self) -> Sequence[StoredEntry]:
+        batch: Sequence[StoredEntry] = self._recent.after(self._replayed)
         if not batch:
             # `_seen` may grow while reading: what was asked for is what was read.
             up_to, restarts = self._seen, self._restarts
@@ -198,13 +228,14 @@ class MessageSource(Source):
                 return ()  # it may be of a count that is gone
             if len(batch) < _PAGE:
                 self._replayed = up_to
+                self._last_id = batch[-1].id if batch else self._last_id
                 return batch
-        last = batch[-1].sequence
-        assert last is not None
-        self._replayed = last
+        last = batch[-1]
+        assert last.sequence is not None
+        self._replayed, self._last_id = last.sequence, last.id
         return batch
 
-    async def _read(self, after: int, up_to: int) -> Sequence[Message]:
+    async def _read(self, after: int, up_to: int) -> Sequence[StoredEntry]:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(Unavailable),
             stop=stop_after_delay(_PATIENCE_SECONDS),
@@ -215,9 +246,9 @@ class MessageSource(Source):
                 return await self._history.between(self._channel, after, up_to, _PAGE)
         raise AssertionError("retried without an end")
 
-    def _keep_transient(self, message: Message) -> None:
-        self._transient.append(message)
-        self._transient_bytes += len(message.data_json) + _OVERHEAD_BYTES
+    def _keep_transient(self, entry: Entry) -> None:
+        self._transient.append(entry)
+        self._transient_bytes += entry.size + _OVERHEAD_BYTES
         if self._transient_bytes > _TRANSIENT_BYTES_MAX and self._failure is None:
             self._failure = SubscriberTooSlow(
                 f"{self._transient_bytes} bytes are waiting, at most {_TRANSIENT_BYTES_MAX} may"
@@ -229,26 +260,35 @@ class MessageSource(Source):
             self._hub.leave(self._channel, self)
 
 
+def _responding(respond: Respond, event_of: EventOf) -> Respond:
+    return lambda entry: respond(event_of(entry))
+
+
 class _Recent:
-    """The last stored messages that the feed has brought, without a gap, within a bound."""
+    """The last stored entries that the feed has brought, without a gap, within a bound."""
 
     def __init__(self) -> None:
-        self._messages: deque[Message] = deque()
+        self._entries: deque[StoredEntry] = deque()
         self._bytes = 0
 
-    def add(self, message: Message) -> None:
-        self._messages.append(message)
-        self._bytes += len(message.data_json)
-        while len(self._messages) > _RECENT_MAX or self._bytes > _RECENT_BYTES_MAX:
-            self._bytes -= len(self._messages.popleft().data_json)
+    def add(self, entry: StoredEntry) -> None:
+        if isinstance(entry, Retraction):
+            # What was retracted is given no more, and the table knows it.
+            self._entries.clear()
+            self._bytes = 0
+            return
+        self._entries.append(entry)
+        self._bytes += entry.size
+        while len(self._entries) > _RECENT_MAX or self._bytes > _RECENT_BYTES_MAX:
+            self._bytes -= self._entries.popleft().size
 
-    def after(self, sequence: int) -> Sequence[Message]:
+    def after(self, sequence: int) -> Sequence[StoredEntry]:
         """Return all after a sequence; empty where one of them is not kept any more."""
-        if not self._messages or self._messages[0].sequence is None:
+        if not self._entries or self._entries[0].sequence is None:
             return ()
-        if self._messages[0].sequence > sequence + 1:
+        if self._entries[0].sequence > sequence + 1:
             return ()
         return tuple(self._after(sequence))
 
-    def _after(self, sequence: int) -> Iterator[Message]:
-        return (one for one in self._messages if one.sequence and one.sequence > sequence)
+    def _after(self, sequence: int) -> Iterator[StoredEntry]:
+        return (one for one in self._entries if one.sequence and one.sequence > sequence)

@@ -16,13 +16,13 @@ from app.domain.channel import Channel
 from app.domain.message import Head
 from app.domain.query import CompiledFilters, MessageQuery
 from app.domain.viewer import Permission, Viewer
-from app.services.head_looks import HeadLooks, Heads
 from app.services.live.channel_results import ChannelResults
 from app.services.live.kept_result import KeptResult
 from app.services.live.result_group import ResultGroup
 from app.services.live.shared_result import SharedResult
 from app.services.live.source import Respond, Source
 from app.services.searching import Searching
+from app.storage.head_looks import HeadLooks, Heads
 from app.storage.result_reads import ResultReads
 
 __all__ = ["LiveResults", "ReadResult", "ResultSource"]

@@ -74,9 +74,9 @@ class SharedResult:
             self.kept.is_watched = bool(self._listeners)
             self.release()
 
-    def apply(self, message: Message) -> None:
-        """Take a stored message that the filters accept."""
-        if self.kept.apply(message):
+    def apply(self, message: Message, gone_at: int | None = None) -> None:
+        """Take a stored message that the filters accept, as `KeptResult.apply` does."""
+        if self.kept.apply(message, gone_at):
             self.change()
 
     def change(self) -> None:

@@ -10,9 +10,9 @@ from app.delivery.backends.memory import MemoryBackend
 from app.delivery.bus import Bus
 from app.delivery.hub import Hub
 from app.domain.query import EVERY_MESSAGE, MessageQuery
-from app.services.head_looks import HeadLooks
 from app.services.live import channel_results
 from app.services.live.channel_results import ChannelResults
+from app.storage.head_looks import HeadLooks
 from tests.delivery.recorded import CHANNEL, Table, stored
 from tests.services.live.test_shared_result import Heard
 

@@ -8,7 +8,7 @@ import pytest
 from app.domain.channel import Channel
 from app.domain.message import Head
 from app.errors import Unavailable
-from app.services.head_looks import HeadLooks
+from app.storage.head_looks import HeadLooks
 
 pytestmark = pytest.mark.anyio
 

@@ -1,0 +1,75 @@
+"""The union of what happens in a channel, and how it is made of what the channel gives."""
+
+from typing import Annotated, TypeAlias, cast
+
+import strawberry
+
+from app.domain.entry import CaughtUp, Entry, PolicyChange, Retraction
+from app.domain.message import Message
+from app.schema.types import MessageType
+
+__all__ = ["ChannelEvent", "channel_event"]
+
+
+@strawberry.type(name="MessagePublished", description="A message was published.")
+class MessagePublishedType:
+    """Made of a `Message`."""
+
+    cursor: strawberry.ID = strawberry.field(
+        description="Resume after it; the id of the message. A message that is not stored has "
+        "none that could be resumed after."
+    )
+    message: MessageType = strawberry.field(description="The message.")
+
+
+@strawberry.type(
+    name="MessagesRetracted",
+    description="Messages were taken back: no search, replay or result shows them any more.",
+)
+class MessagesRetractedType:
+    """Made of a `Retraction`."""
+
+    cursor: strawberry.ID = strawberry.field(
+        description="Resume after it: a retraction has a place of its own in the channel's order."
+    )
+    ids: list[strawberry.ID] = strawberry.field(description="The ids of the messages.")
+    reason: str | None = strawberry.field(description="Why, as whoever retracted them says.")
+
+
+@strawberry.type(
+    name="CaughtUp",
+    description="Everything that was stored before now has been sent; what follows is live.",
+)
+class CaughtUpType:
+    """Made of a `CaughtUp`."""
+
+    cursor: strawberry.ID | None = strawberry.field(
+        description="Of the last that was stored; null: nothing is."
+    )
+
+
+ChannelEvent: TypeAlias = Annotated[
+    MessagePublishedType | MessagesRetractedType | CaughtUpType,
+    strawberry.union("ChannelEvent", description="What happens in a channel."),
+]
+
+
+def channel_event(
+    entry: Entry | CaughtUp,
+) -> MessagePublishedType | MessagesRetractedType | CaughtUpType:
+    """Return the event that a subscriber is sent of what the channel gives."""
+    match entry:
+        case Message():
+            return MessagePublishedType(
+                cursor=strawberry.ID(entry.id), message=cast("MessageType", entry)
+            )
+        case Retraction():
+            return MessagesRetractedType(
+                cursor=strawberry.ID(entry.id),
+                ids=[strawberry.ID(one) for one in entry.ids],
+                reason=entry.reason,
+            )
+        case CaughtUp(cursor):
+            return CaughtUpType(cursor=None if cursor is None else strawberry.ID(cursor))
+        case PolicyChange():
+            raise NotImplementedError
