@@ -16,7 +16,7 @@ from app.errors import BadUserInput, ConfigurationError, DatabaseUnreachable, Un
 from app.storage.database import Database
 from app.storage.deletion import MessageDeletion
 from app.storage.elected import CONNECTION_FAILURES
-from app.storage.erasure import TABLES, Traces, messages_of, traces_of
+from app.storage.erasure import TABLES, Traces, forget_keys, messages_of, traces_of
 
 __all__ = ["Person", "erased", "found", "listed"]
 
@@ -96,6 +96,7 @@ async def erased(settings: Settings, person: Person) -> Sequence[Traces]:
     try:
         async with _database(settings.database_url) as database:
             deletion = MessageDeletion(database)
+            await forget_keys(database, person.username, person.project_id)
             for one in await traces_of(database, person.username, person.project_id):
                 find = deletion.finding(one.channel, messages_of(person.username))
                 try:

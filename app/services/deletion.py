@@ -1,17 +1,16 @@
 """Deleting messages for good: whoever may asks for it, and nothing shows them any more."""
 
 import time
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from contextlib import aclosing
 from typing import Final, Protocol
 
 from app.delivery.hub import Hub
 from app.domain.channel import Channel
-from app.domain.message import Head
 from app.domain.query import Filter, MessageQuery
 from app.domain.viewer import Permission, Viewer
 from app.errors import BadUserInput, Unavailable
-from app.storage.deletion import Find, MessageDeletion
+from app.storage.deletion import MESSAGES, TRACES, Find, MessageDeletion
 from app.storage.head_looks import Heads
 
 __all__ = ["DeletionService", "Finding"]
@@ -83,43 +82,60 @@ class DeletionService:
         """
         viewer.require(Permission.ADMIN, channel)
         head = (await self._history.heads([channel]))[channel]
-        if not _holds_any(head):
-            return 0
+        if not filters:
+            return await self.delete_up_to(channel, head.sequence)
         search = self._search.asked_by(viewer.publisher or asker)
         query = MessageQuery(filters=filters, up_to=head.sequence)
 
         async def find(after: int, limit: int) -> list[int]:
             return await search.sequences(channel, query, after, limit)
 
-        return await self.delete_found(channel, find)
+        return await self._delete(channel, [(MESSAGES, find)])
 
-    async def delete_found(
-        self, channel: Channel, find: Find, *, rest: float = 1.0, most: int | None = None
+    async def delete_up_to(
+        self, channel: Channel, sequence: int, *, rest: float = 1.0, most: int | None = None
     ) -> int:
-        """Delete what is found, and tell everybody; return how many it has deleted.
+        """Delete all that a channel has up to a place; return how many messages that were.
+
+        With them goes what is left of messages that were retracted: their ids are no cursors any
+        more, and keys that were spent are free.
 
         Args:
             channel: whose.
-            find: tells which: see `MessageDeletion.batches`.
+            sequence: inclusive.
             rest: as `MessageDeletion.batches` takes it.
-            most: stop after a batch when so many are deleted; None: when all are.
+            most: stop after a batch when so many messages are deleted; None: when all are.
 
         Raises:
             Unavailable: as `delete_messages`.
         """
+        tables = (MESSAGES, *TRACES)
+        finds = [(table, self._deletion.up_to(channel, sequence, table)) for table in tables]
+        return await self._delete(channel, finds, rest, most)
+
+    async def _delete(
+        self,
+        channel: Channel,
+        finds: Sequence[tuple[str, Find]],
+        rest: float = 1.0,
+        most: int | None = None,
+    ) -> int:
+        """Delete what is found in each table, and tell everybody."""
         deleted = 0
         told_at = time.monotonic()
         try:
-            async with aclosing(self._deletion.batches(channel, find, rest=rest)) as batches:
-                async for batch in batches:
-                    deleted += batch
-                    if self._closed:
-                        raise Unavailable("the server is restarting")
-                    if most is not None and deleted >= most:
-                        break
-                    if time.monotonic() - told_at > _TELL_SECONDS:
-                        await self._hub.publish_deleted(channel)
-                        told_at = time.monotonic()
+            for table, find in finds:
+                found = self._deletion.batches(channel, find, table=table, rest=rest)
+                async with aclosing(found) as batches:
+                    async for batch in batches:
+                        deleted += batch if table == MESSAGES else 0
+                        if self._closed:
+                            raise Unavailable("the server is restarting")
+                        if most is not None and deleted >= most:
+                            return deleted
+                        if time.monotonic() - told_at > _TELL_SECONDS:
+                            await self._hub.publish_deleted(channel)
+                            told_at = time.monotonic()
         except Unavailable as error:
             raise Unavailable(
                 f"{error.message}; {deleted} messages were deleted before, and the next ones may "
@@ -136,7 +152,3 @@ class DeletionService:
             # Also where it was cancelled or failed: what is gone is gone.
             await self._hub.publish_deleted(channel)
         return deleted
-
-
-def _holds_any(head: Head) -> bool:
-    return head.sequence > head.removed

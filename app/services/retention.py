@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from app.domain.channel import Channel
-from app.domain.query import Comparison, MessageQuery, Operator, parse_field
 from app.errors import Unavailable
 from app.services.deletion import DeletionService
 from app.storage.ages import Age, Ages
@@ -39,7 +38,6 @@ _REST: Final = 3.0
 """How long a channel is left alone after a batch, in times of what that took."""
 _PAGE: Final = 500
 """Channels looked at with one statement: some ten milliseconds."""
-_CREATED: Final = parse_field("field", "created")
 _SECONDS_A_DAY: Final = 86_400
 
 
@@ -166,6 +164,5 @@ class Retention:
         earliest = age.now - seconds * 1000
         if age.oldest >= earliest:
             return 0
-        old = MessageQuery(filters=(Comparison(_CREATED, Operator.LT, earliest),))
-        find = self._deletion.finding(age.channel, old)
-        return await self._service.delete_found(age.channel, find, rest=_REST, most=_CHANNEL_MOST)
+        last = await self._deletion.last_before(age.channel, earliest)
+        return await self._service.delete_up_to(age.channel, last, rest=_REST, most=_CHANNEL_MOST)

@@ -1,4 +1,4 @@
-"""How old the oldest message of each channel is: a look at one message a channel."""
+"""How old the oldest that is stored of each channel is: a look at one row or two a channel."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,9 +12,14 @@ __all__ = ["Age", "Ages"]
 _AGES: Final = """
     SELECT c.channel, o.created, floor(extract(epoch FROM now()) * 1000)::bigint AS now
     FROM ({channels}) AS c
-    LEFT JOIN LATERAL (
-        SELECT created FROM messages AS m WHERE m.channel = c.channel ORDER BY m.sequence LIMIT 1
-    ) AS o ON true
+    CROSS JOIN LATERAL (
+        SELECT least(
+            (SELECT created FROM messages AS m
+             WHERE m.channel = c.channel ORDER BY m.sequence LIMIT 1),
+            (SELECT created FROM retractions AS r
+             WHERE r.channel = c.channel ORDER BY r.sequence LIMIT 1)
+        ) AS created
+    ) AS o
     ORDER BY c.channel
 """
 _OF_ALL: Final = _AGES.format(
@@ -28,11 +33,11 @@ _OF_SOME: Final = _AGES.format(
 
 @dataclass(frozen=True, slots=True)
 class Age:
-    """A channel's oldest message, and the time, both by the database's clock."""
+    """A channel's oldest message or retraction, and the time, both by the database's clock."""
 
     channel: Channel
     oldest: int | None
-    """Its `created`; None: the channel has no message."""
+    """Its `created`; None: the channel has neither."""
     now: int
 
 

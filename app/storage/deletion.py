@@ -17,9 +17,10 @@ from app.domain.channel import Channel
 from app.domain.query import MessageQuery
 from app.errors import Unavailable
 from app.storage import statements
+from app.storage.created_bounds import last_before
 from app.storage.database import Database, DatabaseLost
 
-__all__ = ["Find", "MessageDeletion"]
+__all__ = ["MESSAGES", "TRACES", "Find", "MessageDeletion"]
 
 Find: TypeAlias = Callable[[int, int], Awaitable[Sequence[int]]]
 """Returns the next sequences to delete: those after a sequence, at most so many, in order."""
@@ -33,16 +34,26 @@ _BATCH_SECONDS: Final = 0.015
 _PATIENCE_SECONDS: Final = 10.0
 """How long one step is tried again while the database is away or has too much to do."""
 
-# The rows of `messages` are joined to the lock: none is touched before it is held.
+MESSAGES: Final = "messages"
+TRACES: Final = ("retracted_messages", "retractions")
+"""What is left of messages that were retracted: it has places in the channel's order too."""
+
+# The rows are joined to the lock: none is touched before it is held.
 _DELETE: Final = """
     WITH locked AS MATERIALIZED (SELECT channel FROM channels WHERE channel = $1 FOR UPDATE),
     gone AS (
-        DELETE FROM messages AS m USING locked
-        WHERE m.channel = locked.channel AND m.channel = $1 AND m.sequence = ANY ($2::bigint[])
+        DELETE FROM {table} AS t USING locked
+        WHERE t.channel = locked.channel AND t.channel = $1 AND t.sequence = ANY ($2::bigint[])
         RETURNING 1
     )
     SELECT count(*) FROM gone
 """
+_FROM: Final = {table: _DELETE.format(table=table) for table in (MESSAGES, *TRACES)}
+_UP_TO: Final = {
+    table: f"SELECT sequence FROM {table} WHERE channel = $1 AND sequence > $2 "  # noqa: S608
+    "AND sequence <= $3 ORDER BY sequence LIMIT $4"
+    for table in (MESSAGES, *TRACES)
+}
 
 
 class MessageDeletion:
@@ -74,8 +85,38 @@ class MessageDeletion:
 
         return find
 
+    def up_to(self, channel: Channel, sequence: int, table: str = MESSAGES) -> Find:
+        """Return what finds all that has a place up to a sequence.
+
+        Args:
+            channel: whose.
+            sequence: inclusive.
+            table: `MESSAGES`, or one of `TRACES`.
+        """
+
+        async def find(after: int, limit: int) -> list[int]:
+            rows = await self._database.fetch(_UP_TO[table], channel.key, after, sequence, limit)
+            return [row["sequence"] for row in rows]
+
+        return find
+
+    async def last_before(self, channel: Channel, created: int) -> int:
+        """Return the place of the last that is stored and older than a time; 0: there is none.
+
+        Args:
+            channel: whose.
+            created: milliseconds since the Unix epoch.
+
+        Raises:
+            Unavailable: the database stayed away.
+        """
+        sql, parameters = statements.rendered(last_before(channel, created))
+        rows = await self._patiently(partial(self._database.fetch, sql, *parameters))
+        sequence: int = rows[0]["sequence"]
+        return sequence
+
     async def batches(
-        self, channel: Channel, find: Find, *, rest: float = 1.0
+        self, channel: Channel, find: Find, *, table: str = MESSAGES, rest: float = 1.0
     ) -> AsyncGenerator[int, None]:
         """Delete what is found, and yield how many each batch has deleted.
 
@@ -85,6 +126,7 @@ class MessageDeletion:
         Args:
             channel: whose.
             find: tells which. What it finds must not change but by being deleted.
+            table: `MESSAGES`, or one of `TRACES`.
             rest: how long to leave the channel alone after a batch, in times of what it took.
 
         Raises:
@@ -94,7 +136,7 @@ class MessageDeletion:
         while sequences := await self._patiently(partial(find, after, size)):
             async with self._turn:
                 began = time.monotonic()
-                deleted = await self._delete(channel, sequences)
+                deleted = await self._delete(channel, table, sequences)
                 took = time.monotonic() - began
             yield deleted
             if len(sequences) < size:
@@ -103,13 +145,13 @@ class MessageDeletion:
             size = _next_size(len(sequences), took)
             await asyncio.sleep(rest * took)
 
-    async def _delete(self, channel: Channel, sequences: Sequence[int]) -> int:
+    async def _delete(self, channel: Channel, table: str, sequences: Sequence[int]) -> int:
         uncertain = False
 
         async def delete() -> int:
             nonlocal uncertain
             try:
-                rows = await self._database.fetch(_DELETE, channel.key, sequences)
+                rows = await self._database.fetch(_FROM[table], channel.key, sequences)
             except DatabaseLost as error:
                 uncertain |= error.sent
                 raise

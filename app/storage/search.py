@@ -154,10 +154,7 @@ class MessageSearch:
         Raises:
             BadUserInput: it would read more messages than a search may.
         """
-        cost = None if query.filters else MessageQuery(limit=limit)
-        rows = await self.scan(
-            statements.sequences, channel, query, after, limit, cost=cost, noted=False
-        )
+        rows = await self.scan(statements.sequences, channel, query, after, limit, noted=False)
         return [row["sequence"] for row in rows]
 
     async def groups(self, channel: Channel, query: MessageQuery) -> list[GroupRow]:

@@ -1,6 +1,6 @@
 """Processes that share a database and a bus, in one: all that keeps messages in memory."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -17,6 +17,7 @@ from app.storage.database import Database
 from app.storage.deletion import MessageDeletion
 from app.storage.history import MessageHistory
 from app.storage.result_reads import ResultReads
+from app.storage.retractions import MessageRetractions
 from app.storage.search import MessageSearch
 from app.storage.shared_history import SharedHistory
 from app.storage.writer import MessageWriter
@@ -70,10 +71,10 @@ class Process:
         )
         member = Recorded()
 
-        async def respond(event: object) -> bytes:
-            return str(await event).encode()  # type: ignore[misc]
+        async def respond(event: Awaitable[int]) -> bytes:
+            return str(await event).encode()
 
-        await source.begin(query, respond, member)  # type: ignore[arg-type]
+        await source.begin(query, respond, member)
         return member
 
 
@@ -106,7 +107,13 @@ async def processes(
             live = LiveResults(hub, history, searching, reads, 0.02)
             kept = KeptSearches(searching, live)
             stack.callback(kept.close)
-            messages = MessageService(hub=hub, writer=writer, history=history, search=kept)
+            messages = MessageService(
+                hub=hub,
+                writer=writer,
+                retractions=MessageRetractions(database, hub.publish_stored),
+                history=history,
+                search=kept,
+            )
             deletion = DeletionService(hub, history, searching, MessageDeletion(database))
             made.append(Process(hub, history, live, messages, deletion))
         yield made

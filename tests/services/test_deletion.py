@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from app.delivery import hub as hub_module
 from app.domain.query import MessageQuery, parse_filters
 from app.domain.viewer import DEFAULT_PERMISSIONS, Permission, Viewer
-from app.errors import BadUserInput, Forbidden, Unauthenticated, Unavailable, UnknownCursor
+from app.errors import (
+    BadUserInput,
+    Forbidden,
+    Rejected,
+    Unauthenticated,
+    Unavailable,
+    UnknownCursor,
+)
 from app.services import deletion as deletion_module
 from app.services.deletion import DeletionService
 from app.services.live import kept_searches
@@ -103,6 +110,34 @@ async def test_a_key_is_free_again(database: Database) -> None:
         assert await process.replayed(after_sequence=0) == [b"3"]
 
 
+async def test_with_the_whole_channel_goes_what_is_left_of_retracted_messages(
+    database: Database,
+) -> None:
+    traces = "SELECT (SELECT count(*) FROM retractions) + (SELECT count(*) FROM retracted_messages)"
+    bob = Viewer("Bob", DEFAULT_PERMISSIONS, subject="bob")
+    async with processes(database) as (own, other):
+        kept = await own.publish("kept")
+        spent = (await own.messages.publish(bob, CHANNEL, 1, idempotency_key="key")).id
+        assert await own.messages.retract(ADMIN, CHANNEL, [spent]) == 1
+        assert await other.replayed(after=spent) == []
+        with pytest.raises(Rejected):
+            await own.messages.publish(bob, CHANNEL, 2, idempotency_key="key")
+        # A filter chooses messages; there is none in what is left of one.
+        assert await own.deletion.delete_messages(ADMIN, CHANNEL, below(100)) == 0
+        assert (await database.fetch(traces))[0][0] == 2
+        assert await own.deletion.delete_messages(ADMIN, CHANNEL) == 1
+        assert (await database.fetch(traces))[0][0] == 0
+        assert not await is_cursor(own, spent)
+        assert not await is_cursor(own, kept)
+        async with asyncio.timeout(1):
+            while await is_cursor(other, spent):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        await own.messages.publish(bob, CHANNEL, 3, idempotency_key="key")
+        assert await own.replayed(after_sequence=0) == [b"3"]
+        head = (await own.history.heads([CHANNEL]))[CHANNEL]
+        assert (head.sequence, head.removed, head.retracted) == (4, 3, 2)
+
+
 @pytest.mark.parametrize(
     ("viewer", "error"),
     [
@@ -141,8 +176,8 @@ class Ending(MessageDeletion):
         self._batches = count(1)
         self._after = after
 
-    async def _delete(self, channel: Any, sequences: Sequence[int]) -> int:
-        deleted = await super()._delete(channel, sequences)
+    async def _delete(self, channel: Any, table: str, sequences: Sequence[int]) -> int:
+        deleted = await super()._delete(channel, table, sequences)
         if next(self._batches) == 2:
             await self._after()
         return deleted

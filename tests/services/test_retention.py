@@ -94,6 +94,34 @@ async def test_a_channels_own_time_holds_whatever_all_others_have(
         assert [await left(database, channel) for channel in channels] == [4, 2, 1]
 
 
+async def test_retractions_and_what_is_left_of_retracted_messages_go_too(
+    database: Database, database_url: str
+) -> None:
+    await fill(database, CHANNEL, [5])
+    now = int(time.time() * 1000)
+    for sequence, age in ((10, 2 * DAY), (20, 60)):
+        await database.fetch(
+            "INSERT INTO retractions (channel, sequence, id, created, ids) "
+            "VALUES ($1, $2, gen_random_uuid(), $3, '{}')",
+            *(CHANNEL.key, sequence, now - age * 1000),
+        )
+        await database.fetch(
+            "INSERT INTO retracted_messages (channel, sequence, id) "
+            "SELECT $1, $2 - n, gen_random_uuid() FROM generate_series(1, 3) AS n",
+            *(CHANNEL.key, sequence),
+        )
+    await database.fetch("UPDATE messages SET sequence = 21")
+    await database.fetch("UPDATE channels SET head = 21, removed = 20, retracted = 20")
+    async with processes(database, 1) as (process,):
+        keeper = retention(database_url, database, process, retention_days=1)
+        await keeper.round()
+    for table, sequences in (
+        *(("messages", [21]), ("retractions", [20]), ("retracted_messages", [17, 18, 19])),
+    ):
+        rows = await database.fetch(f"SELECT sequence FROM {table} ORDER BY 1")
+        assert [row["sequence"] for row in rows] == sequences
+
+
 async def test_a_long_backlog_is_worked_off_in_turns(
     database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,12 @@ async def test_channels_come_by_pages_with_their_oldest_message(database: Databa
     assert await known(limit=2) == [(A, 1), (B, None)]
     assert await known(after=B.key) == [(C, 2)]
     assert await known(among=[C, A, Channel("project", "nowhere")]) == [(A, 1), (C, 2)]
+    for channel, created in ((B, 7), (C, 1), (A, 9)):
+        await database.fetch(
+            "INSERT INTO retractions VALUES ($1, 4, gen_random_uuid(), $2, '{}')",
+            *(channel.key, created),
+        )
+    assert await known() == [(A, 1), (B, 7), (C, 1)], "retractions are stored too"
     (age,) = await ages.page("", 10, [A])
     assert age == Age(A, 1, age.now)
     assert abs(age.now / 1000 - time.time()) < 60

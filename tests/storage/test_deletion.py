@@ -151,3 +151,19 @@ async def test_sequences_are_not_used_again(database: Database) -> None:
     await writer.write(Draft(CHANNEL, str(uuid7()), "client", None, b"1"))
     (message,) = await MessageHistory(database).between(CHANNEL, 0, 100, 10)
     assert message.sequence == 11
+
+
+async def test_the_last_that_is_older_than_a_time_is_a_message_or_a_retraction(
+    database: Database,
+) -> None:
+    await fill(database, 10)  # created at their places
+    await database.fetch("DELETE FROM messages WHERE sequence IN (4, 5)")
+    await database.fetch(
+        "INSERT INTO retractions SELECT $1, n, gen_random_uuid(), n, '{}' "
+        "FROM generate_series(11, 13) AS n",
+        CHANNEL.key,
+    )
+    deletion = MessageDeletion(database)
+    found = [await deletion.last_before(CHANNEL, created) for created in (0, 1, 2, 6, 11, 13, 99)]
+    assert found == [0, 0, 1, 3, 10, 12, 13]
+    assert await deletion.last_before(OTHER, 99) == 0

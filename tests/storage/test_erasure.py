@@ -6,7 +6,7 @@ from uuid_utils import uuid7
 from app.domain.channel import Channel
 from app.domain.message import Draft
 from app.storage.database import Database
-from app.storage.erasure import TABLES, Traces, messages_of, traces_of
+from app.storage.erasure import TABLES, Traces, forget_keys, messages_of, traces_of
 from app.storage.search import MessageSearch
 from app.storage.writer import MessageWriter
 
@@ -37,6 +37,31 @@ async def test_each_channel_is_named_with_what_it_has(database: Database) -> Non
     search = MessageSearch(database)
     matching = await search.messages(Channel("p", "a"), messages_of("Zoé"))
     assert [message.username for message in matching] == ["Zoé", "Zoé"]
+
+
+async def test_spent_keys_of_a_person_are_forgotten_and_those_of_others_stay(
+    database: Database,
+) -> None:
+    for key, publisher in (("p/a", "sub:zoe"), ("q/a", "sub:zoe"), ("q/b", "sub:bob")):
+        await publish(database, key, None)
+        await database.fetch(
+            "INSERT INTO retracted_messages VALUES ($1, 1, gen_random_uuid(), $2, 'vote')",
+            *(key, publisher),
+        )
+    writer = MessageWriter(database, lambda _entries: None)
+    hers = Draft(Channel("r", "a"), str(uuid7()), "client", "Zoé", b"1", publisher="sub:zoe")
+    await writer.write(hers)
+
+    async def known() -> list[str]:
+        spent = "SELECT channel FROM retracted_messages WHERE key_owner IS NOT NULL ORDER BY 1"
+        return [row["channel"] for row in await database.fetch(spent)]
+
+    await forget_keys(database, "Zoé", "q")
+    assert await known() == ["p/a", "q/b"]
+    await forget_keys(database, "Zoé", None)
+    assert await known() == ["q/b"]
+    await forget_keys(database, "nobody", None)
+    assert await known() == ["q/b"]
 
 
 async def test_each_table_with_user_names_is_cleaned(database: Database) -> None:
