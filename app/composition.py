@@ -25,13 +25,16 @@ from app.errors import ConfigurationError, Unavailable
 from app.schema import build_schema
 from app.schema.context import Context, Services
 from app.schema.operations import answer, publish, search, searched, subscribe
+from app.services.admission import Admission
 from app.services.answers import Answers
 from app.services.channels import ChannelService
 from app.services.deletion import DeletionService
+from app.services.following import RuleFollower
 from app.services.live.kept_searches import KeptSearches
 from app.services.live.results import LiveResults
 from app.services.messages import MessageService
 from app.services.open_filters import FilterLimits, OpenFilters
+from app.services.policies import PolicyService
 from app.services.presence import PresenceService
 from app.services.retention import Retention
 from app.services.shared_search import SharedSearch
@@ -44,10 +47,12 @@ from app.storage.history import MessageHistory
 from app.storage.indexes.catalogue import SearchIndexes
 from app.storage.indexes.demand import Demand
 from app.storage.indexes.tuner import IndexTuner
+from app.storage.policies import PolicyStore
 from app.storage.pools import Pools
 from app.storage.presence import PresenceStore
 from app.storage.result_reads import ResultReads
 from app.storage.retractions import MessageRetractions
+from app.storage.rules import RulesVersion
 from app.storage.search import MessageSearch
 from app.storage.search_lanes import SearchLanes
 from app.storage.shared_history import SharedHistory
@@ -129,8 +134,13 @@ class Process:
         )
         self._database = pools.leasing
         self._write_probe = WriteProbe(pools.leasing, pools.incidents)
+        policies = PolicyService(PolicyStore(pools.leasing))
+        rules = RuleFollower(RulesVersion(pools.leasing).read, [policies.followed])
+        await rules.start()
+        stack.push_async_callback(rules.stop)
         history = SharedHistory(MessageHistory(pools.reading))
         hub = self._hub = Hub(Bus(bus_backend(settings), self._process_id), history)
+        policies.tell(hub.tell_policy)
         await hub.start()
         stack.push_async_callback(hub.stop)
         presence = PresenceService(
@@ -194,6 +204,7 @@ class Process:
             history=history,
             retractions=MessageRetractions(pools.reading, hub.publish_stored),
             search=kept,
+            admission=Admission(policies),
             max_data_bytes=settings.max_data_bytes,
             replay_max_messages=settings.replay_max_messages,
             turns=turns,
@@ -206,7 +217,12 @@ class Process:
         deletion = MessageDeletion(pools.reading)
         deleting = self._deleting = DeletionService(hub, history, search, deletion)
         retention = Retention(
-            url, Ages(pools.reading), deletion, deleting, retention_days=settings.retention_days
+            url,
+            Ages(pools.reading),
+            deletion,
+            deleting,
+            retention_days=settings.retention_days,
+            kept_seconds=policies.kept_seconds,
         )
         retention.start()
         stack.push_async_callback(retention.stop)
@@ -215,6 +231,7 @@ class Process:
             presence,
             live_results,
             answers,
+            policies,
             OpenFilters(limits),
             deletion=deleting,
             channels=ChannelService(ChannelStore(pools.reading), presence),

@@ -109,9 +109,18 @@ class PayloadTooLarge(WidgetwireError):
 
 
 class RateLimited(WidgetwireError):
-    """Too many requests at once or in a while."""
+    """Too many requests at once or in a while.
+
+    Args:
+        message: for the client.
+        retry_after_ms: when a retry may succeed, as far as the server knows.
+    """
 
     code = ErrorCode.RATE_LIMITED
+
+    def __init__(self, message: str, retry_after_ms: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_ms = retry_after_ms
 
 
 class Rejected(WidgetwireError):

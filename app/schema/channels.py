@@ -5,7 +5,7 @@ from typing import Annotated, cast
 import strawberry
 from strawberry import UNSET
 
-from app.schema.inputs import ProjectId
+from app.schema.arguments import ProjectId, given
 from app.schema.scalars import Timestamp
 from app.schema.types import Info
 
@@ -50,6 +50,6 @@ class ChannelQueries:
     ) -> list[ChannelSummaryType]:
         context = info.context
         found = await context.services.channels.most_recent(
-            context.viewer, project_id, limit=limit, after=None if after is UNSET else after
+            context.viewer, project_id, limit=limit, after=given(after)
         )
         return cast("list[ChannelSummaryType]", found)

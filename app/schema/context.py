@@ -11,6 +11,7 @@ from app.services.deletion import DeletionService
 from app.services.live.results import LiveResults
 from app.services.messages import MessageService
 from app.services.open_filters import ConnectionFilters, OpenFilters
+from app.services.policies import PolicyService
 from app.services.presence import PresenceService
 from app.services.searching import Searching
 
@@ -25,6 +26,7 @@ class Services:
     presence: PresenceService
     live_results: LiveResults
     answers: Answers
+    policies: PolicyService
     filters: OpenFilters = field(default_factory=OpenFilters)
     deletion: DeletionService = field(kw_only=True)
     channels: ChannelService = field(kw_only=True)

@@ -6,7 +6,8 @@ import strawberry
 
 from app.domain.channel import parse_channel
 from app.domain.query import parse_filters
-from app.schema.inputs import MessageFilterInput, ProjectId, WidgetId, wire_filters
+from app.schema.arguments import ProjectId, WidgetId
+from app.schema.inputs import MessageFilterInput, wire_filters
 from app.schema.types import Info
 
 __all__ = ["DeletionMutations"]

@@ -6,6 +6,8 @@ import strawberry
 
 from app.domain.entry import CaughtUp, Entry, PolicyChange, Retraction
 from app.domain.message import Message
+from app.domain.policy import policy_from_json
+from app.schema.policies import ChannelPolicyType, policy_type
 from app.schema.types import MessageType
 
 __all__ = ["ChannelEvent", "channel_event"]
@@ -37,6 +39,16 @@ class MessagesRetractedType:
 
 
 @strawberry.type(
+    name="ChannelPolicyChanged",
+    description="The channel asks something else of those who publish to it from now on.",
+)
+class ChannelPolicyChangedType:
+    """Made of a `PolicyChange`."""
+
+    policy: ChannelPolicyType = strawberry.field(description="All of the new policy.")
+
+
+@strawberry.type(
     name="CaughtUp",
     description="Everything that was stored before now has been sent; what follows is live.",
 )
@@ -49,14 +61,14 @@ class CaughtUpType:
 
 
 ChannelEvent: TypeAlias = Annotated[
-    MessagePublishedType | MessagesRetractedType | CaughtUpType,
+    MessagePublishedType | MessagesRetractedType | ChannelPolicyChangedType | CaughtUpType,
     strawberry.union("ChannelEvent", description="What happens in a channel."),
 ]
 
 
 def channel_event(
     entry: Entry | CaughtUp,
-) -> MessagePublishedType | MessagesRetractedType | CaughtUpType:
+) -> MessagePublishedType | MessagesRetractedType | ChannelPolicyChangedType | CaughtUpType:
     """Return the event that a subscriber is sent of what the channel gives."""
     match entry:
         case Message():
@@ -71,5 +83,5 @@ def channel_event(
             )
         case CaughtUp(cursor):
             return CaughtUpType(cursor=None if cursor is None else strawberry.ID(cursor))
-        case PolicyChange():
-            raise NotImplementedError
+        case PolicyChange(_, policy_json):
+            return ChannelPolicyChangedType(policy=policy_type(policy_from_json(policy_json)))

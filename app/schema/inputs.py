@@ -1,7 +1,7 @@
 """The inputs, and their way into the query language's wire form."""
 
 from enum import Enum
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 import strawberry
 from strawberry import UNSET
@@ -13,19 +13,8 @@ from app.schema.scalars import JSON
 __all__ = [
     "MessageFilterInput",
     "MessageQueryInput",
-    "ProjectId",
-    "WidgetId",
     "wire_filters",
     "wire_query",
-]
-
-ProjectId: TypeAlias = Annotated[
-    strawberry.ID,
-    strawberry.argument(description="The project: 1 to 64 characters of A-Z a-z 0-9 _ . -"),
-]
-WidgetId: TypeAlias = Annotated[
-    strawberry.ID,
-    strawberry.argument(description="The widget: 1 to 64 characters of A-Z a-z 0-9 _ . -"),
 ]
 
 

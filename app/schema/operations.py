@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, Any, TypeAlias, TypeVar, cast
+from typing import Annotated, Any, TypeAlias, cast
 
 import strawberry
 from strawberry import UNSET
@@ -11,18 +11,13 @@ from strawberry import UNSET
 from app.domain.channel import Channel, parse_channel
 from app.domain.message import Message, OnRepeat
 from app.domain.query import Filter, MessageQuery, parse_filters, parse_query
+from app.schema.arguments import ProjectId, WidgetId, given
 from app.schema.channels import ChannelQueries
 from app.schema.context import Context
 from app.schema.deletion import DeletionMutations
 from app.schema.events import ChannelEvent, channel_event
-from app.schema.inputs import (
-    MessageFilterInput,
-    MessageQueryInput,
-    ProjectId,
-    WidgetId,
-    wire_filters,
-    wire_query,
-)
+from app.schema.inputs import MessageFilterInput, MessageQueryInput, wire_filters, wire_query
+from app.schema.policies import PolicyMutations, PolicyQueries
 from app.schema.scalars import JSON
 from app.schema.search_scope import SearchScope
 from app.schema.types import (
@@ -45,8 +40,6 @@ __all__ = [
     "subscribe",
 ]
 
-Item = TypeVar("Item")
-
 QueryArgument: TypeAlias = Annotated[
     MessageQueryInput, strawberry.argument(description="Which messages, in which order.")
 ]
@@ -62,7 +55,7 @@ _EVERYTHING = cast("MessageQueryInput", {})
 
 
 @strawberry.type(description="What can be read once.")
-class Query(ChannelQueries):
+class Query(ChannelQueries, PolicyQueries):
     """Root of queries."""
 
     @strawberry.field(description="Search and group everything that was stored in a channel.")
@@ -88,7 +81,7 @@ class Query(ChannelQueries):
 
 
 @strawberry.type(description="What changes something.")
-class Mutation(DeletionMutations):
+class Mutation(DeletionMutations, PolicyMutations):
     """Root of mutations."""
 
     @strawberry.mutation(
@@ -136,9 +129,9 @@ class Mutation(DeletionMutations):
             "projectId": project_id,
             "widgetId": widget_id,
             "data": data,
-            "clientId": _given(client_id),
+            "clientId": given(client_id),
             "persistent": persistent,
-            "id": _given(id),
+            "id": given(id),
             "onRepeat": on_repeat,
         }
         return cast("MessageType", await publish(info.context, arguments))
@@ -166,7 +159,7 @@ class Mutation(DeletionMutations):
     ) -> int:
         channel = parse_channel(project_id, widget_id)
         context = info.context
-        return await context.services.messages.retract(context.viewer, channel, ids, _given(reason))
+        return await context.services.messages.retract(context.viewer, channel, ids, given(reason))
 
 
 @strawberry.type(description="What can be listened to.")
@@ -202,8 +195,8 @@ class Subscription:
         arguments = {
             "projectId": project_id,
             "widgetId": widget_id,
-            "after": _given(after),
-            "last": _given(last),
+            "after": given(after),
+            "last": given(last),
         }
         stream = await subscribe(info.context, arguments, parse_filters(wire_filters(filters)))
         return cast("AsyncGenerator[MessageType, None]", stream)
@@ -236,8 +229,8 @@ class Subscription:
         arguments = {
             "projectId": project_id,
             "widgetId": widget_id,
-            "after": _given(after),
-            "last": _given(last),
+            "after": given(after),
+            "last": given(last),
         }
         parsed = parse_filters(wire_filters(filters))
         stream = await subscribe(info.context, arguments, parsed, events=True)
@@ -393,11 +386,6 @@ class _Ending:
         calls, self.calls = self.calls, []
         for call in calls:
             call()
-
-
-def _given(argument: Item | None) -> Item | None:
-    # An argument that was not sent, and one that is null, mean the same.
-    return None if argument is UNSET else argument
 
 
 def _result(

@@ -1,9 +1,9 @@
 """Publishing, retracting, searching and subscribing: the rights and checks, then the work."""
 
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, cast
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from uuid_utils import uuid4, uuid7
@@ -13,11 +13,12 @@ from app.delivery.groups import FanOut
 from app.delivery.hub import Hub
 from app.delivery.matching_turns import MatchingTurns
 from app.domain.channel import Channel, checked_client_id
-from app.domain.json_value import checked_data
+from app.domain.json_value import JsonValue, checked_data
 from app.domain.message import Draft, Message, OnRepeat
 from app.domain.query import EVERY_MESSAGE, CompiledFilters
 from app.domain.viewer import Permission, Viewer
 from app.errors import BadUserInput, Forbidden, Rejected, Unavailable, UnknownCursor, shown
+from app.services.admission import UNBOUND, Admission
 from app.services.live.messages import EventOf, MessageSource
 from app.services.searching import Searches, Searching
 from app.storage.retractions import ForeignMessageError, MessageRetractions
@@ -43,6 +44,8 @@ class MessageService:
         history: SharedHistory,
         retractions: MessageRetractions,
         search: Searches,
+        admission: Admission | None = None,
+        hold: Callable[[Draft], Awaitable[Message]] | None = None,
         max_data_bytes: int = MAX_DATA_BYTES,
         replay_max_messages: int = REPLAY_MAX_MESSAGES,
         turns: MatchingTurns | None = None,
@@ -55,6 +58,8 @@ class MessageService:
             history: reads by sequence.
             retractions: takes messages back.
             search: reads by query.
+            admission: asks of publishers what the channel's policy says; None: nothing.
+            hold: keeps a message until a moderator approves it; None: none can be kept.
             max_data_bytes: bound of a message's data as compact JSON.
             replay_max_messages: the most that `last` may ask for.
             turns: of the process, for filters that may take long; None: its own.
@@ -65,6 +70,8 @@ class MessageService:
         self._history = history
         self._retractions = retractions
         self._search = search
+        self._admission = admission
+        self._hold = hold
         self._max_data_bytes = max_data_bytes
         self._replay_max = replay_max_messages
         self._recent_transients = _RecentTransients()
@@ -100,6 +107,7 @@ class MessageService:
             Forbidden, Unauthenticated: the viewer may not.
             BadUserInput, PayloadTooLarge: an argument is out of bounds; nothing was stored.
             Rejected: what was published under the key was retracted by somebody else.
+            Rejected, RateLimited: the channel's policy does not allow it; nothing was stored.
             Unavailable: the database or the bus is away or overloaded; retry later, with
                 the same key.
         """
@@ -122,9 +130,21 @@ class MessageService:
             publisher=viewer.publisher,
             retraction_id=str(uuid7()) if on_repeat is OnRepeat.REPLACE else None,
         )
+        admitted = UNBOUND
+        if self._admission is not None:
+            admitted = self._admission.admit(
+                viewer, draft, cast("JsonValue", data), persistent=persistent
+            )
         if not persistent:
             return self._publish_transient(draft)
-        written = await self._writer.write(draft)
+        try:
+            if admitted.held:
+                return await self._held(draft)
+            written = await self._writer.write(draft, admitted.pacing)
+        except Exception:
+            if self._admission is not None:
+                self._admission.give_back(draft, admitted)
+            raise
         if written.message is not None:
             return written.message
         if written.first_id is None:
@@ -266,6 +286,11 @@ class MessageService:
                 f"after is {shown(message_id)}; expected the id of a stored message of this channel"
             )
         return sequence
+
+    async def _held(self, draft: Draft) -> Message:
+        if self._hold is None:
+            raise Rejected("messages of this channel wait for a moderator; this server keeps none")
+        return await self._hold(draft)
 
     def _publish_transient(self, draft: Draft) -> Message:
         first = self._recent_transients.first(draft)

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from app.domain.channel import Channel
@@ -104,11 +104,12 @@ class Retention:
         if not self._place:
             self._all = self._seconds is not None and began >= self._all_at
         try:
-            while page := await self._page():
+            kept = self._kept_seconds()
+            while page := await self._page(kept):
                 for age in page:
                     # Before it: a channel that fails must not keep the others waiting.
                     self._place = age.channel.key
-                    gone = await self._delete(age)
+                    gone = await self._delete(age, kept.get(age.channel, self._seconds))
                     deleted += gone
                     channels += gone > 0
                     left |= gone >= _CHANNEL_MOST
@@ -151,14 +152,12 @@ class Retention:
     def _is_wanted(self) -> bool:
         return self._seconds is not None or bool(self._kept_seconds())
 
-    async def _page(self) -> list[Age]:
-        among = None if self._all else self._kept_seconds()
-        if among is not None and not among:
-            return []
-        return list(await self._ages.page(self._place, _PAGE, among))
+    async def _page(self, kept: Mapping[Channel, int]) -> Sequence[Age]:
+        if not self._all and not kept:
+            return ()
+        return await self._ages.page(self._place, _PAGE, None if self._all else kept)
 
-    async def _delete(self, age: Age) -> int:
-        seconds = self._kept_seconds().get(age.channel, self._seconds)
+    async def _delete(self, age: Age, seconds: int | None) -> int:
         if seconds is None or age.oldest is None:
             return 0
         earliest = age.now - seconds * 1000

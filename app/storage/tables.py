@@ -6,8 +6,20 @@ The channel leads every key, so that the tables can be partitioned or distribute
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Double, Index, Table, Text, text
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Double,
+    Index,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 from sqlalchemy.dialects.postgresql import UUID as PGUUID
 from sqlmodel import Field, SQLModel
 
@@ -16,12 +28,15 @@ __all__ = [
     "MESSAGES",
     "RETRACTED_MESSAGES",
     "RETRACTIONS",
+    "ChannelPolicyRow",
     "ChannelRow",
     "MessageRow",
     "PresenceRow",
     "ProcessRow",
+    "PublishTimeRow",
     "RetractedMessageRow",
     "RetractionRow",
+    "RulesRow",
     "SearchShapeRow",
 ]
 
@@ -116,6 +131,45 @@ class RetractedMessageRow(SQLModel, table=True):
     key_owner: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
     """The publisher, or `client:` and the client id as claimed; None: the key is not spent."""
     idempotency_key: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
+
+
+class RulesRow(SQLModel, table=True):
+    """One row: the newest version of the rules of publishing, and the lock on it."""
+
+    __tablename__ = "rules"
+    __table_args__ = (CheckConstraint("id = 1", name="rules_one_row"),)
+
+    id: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
+    version: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class ChannelPolicyRow(SQLModel, table=True):
+    """One row a channel whose policy was ever set."""
+
+    __tablename__ = "channel_policies"
+    __table_args__ = (Index("channel_policies_version", "version"),)
+
+    channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    policy: Any = Field(sa_column=Column(JSON, nullable=True))
+    """All fields, as GraphQL has them; NULL: the default again."""
+    version: int = Field(sa_column=Column(BigInteger, nullable=False))
+    """Of the rules, when it was changed last."""
+
+
+class PublishTimeRow(SQLModel, table=True):
+    """One row a publisher in a channel with slow mode, and one a channel with a rate.
+
+    Not logged: after a crash of the database it is empty, and nobody waits.
+    """
+
+    __tablename__ = "publish_times"
+    __table_args__ = (Index("publish_times_at", "at"),)
+
+    channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    publisher: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    """As in `messages`, or `client:` and the client id as claimed; empty: the whole channel."""
+    at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    """Microseconds since the Unix epoch: when it published last, or has used up its rate until."""
 
 
 class ProcessRow(SQLModel, table=True):

@@ -13,8 +13,9 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, Final
 
 import asyncpg
@@ -27,6 +28,7 @@ from app.defaults import (
 )
 from app.domain.entry import Retraction, StoredEntry
 from app.domain.message import Draft, Message
+from app.domain.policy import Pacing
 from app.errors import ShuttingDown, Unavailable
 from app.storage.database import Database, DatabaseLost
 from app.storage.rows import removed_message
@@ -35,13 +37,19 @@ __all__ = ["MessageWriter", "Written"]
 
 logger = logging.getLogger(__name__)
 
-_PUBLISH: Final = """
-    SELECT sequence, id::text AS id, created, removed_sequence, removed_id::text AS removed_id,
-        removed_client_id, removed_created, removed_username, removed_data, removed_publisher
-    FROM publish_messages($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[],
-                          $6::jsonb[], $7::text[], $8::boolean, $9::uuid[])
-    ORDER BY ordinal
+_COLUMNS: Final = """
+    sequence, id::text AS id, created, removed_sequence, removed_id::text AS removed_id,
+    removed_client_id, removed_created, removed_username, removed_data, removed_publisher
 """
+_DRAFTS: Final = """
+    $1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::text[],
+    $8::boolean, $9::uuid[]
+"""
+_PUBLISH: Final = f"SELECT {_COLUMNS} FROM publish_messages({_DRAFTS}) ORDER BY ordinal"  # noqa: S608
+_PUBLISH_PACED: Final = f"""
+    SELECT pause_wait, rate_wait, {_COLUMNS}
+    FROM publish_paced_messages({_DRAFTS}, $10::integer[], $11::integer[]) ORDER BY ordinal
+"""  # noqa: S608  (no value is in the text)
 _CLOSED_AFTER_SECONDS: Final = 5.0
 _FIRST_PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 0.5
@@ -49,6 +57,7 @@ _LONGEST_PAUSE_SECONDS: Final = 0.5
 _BATCH_BYTES: Final = 4 * 1024 * 1024
 _DRAFT_BYTES: Final = 1024
 """What a draft costs besides its data."""
+_NO_PACING: Final = Pacing(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +83,7 @@ class Written:
 @dataclass(slots=True)
 class _Pending:
     draft: Draft
+    pacing: Pacing | None
     written: "asyncio.Future[Written]"
     deadline: float
     """Of the event loop's clock."""
@@ -126,12 +136,18 @@ class MessageWriter:
         self._flusher: asyncio.Task[None] | None = None
         self._closed = False
 
-    async def write(self, draft: Draft) -> Written:
+    async def write(self, draft: Draft, pacing: Pacing | None = None) -> Written:
         """Store a draft; return once it is committed.
 
         Cancelling the caller does not take the draft back.
 
+        Args:
+            draft: what to store.
+            pacing: how often its publisher and its channel may publish, over all processes;
+                None: as often as they want.
+
         Raises:
+            RateLimited: it has to wait; it was not stored.
             Unavailable: too many wait, it was not committed in time, or the service is
                 closing. Unless the text says that it may have been stored, it was not.
         """
@@ -139,7 +155,7 @@ class MessageWriter:
             raise ShuttingDown
         # Kept: to ask for it costs a system call in Python 3.11, and this comes with each publish.
         loop = self._loop = self._loop or asyncio.get_running_loop()
-        pending = _Pending(draft, loop.create_future(), loop.time() + self._timeout)
+        pending = _Pending(draft, pacing, loop.create_future(), loop.time() + self._timeout)
         if len(self._pending) >= self._queue_max:
             raise Unavailable(f"{self._queue_max} messages are waiting to be stored; retry later")
         if self._bytes + pending.size > self._queue_max_bytes:
@@ -272,20 +288,52 @@ class MessageWriter:
     async def _insert(self, batch: list[_Pending], *, again: bool) -> None:
         before = [pending.uncertain for pending in batch]
         try:
-            rows = await self._fetch(batch, again=again)
+            if any(pending.pacing is not None for pending in batch):
+                rows = await self._fetch_paced(batch, again=again)
+            else:
+                rows = [*await self._fetch(_PUBLISH, batch, again=again)]
         except Exception as error:
             if not (isinstance(error, DatabaseLost) and error.sent):
                 # It did not happen: nothing is less certain than it was before.
                 for pending, uncertain in zip(batch, before, strict=True):
                     pending.uncertain = uncertain
             raise
-        written = [_written(pending.draft, *row) for pending, row in zip(batch, rows, strict=True)]
-        self._on_stored([entry for one in written for entry in one.entries])
-        for pending, one in zip(batch, written, strict=True):
+        written = [
+            (pending, _written(pending.draft, *row))
+            for pending, row in zip(batch, rows, strict=True)
+            if row is not None
+        ]
+        self._on_stored([entry for _, one in written for entry in one.entries])
+        for pending, one in written:
             if not pending.written.done():
                 pending.written.set_result(one)
 
-    async def _fetch(self, batch: list[_Pending], *, again: bool) -> list[asyncpg.Record]:
+    async def _fetch_paced(
+        self, batch: list[_Pending], *, again: bool
+    ) -> list[Iterable[Any] | None]:
+        """Return the rows, and None for each draft that has to wait, whose publisher is told."""
+        pacings = [pending.pacing or _NO_PACING for pending in batch]
+        found = await self._fetch(
+            _PUBLISH_PACED,
+            batch,
+            [pacing.pause_seconds for pacing in pacings],
+            [pacing.per_second for pacing in pacings],
+            again=again,
+        )
+        rows: list[Iterable[Any] | None] = []
+        for pending, pacing, (pause_wait, rate_wait, *row) in zip(
+            batch, pacings, found, strict=True
+        ):
+            rows.append(None if pause_wait or rate_wait else row)
+            if pause_wait:
+                _fail(pending, pacing.too_soon(ceil(pause_wait / 1000)))
+            elif rate_wait:
+                _fail(pending, pacing.too_many(ceil(rate_wait / 1000)))
+        return rows
+
+    async def _fetch(
+        self, sql: str, batch: list[_Pending], *more: list[int], again: bool
+    ) -> list[asyncpg.Record]:
         def sent() -> None:
             for pending in batch:
                 pending.uncertain = True
@@ -293,7 +341,7 @@ class MessageWriter:
         assert self._loop is not None
         drafts = [pending.draft for pending in batch]
         return await self._database.fetch(
-            _PUBLISH,
+            sql,
             [draft.channel.key for draft in drafts],
             [draft.id for draft in drafts],
             [draft.client_id for draft in drafts],
@@ -303,6 +351,7 @@ class MessageWriter:
             [draft.idempotency_key for draft in drafts],
             again,
             [draft.retraction_id for draft in drafts],
+            *more,
             timeout_seconds=batch[-1].deadline - self._loop.time(),
             on_send=sent,
         )

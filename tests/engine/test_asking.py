@@ -68,7 +68,7 @@ def context(known: Known, viewer: Viewer = VIEWER) -> Context:
     messages = cast("MessageService", Messages(known))
     answers = Answers(cast("Any", None), max_bytes=0)
     other: Any = None
-    services = Services(messages, other, other, answers, deletion=other, channels=other)
+    services = Services(messages, other, other, answers, other, deletion=other, channels=other)
     return Context(viewer, services)
 
 

@@ -110,6 +110,7 @@ def context(viewer: Viewer = VIEWER) -> Context:
         cast("PresenceService", UncountedPresence()),
         other,
         other,
+        other,
         deletion=other,
         channels=other,
     )

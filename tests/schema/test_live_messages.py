@@ -63,6 +63,7 @@ async def test_the_result_comes_when_the_database_is_back(monkeypatch: pytest.Mo
         cast("Any", UncountedPresence()),
         live,
         Answers(table),
+        other,
         deletion=other,
         channels=other,
     )

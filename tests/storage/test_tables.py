@@ -12,11 +12,19 @@ TABLES = SQLModel.metadata.tables
 
 def test_each_table_is_exported() -> None:
     rows = {getattr(tables, name).__tablename__ for name in tables.__all__ if name.endswith("Row")}
-    assert (
-        rows
-        == TABLES.keys()
-        == {*("channels", "messages", "processes", "presence", "search_shapes")}
-    )
+    assert rows == TABLES.keys()
+    assert rows == {
+        "channel_policies",
+        "channels",
+        "messages",
+        "presence",
+        "processes",
+        "publish_times",
+        "retracted_messages",
+        "retractions",
+        "rules",
+        "search_shapes",
+    }
 
 
 def test_the_table_has_the_columns_that_a_message_is_read_from() -> None:

@@ -80,6 +80,7 @@ class Server:
             cast("Any", UncountedPresence()),
             LiveResults(self.hub, table, nothing, nothing),
             Answers(table),
+            nothing,
             self.filters,
             deletion=nothing,
             channels=nothing,

@@ -102,6 +102,15 @@ class Client:
         await self.send(type="publish", ref=ref, data=data, **fields)
         return dict((await self.next("ack", ref=ref))["message"])
 
+    async def answer(self, ref: str) -> dict[str, Any]:
+        """Return the next frame that answers a call; frames before it are left unread."""
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            while True:
+                frame = dict(json.loads(await self.socket.recv()))
+                if frame.get("ref") == ref:
+                    return frame
+                self._unread.append(frame)
+
     async def error(self) -> tuple[str, str]:
         """Return code and text of the next error frame."""
         frame = await self.next("error")

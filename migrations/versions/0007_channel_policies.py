@@ -1,0 +1,189 @@
+"""Channel policies, the version that rules are followed by, and the pace of what is published.
+
+Runs while processes of the version before serve: they know nothing of policies, and call what they
+always called.
+
+Revision ID: 0007
+Revises: 0006
+"""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+# `p_pauses` (seconds between two messages of a publisher) and `p_rates` (messages a second of a
+# channel) stand beside the drafts of `publish_messages`; 0: not for this one. What has to wait is
+# not published, takes no place and counts for nothing.
+#
+# `publish_times` has, in microseconds of this database's clock, when each publisher published last,
+# and under the name '' until when the channel's rate is used up: the generic cell rate algorithm,
+# in which each message takes its share of a second and may be a second ahead. It is not logged:
+# after a crash nobody waits.
+_PUBLISH_PACED = """
+CREATE FUNCTION publish_paced_messages(
+    p_channels text[], p_ids uuid[], p_client_ids text[], p_publishers text[],
+    p_usernames text[], p_data jsonb[], p_keys text[], p_again boolean,
+    p_retraction_ids uuid[], p_pauses integer[], p_rates integer[]
+)
+RETURNS TABLE (
+    ordinal bigint, sequence bigint, id uuid, created bigint,
+    removed_sequence bigint, removed_id uuid, removed_client_id text, removed_created bigint,
+    removed_username text, removed_data jsonb, removed_publisher text,
+    pause_wait bigint, rate_wait bigint
+)
+LANGUAGE plpgsql AS $function$
+#variable_conflict use_column
+DECLARE
+    c_second CONSTANT bigint := 1000000;
+    v_now bigint;
+    v_waits jsonb;
+    v_left integer[];
+BEGIN
+    -- All of them, and in the order of their names, as publishing locks them.
+    INSERT INTO channels AS c (channel)
+    SELECT DISTINCT i.channel FROM unnest(p_channels) AS i (channel) ORDER BY 1
+    ON CONFLICT (channel) DO UPDATE SET head = c.head;
+    v_now := extract(epoch FROM clock_timestamp()) * c_second;
+    WITH draft AS MATERIALIZED (
+        SELECT i.*, coalesce(i.publisher, 'client:' || i.client_id) AS who
+        FROM unnest(
+            p_channels, p_ids, p_client_ids, p_publishers, p_keys, p_retraction_ids, p_pauses,
+            p_rates
+        ) WITH ORDINALITY
+            AS i (channel, id, client_id, publisher, key, retraction_id, pause, rate, ordinal)
+        WHERE (i.pause > 0 OR i.rate > 0)
+            -- What an earlier try has stored, or its publisher under the same key, is found and
+            -- not published again.
+            AND NOT (p_again AND (
+                EXISTS (
+                    SELECT FROM messages AS m WHERE m.channel = i.channel AND m.id = i.id
+                ) OR EXISTS (
+                    SELECT FROM retracted_messages AS r WHERE r.channel = i.channel AND r.id = i.id
+                )
+            ))
+            AND NOT (i.key IS NOT NULL AND i.retraction_id IS NULL AND EXISTS (
+                SELECT FROM messages AS m
+                WHERE m.channel = i.channel AND m.idempotency_key = i.key
+                    AND coalesce(m.publisher, 'client:' || m.client_id)
+                        = coalesce(i.publisher, 'client:' || i.client_id)
+            ))
+    ), paused AS (
+        SELECT d.*,
+            greatest(0, t.at + d.pause * c_second - v_now) AS waits,
+            row_number() OVER (PARTITION BY d.channel, d.who, d.pause > 0 ORDER BY d.ordinal) AS nth
+        FROM draft AS d LEFT JOIN publish_times AS t
+            ON d.pause > 0 AND t.channel = d.channel AND t.publisher = d.who
+    ), first AS (
+        SELECT p.*,
+            CASE
+                WHEN p.pause <= 0 THEN 0
+                WHEN p.nth = 1 OR p.waits > 0 THEN coalesce(p.waits, 0)
+                ELSE p.pause * c_second
+            END AS pause_wait
+        FROM paused AS p
+    ), rated AS (
+        SELECT f.*, greatest(t.at, v_now) AS used,
+            CASE WHEN f.rate > 0 AND f.pause_wait = 0 THEN greatest(
+                0,
+                greatest(t.at, v_now) - v_now - c_second + c_second / f.rate * row_number() OVER (
+                    PARTITION BY f.channel, f.rate > 0 AND f.pause_wait = 0 ORDER BY f.ordinal
+                )
+            ) ELSE 0 END AS rate_wait
+        FROM first AS f LEFT JOIN publish_times AS t
+            ON f.rate > 0 AND t.channel = f.channel AND t.publisher = ''
+    ), noted AS (
+        INSERT INTO publish_times AS t (channel, publisher, at)
+        SELECT r.channel, r.who, v_now FROM rated AS r
+        WHERE r.pause > 0 AND r.pause_wait = 0 AND r.rate_wait = 0
+        UNION ALL
+        SELECT r.channel, '', max(r.used) + sum(c_second / r.rate)::bigint FROM rated AS r
+        WHERE r.rate > 0 AND r.pause_wait = 0 AND r.rate_wait = 0
+        GROUP BY r.channel
+        ON CONFLICT (channel, publisher) DO UPDATE SET at = excluded.at
+    )
+    SELECT jsonb_object_agg(r.ordinal, jsonb_build_array(r.pause_wait, r.rate_wait)) INTO v_waits
+    FROM rated AS r WHERE r.pause_wait > 0 OR r.rate_wait > 0;
+
+    -- The longest pause is a day: what is older says nothing.
+    DELETE FROM publish_times WHERE ctid = ANY (ARRAY(
+        SELECT t.ctid FROM publish_times AS t WHERE t.at < v_now - 86400 * c_second
+        ORDER BY t.at LIMIT 100 FOR UPDATE SKIP LOCKED
+    ));
+
+    IF v_waits IS NULL THEN
+        RETURN QUERY
+        SELECT p.*, 0::bigint, 0::bigint FROM publish_messages(
+            p_channels, p_ids, p_client_ids, p_publishers, p_usernames, p_data, p_keys, p_again,
+            p_retraction_ids
+        ) AS p;
+        RETURN;
+    END IF;
+    RETURN QUERY
+    SELECT w.key::bigint, NULL::bigint, NULL::uuid, NULL::bigint, NULL::bigint, NULL::uuid, NULL,
+        NULL::bigint, NULL, NULL::jsonb, NULL, (w.value ->> 0)::bigint, (w.value ->> 1)::bigint
+    FROM jsonb_each(v_waits) AS w;
+    v_left := ARRAY(
+        SELECT n FROM generate_subscripts(p_ids, 1) AS n WHERE NOT v_waits ? n::text ORDER BY n
+    );
+    IF v_left = '{}' THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+    SELECT v_left[p.ordinal]::bigint, p.sequence, p.id, p.created, p.removed_sequence, p.removed_id,
+        p.removed_client_id, p.removed_created, p.removed_username, p.removed_data,
+        p.removed_publisher, 0::bigint, 0::bigint
+    FROM publish_messages(
+        ARRAY(SELECT p_channels[n] FROM unnest(v_left) AS n),
+        ARRAY(SELECT p_ids[n] FROM unnest(v_left) AS n),
+        ARRAY(SELECT p_client_ids[n] FROM unnest(v_left) AS n),
+        ARRAY(SELECT p_publishers[n] FROM unnest(v_left) AS n),
+        ARRAY(SELECT p_usernames[n] FROM unnest(v_left) AS n),
+        ARRAY(SELECT p_data[n] FROM unnest(v_left) AS n),
+        ARRAY(SELECT p_keys[n] FROM unnest(v_left) AS n),
+        p_again,
+        ARRAY(SELECT p_retraction_ids[n] FROM unnest(v_left) AS n)
+    ) AS p;
+END
+$function$
+"""
+
+
+def upgrade() -> None:
+    """Add the tables and the function."""
+    op.create_table(
+        "rules",
+        sa.Column("id", sa.SmallInteger(), primary_key=True, autoincrement=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("id = 1", name="rules_one_row"),
+    )
+    op.create_table(
+        "channel_policies",
+        sa.Column("channel", sa.Text(collation="C"), primary_key=True),
+        sa.Column("policy", postgresql.JSON(), nullable=True),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+    )
+    op.create_index("channel_policies_version", "channel_policies", ["version"])
+    op.create_table(
+        "publish_times",
+        sa.Column("channel", sa.Text(collation="C"), primary_key=True),
+        sa.Column("publisher", sa.Text(collation="C"), primary_key=True),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        prefixes=["UNLOGGED"],
+    )
+    op.create_index("publish_times_at", "publish_times", ["at"])
+    op.execute(_PUBLISH_PACED)
+
+
+def downgrade() -> None:
+    """Forget every policy."""
+    op.execute(
+        "DROP FUNCTION publish_paced_messages(text[], uuid[], text[], text[], text[], jsonb[], "
+        "text[], boolean, uuid[], integer[], integer[])"
+    )
+    for table in ("publish_times", "channel_policies", "rules"):
+        op.drop_table(table)
