@@ -75,6 +75,8 @@ class Retention:
         self._interval = interval_seconds
         self._place = ""
         """The key of the channel that was looked at last; empty: a round begins with the first."""
+        self._left = False
+        """Whether a channel of those that were looked at has more that is too old."""
         self._all = False
         """Whether the round is about all channels, or those with a policy."""
         self._all_at = 0.0
@@ -100,8 +102,8 @@ class Retention:
         """
         began = time.monotonic()
         deleted = channels = 0
-        left = False
         if not self._place:
+            self._left = False
             self._all = self._seconds is not None and began >= self._all_at
         try:
             kept = self._kept_seconds()
@@ -112,12 +114,15 @@ class Retention:
                     gone = await self._delete(age, kept.get(age.channel, self._seconds))
                     deleted += gone
                     channels += gone > 0
-                    left |= gone >= _CHANNEL_MOST
+                    self._left |= gone >= _CHANNEL_MOST
                     if time.monotonic() - began > _ROUND_SECONDS:
                         return True
             self._place = ""
-            if self._all and not left:
+            if self._all and not self._left:
                 self._all_at = began + _ALL_SECONDS
+        except Unavailable:
+            self._left = True
+            raise
         finally:
             if deleted:
                 logger.info(
@@ -126,7 +131,7 @@ class Retention:
                     channels,
                     time.monotonic() - began,
                 )
-        return left
+        return self._left
 
     async def _run(self) -> None:
         while True:

@@ -53,6 +53,13 @@ async def test_a_change_holds_at_once_here_and_soon_elsewhere(database: Database
         assert told == [(CHANNEL, policy), (CHANNEL, None)]
 
 
+async def test_channels_that_keep_messages_for_a_time_are_known(database: Database) -> None:
+    async with process(database) as one:
+        for widget, change in (("a", {"retentionSeconds": 60}), ("b", {"slowModeSeconds": 5})):
+            await one.set(MODERATOR, Channel("project", widget), change)
+        assert one.kept_seconds() == {Channel("project", "a"): 60}
+
+
 async def test_what_was_set_is_known_to_a_process_that_starts_later(database: Database) -> None:
     async with process(database) as one:
         policy = await one.set(MODERATOR, CHANNEL, {"writers": "NOBODY"})

@@ -168,6 +168,30 @@ async def test_all_channels_are_looked_at_less_often_than_those_with_a_policy(
         assert await left(database) == 0
 
 
+async def test_a_channel_that_failed_is_not_forgotten(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention_module, "_ALL_SECONDS", 600.0)
+    channels = [Channel("project", name) for name in "ab"]
+    for channel in channels:
+        await fill(database, channel, [2 * DAY])
+    async with processes(database, 1) as (process,):
+        keeper = retention(database_url, database, process, retention_days=1)
+        delete = process.deletion.delete_up_to
+
+        async def fail_once(*arguments: Any, **more: Any) -> int:
+            monkeypatch.setattr(process.deletion, "delete_up_to", delete)
+            raise Unavailable("the database is away")
+
+        monkeypatch.setattr(process.deletion, "delete_up_to", fail_once)
+        with pytest.raises(Unavailable):
+            await keeper.round()
+        assert await keeper.round() is True, "the others first"
+        assert [await left(database, channel) for channel in channels] == [1, 0]
+        assert await keeper.round() is False
+        assert [await left(database, channel) for channel in channels] == [0, 0]
+
+
 class AwayOnce(Ages):
     """Fails the first time."""
 
