@@ -10,12 +10,22 @@ from app.domain.query import Operator, SortOrder
 from app.domain.query.fields import FIELD_NAMES
 from app.schema.scalars import JSON
 
-__all__ = [
-    "MessageFilterInput",
-    "MessageQueryInput",
-    "wire_filters",
-    "wire_query",
-]
+__all__ = ["MessageFilterInput", "MessageQueryInput", "OnRepeatInput", "wire_filters", "wire_query"]
+
+
+@strawberry.enum(
+    name="OnRepeat",
+    description="What happens where the publisher has used the id before in the channel.",
+)
+class OnRepeatInput(Enum):
+    """As `app.domain.message.OnRepeat`."""
+
+    KEEP = strawberry.enum_value(
+        "KEEP", description="The first message stays and is returned; nothing is published."
+    )
+    REPLACE = strawberry.enum_value(
+        "REPLACE", description="The earlier message is retracted, and the new one published."
+    )
 
 
 @strawberry.enum(description="How a field is compared with a value.")

@@ -16,7 +16,13 @@ from app.schema.channels import ChannelQueries
 from app.schema.context import Context
 from app.schema.deletion import DeletionMutations
 from app.schema.events import ChannelEvent, channel_event
-from app.schema.inputs import MessageFilterInput, MessageQueryInput, wire_filters, wire_query
+from app.schema.inputs import (
+    MessageFilterInput,
+    MessageQueryInput,
+    OnRepeatInput,
+    wire_filters,
+    wire_query,
+)
 from app.schema.policies import PolicyMutations, PolicyQueries
 from app.schema.scalars import JSON
 from app.schema.search_scope import SearchScope
@@ -43,12 +49,6 @@ __all__ = [
 QueryArgument: TypeAlias = Annotated[
     MessageQueryInput, strawberry.argument(description="Which messages, in which order.")
 ]
-
-OnRepeatEnum = strawberry.enum(
-    OnRepeat,
-    name="OnRepeat",
-    description="What happens where the publisher has used the id before in the channel.",
-)
 
 _EVERYTHING = cast("MessageQueryInput", {})
 """The default in GraphQL's own form: Strawberry makes the input of it."""
@@ -118,12 +118,12 @@ class Mutation(DeletionMutations, PolicyMutations):
             ),
         ] = UNSET,
         on_repeat: Annotated[
-            OnRepeat,
+            OnRepeatInput,
             strawberry.argument(
                 description="REPLACE: retract the publisher's earlier message under the same id, "
                 "and store this one, in one transaction: one vote per voter, changeable."
             ),
-        ] = OnRepeat.KEEP,
+        ] = OnRepeatInput.KEEP,
     ) -> MessageType:
         arguments = {
             "projectId": project_id,
@@ -132,7 +132,7 @@ class Mutation(DeletionMutations, PolicyMutations):
             "clientId": given(client_id),
             "persistent": persistent,
             "id": given(id),
-            "onRepeat": on_repeat,
+            "onRepeat": on_repeat.value,
         }
         return cast("MessageType", await publish(info.context, arguments))
 

@@ -64,7 +64,7 @@ class ResultReads:
         """Return how many messages match."""
         if not query.filters:
             return Dated(head.sequence - head.removed, head.sequence)
-        rows = await self._scan(statements.count_messages, channel, _up_to(query, head))
+        rows = await self._scan(statements.count_messages, channel, _up_to(query, head), noted=True)
         return Dated(rows.rows[0]["count"], rows.head)
 
     async def first(
@@ -162,9 +162,14 @@ class ResultReads:
         return None, ()
 
     async def _scan(
-        self, build: Build, channel: Channel, query: MessageQuery, *further: Any
+        self,
+        build: Build,
+        channel: Channel,
+        query: MessageQuery,
+        *further: Any,
+        noted: bool = False,
     ) -> "_Rows":
-        rows = await self._search.scan(build, channel, query, *further, noted=False, dated=True)
+        rows = await self._search.scan(build, channel, query, *further, noted=noted, dated=True)
         first = rows[0]
         return _Rows([row for row in rows if row["found"]], first["head"], first["removed"])
 

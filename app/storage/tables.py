@@ -107,7 +107,7 @@ class RetractionRow(SQLModel, table=True):
     id: UUID = Field(sa_column=Column(PGUUID(as_uuid=False), nullable=False))
     created: int = Field(sa_column=Column(BigInteger, nullable=False))
     ids: list[UUID] = Field(sa_column=Column(ARRAY(PGUUID(as_uuid=False)), nullable=False))
-    reason: str | None = Field(sa_column=Column(Text(), nullable=True))
+    reason: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
 
 
 class RetractedMessageRow(SQLModel, table=True):

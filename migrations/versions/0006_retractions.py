@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS retractions (
     id uuid NOT NULL,
     created bigint NOT NULL,
     ids uuid[] NOT NULL,
-    reason text,
+    reason text COLLATE "C",
     PRIMARY KEY (channel, sequence)
 )
 """,

@@ -12,9 +12,26 @@ __all__ = ["Widget"]
 _IDS = "projectId: $project, widgetId: $widget"
 _PUBLISH = f"""
     mutation ($project: ID!, $widget: ID!, $data: JSON!, $clientId: ID, $persistent: Boolean!,
-              $id: ID) {{
-      publish({_IDS}, data: $data, clientId: $clientId, persistent: $persistent, id: $id) {{
-        id clientId created data username persistent
+              $id: ID, $onRepeat: OnRepeat!) {{
+      publish({_IDS}, data: $data, clientId: $clientId, persistent: $persistent, id: $id,
+              onRepeat: $onRepeat) {{
+        id clientId created data username persistent verified held
+      }}
+    }}
+"""
+_RETRACT = f"""
+    mutation ($project: ID!, $widget: ID!, $ids: [ID!]!, $reason: String) {{
+      retract({_IDS}, ids: $ids, reason: $reason)
+    }}
+"""
+_EVENTS = f"""
+    subscription ($project: ID!, $widget: ID!, $filters: [MessageFilter!]!, $after: ID,
+                  $last: Int) {{
+      channelEvents({_IDS}, filters: $filters, after: $after, last: $last) {{
+        kind: __typename
+        ... on MessagePublished {{ cursor message {{ id data }} }}
+        ... on MessagesRetracted {{ cursor ids reason }}
+        ... on CaughtUp {{ upTo: cursor }}
       }}
     }}
 """
@@ -65,12 +82,38 @@ class Widget:
         id: str | None = None,  # noqa: A002  the contract's name
         client_id: str | None = None,
         persistent: bool = True,
+        on_repeat: str = "KEEP",
     ) -> dict[str, Any]:
         """Publish and return the acknowledged message."""
         message = await socket.execute(
-            _PUBLISH, **self.ids, data=data, id=id, clientId=client_id, persistent=persistent
+            _PUBLISH,
+            **self.ids,
+            data=data,
+            id=id,
+            clientId=client_id,
+            persistent=persistent,
+            onRepeat=on_repeat,
         )
         return dict(message)
+
+    async def retract(
+        self, socket: GraphQLSocket, *message_ids: str, reason: str | None = None
+    ) -> int:
+        """Retract messages and return how many were."""
+        return int(await socket.execute(_RETRACT, **self.ids, ids=message_ids, reason=reason))
+
+    async def events(
+        self,
+        socket: GraphQLSocket,
+        filters: list[dict[str, Any]] | None = None,
+        *,
+        after: str | None = None,
+        last: int | None = None,
+    ) -> Subscription:
+        """Subscribe to the channel's events; joined when this returns."""
+        return await socket.subscribe(
+            _EVENTS, **self.ids, filters=filters or [], after=after, last=last
+        )
 
     async def publish_persistently(self, socket: GraphQLSocket, data: Any) -> dict[str, Any]:
         """Publish as a careful client does: retried with the same id while unavailable."""

@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from itertools import count
+from typing import Any
 
 from app.delivery.backends.memory import MemoryBackend
 from app.domain.channel import Channel
+from app.domain.entry import Entry, StoredEntry
 from app.domain.message import Head, Message
 from app.errors import Unavailable
 
@@ -64,17 +66,23 @@ class Table:
         head = Head(self.head, self.created_after + self.head, self.removed)
         return dict.fromkeys(channels, head)
 
-    async def between(self, channel: Channel, after: int, up_to: int, limit: int) -> list[Message]:
+    async def between(
+        self, channel: Channel, after: int, up_to: int, limit: int
+    ) -> list[StoredEntry]:
         assert channel == CHANNEL
         self.reads.append((after, up_to))
         await self._maybe_fail()
         last = min(up_to, self.head, after + limit)
-        page = [
+        page: list[StoredEntry] = [
             stored(sequence, self.size, self.created_after)
             for sequence in range(after + 1, last + 1)
         ]
         self.on_read()
         return page
+
+    async def newest_id(self, channel: Channel, up_to: int) -> str | None:
+        assert channel == CHANNEL
+        return f"id {up_to}" if up_to else None
 
     def forget(self, channel: Channel) -> None:
         assert channel == CHANNEL
@@ -94,10 +102,10 @@ class Recorder:
         self.drops = 0
         self.restarts: list[int] = []
         self.removals = 0
-        self.messages: list[Message] = []
+        self.messages: list[Any] = []
         self.arrived = asyncio.Event()
 
-    def deliver(self, messages: Sequence[Message]) -> None:
+    def deliver(self, messages: Sequence[Entry]) -> None:
         self.messages.extend(messages)
         self.arrived.set()
 
@@ -130,7 +138,7 @@ class BrokenRecorder(Recorder):
         self._fails_at = fails_at
         self._fails_when_dropped = fails_when_dropped
 
-    def deliver(self, messages: Sequence[Message]) -> None:
+    def deliver(self, messages: Sequence[Entry]) -> None:
         super().deliver(messages)
         if self._fails_at in self.sequences:
             raise ZeroDivisionError

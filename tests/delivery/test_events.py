@@ -13,10 +13,12 @@ from app.delivery.events import (
     Transient,
     decode_event,
     encode_event,
-    messages_of,
+    entries_of,
+    message_of,
     stored_event,
     transient_event,
 )
+from app.domain.entry import Retraction, StoredEntry
 from app.domain.json_value import encode_json
 from app.domain.message import MESSAGE_COLUMNS, Message
 from tests.delivery.recorded import CHANNEL, stored, transient
@@ -24,12 +26,12 @@ from tests.delivery.recorded import CHANNEL, stored, transient
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 
-def carried(event: Event) -> list[Message]:
-    """Return the messages of an event that went over the bus."""
+def carried(event: Event) -> list[StoredEntry]:
+    """Return the entries of an event that went over the bus."""
     came = decode_event(encode_event(event))
     assert came == event
     assert isinstance(came, Stored | Transient)
-    return messages_of(came)
+    return entries_of(came) if isinstance(came, Stored) else [message_of(came)]
 
 
 @given(
@@ -46,6 +48,16 @@ def test_stored_messages_come_out_as_they_went_in(
     event = stored_event("process", messages)
     assert (event.first, event.last) == (first, first + len(said) - 1)
     assert carried(event) == messages
+
+
+def test_a_retraction_comes_in_its_place_with_what_it_has_removed() -> None:
+    gone = Message(CHANNEL, 3, "id 3", "c", 1, "Ann", b'{"secret":1.50}', "sub:1")
+    retraction = Retraction(CHANNEL, 6, "id 6", 2, ("id 3",), "rude", (gone,))
+    unknown = Retraction(CHANNEL, 7, "id 7", 2, ("id 1", "id 2"))
+    entries: list[StoredEntry] = [stored(5), retraction, unknown, stored(8)]
+    event = stored_event("process", entries)
+    assert (event.first, event.last) == (5, 8)
+    assert carried(event) == entries
 
 
 def test_a_record_has_each_field_of_a_message_in_its_place() -> None:

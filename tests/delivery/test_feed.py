@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from app.delivery import feed as feed_module
 from app.delivery.budget import Budget
 from app.delivery.feed import Feed
+from app.domain.entry import StoredEntry
 from app.domain.message import Head, Message
 from tests.delivery.recorded import (
     CHANNEL,
@@ -283,7 +284,7 @@ async def test_a_database_that_lost_its_newest_messages_repeats_none_of_the_othe
     """A standby that took over, or a backup: what is there was dispatched, but for what is new."""
 
     class Restored(Table):
-        async def between(self, *arguments: Any) -> list[Message]:
+        async def between(self, *arguments: Any) -> list[StoredEntry]:
             page = await super().between(*arguments)
             return [
                 one if one.sequence <= 97 else stored(one.sequence, created_after=1_000)
@@ -307,7 +308,7 @@ async def test_a_database_that_lost_its_newest_messages_repeats_none_of_the_othe
 
 async def test_what_was_stored_in_the_same_millisecond_is_not_passed_over() -> None:
     class SameMillisecond(Table):
-        async def between(self, *arguments: Any) -> list[Message]:
+        async def between(self, *arguments: Any) -> list[StoredEntry]:
             return [replace(one, created=7) for one in await super().between(*arguments)]
 
     table = SameMillisecond(12)

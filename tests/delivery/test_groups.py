@@ -289,7 +289,7 @@ async def test_filters_that_cannot_keep_up_are_let_go_and_no_others(
     feed.publish(*range(11))
     assert len(quick.payloads) == 11
     assert [one.message for one in behind.errors] == [
-        "reading too slowly: 11 messages wait for filters that take long, at most 10 may; "
+        "reading too slowly: 11 entries wait for filters that take long, at most 10 may; "
         "resume after the last message received"
     ]
     assert quick.errors == []

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from app.delivery.members import Member
 from app.domain.channel import Channel
 from app.domain.json_value import checked_data, decode_json, encode_json
-from app.domain.message import Message
+from app.domain.message import Message, OnRepeat
 from app.domain.query import Filter
 from app.domain.viewer import DEFAULT_PERMISSIONS, Permission, Viewer
 from app.engine.direct import Resolvers
@@ -46,6 +46,7 @@ class KnownMessages:
         client_id: str | None = None,
         persistent: bool = True,
         idempotency_key: str | None = None,
+        on_repeat: OnRepeat = OnRepeat.KEEP,  # noqa: ARG002  as the service has it
     ) -> Message:
         viewer.require(Permission.PUBLISH, channel)
         if idempotency_key == "away":

@@ -18,6 +18,7 @@ from app.schema import build_schema
 from app.schema.context import Context, Services
 from app.services.answers import Answers
 from app.services.live.results import LiveResults
+from app.storage.result_reads import Dated
 from tests.delivery.recorded import Table
 from tests.services.live.members import Recorded
 
@@ -35,11 +36,11 @@ class AwayForAMoment:
     def search(self, _viewer: Viewer, _channel: Channel, _asker: object = None) -> "AwayForAMoment":
         return self
 
-    async def count(self, _channel: Channel, _query: MessageQuery, _head: Head) -> int:
+    async def count(self, _channel: Channel, _query: MessageQuery, head: Head) -> Dated[int]:
         self.reads += 1
         if self.reads <= 2:
             raise Unavailable("the database is not reachable now; retry later")
-        return 5
+        return Dated(5, head.sequence)
 
 
 class UncountedPresence:

@@ -21,6 +21,7 @@ from app.services.live.messages import MessageSource
 from app.services.messages import MessageService
 from app.storage.database import Database
 from app.storage.history import MessageHistory
+from app.storage.retractions import MessageRetractions
 from app.storage.search import MessageSearch
 from app.storage.shared_history import SharedHistory
 from app.storage.writer import MessageWriter
@@ -45,6 +46,7 @@ async def messages(database: Database) -> AsyncIterator[MessageService]:
             hub=hub,
             writer=writer,
             history=history,
+            retractions=MessageRetractions(database, hub.publish_stored),
             search=MessageSearch(database),
             max_data_bytes=100,
             replay_max_messages=3,

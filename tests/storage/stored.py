@@ -51,6 +51,12 @@ _COUNT = """
 """
 
 
+_LENGTHEN = """
+    UPDATE channels SET removed = removed + greatest($2 - head, 0), head = greatest($2, head)
+    WHERE channel = $1
+"""
+
+
 class Stored:
     """A channel of the database that holds some messages and can be searched without a loop."""
 
@@ -62,12 +68,13 @@ class Stored:
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(coroutine)
 
-    def store(self, messages: list[Message]) -> None:
-        """Make these the channel's only messages."""
+    def store(self, messages: list[Message], head: int = 0) -> None:
+        """Make these the channel's only messages; the others up to `head` are gone."""
         for table in ("messages", "channels"):
             delete = f"DELETE FROM {table} WHERE channel = $1"
             self.run(self.database.fetch(delete, CHANNEL.key))
         self.add(messages)
+        self.run(self.database.fetch(_LENGTHEN, CHANNEL.key, head))
 
     def add(self, messages: list[Message]) -> None:
         """Make these the channel's newest messages."""

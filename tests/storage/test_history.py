@@ -19,7 +19,8 @@ async def filled(database: Database, number: int) -> list[str]:
     ids = []
     for each in range(number):
         draft = Draft(CHANNEL, str(uuid7()), "client", "anna", b'{"n":%d}' % each)
-        ids.append((await writer.write(draft)).first_id)
+        await writer.write(draft)
+        ids.append(draft.id)
     return ids
 
 

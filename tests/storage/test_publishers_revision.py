@@ -119,6 +119,7 @@ async def _publish(
     written = await writer.write(draft)
     await writer.close()
     await database.close()
+    assert written.first_id is not None
     return written.first_id
 
 

@@ -20,13 +20,17 @@ def test_nothing_after_the_head_is_read(stored: Stored) -> None:
     assert sequences(stored.run(reads.first(CHANNEL, MessageQuery(), 100, head))) == [1, 2, 3, 4]
     groups = stored.run(reads.groups(CHANNEL, POLL, (N, True), head, (10, 10)))
     assert groups is not None
-    assert sorted((group.key, group.count, group.first) for group in groups) == [
+    assert sorted((group.key, group.count, group.first) for group in groups.value) == [
         (0, 2, 1),
         (1, 2, 2),
     ]
     tally = stored.run(reads.tally(CHANNEL, MessageQuery(), N, True, head, 10))
     assert tally is not None
-    assert (tally.row.sum, tally.row.distinct, tally.row.max_json) == (6.0, 4, b"3")
+    assert (tally.value.row.sum, tally.value.row.distinct, tally.value.row.max_json) == (
+        6.0,
+        4,
+        b"3",
+    )
 
 
 def test_more_than_may_be_kept_is_none(stored: Stored) -> None:
@@ -60,7 +64,7 @@ def test_what_is_searched_for_is_noted_for_the_indexes(
         ResultReads.of(MessageSearch(stored.database, demand=demand), stored.database)
     )
     wire = {"filters": [{"field": "data.n", "operator": "GT", "value": 0}]}
-    assert stored.run(reads.count(CHANNEL, parse_query(wire), Head(1, 1))) == 1
+    assert stored.run(reads.count(CHANNEL, parse_query(wire), Head(1, 1))).value == 1
     (noted,) = demand.take()
     assert [str(field) for field in noted.index.fields] == ["data.n"]
 

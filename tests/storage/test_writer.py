@@ -9,6 +9,7 @@ import pytest
 from uuid_utils import uuid7
 
 from app.domain.channel import Channel
+from app.domain.entry import StoredEntry
 from app.domain.message import Draft, Message
 from app.embedded.postgres import EmbeddedPostgres
 from app.errors import ShuttingDown, Unavailable
@@ -60,11 +61,12 @@ class Writing:
         self.history = MessageHistory(database)
         self.writer = MessageWriter(self.watched, self._on_stored, **options)  # type: ignore[arg-type]
 
-    def _on_stored(self, messages: Sequence[Message]) -> None:
-        self.told.extend(messages)
+    def _on_stored(self, entries: Sequence[StoredEntry]) -> None:
+        self.told.extend(one for one in entries if isinstance(one, Message))
 
     async def stored(self, channel: Channel = CHANNEL) -> list[Message]:
-        return await self.history.between(channel, 0, 10_000, 10_000)
+        entries = await self.history.between(channel, 0, 10_000, 10_000)
+        return [one for one in entries if isinstance(one, Message)]
 
 
 async def test_a_lone_draft_is_written_at_once_and_told_of(database: Database) -> None:
@@ -334,7 +336,7 @@ async def test_a_key_belongs_to_its_publisher_and_not_to_a_client_id(database: D
     """One user's vote under another's client id once took that other's vote away."""
     writing = Writing(database)
 
-    async def vote(publisher: str | None, client_id: str = "client") -> str:
+    async def vote(publisher: str | None, client_id: str = "client") -> str | None:
         one = Draft(CHANNEL, str(uuid7()), client_id, None, b"1", "vote", publisher)
         return (await writing.writer.write(one)).first_id
 

@@ -31,6 +31,7 @@ EXPECTED: Final = {
     "DeliveryFailed": ("UNAVAILABLE", 503, 1013, True),
     "Forbidden": ("FORBIDDEN", 403, 4401, False),
     "PayloadTooLarge": ("PAYLOAD_TOO_LARGE", 413, 1009, False),
+    "Rejected": ("REJECTED", 403, 4400, False),
     "RateLimited": ("RATE_LIMITED", 429, 4429, True),
     "ShuttingDown": ("UNAVAILABLE", 503, 1012, True),
     "SubscriberTooSlow": ("UNAVAILABLE", 503, 1013, True),

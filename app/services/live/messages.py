@@ -8,7 +8,7 @@ present, the member's group goes on.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay
 from tenacity.wait import wait_random_exponential
@@ -23,7 +23,6 @@ from app.domain.query import EVERY_MESSAGE, CompiledFilters
 from app.errors import DeliveryFailed, SubscriberTooSlow, Unavailable
 from app.services.live.pace import Pace
 from app.services.live.source import Respond, Source
-from app.storage.shared_history import SharedHistory
 
 __all__ = ["EventOf", "MessageSource"]
 
@@ -42,6 +41,18 @@ _PATIENCE_SECONDS: Final = 30.0
 """How long a replay waits for a database that is away."""
 
 
+class Replay(Protocol):
+    """The table, as a source needs it."""
+
+    async def between(
+        self, channel: Channel, after: int, up_to: int, limit: int
+    ) -> list[StoredEntry]:
+        """Return what is stored with `after` < sequence <= `up_to`, in order."""
+
+    async def newest_id(self, channel: Channel, up_to: int) -> str | None:
+        """Return the cursor of the last that is stored up to a sequence; None: nothing is."""
+
+
 class MessageSource(Source):
     """A channel's messages from a starting point on.
 
@@ -53,7 +64,7 @@ class MessageSource(Source):
         self,
         hub: Hub,
         fan_out: FanOut,
-        history: SharedHistory,
+        history: Replay,
         channel: Channel,
         filters: CompiledFilters = EVERY_MESSAGE,
         on_closed: Callable[[], None] = lambda: None,

@@ -90,10 +90,10 @@ async def test_one_that_fails_is_let_go_and_the_others_are_not(
     broken.listen(one)
     other.listen(another)
 
-    def fails(_message: object) -> bool:
+    def fails(_message: object, _gone_at: object) -> bool:
         raise ValueError("a defect")
 
-    def changes(_message: object) -> bool:
+    def changes(_message: object, _gone_at: object) -> bool:
         return True
 
     broken.kept.apply = fails  # type: ignore[method-assign,assignment]

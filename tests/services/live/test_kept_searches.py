@@ -16,6 +16,7 @@ from app.domain.results import AggregateRow, FoundGroup, GroupRow, Page, Tally
 from app.services.live import kept_searches
 from app.services.live.kept_searches import KeptSearches
 from app.services.live.results import LiveResults
+from app.storage.result_reads import Dated
 from tests.delivery.recorded import CHANNEL, Table, stored, until
 
 pytestmark = pytest.mark.anyio
@@ -50,15 +51,15 @@ class Service:
         *_, head, _most = of_all
         # All messages have the same data.
         group = FoundGroup(stored(1).data, head.sequence, 1, {DATA: Tally()})
-        return [group] if head.sequence else []
+        return Dated([group] if head.sequence else [], head.sequence)
 
-    async def count(self, _channel: Channel, _query: MessageQuery, head: Head) -> int:
+    async def count(self, _channel: Channel, _query: MessageQuery, head: Head) -> Dated[int]:
         self.reads.append("kept")
-        return head.sequence
+        return Dated(head.sequence, head.sequence)
 
-    async def tally(self, *_: Any) -> Tally:
+    async def tally(self, *_: Any) -> Dated[Tally]:
         self.reads.append("kept")
-        return Tally()
+        return Dated(Tally(), 0)
 
     # What the table answers.
 

@@ -15,6 +15,7 @@ from app.domain.query import CompiledFilters, MessageQuery, parse_query
 from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
 from app.services.live.results import LiveResults
 from app.services.searching import Searching
+from app.storage.result_reads import Dated
 from tests.delivery.recorded import CHANNEL, Table, stored, until
 from tests.services.live.members import Recorded
 
@@ -38,9 +39,9 @@ class Service:
         itself = cast("Any", self)
         return LiveResults(self.hub, self.table, itself, itself, 0.01, max_bytes)
 
-    async def count(self, _channel: Channel, _query: MessageQuery, _head: Head) -> int:
+    async def count(self, _channel: Channel, _query: MessageQuery, head: Head) -> Dated[int]:
         self.reads += 1
-        return 0
+        return Dated(0, head.sequence)
 
     async def total_count(self, _channel: Channel, _query: MessageQuery) -> int:
         self.searches += 1

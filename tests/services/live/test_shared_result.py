@@ -15,7 +15,7 @@ class Kept:
         self.changes = True
         self.calls: list[str] = []
 
-    def apply(self, _message: object) -> bool:
+    def apply(self, _message: object, _gone_at: object) -> bool:
         return self.changes
 
     def __getattr__(self, name: str) -> Any:

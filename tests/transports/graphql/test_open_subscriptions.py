@@ -72,6 +72,7 @@ class Server:
             hub=self.hub,
             writer=cast("Any", None),
             history=cast("Any", table),
+            retractions=cast("Any", None),
             search=cast("Any", NotSearched()),
         )
         nothing = cast("Any", NotSearched())

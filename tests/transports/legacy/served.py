@@ -22,6 +22,7 @@ from app.services.presence import PresenceService
 from app.storage.database import Database
 from app.storage.history import MessageHistory
 from app.storage.presence import PresenceStore
+from app.storage.retractions import MessageRetractions
 from app.storage.search import MessageSearch
 from app.storage.shared_history import SharedHistory
 from app.storage.writer import MessageWriter
@@ -152,7 +153,13 @@ async def serving(
         writer = MessageWriter(database, hub.publish_stored)
         stack.push_async_callback(writer.close)
         services = LegacyServices(
-            MessageService(hub=hub, writer=writer, history=history, search=MessageSearch(database)),
+            MessageService(
+                hub=hub,
+                writer=writer,
+                history=history,
+                retractions=MessageRetractions(database, hub.publish_stored),
+                search=MessageSearch(database),
+            ),
             presence,
             Authenticator(VerificationKey.from_secret(SECRET), anonymous=anonymous),
         )
