@@ -28,6 +28,7 @@ from app.schema.operations import answer, publish, search, searched, subscribe
 from app.services.admission import Admission
 from app.services.answers import Answers
 from app.services.channels import ChannelService
+from app.services.client_ids import ClientIds
 from app.services.deletion import DeletionService
 from app.services.following import RuleFollower
 from app.services.live.kept_searches import KeptSearches
@@ -40,6 +41,7 @@ from app.services.retention import Retention
 from app.services.shared_search import SharedSearch
 from app.storage.ages import Ages
 from app.storage.channels import ChannelStore
+from app.storage.client_secret import kept_client_secret
 from app.storage.database import Database
 from app.storage.deletion import MessageDeletion
 from app.storage.estimates import EstimatedByPlace
@@ -226,20 +228,27 @@ class Process:
         )
         retention.start()
         stack.push_async_callback(retention.stop)
+        secrets = settings.client_secrets or [await kept_client_secret(pools.reading)]
         return Services(
             messages,
             presence,
             live_results,
             answers,
-            policies,
             OpenFilters(limits),
+            policies=policies,
+            client_ids=ClientIds(secrets),
             deletion=deleting,
             channels=ChannelService(ChannelStore(pools.reading), presence),
         )
 
     def _routes(self, services: Services) -> list[BaseRoute]:
         settings = self._settings
-        authenticator = _authenticator(settings)
+        authenticator = Authenticator(
+            _verification_key(settings),
+            client_ids=services.client_ids,
+            anonymous=settings.anonymous,
+            max_token_bytes=settings.max_token_bytes,
+        )
         origins = OriginPolicy(settings.allowed_origins)
         executor = Executor.of(
             build_schema(),
@@ -290,7 +299,9 @@ class Process:
             ),
         )
         legacy = self._legacy_sockets = LegacySockets(
-            LegacyServices(services.messages, services.presence, authenticator),
+            LegacyServices(
+                services.messages, services.presence, authenticator, services.client_ids
+            ),
             origins,
             LegacyLimits(
                 open_timeout_seconds=settings.handshake_timeout_seconds,
@@ -351,7 +362,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             "`widgetwire serve` starts an embedded database"
         )
     # A bad key or a bad bus is told at start.
-    _authenticator(settings)
+    _verification_key(settings)
     bus_backend(settings)
     process = Process(settings)
     return Application(
@@ -402,12 +413,9 @@ def bus_backend(settings: Settings) -> Backend:
     return PostgresBackend(settings.database_url)
 
 
-def _authenticator(settings: Settings) -> Authenticator:
-    key = None
+def _verification_key(settings: Settings) -> VerificationKey | None:
     if settings.jwt_secret is not None:
-        key = VerificationKey.from_secret(settings.jwt_secret.get_secret_value())
-    elif settings.jwt_public_key is not None:
-        key = VerificationKey.from_pem(settings.jwt_public_key)
-    return Authenticator(
-        key, anonymous=settings.anonymous, max_token_bytes=settings.max_token_bytes
-    )
+        return VerificationKey.from_secret(settings.jwt_secret.get_secret_value())
+    if settings.jwt_public_key is not None:
+        return VerificationKey.from_pem(settings.jwt_public_key)
+    return None

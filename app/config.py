@@ -28,11 +28,17 @@ __all__ = ["SettingDescription", "Settings", "broadcast_scheme", "unknown_variab
 _BROADCAST_PACKAGES: Final = {"redis": "redis", "rediss": "redis", "kafka": "aiokafka"}
 _DATABASE_SCHEMES: Final = ("postgresql", "postgres")
 _MIN_SECRET_BYTES: Final = 32
+_MAX_CLIENT_SECRETS: Final = 8
+"""Each one costs whoever sends a bad client token another look."""
 _MIB: Final = 1024 * 1024
 
 
 def _number(default: float, least: float, most: float, meaning: str) -> Any:
     return Field(default, ge=least, le=most, description=meaning)
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _data_dir() -> Path:
@@ -223,10 +229,15 @@ class Settings(BaseSettings):
         description="tokens are verified with this key: PEM text or the path of a PEM file; "
         "RSA: RS256, EC P-256: ES256, Ed25519: EdDSA",
     )
+    client_secret: SecretStr | None = Field(
+        None,
+        description="client ids are signed with the first of these secrets, and verified with "
+        "all: 1 to 8 of at least 32 bytes, separated by commas; unset: one that the database keeps",
+    )
     anonymous: Literal["allow", "read", "deny"] = Field(
         "allow",
-        description="without a token: allow everything but admin, read (subscribe and search), "
-        "or deny",
+        description="without a token: allow everything but moderate and admin, read (subscribe "
+        "and search), or deny",
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
@@ -413,6 +424,24 @@ class Settings(BaseSettings):
             raise ValueError(f"at least {_MIN_SECRET_BYTES} bytes")
         return secret
 
+    @field_validator("client_secret")
+    @classmethod
+    def _check_client_secrets(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None:
+            each = _parts(secret.get_secret_value())
+            short = any(len(one.encode()) < _MIN_SECRET_BYTES for one in each)
+            if short or not 1 <= len(each) <= _MAX_CLIENT_SECRETS:
+                raise ValueError(
+                    f"1 to {_MAX_CLIENT_SECRETS} secrets of at least {_MIN_SECRET_BYTES} bytes, "
+                    "separated by commas"
+                )
+        return secret
+
+    @property
+    def client_secrets(self) -> tuple[str, ...]:
+        """The secrets of client ids, the one that signs first; empty: the database keeps one."""
+        return () if self.client_secret is None else _parts(self.client_secret.get_secret_value())
+
     @field_validator("jwt_public_key")
     @classmethod
     def _read_public_key(cls, key: str | None) -> str | None:
@@ -435,7 +464,7 @@ class Settings(BaseSettings):
     def _split_origins(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        return tuple(part.strip() for part in value.split(",") if part.strip())
+        return _parts(value)
 
     @field_validator("allowed_origins")
     @classmethod

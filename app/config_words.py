@@ -14,7 +14,9 @@ from app.setting_names import PREFIX
 
 __all__ = ["printable", "problem"]
 
-_SECRETS: Final = frozenset({"jwt_secret", "jwt_public_key", "database_url", "broadcast_url"})
+_SECRETS: Final = frozenset(
+    {"jwt_secret", "jwt_public_key", "client_secret", "database_url", "broadcast_url"}
+)
 
 
 def printable(name: str, value: object) -> str | int | float | bool | None:

@@ -32,6 +32,10 @@ _MAX_PROCESSES = 8
 """However many cores there are: each process has a database server of its own."""
 _PROCESSES_PER_CORE = 1.5
 """More than half of what tests take they wait: for brokers, databases, leases, restarts."""
+_CLUSTER_BYTES = 1 << 30
+"""Room for a server's files; it takes a tenth of that."""
+_COUNTING = "COVERAGE_PROCESS_CONFIG"
+"""Of `patch = ["subprocess"]` in [tool.coverage.run]."""
 _TEMPLATE = "widgetwire_template"
 _names = (f"widgetwire_test_{number}" for number in count(1))
 
@@ -44,7 +48,8 @@ def pytest_configure() -> None:
 
     signal.signal(signal.SIGTERM, interrupt)
     # How long an example takes is the machine's business, and that of who else is on it.
-    patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    # Each run draws others, and there are many runs.
+    patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=50)
     settings.register_profile("patient", patient)
     settings.load_profile("patient")
 
@@ -61,14 +66,32 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def counting() -> str | None:
+    """What lets a new process count the lines it runs, when this one does; it is taken away.
+
+    To start under it takes twice as long, and a service runs little that no other test runs:
+    see `counted_processes`.
+    """
+    return os.environ.pop(_COUNTING, None)
+
+
+@pytest.fixture
+def counted_processes(counting: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the processes that this test starts count the lines they run, when this one does."""
+    if counting is not None:
+        monkeypatch.setenv(_COUNTING, counting)
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """This process's server; it runs all the time: tests that stop one make one of their own."""
     # Not pytest's directory: Postgres' socket path must be short.
-    directory = Path(tempfile.mkdtemp(prefix="widgetwire-tests-"))
+    directory = Path(tempfile.mkdtemp(prefix="widgetwire-tests-", dir=_memory()))
     directory.chmod(0o711)
     # A crash of the machine is not what tests are about; crashes of the server are.
-    server = EmbeddedPostgres(directory, {"fsync": "off", "max_connections": "300"})
+    fast = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "64MB"}
+    server = EmbeddedPostgres(directory, fast | {"max_connections": "300"})
     try:
         with server:
             yield server
@@ -167,7 +190,8 @@ def npm_packages(node_path: Path) -> Path:
 def cloned(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
     """Yield the address of a clone of a database, and drop it; for fixtures of any scope."""
     name = next(_names)
-    _execute(postgres.url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    # Not through the write-ahead log: a template is copied as fast as its files.
+    _execute(postgres.url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     yield _of(postgres.url, name)
     _execute(postgres.url, f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -175,6 +199,17 @@ def cloned(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
 def _cores() -> int:
     # Those this process may use: in a container fewer than the machine has.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _memory() -> Path | None:
+    """Return where files are kept in memory, if there is room.
+
+    A database is 300 files, made and removed for each test: on a busy disk half a second.
+    """
+    shared = Path("/dev/shm")
+    if not os.access(shared, os.W_OK) or shutil.disk_usage(shared).free < _CLUSTER_BYTES:
+        return None
+    return shared
 
 
 def _of(url: str, database: str) -> str:

@@ -19,6 +19,8 @@ from app.embedded.postgres import EmbeddedPostgres
 from app.transports.auth import Authenticator, VerificationKey
 from tests.served import Served
 
+pytestmark = pytest.mark.usefixtures("counted_processes")
+
 SECRET = "a secret of thirty-two bytes, at least"
 
 

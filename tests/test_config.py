@@ -9,6 +9,7 @@ from app.config import Settings, unknown_variables
 from app.errors import ConfigurationError
 
 SECRET = "a secret of thirty-two bytes, at least"
+CLIENT_SECRET = "another secret of thirty-two bytes"
 PUBLIC = "-----BEGIN PUBLIC KEY-----\nabc\n-----END PUBLIC KEY-----\n"
 
 
@@ -93,6 +94,20 @@ def test_variables_are_read_and_arguments_go_before_them(monkeypatch: pytest.Mon
             "hunter2",
             "WIDGETWIRE_JWT_SECRET: expected at least 32 bytes, got a value that is not shown",
         ),
+        *(
+            (
+                "client_secret",
+                secrets,
+                "WIDGETWIRE_CLIENT_SECRET: expected 1 to 8 secrets of at least 32 bytes, "
+                "separated by commas, got a value that is not shown",
+            )
+            for secrets in (
+                "hunter2",
+                f"{CLIENT_SECRET},hunter2",
+                ",",
+                ",".join([CLIENT_SECRET] * 9),
+            )
+        ),
         (
             "jwt_public_key",
             "/no/such/file.pem",
@@ -159,13 +174,22 @@ def test_a_public_key_is_read_from_its_file_or_its_text(tmp_path: Path) -> None:
 
 def test_secrets_show_neither_in_repr_nor_in_descriptions() -> None:
     url = "postgresql://me:hunter2@db.example:5432/app?sslpassword=hunter2"
-    settings = Settings(jwt_secret=SECRET, database_url=url)
+    settings = Settings(jwt_secret=SECRET, client_secret=CLIENT_SECRET, database_url=url)
     described = {one.variable: one.value for one in settings.describe()}
     assert described["WIDGETWIRE_JWT_SECRET"] == "(set)"
+    assert described["WIDGETWIRE_CLIENT_SECRET"] == "(set)"
     assert described["WIDGETWIRE_DATABASE_URL"] == "postgresql://me:***@db.example:5432/app?***"
     for text in (repr(settings), str(settings), repr(described)):
         assert "hunter2" not in text
         assert SECRET not in text
+        assert CLIENT_SECRET not in text
+
+
+def test_the_secrets_of_client_ids_are_a_list_the_one_that_signs_first() -> None:
+    one, other = CLIENT_SECRET, CLIENT_SECRET.upper()
+    assert Settings().client_secrets == ()
+    assert Settings(client_secret=one).client_secrets == (one,)
+    assert Settings(client_secret=f" {one} , {other},").client_secrets == (one, other)
 
 
 def test_settings_are_frozen() -> None:

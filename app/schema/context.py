@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from app.domain.viewer import Viewer
 from app.services.answers import Answers
 from app.services.channels import ChannelService
+from app.services.client_ids import ClientIds, SignedClient
 from app.services.connection_presence import ConnectionPresence
 from app.services.deletion import DeletionService
 from app.services.live.results import LiveResults
@@ -26,10 +27,11 @@ class Services:
     presence: PresenceService
     live_results: LiveResults
     answers: Answers
-    policies: PolicyService
     filters: OpenFilters = field(default_factory=OpenFilters)
     deletion: DeletionService = field(kw_only=True)
     channels: ChannelService = field(kw_only=True)
+    policies: PolicyService = field(kw_only=True)
+    client_ids: ClientIds = field(kw_only=True)
 
 
 @dataclass(slots=True)
@@ -42,15 +44,32 @@ class Context:
     """Equal for all that one connection asks; None: not known."""
     answered: Searching | None = None
     """Answers in the place of the service: for a response that is made of known reads."""
+    private: bool = False
+    """Whether an answer has what is for this asker alone: it is kept nowhere."""
     connection: ConnectionPresence = field(init=False)
     """Counts in each channel that the request or connection subscribes to."""
 
     filters: ConnectionFilters = field(init=False)
     """What the filters of its subscriptions hold in memory."""
+    _new_client_id: str | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.connection = ConnectionPresence(self.services.presence)
         self.filters = ConnectionFilters(self.services.filters)
+
+    def client(self) -> SignedClient | None:
+        """Return the viewer's client id with a token that is good from now on.
+
+        A viewer without is given one, the same however often this context is asked. None: a
+        token's subject names the viewer already.
+        """
+        client_ids = self.services.client_ids
+        if self._new_client_id is not None:
+            return client_ids.signed(self._new_client_id)
+        client = client_ids.offered(self.viewer)
+        if client is not None:
+            self._new_client_id = client.id
+        return client
 
     def close(self) -> None:
         """Give up the places in the counts, and the memory of filters. Idempotent."""

@@ -32,6 +32,7 @@ from app.schema.types import (
     MessageResultType,
     MessageType,
 )
+from app.schema.viewers import ViewerQueries
 from app.services.live.messages import MessageSource
 from app.services.searching import Searching
 
@@ -55,7 +56,7 @@ _EVERYTHING = cast("MessageQueryInput", {})
 
 
 @strawberry.type(description="What can be read once.")
-class Query(ChannelQueries, PolicyQueries):
+class Query(ChannelQueries, PolicyQueries, ViewerQueries):
     """Root of queries."""
 
     @strawberry.field(description="Search and group everything that was stored in a channel.")
@@ -102,7 +103,8 @@ class Mutation(DeletionMutations, PolicyMutations):
         client_id: Annotated[
             strawberry.ID | None,
             strawberry.argument(
-                description="The widget instance, 1 to 128 printable characters; null: made up."
+                description="The widget instance, 1 to 128 printable characters; null: the "
+                "signed client id, else made up."
             ),
         ] = UNSET,
         persistent: Annotated[
@@ -114,7 +116,8 @@ class Mutation(DeletionMutations, PolicyMutations):
             strawberry.argument(
                 description="Idempotency key, 1 to 128 printable characters: sent again in this "
                 "channel by the same publisher it returns the first message and publishes "
-                "nothing. The publisher is the token's sub; without one, the clientId."
+                "nothing. The publisher is the token's sub, else the signed client id, else the "
+                "clientId."
             ),
         ] = UNSET,
         on_repeat: Annotated[

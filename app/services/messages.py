@@ -93,13 +93,14 @@ class MessageService:
             viewer: who publishes; its username is stamped on the message.
             channel: where.
             data: decoded JSON, Decimal for fractions; at most 64 levels deep.
-            client_id: the widget instance, 1 to 128 printable characters; None: made up.
+            client_id: the widget instance, 1 to 128 printable characters; None: the viewer's
+                signed one, else made up. A signed one is for whoever holds its token.
             persistent: False: delivered to whoever is connected, never stored.
             idempotency_key: 1 to 128 printable characters; the same key sent again in
                 this channel by the same publisher returns the first message and publishes
-                nothing. The publisher is the token's subject, whatever the client id, else
-                the client id. Without either the made-up client id follows from the key,
-                so that a retry finds the first.
+                nothing. The publisher is the token's subject, else the signed client id,
+                whatever the client id, else that. Without any the made-up client id follows
+                from the key, so that a retry finds the first.
             on_repeat: REPLACE: the publisher's earlier message under the key is retracted, and
                 this one stored, in one transaction.
 
@@ -117,9 +118,9 @@ class MessageService:
         if on_repeat is OnRepeat.REPLACE:
             _check_replacing(idempotency_key, persistent=persistent)
         if client_id is None:
-            client_id = _made_up_client_id(viewer, idempotency_key)
+            client_id = viewer.client_id or _made_up_client_id(viewer, idempotency_key)
         else:
-            checked_client_id("clientId", client_id)
+            viewer.claimed_client_id("clientId", client_id)
         draft = Draft(
             channel=channel,
             id=str(uuid7()),
@@ -206,7 +207,8 @@ class MessageService:
         """Return the search of stored messages, if the viewer may search this channel.
 
         Args:
-            viewer: who searches; all searches of one token's subject stand in one line.
+            viewer: who searches; all searches of one token's subject stand in one line. A signed
+                client id gives no line of its own: anybody gets as many of them as they like.
             channel: which.
             asker: the connection that a viewer without a subject asks by; None: not known.
 
@@ -214,7 +216,7 @@ class MessageService:
             Forbidden, Unauthenticated: the viewer may not.
         """
         viewer.require(Permission.SEARCH, channel)
-        return self._search.asked_by(viewer.publisher or asker)
+        return self._search.asked_by(asker if viewer.subject is None else viewer.publisher)
 
     async def subscribe(
         self,

@@ -30,6 +30,7 @@ __all__ = [
     "RETRACTIONS",
     "ChannelPolicyRow",
     "ChannelRow",
+    "ClientSecretRow",
     "MessageRow",
     "PresenceRow",
     "ProcessRow",
@@ -93,7 +94,8 @@ class MessageRow(SQLModel, table=True):
     data: Any = Field(sa_column=Column(JSONB, nullable=False))
     idempotency_key: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
     publisher: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
-    """Whose key it is: `sub:` and a token's subject; None: the client id's, as claimed."""
+    """Whose key it is: `sub:` and a token's subject, or `signed:` and a client id that the server
+    signed; None: the client id's, as claimed."""
 
 
 class RetractionRow(SQLModel, table=True):
@@ -189,6 +191,16 @@ class PresenceRow(SQLModel, table=True):
     channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
     process_id: UUID = Field(sa_column=Column(PGUUID(as_uuid=False), primary_key=True))
     connections: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class ClientSecretRow(SQLModel, table=True):
+    """The one row with the secret that client ids are signed with, where no setting gives one."""
+
+    __tablename__ = "client_secret"
+    __table_args__ = (CheckConstraint("one"),)
+
+    one: bool = Field(sa_column=Column(Boolean(), primary_key=True, server_default=text("true")))
+    secret: str = Field(sa_column=Column(Text(collation="C"), nullable=False))
 
 
 class SearchShapeRow(SQLModel, table=True):

@@ -7,7 +7,7 @@ import base64
 import binascii
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import jwt
@@ -23,6 +23,7 @@ from app.domain.json_bounds import BeyondBounds, check_json_bounds
 from app.domain.json_value import json_kind
 from app.domain.viewer import DEFAULT_PERMISSIONS, Permission, Viewer
 from app.errors import ConfigurationError, TokenExpired, Unauthenticated
+from app.services.client_ids import ClientIds
 
 __all__ = [
     "Authenticator",
@@ -106,6 +107,7 @@ class Authenticator:
 
     Args:
         key: what tokens are verified with; None: no token is accepted.
+        client_ids: verifies client tokens; None: no client token is accepted.
         anonymous: what a viewer without a token may do.
         max_token_bytes: longest token looked at; a longer one is refused unread.
     """
@@ -114,10 +116,12 @@ class Authenticator:
         self,
         key: VerificationKey | None = None,
         *,
+        client_ids: ClientIds | None = None,
         anonymous: AnonymousPolicy = "allow",
         max_token_bytes: int = MAX_TOKEN_BYTES,
     ) -> None:
         self._key = key
+        self._client_ids = client_ids
         self._max_token_bytes = max_token_bytes
         self._denied = anonymous == "deny"
         self._anonymous = Viewer(None, _ANONYMOUS[anonymous], anonymous=True)
@@ -131,13 +135,25 @@ class Authenticator:
         self._verified: dict[str, Viewer] = {}
         self._verified_characters = 0
 
-    def viewer(self, token: str | None) -> Viewer:
+    def viewer(self, token: str | None, client_token: str | None = None) -> Viewer:
         """Return who holds `token`; without one, the anonymous viewer if there may be one.
 
+        Args:
+            token: of a user.
+            client_token: proves a signed client id, which the viewer has then; it grants nothing.
+
         Raises:
-            TokenExpired: the token was good once; the client should fetch a new one.
-            Unauthenticated: the token is bad, or is needed and missing.
+            TokenExpired: a token was good once; the client should fetch a new one.
+            Unauthenticated: a token is bad, or is needed and missing.
         """
+        viewer = self._holder(token)
+        if client_token is None:
+            return viewer
+        if self._client_ids is None:
+            raise Unauthenticated("a client token came, and none is accepted here")
+        return replace(viewer, client_id=self._client_ids.verified(client_token))
+
+    def _holder(self, token: str | None) -> Viewer:
         if token is None:
             if self._denied:
                 raise Unauthenticated("a token is needed and none came")

@@ -69,7 +69,7 @@ async def stored_ids(served: Served, widget: Widget) -> list[str]:
         return [message["id"] for message in (await widget.stored(socket))[1:]]
 
 
-async def test_ten_thousand_publishes_from_sixteen_clients_have_one_order(pair: Pair) -> None:
+async def test_thousands_of_publishes_from_sixteen_clients_have_one_order(pair: Pair) -> None:
     widget = Widget.new()
     async with subscribers(pair, widget, 10) as expected, publishers(pair, 16) as clients:
 
@@ -77,12 +77,12 @@ async def test_ten_thousand_publishes_from_sixteen_clients_have_one_order(pair: 
             socket = clients[client]
             return [
                 (await widget.publish(socket, {"client": client, "number": number}))["id"]
-                for number in range(625)
+                for number in range(250)
             ]
 
         acknowledged = await asyncio.gather(*map(publish, range(16)))
         ids = await stored_ids(pair[0], widget)
-        assert len(ids) == 10_000
+        assert len(ids) == 4_000
         place = {message_id: index for index, message_id in enumerate(ids)}
         for own in acknowledged:
             # Each client's own order is kept: it waited for each acknowledgement.

@@ -212,7 +212,7 @@ async def test_what_may_not_be_set_is_refused_and_nothing_is_changed(
     anybody, ann = None, _token("ann")
     for token, code in ((anybody, "UNAUTHENTICATED"), (ann, "FORBIDDEN")):
         assert (await one.set("w", token, writers="NOBODY"))["code"] == code
-    for policy, message in [
+    refusals: list[tuple[dict[str, Any], str]] = [
         ({"closesAt": 1000}, "opensAt is 1000 and closesAt is 1000; allowed is an opensAt before"),
         ({"slowModeSeconds": 86_401}, "slowModeSeconds is 86401; allowed are 0 to 86400"),
         ({"maxPublishesPerSecond": 0}, "maxPublishesPerSecond is 0; allowed are 1 to 100000"),
@@ -223,7 +223,8 @@ async def test_what_may_not_be_set_is_refused_and_nothing_is_changed(
         ({"dataSchema": {"pattern": "(?=a)b"}}, "dataSchema at /pattern is '(?=a)b'; allowed"),
         ({"dataSchema": {"pattern": "((a{99}){99}){99}"}}, "dataSchema at /pattern is"),
         ({"dataSchema": {"not": {"$ref": "#"}}}, "dataSchema at its root applies itself without"),
-    ]:
+    ]
+    for policy, message in refusals:
         # With something good beside it: all of a change holds, or nothing.
         refused = await one.set("w", **policy, retentionSeconds=60)
         assert refused["code"] == "BAD_USER_INPUT", policy

@@ -10,7 +10,7 @@ from tests.acceptance.graphql_socket import GraphQLSocket
 from tests.acceptance.widget import Widget
 from tests.served import Served
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("counted_processes")]
 
 
 def holders(served: Served) -> dict[int, int]:

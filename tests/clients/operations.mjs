@@ -1,8 +1,12 @@
 // What every client of the tests does, and how a script tells the test where it is.
+import { basename } from "node:path";
+
+// Several run beside each other on one server.
+const WIDGET = basename(process.argv[1], ".mjs");
 
 export const PUBLISH = /* GraphQL */ `
   mutation Publish($data: JSON!) {
-    publish(projectId: "clients", widgetId: "poll", data: $data, clientId: "js") {
+    publish(projectId: "clients", widgetId: "${WIDGET}", data: $data, clientId: "js") {
       id
       data
       clientId
@@ -12,7 +16,7 @@ export const PUBLISH = /* GraphQL */ `
 `;
 export const SEARCH = /* GraphQL */ `
   query Search {
-    messages(projectId: "clients", widgetId: "poll", query: { limit: 10 }) {
+    messages(projectId: "clients", widgetId: "${WIDGET}", query: { limit: 10 }) {
       totalCount
       messages { id data }
     }
@@ -20,17 +24,17 @@ export const SEARCH = /* GraphQL */ `
 `;
 export const SUBSCRIBE = /* GraphQL */ `
   subscription Live($after: ID) {
-    messages(projectId: "clients", widgetId: "poll", after: $after) { id data }
+    messages(projectId: "clients", widgetId: "${WIDGET}", after: $after) { id data }
   }
 `;
 export const BAD_CURSOR = /* GraphQL */ `
   subscription Bad {
-    messages(projectId: "clients", widgetId: "poll", after: "nowhere") { id }
+    messages(projectId: "clients", widgetId: "${WIDGET}", after: "nowhere") { id }
   }
 `;
 export const BAD_PROJECT = /* GraphQL */ `
   query Bad {
-    messages(projectId: "not a project!", widgetId: "poll") { totalCount }
+    messages(projectId: "not a project!", widgetId: "${WIDGET}") { totalCount }
   }
 `;
 

@@ -1,11 +1,10 @@
 """gql, the Python client, against a real server: over HTTP and over both subprotocols."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from gql import Client, gql
+from gql import Client, GraphQLRequest, gql
 from gql.transport.aiohttp import AIOHTTPTransport
 from gql.transport.exceptions import TransportQueryError
 from gql.transport.websockets import WebsocketsTransport
@@ -15,13 +14,23 @@ from tests.served import Served
 pytestmark = pytest.mark.anyio
 
 PUBLISH = """
-    mutation ($data: JSON!) {
-      publish(projectId: "clients", widgetId: "gql", data: $data, clientId: "python") { id data }
+    mutation ($widget: ID!, $data: JSON!) {
+      publish(projectId: "clients", widgetId: $widget, data: $data, clientId: "python") { id data }
     }
 """
-SUBSCRIBE = 'subscription { messages(projectId: "clients", widgetId: "gql") { id data } }'
-COUNT = 'query { messages(projectId: "clients", widgetId: "gql") { totalCount } }'
+SUBSCRIBE = """
+    subscription ($widget: ID!) { messages(projectId: "clients", widgetId: $widget) { id data } }
+"""
+COUNT = """
+    query ($widget: ID!) { messages(projectId: "clients", widgetId: $widget) { totalCount } }
+"""
 BAD = 'query { messages(projectId: "no project!", widgetId: "gql") { totalCount } }'
+
+
+def asked(document: str, widget: str, **variables: object) -> GraphQLRequest:
+    request = gql(document)
+    request.variable_values = {"widget": widget, **variables}
+    return request
 
 
 def code_of(failure: pytest.ExceptionInfo[TransportQueryError]) -> str:
@@ -29,27 +38,26 @@ def code_of(failure: pytest.ExceptionInfo[TransportQueryError]) -> str:
     return str(errors[0]["extensions"]["code"])
 
 
-async def test_gql_over_http(serve: Callable[..., Served]) -> None:
-    transport = AIOHTTPTransport(f"{serve().url}/graphql")
+async def test_gql_over_http(shared_service: Served) -> None:
+    transport = AIOHTTPTransport(f"{shared_service.url}/graphql")
     async with Client(transport=transport, fetch_schema_from_transport=True) as session:
-        request = gql(PUBLISH)
-        request.variable_values = {"data": {"score": 1.5}}
-        published = await session.execute(request)
+        published = await session.execute(asked(PUBLISH, "http", data={"score": 1.5}))
         assert published["publish"]["data"] == {"score": 1.5}
-        assert await session.execute(gql(COUNT)) == {"messages": {"totalCount": 1}}
+        assert await session.execute(asked(COUNT, "http")) == {"messages": {"totalCount": 1}}
         with pytest.raises(TransportQueryError) as failure:
             await session.execute(gql(BAD))
         assert code_of(failure) == "BAD_USER_INPUT"
 
 
 @pytest.mark.parametrize("subprotocol", ["graphql-transport-ws", "graphql-ws"])
-async def test_gql_over_a_websocket(serve: Callable[..., Served], subprotocol: str) -> None:
-    transport = WebsocketsTransport(f"{serve().ws_url}/graphql", subprotocols=[subprotocol])
+async def test_gql_over_a_websocket(shared_service: Served, subprotocol: str) -> None:
+    url = f"{shared_service.ws_url}/graphql"
+    transport = WebsocketsTransport(url, subprotocols=[subprotocol])
     async with Client(transport=transport) as session, asyncio.timeout(30):
         received: asyncio.Queue[Any] = asyncio.Queue()
 
         async def listen() -> None:
-            async for result in session.subscribe(gql(SUBSCRIBE)):
+            async for result in session.subscribe(asked(SUBSCRIBE, subprotocol)):
                 await received.put(result["messages"]["data"])
 
         listening = asyncio.create_task(listen())
@@ -58,12 +66,12 @@ async def test_gql_over_a_websocket(serve: Callable[..., Served], subprotocol: s
         count = 0
         while received.empty():
             count += 1
-            request = gql(PUBLISH)
-            request.variable_values = {"data": count}
-            published = await session.execute(request)
+            published = await session.execute(asked(PUBLISH, subprotocol, data=count))
             assert published["publish"]["data"] == count
         assert await received.get() <= count
-        assert await session.execute(gql(COUNT)) == {"messages": {"totalCount": count}}
+        assert await session.execute(asked(COUNT, subprotocol)) == {
+            "messages": {"totalCount": count}
+        }
         with pytest.raises(TransportQueryError) as failure:
             await session.execute(gql(BAD))
         assert code_of(failure) == "BAD_USER_INPUT"

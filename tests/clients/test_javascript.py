@@ -15,7 +15,9 @@ def run(node_path: Path, npm_packages: Path, tmp_path: Path) -> Iterator[Callabl
     running: list[Script] = []
 
     def start(name: str, url: str) -> Script:
-        script = Script(name, url, node_path, npm_packages, tmp_path)
+        directory = tmp_path / name
+        directory.mkdir()
+        script = Script(name, url, node_path, npm_packages, directory)
         running.append(script)
         return script
 
@@ -26,35 +28,37 @@ def run(node_path: Path, npm_packages: Path, tmp_path: Path) -> Iterator[Callabl
 
 @pytest.mark.parametrize("client", ["apollo", "urql"])
 def test_a_client_publishes_searches_and_subscribes(
-    client: str, serve: Callable[..., Served], run: Callable[..., Script]
+    client: str, shared_service: Served, run: Callable[..., Script]
 ) -> None:
-    script = run(client, serve().url)
+    script = run(client, shared_service.url)
     script.wait_for("DONE")
     script.finish()
 
 
-@pytest.mark.parametrize("client", ["graphql-ws", "graphql-sse", "subscriptions-transport-ws"])
 @pytest.mark.parametrize("end", ["terminate", "kill"])
-def test_a_client_comes_back_after_a_restart(
-    client: str, end: str, serve: Callable[..., Served], run: Callable[..., Script]
+def test_each_client_comes_back_after_a_restart(
+    end: str, serve: Callable[..., Served], run: Callable[..., Script]
 ) -> None:
     served = serve()
-    script = run(client, served.url)
-    script.wait_for("RESTART")
+    clients = ["graphql-ws", "graphql-sse", "subscriptions-transport-ws"]
+    scripts = [run(client, served.url) for client in clients]
+    for script in scripts:
+        script.wait_for("RESTART")
     if end == "kill":
         served.kill()
     else:
         served.terminate()
         assert served.wait() == 0
     serve("--port", served.url.rpartition(":")[2])
-    script.wait_for("DONE")
-    script.finish()
+    for script in scripts:
+        script.wait_for("DONE")
+        script.finish()
 
 
 def test_the_server_follows_graphql_over_http(
-    serve: Callable[..., Served], run: Callable[..., Script]
+    shared_service: Served, run: Callable[..., Script]
 ) -> None:
-    script = run("audits", serve().url)
+    script = run("audits", shared_service.url)
     passed = script.wait_for(r"PASSED (\d+) OF (\d+)")
     script.finish()
     assert passed.groups() == ("61", "61")

@@ -111,7 +111,8 @@ def context(viewer: Viewer = VIEWER) -> Context:
         cast("PresenceService", UncountedPresence()),
         other,
         other,
-        other,
+        policies=other,
+        client_ids=other,
         deletion=other,
         channels=other,
     )

@@ -64,7 +64,8 @@ async def test_the_result_comes_when_the_database_is_back(monkeypatch: pytest.Mo
         cast("Any", UncountedPresence()),
         live,
         Answers(table),
-        other,
+        policies=other,
+        client_ids=other,
         deletion=other,
         channels=other,
     )

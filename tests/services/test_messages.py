@@ -32,6 +32,7 @@ pytestmark = pytest.mark.anyio
 CHANNEL, OTHER = Channel("project", "widget"), Channel("project", "other")
 ANNA = Viewer("Anna", DEFAULT_PERMISSIONS, subject="u1")
 ANYBODY = Viewer(None, DEFAULT_PERMISSIONS, anonymous=True)
+SIGNED = Viewer(None, DEFAULT_PERMISSIONS, anonymous=True, client_id="signed-1")
 
 
 @pytest.fixture
@@ -211,3 +212,42 @@ async def test_who_asks_is_a_subject_or_a_connection_or_not_known(
     assert asker(ANNA) == asker(ANNA, socket) == "sub:u1"
     assert asker(ANYBODY, socket) is socket
     assert asker(ANYBODY) is None
+    # Whoever likes gets a thousand signed ids: each with a line of its own would push out others.
+    assert asker(SIGNED, socket) is socket
+    assert asker(SIGNED) is None
+
+
+async def test_a_signed_client_publishes_by_its_id_or_by_another(messages: MessageService) -> None:
+    assert (await messages.publish(SIGNED, CHANNEL, 1)).client_id == "signed-1"
+    assert (await messages.publish(SIGNED, CHANNEL, 1, client_id="page")).client_id == "page"
+    with pytest.raises(Forbidden, match="clientId is 'signed-1'"):
+        await messages.publish(ANNA, CHANNEL, 1, client_id="signed-1")
+    with pytest.raises(Forbidden, match="clientId is 'signed-2'"):
+        await messages.publish(SIGNED, CHANNEL, 1, client_id="signed-2", persistent=False)
+    assert len(await stored(messages)) == 2
+
+
+@pytest.mark.parametrize("persistent", [True, False])
+async def test_a_key_is_the_signed_clients_whatever_id_it_or_another_claims(
+    messages: MessageService, persistent: bool
+) -> None:
+    async def vote(viewer: Viewer, client_id: str | None = None) -> str:
+        message = await messages.publish(
+            viewer,
+            CHANNEL,
+            1,
+            client_id=client_id,
+            persistent=persistent,
+            idempotency_key="vote",
+        )
+        return message.id
+
+    claimed = await vote(ANYBODY, "page")
+    first = await vote(SIGNED, "page")
+    assert await vote(SIGNED) == await vote(SIGNED, "other page") == first != claimed
+    assert await vote(dataclasses.replace(SIGNED, client_id="signed-2"), "page") != first
+    # What was stored under a claimed id is found by its claimers still.
+    assert await vote(ANYBODY, "page") == claimed
+    # A token names the publisher before the client id does.
+    both = dataclasses.replace(ANNA, client_id="signed-1")
+    assert await vote(both) == await vote(ANNA) != first

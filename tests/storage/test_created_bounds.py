@@ -57,7 +57,7 @@ def _times(draw: st.DrawFn) -> list[Message]:
     return found
 
 
-@settings(PROPERTY, max_examples=40)
+@settings(PROPERTY, max_examples=25)
 @given(
     drawn=_times(),
     conditions=st.lists(

@@ -49,7 +49,7 @@ def _comparisons(field: str, operands: list[Any]) -> list[Filter]:
     return found
 
 
-@settings(PROPERTY, max_examples=150)
+@settings(PROPERTY, max_examples=60)
 @given(st.data())
 def test_a_filter_selects_the_same_messages_in_sql_and_in_memory(
     stored: Stored, data: st.DataObject

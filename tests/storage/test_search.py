@@ -27,7 +27,7 @@ from tests.domain.query.strategies import CHANNEL, fields, filters, messages, qu
 from tests.storage.stored import PROPERTY, VALUES, Stored, published, sequences
 
 
-@settings(PROPERTY, max_examples=60)
+@settings(PROPERTY, max_examples=30)
 @given(st.data())
 def test_a_page_has_the_order_of_jsonb_with_ties_in_publish_order(
     stored: Stored, data: st.DataObject
@@ -44,7 +44,7 @@ def test_a_page_has_the_order_of_jsonb_with_ties_in_publish_order(
         assert counted == len(reference.chosen(drawn, query)), query
 
 
-@settings(PROPERTY, max_examples=25)
+@settings(PROPERTY, max_examples=15)
 @given(st.data())
 def test_a_walk_by_cursors_sees_everything_once_while_others_publish(
     stored: Stored, data: st.DataObject
@@ -79,7 +79,7 @@ def test_a_walk_by_cursors_sees_everything_once_while_others_publish(
         assert len(walked) >= len(expected)
 
 
-@settings(PROPERTY, max_examples=80)
+@settings(PROPERTY, max_examples=35)
 @given(st.data())
 def test_groups_their_messages_and_their_aggregates_are_those_of_the_model(
     stored: Stored, data: st.DataObject
@@ -115,7 +115,7 @@ def test_groups_their_messages_and_their_aggregates_are_those_of_the_model(
         assert _comparable(whole) == reference.aggregate(everything, field)
 
 
-@settings(PROPERTY, max_examples=25)
+@settings(PROPERTY, max_examples=12)
 @given(st.data())
 def test_long_channels_and_far_pages_have_other_statements_and_the_same_results(
     stored: Stored, data: st.DataObject

@@ -50,7 +50,7 @@ def assert_same(
 
 
 @given(st.data(), st.booleans())
-@settings(max_examples=80)
+@settings(max_examples=40)
 def test_any_query_is_rendered_as_it_is_built(data: st.DataObject, grouped: bool) -> None:
     query = data.draw(queries(data.draw(messages(most=4)), grouped))
     asked = data.draw(st.sampled_from(OF_GROUPS if grouped else OF_MESSAGES))

@@ -16,6 +16,7 @@ def test_each_table_is_exported() -> None:
     assert rows == {
         "channel_policies",
         "channels",
+        "client_secret",
         "messages",
         "presence",
         "processes",

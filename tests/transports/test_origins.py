@@ -111,7 +111,7 @@ async def test_cors_follows_the_same_list(
 ) -> None:
     asked = {
         "access-control-request-method": "POST",
-        "access-control-request-headers": "authorization, content-type",
+        "access-control-request-headers": "authorization, content-type, widgetwire-client",
     }
     preflight, got = await _requests(
         allowed, ("OPTIONS", {"origin": origin} | asked), ("GET", {"origin": origin})
@@ -119,6 +119,7 @@ async def test_cors_follows_the_same_list(
     assert preflight.headers.get("access-control-allow-origin") == answer
     assert preflight.status_code == (200 if answer else 400)
     assert got.headers.get("access-control-allow-origin") == answer
+    assert "widgetwire-client" in preflight.headers["access-control-allow-headers"]
     assert "access-control-allow-credentials" not in got.headers
 
 

@@ -11,6 +11,9 @@ __all__ = ["ContextFactory", "OperationContext", "ViewerOf"]
 class OperationContext(Protocol):
     """What resolvers get as `info.context`: one a request, or one a connection."""
 
+    private: bool
+    """Whether an answer has what is for this asker alone: it is kept nowhere."""
+
     def close(self) -> None:
         """Let go of what the context holds, its place in the presence counts above all."""
 
@@ -18,5 +21,6 @@ class OperationContext(Protocol):
 ContextFactory: TypeAlias = Callable[[Viewer, bool], OperationContext]
 """Makes a context for a viewer; the flag says whether it lives as long as a connection."""
 
-ViewerOf: TypeAlias = Callable[[str | None], Viewer]
-"""Turns a token into a viewer or raises `Unauthenticated`: `Authenticator.viewer`."""
+ViewerOf: TypeAlias = Callable[[str | None, str | None], Viewer]
+"""Turns a token and a client token into a viewer or raises `Unauthenticated`:
+`Authenticator.viewer`."""

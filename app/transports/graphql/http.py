@@ -32,6 +32,7 @@ from app.errors import (
     shown,
 )
 from app.transports.auth import bearer_token
+from app.transports.client_tokens import client_header_token
 from app.transports.expiry import Expiry
 from app.transports.graphql.context import ContextFactory, ViewerOf
 from app.transports.graphql.negotiation import MediaType, Preferences
@@ -73,7 +74,7 @@ class GraphQLHttp:
 
     Args:
         executor: of the schema.
-        viewer_of: turns the token of the Authorization header into a viewer.
+        viewer_of: turns the tokens of the headers into a viewer.
         context_factory: makes a context a request, closed at its end.
         landing: answers a browser's GET without a query; None: refused like any such GET.
         limits: the bounds.
@@ -156,7 +157,10 @@ class GraphQLHttp:
 
     def _viewer(self, request: Request) -> Viewer:
         try:
-            return self._viewer_of(bearer_token(request.headers.get("authorization")))
+            return self._viewer_of(
+                bearer_token(request.headers.get("authorization")),
+                client_header_token(request.headers),
+            )
         except Unauthenticated as error:
             log_refused_token(error)
             raise
@@ -188,7 +192,7 @@ class GraphQLHttp:
             # was answered with 200; clients that ask for `application/json` expect it.
             status = 400 if media_type is MediaType.GRAPHQL_JSON else 200
             return _one_response(payload, media_type or MediaType.JSON, status)
-        return _one_response(payload, media_type, 200)
+        return _one_response(payload, media_type, 200, context.private)
 
     async def _subscribe(
         self,
@@ -246,25 +250,29 @@ def _asks(query_string: bytes) -> bool:
     return any(part.startswith(b"query=") for part in query_string.split(b"&"))
 
 
-def _one_response(payload: bytes, media_type: MediaType, status: int) -> ASGIApp:
+def _one_response(
+    payload: bytes, media_type: MediaType, status: int, private: bool = False
+) -> ASGIApp:
     if media_type is MediaType.EVENT_STREAM:
         framing = EventStreamFraming()
+        kept = "no-store" if private else "no-cache"
         return Response(
             framing.payload(payload) + framing.completed,
-            headers={"content-type": framing.content_type, "cache-control": "no-cache"},
+            headers={"content-type": framing.content_type, "cache-control": kept},
         )
-    return _Answer(payload, media_type, status)
+    return _Answer(payload, media_type, status, private)
 
 
 class _Answer:
     """The response that nearly every request ends with: Starlette's, without its costs."""
 
-    __slots__ = ("_media_type", "_payload", "_status")
+    __slots__ = ("_media_type", "_payload", "_private", "_status")
 
-    def __init__(self, payload: bytes, media_type: MediaType, status: int) -> None:
+    def __init__(self, payload: bytes, media_type: MediaType, status: int, private: bool) -> None:
         self._payload = payload
         self._media_type = media_type
         self._status = status
+        self._private = private
 
     def revalidated(self, headers: Headers) -> ASGIApp:
         """Return the answer to a GET: its client may have it already.
@@ -272,7 +280,7 @@ class _Answer:
         Args:
             headers: of the request.
         """
-        if self._status != HTTPStatus.OK:
+        if self._status != HTTPStatus.OK or self._private:
             return self
         content_type = _CONTENT_TYPES[self._media_type]
         return Revalidated(self._payload, self._media_type, content_type, headers)
@@ -283,6 +291,8 @@ class _Answer:
             (b"content-length", b"%d" % len(self._payload)),
             (b"vary", b"Accept"),
         ]
+        if self._private:
+            headers.append((b"cache-control", b"no-store"))
         await send({"type": "http.response.start", "status": self._status, "headers": headers})
         await send({"type": "http.response.body", "body": self._payload})
 

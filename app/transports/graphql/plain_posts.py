@@ -20,6 +20,7 @@ from app.engine.documents import Operation
 from app.engine.errors import RequestRefused, ResponseError, response_error
 from app.engine.execution import Executor
 from app.transports.auth import bearer_token
+from app.transports.client_tokens import client_header_token
 from app.transports.graphql.context import ContextFactory, ViewerOf
 from app.transports.graphql.negotiation import MediaType, Preferences
 from app.transports.graphql.parameters import Parameters
@@ -31,6 +32,7 @@ from app.wire.outcomes import outcome_of
 __all__ = ["PlainPosts"]
 
 _JSON_TYPES: Final = (MediaType.JSON, MediaType.GRAPHQL_JSON)
+_NO_STORE: Final = b"cache-control: no-store\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class _Judged:
     """What all requests with one head have in common."""
 
     authorization: str | None
+    client_token: str | None
     media_type: MediaType
     common: bytes
     """Header lines of every answer."""
@@ -56,7 +59,7 @@ class PlainPosts:
     Args:
         target: of the requests, `/graphql`.
         executor: of the schema.
-        viewer_of: turns the token of the Authorization header into a viewer.
+        viewer_of: turns the tokens of the headers into a viewer.
         context_factory: makes a context a request, closed at its end.
         origins: the pages that may read an answer.
         max_body_bytes: a longer body is declined.
@@ -87,7 +90,7 @@ class PlainPosts:
         if not isinstance(judged, _Judged) or len(exchange.body) > self._max_body_bytes:
             return False
         try:
-            viewer = self._viewer_of(bearer_token(judged.authorization))
+            viewer = self._viewer_of(bearer_token(judged.authorization), judged.client_token)
             parameters = Parameters.of_body(exchange.body)
             operation = self._executor.prepare(parameters.query, parameters.operation_name)
         except RequestRefused as refused:
@@ -113,7 +116,11 @@ class PlainPosts:
         pairs = [("vary", vary), *(pair for pair in origin_fields if pair[0] != "vary")]
         common = "".join(f"{name}: {value}\r\n" for name, value in pairs).encode("latin-1")
         return _Judged(
-            headers.get("authorization"), media_type, common, _content_type(media_type) + common
+            headers.get("authorization"),
+            client_header_token(headers),
+            media_type,
+            common,
+            _content_type(media_type) + common,
         )
 
     async def _execute(
@@ -135,7 +142,8 @@ class PlainPosts:
             fields = _content_type(MediaType.JSON) + judged.common + lines.encode()
             exchange.answer(outcome.status, fields, _errors([response_error(error)]))
         else:
-            exchange.answer(HTTPStatus.OK, judged.fields, payload)
+            kept = _NO_STORE if context.private else b""
+            exchange.answer(HTTPStatus.OK, judged.fields + kept, payload)
         finally:
             context.close()
 

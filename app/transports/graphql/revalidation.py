@@ -13,6 +13,7 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from app.transports.client_tokens import CLIENT_HEADER
 from app.transports.graphql.negotiation import MediaType
 
 __all__ = ["Revalidated", "entity_tag", "is_current"]
@@ -21,7 +22,8 @@ _DIGEST_BYTES: Final = 16
 _SUCCEEDED: Final = b'{"data":'
 """How an answer without errors begins: they come first."""
 _TAG: Final = re.compile(r'(?:W/)?("[^"]*")')
-_VARY: Final = (b"vary", b"Accept, Authorization")
+_VARY: Final = (b"vary", b"Accept, Authorization, Widgetwire-Client")
+_PERSONAL: Final = ("authorization", CLIENT_HEADER)
 
 
 def entity_tag(payload: bytes, media_type: MediaType) -> bytes:
@@ -72,7 +74,7 @@ class Revalidated:
         if payload.startswith(_SUCCEEDED):
             tag = entity_tag(payload, self._media_type)
             # Kept by whoever likes, and asked about each time; with a token by the client alone.
-            private = b"private, " if "authorization" in self._headers else b""
+            private = b"private, " if any(one in self._headers for one in _PERSONAL) else b""
             # RFC 9110, 15.4.5: a 304 has these as the full answer would have them.
             headers += [(b"etag", tag), (b"cache-control", private + b"no-cache")]
             if is_current(self._headers.getlist("if-none-match"), tag):

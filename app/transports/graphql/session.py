@@ -22,6 +22,7 @@ from app.engine.execution import Executor
 from app.errors import SubscriberTooSlow, TokenExpired, Unauthenticated, WidgetwireError
 from app.masking import masked
 from app.transports.auth import bearer_token, connection_init_token
+from app.transports.client_tokens import connection_init_client_token
 from app.transports.expiry import Expiry
 from app.transports.graphql.context import ContextFactory, OperationContext, ViewerOf
 from app.transports.graphql.dialects import (
@@ -76,10 +77,11 @@ class GraphQLSession:
     Args:
         dialect: the subprotocol that the handshake chose.
         executor: of the schema.
-        viewer_of: turns the token of `connection_init` into a viewer.
+        viewer_of: turns the tokens of `connection_init` into a viewer.
         context_factory: makes the connection's one context.
         authorization: the handshake's Authorization header, for clients that can send one;
             a token in `connection_init` comes before it.
+        client_token: that of the handshake's headers; one in `connection_init` comes before it.
         limits: the bounds.
     """
 
@@ -91,6 +93,7 @@ class GraphQLSession:
         context_factory: ContextFactory,
         *,
         authorization: str | None = None,
+        client_token: str | None = None,
         limits: SessionLimits | None = None,
     ) -> None:
         self._dialect = dialect
@@ -98,6 +101,7 @@ class GraphQLSession:
         self._viewer_of = viewer_of
         self._context_factory = context_factory
         self._authorization = authorization
+        self._client_token = client_token
         self._limits = limits or SessionLimits()
         self._state = State.AWAITING_INIT
         self._outlet: Outlet | None = None
@@ -198,7 +202,10 @@ class GraphQLSession:
             token = connection_init_token(message.payload)
             if token is None:
                 token = bearer_token(self._authorization)
-            viewer = self._viewer_of(token)
+            client_token = connection_init_client_token(message.payload)
+            if client_token is None:
+                client_token = self._client_token
+            viewer = self._viewer_of(token, client_token)
         except WidgetwireError as error:
             self._refuse(error)
         else:

@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.defaults import MAX_OUTBOUND_BYTES
 from app.engine.execution import Executor
+from app.transports.client_tokens import client_header_token
 from app.transports.graphql.context import ContextFactory, ViewerOf
 from app.transports.graphql.dialects import ApolloDialect, Dialect, TransportDialect
 from app.transports.graphql.session import GraphQLSession, SessionLimits
@@ -27,7 +28,7 @@ class GraphQLSocket:
 
     Args:
         executor: of the schema.
-        viewer_of: turns a token into a viewer.
+        viewer_of: turns a token and a client token into a viewer.
         context_factory: makes a context a connection, closed at its end.
         origins: the pages that may connect.
         max_outbound_bytes: what may wait for a peer that reads slowly; then 1013.
@@ -71,6 +72,7 @@ class GraphQLSocket:
             self._viewer_of,
             self._context_factory,
             authorization=headers.get("authorization"),
+            client_token=client_header_token(headers),
             limits=self._limits,
         )
         upgrade.accept(

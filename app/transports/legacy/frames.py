@@ -13,7 +13,8 @@ import msgspec
 
 from app.domain.json_bounds import decode_request
 from app.domain.json_value import JsonValue, json_kind
-from app.errors import BadUserInput
+from app.errors import BadUserInput, Unauthenticated
+from app.transports.client_tokens import checked_client_token
 
 __all__ = [
     "MAX_REF_BYTES",
@@ -42,6 +43,8 @@ class Open(msgspec.Struct, frozen=True):
     token: str | None
     after: str | None
     """A cursor; the empty one is before the first message. None: live messages only."""
+    client_token: str | None = None
+    """Proves a signed client id; the empty one asks for one from now on. None: neither."""
 
 
 class Publish(msgspec.Struct, frozen=True):
@@ -67,7 +70,7 @@ class Refused(msgspec.Struct, frozen=True):
 
     type: str
     ref: Ref | None
-    error: BadUserInput
+    error: BadUserInput | Unauthenticated
 
 
 class Unreadable(msgspec.Struct, frozen=True):
@@ -89,6 +92,7 @@ class _Envelope(msgspec.Struct):
     client_id: msgspec.Raw = _NOTHING
     persistent: msgspec.Raw = _NOTHING
     token: msgspec.Raw = _NOTHING
+    client_token: msgspec.Raw = _NOTHING
     after: msgspec.Raw = _NOTHING
     data: msgspec.Raw = _NOTHING
     id: msgspec.Raw = _NOTHING
@@ -137,8 +141,9 @@ def _typed(envelope: _Envelope) -> ClientFrame:
             _boolean("open.persistent", envelope.persistent),
             _token(envelope.token),
             _text("open.after", envelope.after),
+            _client_token(envelope.client_token),
         )
-    except BadUserInput as error:
+    except (BadUserInput, Unauthenticated) as error:
         return Refused(kind, ref, error)
 
 
@@ -194,6 +199,11 @@ def _token(raw: msgspec.Raw) -> str | None:
         return value
     # Its type and nothing of it: half a token is still a secret.
     raise BadUserInput(f"open.token is {json_kind(value)}; allowed is a string")
+
+
+def _client_token(raw: msgspec.Raw) -> str | None:
+    value = _decoded(raw)
+    return None if value is None else checked_client_token("open.client_token", value)
 
 
 def _boolean(field: str, raw: msgspec.Raw) -> bool:

@@ -70,7 +70,7 @@ class Protocol:
         if isinstance(frame, Unreadable):
             return self._close(CloseCode.MALFORMED, frame.reason)
         if isinstance(frame, Refused) and frame.type == "open":
-            return self._close(CloseCode.MALFORMED, frame.error.message)
+            return self.failed(frame.error)
         if isinstance(frame, Open):
             if self._state is not State.AWAITING_OPEN:
                 return self._close(CloseCode.CONFLICT, "open came twice")

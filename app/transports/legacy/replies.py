@@ -79,7 +79,13 @@ def message_frame(message: Message) -> bytes:
     return _frames.of(message)
 
 
-def open_frame(client_id: str, username: str | None, connections: int, after: str) -> bytes:
+def open_frame(
+    client_id: str,
+    username: str | None,
+    connections: int,
+    after: str,
+    client_token: str | None = None,
+) -> bytes:
     """Return the reply to `open`.
 
     Args:
@@ -87,16 +93,18 @@ def open_frame(client_id: str, username: str | None, connections: int, after: st
         username: from the token; None: anonymous.
         connections: the channel's count, this socket included.
         after: the cursor of where this socket starts; `@0`: before the first message.
+        client_token: for the next `open`; None: a token names the client already.
     """
-    return _encode(
-        {
-            "type": "open",
-            "client_id": client_id,
-            "username": username,
-            "connections": connections,
-            "after": after,
-        }
-    )
+    fields: dict[str, object] = {
+        "type": "open",
+        "client_id": client_id,
+        "username": username,
+        "connections": connections,
+        "after": after,
+    }
+    if client_token is not None:
+        fields["client_token"] = client_token
+    return _encode(fields)
 
 
 def ack_frame(ref: Ref | None, message: Message) -> bytes:

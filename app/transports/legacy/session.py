@@ -8,13 +8,13 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 from uuid import uuid4
 
 from app.defaults import HANDSHAKE_TIMEOUT_SECONDS, MAX_OPERATIONS_IN_FLIGHT, MAX_OUTBOUND_BYTES
-from app.domain.channel import Channel, checked_client_id
+from app.domain.channel import Channel
 from app.domain.query import MessageQuery, parse_query
 from app.domain.viewer import Viewer
 from app.errors import (
@@ -27,6 +27,7 @@ from app.errors import (
     WidgetwireError,
 )
 from app.masking import masked, told
+from app.services.client_ids import ClientIds
 from app.services.live.messages import MessageSource
 from app.services.live.pace import Pace
 from app.services.messages import MessageService
@@ -88,6 +89,7 @@ class LegacyServices:
     messages: MessageService
     presence: PresenceService
     authenticator: Authenticator
+    client_ids: ClientIds
 
 
 class LegacySession:
@@ -233,12 +235,12 @@ class LegacySession:
 
         From then on the channel's groups go on with this socket: nothing runs for it.
         """
-        self._viewer = self._viewer_of(frame.token)
+        viewer = self._viewer = self._viewer_of(frame)
         self._persistent = frame.persistent
         self._client_id = (
-            str(uuid4())
+            viewer.client_id or str(uuid4())
             if frame.client_id is None
-            else checked_client_id("open.client_id", frame.client_id)
+            else viewer.claimed_client_id("open.client_id", frame.client_id)
         )
         asked = _BEFORE_THE_FIRST if frame.after == "" else frame.after
         messages = await self._subscribe(asked)
@@ -249,20 +251,26 @@ class LegacySession:
         counts = await presence.watch(self._viewer, self._channel)
         self._ends.append(counts.close)
         after = f"@{messages.position}" if asked is None else asked
+        client = self._services.client_ids.offered(viewer)
+        token = None if client is None else client.token
         self._outlet.send(
-            replies.open_frame(self._client_id, self._viewer.username, counts.count, after)
+            replies.open_frame(self._client_id, viewer.username, counts.count, after, token)
         )
         self._ends.append(await counts.begin(_COUNT, replies.active_connections_frame, self))
         self._expiry = Expiry(self._viewer, self._expired)
         self._begin()
         self._ends.append(await messages.begin(_EVERY_MESSAGE, replies.message_frame, self))
 
-    def _viewer_of(self, token: str | None) -> Viewer:
+    def _viewer_of(self, frame: Open) -> Viewer:
         try:
-            return self._services.authenticator.viewer(token)
+            viewer = self._services.authenticator.viewer(frame.token, frame.client_token or None)
         except Unauthenticated as error:
             log_refused_token(error)
             raise
+        if frame.client_token == "" and viewer.subject is None:
+            # Signed from the first socket on: a retry on the next one finds what this one stored.
+            viewer = replace(viewer, client_id=self._services.client_ids.new_id())
+        return viewer
 
     async def _subscribe(self, after: str | None) -> MessageSource:
         position = None if after is None else _POSITION.fullmatch(after)

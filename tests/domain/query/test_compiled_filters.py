@@ -47,7 +47,7 @@ def test_the_memory_they_hold_is_known(wire: dict[str, Any]) -> None:
     gc.collect()
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
-    made = [compiled(wire) for _ in range(10)]
+    made = [compiled(wire) for _ in range(4)]
     gc.collect()
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -119,7 +119,7 @@ def parts(query: MessageQuery, field: FieldPath, functions: set[AggregateFunctio
     return [count, whole, page] if query.group_by is None else [count, groups]
 
 
-@settings(PROPERTY, max_examples=40)
+@settings(PROPERTY, max_examples=25)
 @given(st.data())
 def test_it_is_what_a_fresh_search_finds(stored: Stored, data: st.DataObject) -> None:
     # Each retraction takes a place between two of them.

@@ -101,6 +101,7 @@ class Context:
     feed: Feed
     connection: bool
     closed: int = 0
+    private: bool = False
 
     def close(self) -> None:
         self.closed += 1
@@ -169,6 +170,11 @@ class Query:
         return info.context.viewer.username
 
     @strawberry.field
+    def signed_client(self, info: Info) -> str | None:
+        info.context.private = True
+        return info.context.viewer.client_id
+
+    @strawberry.field
     async def slow(self, info: Info) -> str:
         assert info.context.feed.join_gate is not None
         await info.context.feed.join_gate.wait()
@@ -229,13 +235,14 @@ def build_schema() -> strawberry.Schema:
 SCHEMA = build_schema()
 
 
-def viewer_of(token: str | None) -> Viewer:
-    """Tokens of the sample: a name, `expired`, or `bad`."""
-    if token == "bad":
-        raise Unauthenticated("the token is not valid")
-    if token == "expired":
-        raise TokenExpired("the token has expired")
-    return Viewer(token, DEFAULT_PERMISSIONS, anonymous=token is None)
+def viewer_of(token: str | None, client_token: str | None = None) -> Viewer:
+    """Tokens of the sample, of both kinds: a name, `expired`, or `bad`."""
+    for kind, one in (("token", token), ("client token", client_token)):
+        if one == "bad":
+            raise Unauthenticated(f"the {kind} is not valid")
+        if one == "expired":
+            raise TokenExpired(f"the {kind} has expired")
+    return Viewer(token, DEFAULT_PERMISSIONS, anonymous=token is None, client_id=client_token)
 
 
 TOO_SLOW = SubscriberTooSlow("1001 messages are waiting, at most 1000 may")

@@ -86,6 +86,7 @@ ORDINARY = [
     (HELLO, [JSON, LISTED]),
     (HELLO, [JSON, "Origin: http://widgets"]),
     (b'{"query": "{ whoami }"}', [JSON, "Authorization: Bearer anna"]),
+    (b'{"query": "{ signedClient whoami }"}', [JSON, "Widgetwire-Client: c1"]),
     (b'{"query": "{"}', [JSON, LISTED]),
     (b'{"query": "{"}', [JSON, "Accept: application/graphql-response+json"]),
     (b'{"query": "{ nothing }"}', [JSON]),
@@ -103,6 +104,8 @@ OTHERS = [
     (HELLO, [JSON, "Authorization: Bearer bad"]),
     (HELLO, [JSON, "Authorization: Bearer expired"]),
     (HELLO, [JSON, "Authorization: Basic abc"]),
+    (HELLO, [JSON, "Widgetwire-Client: bad"]),
+    (HELLO, [JSON, "Authorization: Bearer anna", "Widgetwire-Client: expired"]),
     (HELLO, [JSON, "Origin: https://evil.example"]),
     (HELLO, [JSON, "Origin: null"]),
     (b"", [JSON]),
@@ -146,7 +149,7 @@ async def test_a_token_is_looked_at_each_time() -> None:
     sample = Sample()
     withdrawn = False
 
-    def viewer(token: str | None) -> Any:
+    def viewer(token: str | None, _client_token: str | None) -> Any:
         return viewer_of("expired" if withdrawn else token)
 
     posts = PlainPosts("/graphql", sample.executor, viewer, sample.context, ORIGINS)
@@ -164,7 +167,7 @@ async def test_a_token_is_looked_at_each_time() -> None:
 
 
 async def test_a_defect_is_left_to_the_application(caplog: pytest.LogCaptureFixture) -> None:
-    def broken(_token: str | None) -> Any:
+    def broken(*_tokens: str | None) -> Any:
         raise RuntimeError("SELECT secret")
 
     sample = Sample()

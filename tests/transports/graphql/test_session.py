@@ -85,6 +85,7 @@ class Conversation:
             changes.get("viewer_of", viewer_of),
             self.sample.context,
             authorization=changes.get("authorization"),
+            client_token=changes.get("client_token"),
             limits=limits,
         )
         self.session.opened(self.outlet)
@@ -230,7 +231,7 @@ async def test_a_source_that_fails_is_told_masked(caplog: pytest.LogCaptureFixtu
 async def test_a_defect_while_reading_closes_under_an_id_of_the_log(
     dialect: Dialect, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(_token: str | None) -> Any:
+    def broken(*_tokens: str | None) -> Any:
         raise RuntimeError("SELECT secret")
 
     talk = Conversation(dialect, viewer_of=broken)
@@ -341,6 +342,13 @@ async def test_the_token_may_come_with_the_handshake() -> None:
     assert (await talk.outlet.next())["payload"] == {"data": {"whoami": "bert"}}
 
 
+async def test_a_client_token_may_come_with_either(dialect: Dialect) -> None:
+    for shaken, said, client in ((None, "c1", "c1"), ("c2", None, "c2"), ("c2", "c1", "c1")):
+        talk = await Conversation(dialect, client_token=shaken).begun(clientToken=said)
+        talk.subscribe("1", "{ signedClient }")
+        assert (await talk.outlet.next())["payload"] == {"data": {"signedClient": client}}
+
+
 async def test_a_second_introduction_closes() -> None:
     talk = await Conversation().begun()
     talk.say(type="connection_init")
@@ -372,7 +380,7 @@ async def test_any_refusal_of_the_introduction_closes_with_its_own_code(
 ) -> None:
     """Three errors were known here; any other was logged as a defect and closed with 1011."""
 
-    def refusing(_token: str | None) -> Viewer:
+    def refusing(*_tokens: str | None) -> Viewer:
         raise error
 
     talk = Conversation(viewer_of=refusing)
@@ -381,7 +389,7 @@ async def test_any_refusal_of_the_introduction_closes_with_its_own_code(
 
 
 async def test_the_end_of_the_token_closes() -> None:
-    def expiring(_token: str | None) -> Viewer:
+    def expiring(*_tokens: str | None) -> Viewer:
         return Viewer("anna", DEFAULT_PERMISSIONS, expires_at=time.time() + 0.05)
 
     talk = await Conversation(viewer_of=expiring).begun()
@@ -571,7 +579,7 @@ _messages = st.fixed_dictionaries(
 _texts = _messages.map(json.dumps) | _json.map(json.dumps) | st.text(max_size=40)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=75)
 @given(legacy=st.booleans(), polite=st.booleans(), texts=st.lists(_texts, max_size=8))
 def test_any_sequence_of_texts_gives_a_defined_reply_or_close(
     legacy: bool, polite: bool, texts: list[str]

@@ -45,7 +45,7 @@ class Service:
         )
         self.port = 0
 
-    def _viewer(self, _token: str | None) -> Viewer:
+    def _viewer(self, *_tokens: str | None) -> Viewer:
         expires_at = None if self._expires_in is None else time.time() + self._expires_in
         return Viewer("anna", DEFAULT_PERMISSIONS, expires_at=expires_at)
 

@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from app.delivery.backends.postgres import PostgresBackend
 from app.delivery.bus import Bus
 from app.delivery.hub import Hub
+from app.services.client_ids import ClientIds
 from app.services.messages import MessageService
 from app.services.presence import PresenceService
 from app.storage.database import Database
@@ -33,9 +34,10 @@ from app.transports.origins import OriginPolicy
 from app.wire.http import BoundedHttpProtocol
 from app.wire.websocket import WebSocketProtocol
 
-__all__ = ["SECRET", "Client", "LegacyServer", "serving"]
+__all__ = ["CLIENT_IDS", "SECRET", "Client", "LegacyServer", "serving"]
 
 SECRET = "a secret of more than thirty-two bytes"
+CLIENT_IDS = ClientIds(["another secret of more than thirty-two bytes"])
 _PATIENCE_SECONDS = 10
 
 
@@ -161,7 +163,10 @@ async def serving(
                 search=MessageSearch(database),
             ),
             presence,
-            Authenticator(VerificationKey.from_secret(SECRET), anonymous=anonymous),
+            Authenticator(
+                VerificationKey.from_secret(SECRET), client_ids=CLIENT_IDS, anonymous=anonymous
+            ),
+            CLIENT_IDS,
         )
         sockets = LegacySockets(
             services, OriginPolicy(origins), limits, max_outbound_bytes=max_outbound_bytes

@@ -21,6 +21,13 @@ def test_open_takes_its_fields_and_ignores_unknown_ones() -> None:
     assert parse_frame(text) == Open("c", True, "t", "x")
 
 
+def test_a_client_token_may_be_empty_but_is_not_lost() -> None:
+    for token in ("t", ""):
+        frame = parse_frame(f'{{"type":"open","client_token":"{token}"}}')
+        assert frame == Open(None, False, None, None, token)
+    assert parse_frame('{"type":"open","client_token":null}') == Open(None, False, None, None)
+
+
 def test_everything_in_open_can_be_left_out_or_null() -> None:
     assert parse_frame('{"type":"open"}') == Open(None, False, None, None)
     assert parse_frame(
@@ -101,6 +108,7 @@ def test_a_bad_field_is_refused_with_the_ref_of_its_frame(text: str, says: str) 
         # Its type and nothing of it: half a token is still a secret.
         ('"token":["eyJh"]', "open.token is a list; allowed is a string"),
         ('"token":false', "open.token is a boolean; allowed is a string"),
+        ('"client_token":["eyJh"]', "open.client_token is a list; allowed is a string"),
         ('"after":[' + "1," * 99 + "1]", "open.after is [" + "1," * 29 + "…; allowed is a string"),
         ('"persistent":' + "[" * 900 + "]" * 900, None),
     ],

@@ -126,7 +126,18 @@ frames = st.fixed_dictionaries(
     optional={
         "type": st.sampled_from(["open", "publish", "search", "message"]) | json_values,
         **dict.fromkeys(
-            ["ref", "client_id", "persistent", "token", "after", "data", "id", "query"], json_values
+            [
+                "ref",
+                "client_id",
+                "persistent",
+                "token",
+                "client_token",
+                "after",
+                "data",
+                "id",
+                "query",
+            ],
+            json_values,
         ),
     },
 )

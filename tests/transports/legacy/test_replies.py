@@ -93,6 +93,7 @@ def test_open_and_counts() -> None:
         "connections": 3,
         "after": "",
     }
+    assert json.loads(replies.open_frame("c", None, 3, "", "t"))["client_token"] == "t"
     assert json.loads(replies.active_connections_frame(3)) == {
         "type": "activeConnections",
         "data": 3,

@@ -41,7 +41,7 @@ async def test_open_is_answered_with_who_one_is_and_how_many_are_there(
     server: LegacyServer,
 ) -> None:
     async with server.client() as one, server.client() as two:
-        reply = await one.open(client_id="c1", token=token(username="ann"))
+        reply = await one.open(client_id="c1", token=token(sub="u1", username="ann"))
         assert reply == {
             "type": "open",
             "client_id": "c1",

@@ -1,0 +1,7 @@
+"""What only processes of their own run: their lines are counted in those."""
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _counted(counted_processes: None) -> None: ...
