@@ -36,6 +36,7 @@ from app.defaults import DOCUMENT_CACHE_SIZE
 from app.engine.asking import QueryField
 from app.engine.direct import DirectField
 from app.engine.errors import MAX_ERRORS, RequestRefused, response_errors
+from app.engine.event_projection import EventProjection
 from app.engine.limits import DocumentLimits, check_limits
 from app.engine.places import keep_places_only
 from app.engine.projection import Projection
@@ -54,7 +55,6 @@ _NODE_BYTES: Final = 250
 """A node with its place, and what is compiled of it."""
 _ASKING_NODE_BYTES: Final = 150
 """What is compiled of a node, of a search besides."""
-_PROJECTED_FIELD: Final = "messages"
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -80,6 +80,8 @@ class Operation:
     """The way of a search without the engine; for a live one, that of its responses."""
     projection: Projection | None
     """The way from a message to its response without the engine, for subscriptions."""
+    event_projection: EventProjection | None
+    """The same from an event of a channel."""
     sharing: Sharing | None
     """Which of its subscriptions are alike; None: it is none."""
     responding: Responding | None
@@ -224,6 +226,8 @@ class Documents:
         subscribes = definition.operation is OperationType.SUBSCRIPTION
         root_type = self._schema.subscription_type
         assert root_type is not None or not subscribes, "validated"
+        messages = _only_field(definition, "messages")
+        events = _only_field(definition, "channelEvents")
         return Operation(
             document=document,
             definition=definition,
@@ -234,7 +238,8 @@ class Documents:
             variable_uses=uses[name],
             direct=DirectField.of(definition),
             asking=QueryField.of(definition, fragments, uses[name], digest),
-            projection=_projection(definition) if subscribes else None,
+            projection=Projection.of(messages) if messages else None,
+            event_projection=EventProjection.of(events, fragments) if events else None,
             sharing=Sharing.of(document, definition, digest) if subscribes else None,
             responding=(
                 Responding.of(document, definition, root_type) if subscribes and root_type else None
@@ -242,15 +247,17 @@ class Documents:
         )
 
 
-def _projection(definition: OperationDefinitionNode) -> Projection | None:
+def _only_field(definition: OperationDefinitionNode, name: str) -> FieldNode | None:
+    """Return the one root field of a subscription if it has that name and no directive."""
     root = definition.selection_set.selections[0]
     if (
-        isinstance(root, FieldNode)
-        and root.name.value == _PROJECTED_FIELD
+        definition.operation is OperationType.SUBSCRIPTION
+        and isinstance(root, FieldNode)
+        and root.name.value == name
         and not root.directives
         and len(definition.selection_set.selections) == 1
     ):
-        return Projection.of(root)
+        return root
     return None
 
 

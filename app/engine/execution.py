@@ -25,6 +25,7 @@ from app.defaults import DOCUMENT_CACHE_SIZE
 from app.delivery.members import Member
 from app.domain.json_value import encode_json
 from app.engine.asking import AskedQueries
+from app.engine.cursors import with_cursors
 from app.engine.direct import (
     Resolvers,
     publish_directly,
@@ -144,6 +145,7 @@ class Executor:
         # Whatever may be refused comes before the source that would have to be closed.
         respond = (
             operation.projection
+            or self._event_responder(operation, variables, context)
             or self._result_responder(operation, variables, context)
             or self._responder(operation, variables, context)
         )
@@ -153,6 +155,14 @@ class Executor:
         if isinstance(source, ExecutionResult):
             raise RequestRefused(response_errors(source.errors or ()))
         return Subscription(source, key, respond)
+
+    def _event_responder(
+        self, operation: Operation, variables: Mapping[str, Any], context: object
+    ) -> Respond | None:
+        """Return how a channel's events are answered without the engine, if they can be."""
+        if operation.event_projection is None:
+            return None
+        return operation.event_projection.or_by(self._responder(operation, variables, context))
 
     def _result_responder(
         self, operation: Operation, variables: Mapping[str, Any], context: object
@@ -215,8 +225,16 @@ class Subscription:
         self._key = key
         self._respond = respond
 
-    async def begin(self, member: Member) -> Callable[[], None]:
-        """Give a member its responses from now on; return what ends that. See `Source.begin`."""
+    async def begin(self, member: Member, *, cursors: bool = False) -> Callable[[], None]:
+        """Give a member its responses from now on; return what ends that. See `Source.begin`.
+
+        Args:
+            member: a new one.
+            cursors: whether each payload tells its cursor, see `CursoredPayload`.
+        """
+        if cursors:
+            key = self._key, "with cursors"
+            return await self._source.begin(key, with_cursors(self._respond), member)
         return await self._source.begin(self._key, self._respond, member)
 
     def close(self) -> None:

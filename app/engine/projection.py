@@ -15,9 +15,9 @@ from app.domain.json_value import encode_json
 from app.domain.message import MESSAGE_FIELDS, Message
 from app.engine.selections import response_key
 
-__all__ = ["Projection"]
+__all__ = ["MESSAGE_VALUES", "Projection"]
 
-_FIELDS: Final[Mapping[str, Callable[[Message], Any]]] = {
+MESSAGE_VALUES: Final[Mapping[str, Callable[[Message], Any]]] = {
     field.graphql: attrgetter(field.value) for field in MESSAGE_FIELDS
 } | {"__typename": lambda _message: "Message"}
 
@@ -43,7 +43,7 @@ class Projection:
             if not isinstance(selection, FieldNode) or selection.directives:
                 return None
             # Validation has proven that fields of one key are the same field.
-            fields[response_key(selection)] = _FIELDS[selection.name.value]
+            fields[response_key(selection)] = MESSAGE_VALUES[selection.name.value]
         return cls(response_key(root), fields)
 
     def __call__(self, message: Message) -> bytes:

@@ -46,6 +46,8 @@ class Context:
     """Answers in the place of the service: for a response that is made of known reads."""
     private: bool = False
     """Whether an answer has what is for this asker alone: it is kept nowhere."""
+    resume_after: str | None = None
+    """A cursor that the client has come to already, whatever its arguments say."""
     connection: ConnectionPresence = field(init=False)
     """Counts in each channel that the request or connection subscribes to."""
 

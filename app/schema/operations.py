@@ -330,8 +330,9 @@ async def subscribe(
             context.viewer,
             channel,
             compiled,
-            after=arguments.get("after"),
-            last=arguments.get("last"),
+            after=context.resume_after or arguments.get("after"),
+            # What was asked for to begin with has come already.
+            last=None if context.resume_after else arguments.get("last"),
             on_closed=ending,
             events=events,
             event_of=channel_event if events else None,

@@ -6,11 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import jwt
 import pytest
 
 from app.embedded.postgres import EmbeddedPostgres
-from tests.acceptance.graphql_socket import GraphQLSocket, Refused, Subscription
+from tests.acceptance.graphql_socket import (
+    PATIENCE_SECONDS,
+    GraphQLSocket,
+    Refused,
+    Subscription,
+)
 from tests.acceptance.widget import Widget
 from tests.conftest import cloned
 from tests.served import Served
@@ -196,3 +202,47 @@ async def test_what_is_not_stored_has_no_place_among_the_events(room: Room) -> N
     assert await _next(events) == {"kind": "CaughtUp", "upTo": stored["id"]}
     await widget.publish(room.ann, 2, persistent=False)
     assert (await _next(events))["message"]["data"] == 2
+
+
+async def test_an_event_stream_resumes_by_the_id_of_its_last_event(
+    pair: tuple[Served, Served], room: Room
+) -> None:
+    widget = room.widget
+    first, second = [await widget.publish(room.ann, n) for n in (1, 2)]
+    await widget.retract(room.ann, first["id"])
+    events = """subscription ($project: ID!, $widget: ID!) {
+      channelEvents(projectId: $project, widgetId: $widget, last: 5) { __typename }
+    }"""
+    messages = """subscription ($project: ID!, $widget: ID!) {
+      messages(projectId: $project, widgetId: $widget, last: 5) { data }
+    }"""
+
+    async def stream(document: str, lines: int, last_event_id: str | None = None) -> list[str]:
+        """Return the first lines of a stream that say something."""
+        headers = {"accept": "text/event-stream"}
+        if last_event_id is not None:
+            headers["last-event-id"] = last_event_id
+        body = {"query": document, "variables": widget.ids}
+        async with (
+            httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client,
+            client.stream("POST", f"{pair[1].url}/graphql", json=body, headers=headers) as answer,
+        ):
+            found = []
+            async for line in answer.aiter_lines():
+                if line not in ("", ":", "event: next"):
+                    found.append(line)
+                if len(found) == lines:
+                    return found
+        raise AssertionError(found)
+
+    (_, published, at, retracted, caught_up, _) = await stream(events, 6)
+    assert published == 'data: {"data":{"channelEvents":{"__typename":"MessagePublished"}}}'
+    assert retracted == 'data: {"data":{"channelEvents":{"__typename":"MessagesRetracted"}}}'
+    assert at == caught_up  # both are as far
+    resumed = await stream(events, 2, at.removeprefix("id: "))
+    assert resumed == [at, 'data: {"data":{"channelEvents":{"__typename":"CaughtUp"}}}']
+    third = await widget.publish(room.ann, 3)
+    said = ['data: {"data":{"messages":{"data":3}}}']
+    assert await stream(messages, 2, second["id"]) == [f"id: {third['id']}", *said]
+    refused = await stream(messages, 1, str(uuid4()))
+    assert "UNKNOWN_CURSOR" in refused[0]

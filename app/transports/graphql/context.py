@@ -14,6 +14,9 @@ class OperationContext(Protocol):
     private: bool
     """Whether an answer has what is for this asker alone: it is kept nowhere."""
 
+    resume_after: str | None
+    """A cursor that the client has come to already, whatever its arguments say."""
+
     def close(self) -> None:
         """Let go of what the context holds, its place in the presence counts above all."""
 

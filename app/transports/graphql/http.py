@@ -150,7 +150,9 @@ class GraphQLHttp:
                 parameters = Parameters.of_body(body)
         except RecursionError:
             return _error_response(BadUserInput("the request is nested too deeply"))
-        answer = await self._operate(request.method, preferences, viewer, parameters)
+        answer = await self._operate(
+            request.method, preferences, viewer, parameters, request.headers
+        )
         if request.method == "GET" and isinstance(answer, _Answer):
             return answer.revalidated(request.headers)
         return answer
@@ -166,7 +168,12 @@ class GraphQLHttp:
             raise
 
     async def _operate(
-        self, method: str, preferences: Preferences, viewer: Viewer, parameters: Parameters
+        self,
+        method: str,
+        preferences: Preferences,
+        viewer: Viewer,
+        parameters: Parameters,
+        headers: Headers,
     ) -> ASGIApp:
         media_type = preferences.one_response()
         if media_type is None and preferences.stream() is None:
@@ -176,7 +183,9 @@ class GraphQLHttp:
         try:
             operation = self._executor.prepare(parameters.query, parameters.operation_name)
             if operation.kind is OperationType.SUBSCRIPTION:
-                return await self._subscribe(operation, preferences, viewer, parameters)
+                return await self._subscribe(
+                    operation, preferences, viewer, parameters, headers.get("last-event-id")
+                )
             if method == "GET" and operation.kind is OperationType.MUTATION:
                 return _refusal(405, "a mutation came with GET; send it with POST", allow="POST")
             if media_type is None:
@@ -200,6 +209,7 @@ class GraphQLHttp:
         preferences: Preferences,
         viewer: Viewer,
         parameters: Parameters,
+        last_event_id: str | None,
     ) -> ASGIApp:
         media_type = preferences.stream()
         if media_type is None:
@@ -215,6 +225,8 @@ class GraphQLHttp:
                 Unavailable("too many subscriptions over HTTP are open; retry later")
             )
         context = self._context_factory(viewer, True)
+        if media_type is MediaType.EVENT_STREAM:
+            context.resume_after = last_event_id or None
         try:
             subscription = await self._executor.subscribe(operation, parameters.variables, context)
         except BaseException:

@@ -5,6 +5,7 @@ stream that ends without its ending (the process drains, the reader is too slow)
 client to come back; one with it is over.
 
 Event streams: https://github.com/enisdenjo/graphql-sse, PROTOCOL.md, distinct connections.
+Events that can be resumed after carry their cursor as `id`.
 Multipart: https://www.apollographql.com/docs/graphos/routing/operations/subscriptions/multipart-protocol
 """
 
@@ -16,6 +17,7 @@ from typing import Protocol
 from starlette.types import Receive, Scope, Send
 
 from app.domain.json_value import encode_json
+from app.engine.cursors import CursoredPayload
 from app.engine.errors import ResponseError, response_error
 from app.engine.execution import Subscription
 from app.errors import ShuttingDown, SubscriberTooSlow
@@ -56,7 +58,10 @@ class EventStreamFraming:
 
     def payload(self, payload: bytes) -> bytes:
         # Compact JSON has no line breaks.
-        return b"event: next\ndata: " + payload + b"\n\n"
+        event = b"event: next\ndata: " + payload + b"\n\n"
+        if isinstance(payload, CursoredPayload):
+            return b"id: " + payload.cursor.encode() + b"\n" + event
+        return event
 
     def failed(self, error: ResponseError) -> bytes:
         return self.payload(encode_json({"errors": [error]})) + self.completed
@@ -191,7 +196,8 @@ class SubscriptionStream:
     async def _begin(self) -> None:
         self._beginning = asyncio.current_task()
         try:
-            leave = await self._subscription.begin(self)
+            cursors = self._media_type is MediaType.EVENT_STREAM
+            leave = await self._subscription.begin(self, cursors=cursors)
         except asyncio.CancelledError:
             # Ended before it had begun: for the server the call is a good one.
             if not self._over:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -192,6 +193,42 @@ def test_messages_that_come_while_it_is_read_are_in_it_once(stored: Stored) -> N
     live.kept._reads.groups = slow  # type: ignore[method-assign,assignment]
     (row,) = live.run(live.kept.groups(CHANNEL, POLL))
     assert row.count == 3
+
+
+@pytest.mark.parametrize("before_the_read", [True, False])
+def test_messages_that_are_retracted_while_it_is_read_are_removed_once(
+    stored: Stored, before_the_read: bool
+) -> None:
+    """The read looks at no message after its head, but misses all that was retracted since."""
+    live = Live(stored, POLL)
+    votes = published([{"liked": True}] * 3)
+    for vote in votes:
+        live.change(True, vote)
+    original = live.kept._reads.groups
+
+    async def slow(*arguments: Any) -> Any:
+        if before_the_read:
+            await retract()
+        found = await original(*arguments)
+        if not before_the_read:
+            await retract()
+        # The feed is behind the table: it brings both now.
+        live.kept.apply(late)
+        live.kept.apply(votes[1], 5)
+        live.kept.apply(late, 6)
+        return found
+
+    late = replace(votes[0], sequence=4, id=str(UUID(int=4)))
+
+    async def retract() -> None:
+        """The second vote, and a fourth that has come and gone since the head was read."""
+        connection = stored.database
+        await connection.fetch("DELETE FROM messages WHERE sequence = 2")
+        await connection.fetch("UPDATE channels SET head = 6, removed = 3")
+
+    live.kept._reads.groups = slow  # type: ignore[method-assign,assignment]
+    (row,) = live.run(live.kept.groups(CHANNEL, POLL))
+    assert row.count == 2
 
 
 def test_one_that_takes_too_much_memory_is_searched_for(
