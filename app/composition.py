@@ -27,6 +27,7 @@ from app.schema.context import Context, Services
 from app.schema.operations import answer, publish, search, searched, subscribe
 from app.services.admission import Admission
 from app.services.answers import Answers
+from app.services.bans import BanService
 from app.services.channels import ChannelService
 from app.services.client_ids import ClientIds
 from app.services.deletion import DeletionService
@@ -38,12 +39,17 @@ from app.services.open_filters import FilterLimits, OpenFilters
 from app.services.policies import PolicyService
 from app.services.presence import PresenceService
 from app.services.retention import Retention
+from app.services.rights import Rights
+from app.services.shadow import ShadowMessages
+from app.services.shadow_ids import ShadowIds
 from app.services.shared_search import SharedSearch
 from app.storage.ages import Ages
+from app.storage.bans import BanStore
 from app.storage.channels import ChannelStore
 from app.storage.client_secret import kept_client_secret
 from app.storage.database import Database
 from app.storage.deletion import MessageDeletion
+from app.storage.earlier import EarlierMessages
 from app.storage.estimates import EstimatedByPlace
 from app.storage.history import MessageHistory
 from app.storage.indexes.catalogue import SearchIndexes
@@ -136,8 +142,10 @@ class Process:
         )
         self._database = pools.leasing
         self._write_probe = WriteProbe(pools.leasing, pools.incidents)
-        policies = PolicyService(PolicyStore(pools.leasing))
-        rules = RuleFollower(RulesVersion(pools.leasing).read, [policies.followed])
+        rights = Rights()
+        bans = BanService(BanStore(pools.leasing), rights)
+        policies = PolicyService(PolicyStore(pools.leasing), rights)
+        rules = RuleFollower(RulesVersion(pools.leasing).read, (policies.followed, bans.followed))
         await rules.start()
         stack.push_async_callback(rules.stop)
         history = SharedHistory(MessageHistory(pools.reading))
@@ -155,6 +163,7 @@ class Process:
             ),
             interval_seconds=settings.count_interval_seconds,
             heartbeat_seconds=settings.presence_heartbeat_seconds,
+            rights=rights,
         )
         await presence.start()
         stack.push_async_callback(presence.stop)
@@ -197,9 +206,11 @@ class Process:
             await ResultReads.of(search, pools.reading),
             settings.live_query_interval_seconds,
             settings.max_live_result_bytes,
+            rights,
         )
         kept = KeptSearches(searching, live_results)
         stack.callback(kept.close)
+        secrets = settings.client_secrets or [await kept_client_secret(pools.reading)]
         messages = MessageService(
             hub=hub,
             writer=writer,
@@ -210,6 +221,10 @@ class Process:
             max_data_bytes=settings.max_data_bytes,
             replay_max_messages=settings.replay_max_messages,
             turns=turns,
+            rights=rights,
+            shadow=ShadowMessages(
+                ShadowIds(secrets), EarlierMessages(pools.reading), hub.last_created
+            ),
         )
         limits = FilterLimits(
             bytes_per_connection=settings.max_filter_bytes_per_connection,
@@ -217,7 +232,7 @@ class Process:
         )
         answers = Answers(history, settings.answer_cache_bytes)
         deletion = MessageDeletion(pools.reading)
-        deleting = self._deleting = DeletionService(hub, history, search, deletion)
+        deleting = self._deleting = DeletionService(hub, history, search, deletion, rights)
         retention = Retention(
             url,
             Ages(pools.reading),
@@ -228,7 +243,6 @@ class Process:
         )
         retention.start()
         stack.push_async_callback(retention.stop)
-        secrets = settings.client_secrets or [await kept_client_secret(pools.reading)]
         return Services(
             messages,
             presence,
@@ -237,8 +251,10 @@ class Process:
             OpenFilters(limits),
             policies=policies,
             client_ids=ClientIds(secrets),
+            bans=bans,
+            rights=rights,
             deletion=deleting,
-            channels=ChannelService(ChannelStore(pools.reading), presence),
+            channels=ChannelService(ChannelStore(pools.reading), presence, rights),
         )
 
     def _routes(self, services: Services) -> list[BaseRoute]:
@@ -300,7 +316,11 @@ class Process:
         )
         legacy = self._legacy_sockets = LegacySockets(
             LegacyServices(
-                services.messages, services.presence, authenticator, services.client_ids
+                services.messages,
+                services.presence,
+                authenticator,
+                services.client_ids,
+                services.rights,
             ),
             origins,
             LegacyLimits(

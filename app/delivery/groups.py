@@ -220,6 +220,18 @@ class Group:
             slices.append((payloads, size))
         return slices
 
+    async def give_alone(self, member: Member, entry: Entry) -> None:
+        """Give one member an entry that the others are not given, if the group would be."""
+        filters = self.filters
+        if not isinstance(entry, Message):
+            accepted = self.events
+        elif filters.light:
+            accepted = filters.accept(entry)
+        else:
+            accepted = await self._turns.accept(filters, entry)
+        if accepted and member in self.members:
+            member.receive((self.encode(entry),))
+
     def _keep(self, place: "_Place", done: "asyncio.Task[list[Slice]]") -> None:
         failed = done.cancelled() or done.exception() is not None
         if self._encoding.get(place) is not done:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from app.errors import DeliveryFailed, SubscriberTooSlow
+from app.errors import DeliveryFailed, Forbidden, SubscriberTooSlow
 
 __all__ = ["Member", "Members"]
 
@@ -22,10 +22,12 @@ class Member(Protocol):
     def receive(self, payloads: Sequence[bytes]) -> None:
         """Take the next ones, in order. Must not block. One that raises is dropped."""
 
-    def fail(self, error: SubscriberTooSlow) -> None:
-        """Take note that something was left out and nothing more is given.
+    def fail(self, error: SubscriberTooSlow | Forbidden) -> None:
+        """Take note that nothing more is given.
 
-        Closes what is behind it so that its client comes back and resumes.
+        Args:
+            error: something was left out: closes what is behind it, so that its client comes
+                back and resumes. Or the right was withdrawn: ends it for good.
         """
 
     async def drained(self) -> None:
@@ -42,6 +44,9 @@ class Members:
 
     def __len__(self) -> int:
         return len(self._joined_at)
+
+    def __contains__(self, member: Member) -> bool:
+        return member in self._joined_at
 
     def add(self, member: Member, joined_at: int = 0) -> None:
         """Give it what comes from now on.

@@ -22,10 +22,10 @@ MAX_SCHEMA_BYTES: Final = 32 * 1024
 _PATTERNS_MAX: Final = 32
 _PATTERN_BYTES: Final = 128 * 1024
 """Of one regular expression, compiled."""
-_COST_MAX: Final = 2**26
-"""What checking one message may cost, in the units of `SchemaCost`: about a second for a schema
-that is made to be slow, microseconds for others."""
-_LEAST_DATA_BYTES: Final = 1024
+_COST_MAX: Final = 2**25
+"""What checking one message may cost, in the units of `SchemaCost`: less than half a second for a
+schema that is made to be slow, microseconds for others."""
+_LEAST_DATA_BYTES: Final = 512
 _EXPLAINED_MAX: Final = 20_000
 """Checks beyond which a refusal with alternatives names no place: the library notes each."""
 _POINTER_MAX: Final = 100

@@ -33,7 +33,7 @@ from app.engine.errors import RequestRefused, ResponseError, response_error
 from app.engine.projection import Projection
 from app.engine.reading import Scope
 from app.engine.selections import response_key
-from app.services.live.messages import MessageSource
+from app.services.live.source import Source
 from app.services.searching import Searching
 
 __all__ = [
@@ -55,7 +55,7 @@ class Resolvers:
     """What the schema's fields do, given a context and what is asked."""
 
     publish: Callable[[Any, Mapping[str, Any]], Awaitable[Message]]
-    subscribe: Callable[[Any, Mapping[str, Any]], Awaitable[MessageSource]]
+    subscribe: Callable[[Any, Mapping[str, Any]], Awaitable[Source]]
     search: Callable[[Any, Channel, MessageQuery], Scope]
     answer: Callable[[Any, Channel, bytes | None, Callable[[], Awaitable[bytes]]], Awaitable[bytes]]
     """The answer that the key stands for, read or kept."""
@@ -161,7 +161,7 @@ async def publish_directly(
 
 async def subscribe_directly(
     resolvers: Resolvers, field: DirectField, arguments: Mapping[str, Any], context: object
-) -> MessageSource:
+) -> Source:
     """Subscribe to messages, without filters.
 
     Args: as `publish_directly`.

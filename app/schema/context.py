@@ -5,15 +5,18 @@ from dataclasses import dataclass, field
 
 from app.domain.viewer import Viewer
 from app.services.answers import Answers
+from app.services.bans import BanService
 from app.services.channels import ChannelService
 from app.services.client_ids import ClientIds, SignedClient
 from app.services.connection_presence import ConnectionPresence
+from app.services.connection_rights import ConnectionRights
 from app.services.deletion import DeletionService
 from app.services.live.results import LiveResults
 from app.services.messages import MessageService
 from app.services.open_filters import ConnectionFilters, OpenFilters
 from app.services.policies import PolicyService
 from app.services.presence import PresenceService
+from app.services.rights import Rights
 from app.services.searching import Searching
 
 __all__ = ["Context", "Services"]
@@ -32,6 +35,8 @@ class Services:
     channels: ChannelService = field(kw_only=True)
     policies: PolicyService = field(kw_only=True)
     client_ids: ClientIds = field(kw_only=True)
+    bans: BanService = field(kw_only=True)
+    rights: Rights = field(default_factory=Rights, kw_only=True)
 
 
 @dataclass(slots=True)
@@ -55,9 +60,13 @@ class Context:
     """What the filters of its subscriptions hold in memory."""
     _new_client_id: str | None = field(default=None, init=False)
 
+    rights: ConnectionRights = field(init=False)
+    """What it listens to, which ends when its viewer is kicked."""
+
     def __post_init__(self) -> None:
         self.connection = ConnectionPresence(self.services.presence)
         self.filters = ConnectionFilters(self.services.filters)
+        self.rights = ConnectionRights(self.services.rights, self.viewer)
 
     def client(self) -> SignedClient | None:
         """Return the viewer's client id with a token that is good from now on.

@@ -12,6 +12,7 @@ from app.domain.channel import Channel, parse_channel
 from app.domain.message import Message, OnRepeat
 from app.domain.query import Filter, MessageQuery, parse_filters, parse_query
 from app.schema.arguments import ProjectId, WidgetId, given
+from app.schema.bans import BanMutations, BanQueries
 from app.schema.channels import ChannelQueries
 from app.schema.context import Context
 from app.schema.deletion import DeletionMutations
@@ -33,7 +34,7 @@ from app.schema.types import (
     MessageType,
 )
 from app.schema.viewers import ViewerQueries
-from app.services.live.messages import MessageSource
+from app.services.live.source import Source
 from app.services.searching import Searching
 
 __all__ = [
@@ -56,7 +57,7 @@ _EVERYTHING = cast("MessageQueryInput", {})
 
 
 @strawberry.type(description="What can be read once.")
-class Query(ChannelQueries, PolicyQueries, ViewerQueries):
+class Query(BanQueries, ChannelQueries, PolicyQueries, ViewerQueries):
     """Root of queries."""
 
     @strawberry.field(description="Search and group everything that was stored in a channel.")
@@ -82,7 +83,7 @@ class Query(ChannelQueries, PolicyQueries, ViewerQueries):
 
 
 @strawberry.type(description="What changes something.")
-class Mutation(DeletionMutations, PolicyMutations):
+class Mutation(BanMutations, DeletionMutations, PolicyMutations):
     """Root of mutations."""
 
     @strawberry.mutation(
@@ -162,7 +163,9 @@ class Mutation(DeletionMutations, PolicyMutations):
     ) -> int:
         channel = parse_channel(project_id, widget_id)
         context = info.context
-        return await context.services.messages.retract(context.viewer, channel, ids, given(reason))
+        return await context.services.messages.retract(
+            context.viewer, channel, ids, given(reason), context.rights.echo
+        )
 
 
 @strawberry.type(description="What can be listened to.")
@@ -271,7 +274,8 @@ class Subscription:
         except BaseException:
             ending()
             raise
-        return cast("AsyncGenerator[MessageResultType, None]", source)
+        guarded = context.rights.guarded(channel, source)
+        return cast("AsyncGenerator[MessageResultType, None]", guarded)
 
     @strawberry.subscription(
         description="How many are connected now, then every change, at most four a second, the "
@@ -281,10 +285,12 @@ class Subscription:
         self, info: Info, project_id: ProjectId, widget_id: WidgetId
     ) -> AsyncGenerator[ConnectionCountType, None]:
         channel = parse_channel(project_id, widget_id)
-        source = await info.context.services.presence.watch(
-            info.context.viewer, channel, partial(_connection_count, channel)
+        context = info.context
+        source = await context.services.presence.watch(
+            context.viewer, channel, partial(_connection_count, channel)
         )
-        return cast("AsyncGenerator[ConnectionCountType, None]", source)
+        guarded = context.rights.guarded(channel, source)
+        return cast("AsyncGenerator[ConnectionCountType, None]", guarded)
 
 
 async def publish(context: Context, arguments: Mapping[str, Any]) -> Message:
@@ -301,6 +307,7 @@ async def publish(context: Context, arguments: Mapping[str, Any]) -> Message:
         client_id=arguments.get("clientId"),
         persistent=arguments.get("persistent", True),
         idempotency_key=arguments.get("id"),
+        echo=context.rights.echo,
         on_repeat=OnRepeat(arguments.get("onRepeat", OnRepeat.KEEP)),
     )
 
@@ -311,7 +318,7 @@ async def subscribe(
     filters: Sequence[Filter] = (),
     *,
     events: bool = False,
-) -> MessageSource:
+) -> Source:
     """Subscribe to a channel's messages, or to all its events: what the subscriptions do.
 
     Args:
@@ -326,7 +333,7 @@ async def subscribe(
         ending.calls.append(context.connection.enter(channel))
         compiled, give_back = context.filters.open(filters)
         ending.calls.append(give_back)
-        return await context.services.messages.subscribe(
+        source = await context.services.messages.subscribe(
             context.viewer,
             channel,
             compiled,
@@ -340,6 +347,7 @@ async def subscribe(
     except BaseException:
         ending()
         raise
+    return context.rights.guarded(channel, source)
 
 
 def search(context: Context, channel: Channel, query: MessageQuery) -> SearchScope:

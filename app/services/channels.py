@@ -8,6 +8,7 @@ from app.domain.channel import Channel, checked_project_id, checked_widget_id
 from app.domain.viewer import Permission, Viewer
 from app.errors import BadUserInput, UnknownCursor, shown
 from app.services.presence import PresenceService
+from app.services.rights import Rights
 from app.storage.channels import ChannelStore
 
 __all__ = ["ChannelService", "ChannelSummary"]
@@ -31,9 +32,19 @@ class ChannelSummary:
 class ChannelService:
     """Lists channels."""
 
-    def __init__(self, store: ChannelStore, presence: PresenceService) -> None:
+    def __init__(
+        self, store: ChannelStore, presence: PresenceService, rights: Rights | None = None
+    ) -> None:
+        """Take the parts.
+
+        Args:
+            store: knows the channels.
+            presence: counts who is there.
+            rights: of the process; None: nobody is ever banned.
+        """
         self._store = store
         self._presence = presence
+        self._rights = rights or Rights()
 
     async def most_recent(
         self, viewer: Viewer, project_id: str, *, limit: int, after: str | None = None
@@ -56,7 +67,7 @@ class ChannelService:
             Unavailable: the database is away.
         """
         checked_project_id(project_id)
-        viewer.require_in_project(Permission.MODERATE, project_id)
+        self._rights.require_in_project(viewer, Permission.MODERATE, project_id)
         if not 1 <= limit <= _MAX_LIMIT:
             raise BadUserInput(
                 f"limit is {limit}; allowed are whole numbers from 1 to {_MAX_LIMIT}"

@@ -10,6 +10,7 @@ from app.domain.channel import Channel
 from app.domain.query import Filter, MessageQuery
 from app.domain.viewer import Permission, Viewer
 from app.errors import BadUserInput, Unavailable
+from app.services.rights import Rights
 from app.storage.deletion import MESSAGES, TRACES, Find, MessageDeletion
 from app.storage.head_looks import Heads
 
@@ -35,7 +36,12 @@ class DeletionService:
     """Deletes messages of channels."""
 
     def __init__(
-        self, hub: Hub, history: Heads, search: Finding, deletion: MessageDeletion
+        self,
+        hub: Hub,
+        history: Heads,
+        search: Finding,
+        deletion: MessageDeletion,
+        rights: Rights | None = None,
     ) -> None:
         """Take the parts.
 
@@ -44,11 +50,13 @@ class DeletionService:
             history: tells where channels end.
             search: finds what matches, within the bounds of searches.
             deletion: deletes.
+            rights: of the process; None: nobody is ever banned.
         """
         self._hub = hub
         self._history = history
         self._search = search
         self._deletion = deletion
+        self._rights = rights or Rights()
         self._closed = False
 
     def close(self) -> None:
@@ -80,7 +88,7 @@ class DeletionService:
             BadUserInput: it would read more messages than a search may; nothing is deleted.
             Unavailable: the database is away or overloaded, or this process is ending.
         """
-        viewer.require(Permission.ADMIN, channel)
+        self._rights.require(viewer, Permission.ADMIN, channel)
         head = (await self._history.heads([channel]))[channel]
         if not filters:
             return await self.delete_up_to(channel, head.sequence)

@@ -27,6 +27,8 @@ Rule = TypeVar("Rule")
 
 INTERVAL_SECONDS: Final = 0.5
 """Between two looks at the version: a change holds everywhere within a second."""
+_START_SECONDS: Final = 60.0
+"""For so long the first read waits for the database; then the process does not start."""
 _NOTHING: Final = -1
 """A version before the first: all rows are above it."""
 
@@ -150,15 +152,21 @@ class RuleFollower:
         """Read all rules, and follow them from then on.
 
         Nothing may be published before: while the database is away, this waits for it.
+
+        Raises:
+            Unavailable: it has been away for a minute.
         """
+        loop = asyncio.get_running_loop()
+        last = loop.time() + _START_SECONDS
         while True:
             try:
                 await self._look()
-            except Unavailable as error:
-                logger.warning("the rules of publishing are not read yet: %s", error.message)
-                await asyncio.sleep(self._interval)
-            else:
                 break
+            except Unavailable:
+                if loop.time() >= last:
+                    raise
+                # The pool has logged the outage.
+                await asyncio.sleep(self._interval)
         self._task = asyncio.create_task(
             keep_running("poll of the rules", self._follow), name="poll of the rules"
         )

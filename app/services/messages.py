@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from dataclasses import replace
 from typing import Final, cast
 from uuid import NAMESPACE_OID, UUID, uuid5
 
@@ -18,9 +17,12 @@ from app.domain.message import Draft, Message, OnRepeat
 from app.domain.query import EVERY_MESSAGE, CompiledFilters
 from app.domain.viewer import Permission, Viewer
 from app.errors import BadUserInput, Forbidden, Rejected, Unavailable, UnknownCursor, shown
-from app.services.admission import UNBOUND, Admission
+from app.services.admission import UNBOUND, Admission, Admitted
 from app.services.live.messages import EventOf, MessageSource
+from app.services.recent_messages import RecentMessages
+from app.services.rights import Rights
 from app.services.searching import Searches, Searching
+from app.services.shadow import Echo, ShadowMessages
 from app.storage.retractions import ForeignMessageError, MessageRetractions
 from app.storage.shared_history import SharedHistory
 from app.storage.writer import MessageWriter
@@ -49,6 +51,8 @@ class MessageService:
         max_data_bytes: int = MAX_DATA_BYTES,
         replay_max_messages: int = REPLAY_MAX_MESSAGES,
         turns: MatchingTurns | None = None,
+        rights: Rights | None = None,
+        shadow: ShadowMessages | None = None,
     ) -> None:
         """Take the parts.
 
@@ -63,6 +67,8 @@ class MessageService:
             max_data_bytes: bound of a message's data as compact JSON.
             replay_max_messages: the most that `last` may ask for.
             turns: of the process, for filters that may take long; None: its own.
+            rights: of the process; None: nobody is ever banned.
+            shadow: answers those whom a ban shadows; None: nobody is.
         """
         self._hub = hub
         self._fan_out = FanOut(hub, turns)
@@ -74,7 +80,9 @@ class MessageService:
         self._hold = hold
         self._max_data_bytes = max_data_bytes
         self._replay_max = replay_max_messages
-        self._recent_transients = _RecentTransients()
+        self._rights = rights or Rights()
+        self._shadow = shadow
+        self._recent_transients = RecentMessages()
 
     async def publish(
         self,
@@ -86,6 +94,7 @@ class MessageService:
         persistent: bool = True,
         idempotency_key: str | None = None,
         on_repeat: OnRepeat = OnRepeat.KEEP,
+        echo: Echo | None = None,
     ) -> Message:
         """Publish one message; return it when it is committed, or handed to the bus.
 
@@ -103,16 +112,19 @@ class MessageService:
                 from the key, so that a retry finds the first.
             on_repeat: REPLACE: the publisher's earlier message under the key is retracted, and
                 this one stored, in one transaction.
+            echo: gives what only the publisher is to see to its own connection; None: it has
+                none that listens.
 
         Raises:
             Forbidden, Unauthenticated: the viewer may not.
             BadUserInput, PayloadTooLarge: an argument is out of bounds; nothing was stored.
-            Rejected: what was published under the key was retracted by somebody else.
-            Rejected, RateLimited: the channel's policy does not allow it; nothing was stored.
+            Rejected: what was published under the key was retracted by somebody else, or the
+                channel's policy does not allow the message; nothing was stored.
+            RateLimited: by the channel's policy the publisher or everybody has to wait.
             Unavailable: the database or the bus is away or overloaded; retry later, with
                 the same key.
         """
-        viewer.require(Permission.PUBLISH, channel)
+        self._rights.require(viewer, Permission.PUBLISH, channel)
         if idempotency_key is not None:
             checked_client_id("id", idempotency_key)
         if on_repeat is OnRepeat.REPLACE:
@@ -136,30 +148,52 @@ class MessageService:
             admitted = self._admission.admit(
                 viewer, draft, cast("JsonValue", data), persistent=persistent
             )
-        if not persistent:
-            return self._publish_transient(draft)
         try:
-            if admitted.held:
-                return await self._held(draft)
-            written = await self._writer.write(draft, admitted.pacing)
+            return await self._publish_admitted(
+                viewer, draft, admitted, echo, persistent=persistent
+            )
         except Exception:
             if self._admission is not None:
                 self._admission.give_back(draft, admitted)
             raise
+
+    async def _publish_admitted(
+        self,
+        viewer: Viewer,
+        draft: Draft,
+        admitted: Admitted,
+        echo: Echo | None,
+        *,
+        persistent: bool,
+    ) -> Message:
+        if self._shadow is not None and self._rights.shadows(viewer, draft.channel):
+            message = await self._shadow.publish(
+                viewer, draft, echo, persistent=persistent, held=admitted.held
+            )
+            if message is None:
+                raise _spent(draft)
+            return message
+        if not persistent:
+            return self._publish_transient(draft)
+        if admitted.held:
+            return await self._held(draft)
+        written = await self._writer.write(draft, admitted.pacing)
         if written.message is not None:
             return written.message
         if written.first_id is None:
-            raise Rejected(
-                f"the message published under the id {shown(idempotency_key)} was retracted by a "
-                "moderator; nothing can be published under it again"
-            )
-        first = await self._history.by_id(channel, written.first_id)
+            raise _spent(draft)
+        first = await self._history.by_id(draft.channel, written.first_id)
         if first is None:
             raise Unavailable("the message was published before and has been deleted meanwhile")
         return first
 
     async def retract(
-        self, viewer: Viewer, channel: Channel, ids: Sequence[str], reason: str | None = None
+        self,
+        viewer: Viewer,
+        channel: Channel,
+        ids: Sequence[str],
+        reason: str | None = None,
+        echo: Echo | None = None,
     ) -> int:
         """Take stored messages back; return how many, once that is committed.
 
@@ -170,6 +204,7 @@ class MessageService:
             ids: of the messages, 1 to 1,000. What the channel does not have, or not any more,
                 is not counted.
             reason: told to whoever listens, at most 500 printable characters.
+            echo: as for `publish`.
 
         Raises:
             Forbidden, Unauthenticated: one of the messages is somebody else's. Nothing was
@@ -178,7 +213,8 @@ class MessageService:
             Unavailable: the database is away; to ask again does no harm.
         """
         moderates = viewer.may(Permission.MODERATE)
-        viewer.require(Permission.MODERATE if moderates else Permission.PUBLISH, channel)
+        needed = Permission.MODERATE if moderates else Permission.PUBLISH
+        self._rights.require(viewer, needed, channel)
         if not moderates and viewer.publisher is None:
             raise Forbidden(
                 "messages can be retracted by whoever published them with a token or a signed "
@@ -190,7 +226,7 @@ class MessageService:
                 f"reason is {shown(reason)}; allowed are at most {_REASON_MAX} printable characters"
             )
         try:
-            return await self._retractions.retract(
+            count = await self._retractions.retract(
                 channel,
                 unique,
                 retractor=viewer.publisher,
@@ -202,6 +238,9 @@ class MessageService:
                 f"ids holds {shown(error.message_id)}, which somebody else published; only "
                 "moderators may retract it"
             ) from None
+        if self._shadow is not None and self._rights.shadows(viewer, channel):
+            count += len(await self._shadow.retract(viewer, channel, unique, reason, echo))
+        return count
 
     def search(self, viewer: Viewer, channel: Channel, asker: Hashable = None) -> Searching:
         """Return the search of stored messages, if the viewer may search this channel.
@@ -215,7 +254,7 @@ class MessageService:
         Raises:
             Forbidden, Unauthenticated: the viewer may not.
         """
-        viewer.require(Permission.SEARCH, channel)
+        self._rights.require(viewer, Permission.SEARCH, channel)
         return self._search.asked_by(asker if viewer.subject is None else viewer.publisher)
 
     async def subscribe(
@@ -250,7 +289,7 @@ class MessageService:
             UnknownCursor: the channel has no stored message `after`.
             Unavailable: the database is away.
         """
-        viewer.require(Permission.SUBSCRIBE, channel)
+        self._rights.require(viewer, Permission.SUBSCRIBE, channel)
         if last is not None and not 0 <= last <= self._replay_max:
             raise BadUserInput(f"last is {last}; allowed are 0 to {self._replay_max}")
         source = MessageSource(
@@ -265,7 +304,9 @@ class MessageService:
         )
         try:
             joined_at = await source.start()
-            start = after_sequence if after is None else await self._sequence_of(channel, after)
+            start = (
+                after_sequence if after is None else await self._sequence_of(viewer, channel, after)
+            )
             if start is not None and start > joined_at:
                 # This process may be a moment behind the one that named the place.
                 head = (await self._history.heads([channel]))[channel].sequence
@@ -281,8 +322,11 @@ class MessageService:
             raise
         return source
 
-    async def _sequence_of(self, channel: Channel, message_id: str) -> int:
+    async def _sequence_of(self, viewer: Viewer, channel: Channel, message_id: str) -> int:
         sequence = await self._history.sequence_of(channel, message_id)
+        if sequence is None and self._shadow is not None:
+            # Whoever was shadowed a moment ago comes back with such an id too.
+            sequence = await self._shadow.place_of(viewer, channel, message_id)
         if sequence is None:
             raise UnknownCursor(
                 f"after is {shown(message_id)}; expected the id of a stored message of this channel"
@@ -303,6 +347,13 @@ class MessageService:
         self._hub.publish_transient(message)
         self._recent_transients.add(draft, message)
         return message
+
+
+def _spent(draft: Draft) -> Rejected:
+    return Rejected(
+        f"the message published under the id {shown(draft.idempotency_key)} was retracted by a "
+        "moderator; nothing can be published under it again"
+    )
 
 
 def _check_replacing(idempotency_key: str | None, *, persistent: bool) -> None:
@@ -328,63 +379,6 @@ def _checked_ids(ids: Sequence[str]) -> list[str]:
                 f"ids[{place}] is {shown(text)}; expected the id of a message"
             ) from None
     return list(checked)
-
-
-class _RecentTransients:
-    """The idempotency keys of the last messages that are not stored: this process's memory.
-
-    Bounded by number, bytes and age; the oldest is forgotten first, and a retry after that is
-    published again.
-    """
-
-    _MAX: Final = 10_000
-    _MAX_BYTES: Final = 8 * 1024 * 1024
-    _MAX_AGE_SECONDS: Final = 300.0
-    """Whoever retries does so within seconds."""
-    _ENTRY_BYTES: Final = 800
-    """What one takes beside its data: the message, its ids and its key."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._messages: dict[Hashable, tuple[Message, float]] = {}
-        self._bytes = 0
-
-    def first(self, draft: Draft) -> Message | None:
-        key = draft.repeat_key
-        if key is None:
-            return None
-        self._forget_old()
-        found = self._messages.get(key)
-        return None if found is None else found[0]
-
-    def add(self, draft: Draft, message: Message) -> None:
-        key = draft.repeat_key
-        if key is None:
-            return
-        self._forget(key)
-        # A copy: the one that is delivered keeps its decoded data, which may be many times larger.
-        self._messages[key] = (replace(message), self._clock())
-        self._bytes += self._size(message)
-        self._forget_old()
-
-    def _forget_old(self) -> None:
-        earliest = self._clock() - self._MAX_AGE_SECONDS
-        while self._messages:
-            key, (_, since) = next(iter(self._messages.items()))
-            if (
-                since >= earliest
-                and len(self._messages) <= self._MAX
-                and self._bytes <= self._MAX_BYTES
-            ):
-                return
-            self._forget(key)
-
-    def _forget(self, key: Hashable) -> None:
-        if (known := self._messages.pop(key, None)) is not None:
-            self._bytes -= self._size(known[0])
-
-    def _size(self, message: Message) -> int:
-        return len(message.data_json) + self._ENTRY_BYTES
 
 
 def _made_up_client_id(viewer: Viewer, idempotency_key: str | None) -> str:

@@ -10,6 +10,7 @@ from app.domain.policy import DEFAULT_POLICY, ChannelPolicy
 from app.domain.viewer import Permission, Viewer
 from app.errors import BadUserInput, Unavailable
 from app.services.following import Change, Followed
+from app.services.rights import Rights
 from app.storage.policies import PolicyStore, StoredPolicy
 
 __all__ = ["PolicyService"]
@@ -25,9 +26,15 @@ _TRIES: Final = 10
 class PolicyService:
     """What each channel asks of those who publish to it."""
 
-    def __init__(self, store: PolicyStore) -> None:
-        """Take the table."""
+    def __init__(self, store: PolicyStore, rights: Rights | None = None) -> None:
+        """Take the parts.
+
+        Args:
+            store: the table.
+            rights: of the process; None: nobody is ever banned.
+        """
         self._store = store
+        self._rights = rights or Rights()
         self.followed: Followed[Channel, ChannelPolicy] = Followed("channel policies", self._since)
         """Those that are not the default, in memory."""
 
@@ -49,7 +56,7 @@ class PolicyService:
         Raises:
             Forbidden, Unauthenticated: the viewer may not.
         """
-        viewer.require(Permission.SUBSCRIBE, channel)
+        self._rights.require(viewer, Permission.SUBSCRIBE, channel)
         return self.followed.rules.get(channel, DEFAULT_POLICY)
 
     def kept_seconds(self) -> dict[Channel, int]:
@@ -78,7 +85,7 @@ class PolicyService:
                 channels with a policy.
             Unavailable: the database is away, or others change the policy all the time.
         """
-        viewer.require(Permission.MODERATE, channel)
+        self._rights.require(viewer, Permission.MODERATE, channel)
         for _ in range(_TRIES):
             before = await self._store.read(channel)
             policy = before.policy.changed(change)

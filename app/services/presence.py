@@ -16,6 +16,7 @@ from app.domain.channel import Channel
 from app.domain.viewer import Permission, Viewer
 from app.errors import Unavailable
 from app.services.live.counts import CountSource, EventOf, WatchedChannel
+from app.services.rights import Rights
 from app.storage.presence import PresenceStore
 
 __all__ = ["PresenceService"]
@@ -36,6 +37,7 @@ class PresenceService:
         *,
         interval_seconds: float = COUNT_INTERVAL_SECONDS,
         heartbeat_seconds: float = PRESENCE_HEARTBEAT_SECONDS,
+        rights: Rights | None = None,
     ) -> None:
         """Take the parts.
 
@@ -44,11 +46,13 @@ class PresenceService:
             store: the table.
             interval_seconds: changes are written, and watchers told, at most this often.
             heartbeat_seconds: how often the lease is renewed and watched counts are read.
+            rights: of the process; None: nobody is ever banned.
         """
         self._hub = hub
         self._store = store
         self._interval = interval_seconds
         self._heartbeat = heartbeat_seconds
+        self._rights = rights or Rights()
         self._own: dict[Channel, int] = {}
         self._watched: dict[Channel, WatchedChannel] = {}
         self._unwritten: set[Channel] = set()
@@ -96,7 +100,7 @@ class PresenceService:
             Forbidden, Unauthenticated: the viewer may not subscribe.
             Unavailable: the database is away.
         """
-        viewer.require(Permission.SUBSCRIBE, channel)
+        self._rights.require(viewer, Permission.SUBSCRIBE, channel)
         return (await self.counts([channel]))[channel]
 
     async def counts(self, channels: Sequence[Channel]) -> dict[Channel, int]:
@@ -122,7 +126,7 @@ class PresenceService:
             Forbidden, Unauthenticated: the viewer may not subscribe.
             Unavailable: the database is away.
         """
-        viewer.require(Permission.SUBSCRIBE, channel)
+        self._rights.require(viewer, Permission.SUBSCRIBE, channel)
         watched = self._watched.get(channel)
         if watched is None:
             watched = self._watched[channel] = WatchedChannel(

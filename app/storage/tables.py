@@ -28,6 +28,7 @@ __all__ = [
     "MESSAGES",
     "RETRACTED_MESSAGES",
     "RETRACTIONS",
+    "BanRow",
     "ChannelPolicyRow",
     "ChannelRow",
     "ClientSecretRow",
@@ -98,6 +99,53 @@ class MessageRow(SQLModel, table=True):
     signed; None: the client id's, as claimed."""
 
 
+class RulesRow(SQLModel, table=True):
+    """One row: the newest version of the rules of publishing, and the lock on it."""
+
+    __tablename__ = "rules"
+    __table_args__ = (CheckConstraint("id = 1", name="rules_one_row"),)
+
+    id: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
+    version: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class ChannelPolicyRow(SQLModel, table=True):
+    """One row a channel whose policy was ever set."""
+
+    __tablename__ = "channel_policies"
+    __table_args__ = (Index("channel_policies_version", "version"),)
+
+    channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    policy: Any = Field(sa_column=Column(JSON, nullable=True))
+    """All fields, as GraphQL has them; NULL: the default again."""
+    version: int = Field(sa_column=Column(BigInteger, nullable=False))
+    """Of the rules, when it was changed last."""
+
+
+class BanRow(SQLModel, table=True):
+    """One row a person that a project has banned: the newest ban of them."""
+
+    __tablename__ = "bans"
+    __table_args__ = (
+        Index("bans_version", "version"),
+        Index("bans_until", "until", postgresql_where=text("gone_at IS NULL")),
+        Index("bans_gone", "gone_at", postgresql_where=text("gone_at IS NOT NULL")),
+    )
+
+    project_id: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    kind: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    """What the person is known by: an `IdentityKind`."""
+    name: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    id: UUID = Field(sa_column=Column(PGUUID(as_uuid=False), nullable=False))
+    mode: str = Field(sa_column=Column(Text(collation="C"), nullable=False))
+    until: int | None = Field(sa_column=Column(BigInteger, nullable=True))
+    reason: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
+    gone_at: int | None = Field(sa_column=Column(BigInteger, nullable=True))
+    """When it was lifted, or was found to be over; NULL: neither yet."""
+    version: int = Field(sa_column=Column(BigInteger, nullable=False))
+    """Of the rules, when it was changed last."""
+
+
 class RetractionRow(SQLModel, table=True):
     """One row a retraction: it has a place in the channel's order, beside the messages."""
 
@@ -133,29 +181,6 @@ class RetractedMessageRow(SQLModel, table=True):
     key_owner: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
     """The publisher, or `client:` and the client id as claimed; None: the key is not spent."""
     idempotency_key: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
-
-
-class RulesRow(SQLModel, table=True):
-    """One row: the newest version of the rules of publishing, and the lock on it."""
-
-    __tablename__ = "rules"
-    __table_args__ = (CheckConstraint("id = 1", name="rules_one_row"),)
-
-    id: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
-    version: int = Field(sa_column=Column(BigInteger, nullable=False))
-
-
-class ChannelPolicyRow(SQLModel, table=True):
-    """One row a channel whose policy was ever set."""
-
-    __tablename__ = "channel_policies"
-    __table_args__ = (Index("channel_policies_version", "version"),)
-
-    channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
-    policy: Any = Field(sa_column=Column(JSON, nullable=True))
-    """All fields, as GraphQL has them; NULL: the default again."""
-    version: int = Field(sa_column=Column(BigInteger, nullable=False))
-    """Of the rules, when it was changed last."""
 
 
 class PublishTimeRow(SQLModel, table=True):

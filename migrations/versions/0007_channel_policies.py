@@ -36,7 +36,12 @@ RETURNS TABLE (
     removed_username text, removed_data jsonb, removed_publisher text,
     pause_wait bigint, rate_wait bigint
 )
-LANGUAGE plpgsql AS $function$
+LANGUAGE plpgsql
+-- Planned once a connection, for any number of drafts, and by the indexes, however few rows there
+-- were then.
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+AS $function$
 #variable_conflict use_column
 DECLARE
     c_second CONSTANT bigint := 1000000;
@@ -44,13 +49,19 @@ DECLARE
     v_waits jsonb;
     v_left integer[];
 BEGIN
-    -- All of them, and in the order of their names, as publishing locks them.
+    -- All of them, and in the order of their names, as publishing locks them. What is sorted is
+    -- sorted by code point wherever the order does not matter: in a fifth of the time.
     INSERT INTO channels AS c (channel)
-    SELECT DISTINCT i.channel FROM unnest(p_channels) AS i (channel) ORDER BY 1
+    SELECT d.channel
+    FROM (
+        SELECT DISTINCT i.channel COLLATE "C" FROM unnest(p_channels) AS i (channel)
+    ) AS d (channel)
+    ORDER BY d.channel COLLATE "default"
     ON CONFLICT (channel) DO UPDATE SET head = c.head;
     v_now := extract(epoch FROM clock_timestamp()) * c_second;
     WITH draft AS MATERIALIZED (
-        SELECT i.*, coalesce(i.publisher, 'client:' || i.client_id) AS who
+        SELECT i.channel COLLATE "C" AS channel, i.pause, i.rate, i.ordinal,
+            coalesce(i.publisher, 'client:' || i.client_id) COLLATE "C" AS who
         FROM unnest(
             p_channels, p_ids, p_client_ids, p_publishers, p_keys, p_retraction_ids, p_pauses,
             p_rates
@@ -58,20 +69,20 @@ BEGIN
             AS i (channel, id, client_id, publisher, key, retraction_id, pause, rate, ordinal)
         WHERE (i.pause > 0 OR i.rate > 0)
             -- What an earlier try has stored, or its publisher under the same key, is found and
-            -- not published again.
-            AND NOT (p_again AND (
-                EXISTS (
-                    SELECT FROM messages AS m WHERE m.channel = i.channel AND m.id = i.id
-                ) OR EXISTS (
-                    SELECT FROM retracted_messages AS r WHERE r.channel = i.channel AND r.id = i.id
+            -- not published again. Subqueries of one row each: no plan reads all messages for it.
+            AND (NOT p_again OR coalesce(
+                (SELECT m.id FROM messages AS m WHERE m.channel = i.channel AND m.id = i.id),
+                (
+                    SELECT r.id FROM retracted_messages AS r
+                    WHERE r.channel = i.channel AND r.id = i.id
                 )
-            ))
-            AND NOT (i.key IS NOT NULL AND i.retraction_id IS NULL AND EXISTS (
-                SELECT FROM messages AS m
+            ) IS NULL)
+            AND (i.key IS NULL OR i.retraction_id IS NOT NULL OR (
+                SELECT m.id FROM messages AS m
                 WHERE m.channel = i.channel AND m.idempotency_key = i.key
                     AND coalesce(m.publisher, 'client:' || m.client_id)
                         = coalesce(i.publisher, 'client:' || i.client_id)
-            ))
+            ) IS NULL)
     ), paused AS (
         SELECT d.*,
             greatest(0, t.at + d.pause * c_second - v_now) AS waits,
@@ -110,10 +121,12 @@ BEGIN
     FROM rated AS r WHERE r.pause_wait > 0 OR r.rate_wait > 0;
 
     -- The longest pause is a day: what is older says nothing.
-    DELETE FROM publish_times WHERE ctid = ANY (ARRAY(
-        SELECT t.ctid FROM publish_times AS t WHERE t.at < v_now - 86400 * c_second
-        ORDER BY t.at LIMIT 100 FOR UPDATE SKIP LOCKED
-    ));
+    IF (SELECT min(t.at) FROM publish_times AS t) < v_now - 86400 * c_second THEN
+        DELETE FROM publish_times WHERE ctid = ANY (ARRAY(
+            SELECT t.ctid FROM publish_times AS t WHERE t.at < v_now - 86400 * c_second
+            ORDER BY t.at LIMIT 100 FOR UPDATE SKIP LOCKED
+        ));
+    END IF;
 
     IF v_waits IS NULL THEN
         RETURN QUERY

@@ -1,6 +1,7 @@
 """Channel policies as clients meet them: on every wire, in every process, without the database."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -35,6 +36,14 @@ _SET = f"""
 """
 _GET = f"""
     query ($widget: ID!) {{ channelPolicy(projectId: "show", widgetId: $widget) {{ {_FIELDS} }} }}
+"""
+_EVENTS = f"""
+    subscription ($widget: ID!) {{
+      channelEvents(projectId: "show", widgetId: $widget) {{
+        __typename
+        ... on ChannelPolicyChanged {{ policy {{ {_FIELDS} }} }}
+      }}
+    }}
 """
 _COUNT = 'query ($widget: ID!) { messages(projectId: "show", widgetId: $widget) { totalCount } }'
 _DEFAULT: dict[str, Any] = {
@@ -76,6 +85,20 @@ class Process:
             return data
         (error,) = answer["errors"]
         return error["extensions"] | {"message": error["message"]}
+
+    @asynccontextmanager
+    async def events(self, widget: str) -> AsyncIterator[AsyncIterator[Any]]:
+        """Yield the events of a channel, as an event stream brings them."""
+        headers = {"Accept": "text/event-stream"}
+        body = {"query": _EVENTS, "variables": {"widget": widget}}
+        async with self._http.stream("POST", "/graphql", json=body, headers=headers) as response:
+
+            async def events() -> AsyncIterator[Any]:
+                async for line in response.aiter_lines():
+                    if line.startswith("data: "):
+                        yield json.loads(line[6:])["data"]["channelEvents"]
+
+            yield events()
 
     async def set(self, widget: str, token: str | None = MODERATOR, **policy: Any) -> Any:
         return await self.ask(_SET, token, widget=widget, policy=policy)
@@ -203,6 +226,44 @@ async def test_a_policy_holds_in_every_process_within_a_second(
     # What is left out stays, null is the default: whatever the other process knows by now.
     expected = _DEFAULT | {"blockedWords": ["idiot"], "slowModeSeconds": 5}
     assert await other.set("w", closesAt=None, slowModeSeconds=5) == expected
+
+
+async def test_whoever_listens_is_told_of_a_new_policy_in_every_process(
+    one: Process, other: Process
+) -> None:
+    async with one.events("w") as here, other.events("w") as there, other.events("v") as elsewhere:
+        for listening in (here, there, elsewhere):
+            assert await anext(listening) == {"__typename": "CaughtUp"}
+        for policy in (
+            {"writers": "NOBODY", "dataSchema": {"maximum": 1.50}},
+            {"slowModeSeconds": 5},
+        ):
+            changed = await one.set("w", **policy)
+            for listening in (here, there):
+                event = await asyncio.wait_for(anext(listening), 10)
+                assert event == {"__typename": "ChannelPolicyChanged", "policy": changed}
+        await other.set("v", hold="UNTIL_APPROVED")
+        event = await asyncio.wait_for(anext(elsewhere), 10)
+        assert event["policy"] == _DEFAULT | {"hold": "UNTIL_APPROVED"}
+
+
+async def test_slow_mode_holds_whatever_process_a_publisher_comes_to(
+    one: Process, other: Process
+) -> None:
+    await one.set("w", slowModeSeconds=60)
+
+    async def known() -> bool:
+        return bool((await other.ask(_GET, widget="w"))["slowModeSeconds"])
+
+    await _until(known)
+    ann = _token("ann")
+    first = await one.publish("w", 1, ann, id="key")
+    refused = await other.publish("w", 2, ann)
+    assert refused["code"] == "RATE_LIMITED"
+    assert 50_000 < refused["retryAfterMs"] <= 60_000
+    assert (await other.publish("w", 1, ann, id="key"))["id"] == first["id"]
+    assert "id" in await other.publish("w", 2, _token("bob"))
+    assert (await one.ask(_COUNT, widget="w"))["totalCount"] == 2
 
 
 async def test_what_may_not_be_set_is_refused_and_nothing_is_changed(

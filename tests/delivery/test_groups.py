@@ -16,7 +16,7 @@ from app.domain.channel import Channel
 from app.domain.json_value import encode_json
 from app.domain.message import Message
 from app.domain.query import EVERY_MESSAGE, CompiledFilters, matches, parse_filters
-from app.errors import DeliveryFailed, SubscriberTooSlow
+from app.errors import DeliveryFailed, WidgetwireError
 from tests.turns import Turns
 
 CHANNEL = Channel("project", "widget")
@@ -47,14 +47,14 @@ class OpenFeed:
 class Inbox:
     def __init__(self) -> None:
         self.payloads: list[bytes] = []
-        self.errors: list[SubscriberTooSlow] = []
+        self.errors: list[WidgetwireError] = []
         self.on_receive: Callable[[], None] = lambda: None
 
     def receive(self, payloads: Sequence[bytes]) -> None:
         self.payloads.extend(payloads)
         self.on_receive()
 
-    def fail(self, error: SubscriberTooSlow) -> None:
+    def fail(self, error: WidgetwireError) -> None:
         self.errors.append(error)
 
     async def drained(self) -> None:

@@ -11,7 +11,7 @@ class Client:
 
     def __init__(self, *, breaks: bool = False) -> None:
         self.payloads: list[bytes] = []
-        self.errors: list[SubscriberTooSlow] = []
+        self.errors: list[Exception] = []
         self._breaks = breaks
 
     def receive(self, payloads: Sequence[bytes]) -> None:
@@ -19,7 +19,7 @@ class Client:
             raise ZeroDivisionError
         self.payloads.extend(payloads)
 
-    def fail(self, error: SubscriberTooSlow) -> None:
+    def fail(self, error: Exception) -> None:
         self.errors.append(error)
         if self._breaks:
             raise ZeroDivisionError

@@ -106,6 +106,18 @@ def test_it_agrees_with_looking_for_each_word(words: list[str], data: JsonValue)
     assert found(words, data) == _naive(words, data)
 
 
+@given(data=st.data(), texts=st.lists(st.text(max_size=8), min_size=1, max_size=4))
+def test_the_look_at_all_strings_at_once_overlooks_nothing(
+    data: st.DataObject, texts: list[str]
+) -> None:
+    """It is on the JSON text, with its escapes; that of each string by itself is what counts."""
+    words = [word for text in texts for word in words_of(text)] or ["word"]
+    blocked = [data.draw(st.sampled_from(words)), data.draw(WORDS)]
+    in_each = BlockedWords(blocked)
+    expected = any(in_each._in_words(words_of(text)) for text in texts)
+    assert found(blocked, [*texts]) == expected
+
+
 @pytest.mark.parametrize(
     "text",
     [

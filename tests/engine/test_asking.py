@@ -77,6 +77,7 @@ def context(known: Known, viewer: Viewer = VIEWER) -> Context:
         client_ids=nothing,
         deletion=nothing,
         channels=nothing,
+        bans=nothing,
     )
     return Context(viewer, services)
 

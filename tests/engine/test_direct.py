@@ -26,6 +26,7 @@ from app.schema.operations import answer, publish, search, searched, subscribe
 from app.services.live.source import Respond, Source
 from app.services.messages import MessageService
 from app.services.presence import PresenceService
+from app.services.shadow import Echo
 from tests.services.live.members import Recorded
 
 pytestmark = pytest.mark.anyio
@@ -47,6 +48,7 @@ class KnownMessages:
         persistent: bool = True,
         idempotency_key: str | None = None,
         on_repeat: OnRepeat = OnRepeat.KEEP,  # noqa: ARG002  as the service has it
+        echo: Echo | None = None,  # noqa: ARG002
     ) -> Message:
         viewer.require(Permission.PUBLISH, channel)
         if idempotency_key == "away":
@@ -115,6 +117,7 @@ def context(viewer: Viewer = VIEWER) -> Context:
         client_ids=other,
         deletion=other,
         channels=other,
+        bans=other,
     )
     return Context(viewer, services)
 

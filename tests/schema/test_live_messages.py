@@ -68,6 +68,7 @@ async def test_the_result_comes_when_the_database_is_back(monkeypatch: pytest.Mo
         client_ids=other,
         deletion=other,
         channels=other,
+        bans=other,
     )
     executor = Executor.of(build_schema())
     operation = executor.prepare(

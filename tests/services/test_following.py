@@ -108,6 +108,16 @@ async def test_the_start_waits_for_the_database() -> None:
     await follower.stop()
 
 
+async def test_a_start_without_the_database_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.services.following._START_SECONDS", 0.02)
+    table = Table()
+    table.away = True
+    follower = RuleFollower(table.newest, [], interval_seconds=0.005)
+    with pytest.raises(Unavailable):
+        await follower.start()
+    assert table.looks > 1
+
+
 async def test_a_change_of_this_process_holds_at_once_and_is_told_once() -> None:
     table = Table()
     async with following(table) as followed:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from app.domain.channel import Channel
+from app.domain.entry import PolicyChange
 from app.domain.policy import DEFAULT_POLICY, ChannelPolicy
 from app.domain.viewer import DEFAULT_PERMISSIONS, Permission, Viewer
 from app.errors import BadUserInput, Forbidden, Unauthenticated, Unavailable
@@ -58,6 +59,18 @@ async def test_channels_that_keep_messages_for_a_time_are_known(database: Databa
         for widget, change in (("a", {"retentionSeconds": 60}), ("b", {"slowModeSeconds": 5})):
             await one.set(MODERATOR, Channel("project", widget), change)
         assert one.kept_seconds() == {Channel("project", "a"): 60}
+
+
+async def test_listeners_are_told_the_whole_policy_as_clients_see_it(database: Database) -> None:
+    service = PolicyService(PolicyStore(database))
+    told: list[PolicyChange] = []
+    service.tell(told.append)
+    policy = await service.set(MODERATOR, CHANNEL, {"blockedWords": ["no"]})
+    await service.set(MODERATOR, CHANNEL, {"blockedWords": None})
+    assert told == [
+        PolicyChange(CHANNEL, policy.json()),
+        PolicyChange(CHANNEL, DEFAULT_POLICY.json()),
+    ]
 
 
 async def test_what_was_set_is_known_to_a_process_that_starts_later(database: Database) -> None:

@@ -14,6 +14,7 @@ def test_each_table_is_exported() -> None:
     rows = {getattr(tables, name).__tablename__ for name in tables.__all__ if name.endswith("Row")}
     assert rows == TABLES.keys()
     assert rows == {
+        "bans",
         "channel_policies",
         "channels",
         "client_secret",

@@ -24,7 +24,7 @@ from app.errors import DeliveryFailed, SubscriberTooSlow, Unavailable
 from app.services.live.pace import Pace
 from app.services.live.source import Respond, Source
 
-__all__ = ["EventOf", "MessageSource"]
+__all__ = ["EventOf", "Joined", "MessageSource"]
 
 EventOf: TypeAlias = Callable[[Entry | CaughtUp], Any]
 """Makes what is responded to, of what the channel gives."""
@@ -149,15 +149,7 @@ class MessageSource(Source):
         self._leave()
 
         on_closed, self._on_closed = self._on_closed, None  # not `self`: it is not needed now
-
-        def leave() -> None:
-            nonlocal on_closed
-            leave_group()
-            if on_closed is not None:
-                on_closed()
-                on_closed = None
-
-        return leave
+        return Joined(group, member, leave_group, on_closed)
 
     async def _replay(self, group: Group, member: Member) -> None:
         """Give the member all that came until now; between its end and a return is no await."""
@@ -269,6 +261,35 @@ class MessageSource(Source):
         if self._joined:
             self._joined = False
             self._hub.leave(self._channel, self)
+
+
+class Joined:
+    """A member of a channel's group, after its replay. Call it to let the member leave."""
+
+    __slots__ = ("_group", "_leave_group", "_member", "_on_closed")
+
+    def __init__(
+        self,
+        group: Group,
+        member: Member,
+        leave_group: Callable[[], None],
+        on_closed: Callable[[], None] | None,
+    ) -> None:
+        self._group = group
+        self._member = member
+        self._leave_group = leave_group
+        self._on_closed = on_closed
+
+    def __call__(self) -> None:
+        """Leave. Idempotent."""
+        self._leave_group()
+        on_closed, self._on_closed = self._on_closed, None
+        if on_closed is not None:
+            on_closed()
+
+    async def give(self, entry: Message | Retraction) -> None:
+        """Give the member an entry that nobody else is given, if its group would be."""
+        await self._group.give_alone(self._member, entry)
 
 
 def _responding(respond: Respond, event_of: EventOf) -> Respond:

@@ -21,6 +21,7 @@ from app.services.live.kept_result import KeptResult
 from app.services.live.result_group import ResultGroup
 from app.services.live.shared_result import SharedResult
 from app.services.live.source import Respond, Source
+from app.services.rights import Rights
 from app.services.searching import Searching
 from app.storage.head_looks import HeadLooks, Heads
 from app.storage.result_reads import ResultReads
@@ -55,6 +56,7 @@ class LiveResults:
         reads: ResultReads,
         interval_seconds: float = LIVE_QUERY_INTERVAL_SECONDS,
         max_bytes: int = MAX_LIVE_RESULT_BYTES,
+        rights: Rights | None = None,
     ) -> None:
         """Take the parts.
 
@@ -66,6 +68,7 @@ class LiveResults:
             interval_seconds: a response is made again at most this often.
             max_bytes: memory of all results together; what finds no room is searched for
                 each time that it changes.
+            rights: of the process; None: nobody is ever banned.
         """
         self._hub = hub
         self._looks = HeadLooks(history)
@@ -74,6 +77,7 @@ class LiveResults:
         self._reads = reads
         self._interval = interval_seconds
         self._max_bytes = max_bytes
+        self._rights = rights or Rights()
         self._channels: dict[Channel, ChannelResults] = {}
         self.held_bytes = 0
         """Memory that results take, roughly."""
@@ -100,8 +104,8 @@ class LiveResults:
         Raises:
             Forbidden, Unauthenticated: the viewer may not.
         """
-        viewer.require(Permission.SUBSCRIBE, channel)
-        viewer.require(Permission.SEARCH, channel)
+        self._rights.require(viewer, Permission.SUBSCRIBE, channel)
+        self._rights.require(viewer, Permission.SEARCH, channel)
         return ResultSource(self, channel, query, filters, read, on_closed)
 
     def group(

@@ -18,7 +18,7 @@ from app.delivery.members import Member
 from app.engine.documents import Operation
 from app.engine.errors import RequestRefused, ResponseError, response_error
 from app.engine.execution import Executor, Subscription
-from app.errors import ErrorCode, SubscriberTooSlow
+from app.errors import ErrorCode, Forbidden, SubscriberTooSlow
 from app.transports.graphql.context import OperationContext
 from app.transports.graphql.parameters import Parameters
 
@@ -136,6 +136,21 @@ class Operations:
             self._waiting.remove(entry)
             self._on_load()
         elif entry.kind is not OperationType.MUTATION:
+            entry.task.cancel()
+
+    def withdraw(self, operation_id: str, error: Forbidden) -> None:
+        """End a subscription that the viewer has lost the right to; the others go on.
+
+        The client is told by `error`: unlike a closed socket, it is no reason to come back.
+        """
+        entry = self._by_id.get(operation_id)
+        if entry is None or (entry.leave is None and entry.task is None):
+            return  # over already; an id that waits is another operation's by now
+        leave = entry.leave
+        self._fail(entry, [response_error(error)])
+        if leave is not None:
+            leave()
+        elif entry.task is not None:
             entry.task.cancel()
 
     def cancel(self) -> None:

@@ -19,7 +19,7 @@ from app.domain.json_value import encode_json
 from app.domain.viewer import Viewer
 from app.engine.errors import ResponseError, response_error
 from app.engine.execution import Executor
-from app.errors import SubscriberTooSlow, TokenExpired, Unauthenticated, WidgetwireError
+from app.errors import Forbidden, SubscriberTooSlow, TokenExpired, Unauthenticated, WidgetwireError
 from app.masking import masked
 from app.transports.auth import bearer_token, connection_init_token
 from app.transports.client_tokens import connection_init_client_token
@@ -271,7 +271,14 @@ class GraphQLSession:
         assert self._outlet is not None
         # An id's JSON text has no line break: the place where the payload goes.
         before, after = self._dialect.next(encode_json(operation_id), b"\n").split(b"\n")
-        return _OperationMember(self._outlet, before, after, self.too_slow)
+        return _OperationMember(self._outlet, before, after, self, operation_id)
+
+    def end(self, operation_id: str, error: SubscriberTooSlow | Forbidden) -> None:
+        """End the operation of a member that is given nothing more, or the whole conversation."""
+        if isinstance(error, SubscriberTooSlow):
+            self.too_slow(error)
+        elif self._operations is not None:
+            self._operations.withdraw(operation_id, error)
 
     # The socket.
 
@@ -329,24 +336,24 @@ class GraphQLSession:
 class _OperationMember:
     """One operation among many that get the same responses: only its id is its own."""
 
-    __slots__ = ("_after", "_before", "_outlet", "fail")
+    __slots__ = ("_after", "_before", "_id", "_outlet", "_session")
 
     def __init__(
-        self,
-        outlet: Outlet,
-        before: bytes,
-        after: bytes,
-        fail: Callable[[SubscriberTooSlow], None],
+        self, outlet: Outlet, before: bytes, after: bytes, session: GraphQLSession, id_: str
     ) -> None:
         self._outlet = outlet
         self._before = before
         self._after = after
-        self.fail = fail
+        self._session = session
+        self._id = id_
 
     def receive(self, payloads: Sequence[bytes]) -> None:
         send = self._outlet.send
         for payload in payloads:
             send(self._before + payload + self._after)
+
+    def fail(self, error: SubscriberTooSlow | Forbidden) -> None:
+        self._session.end(self._id, error)
 
     async def drained(self) -> None:
         await self._outlet.drained()

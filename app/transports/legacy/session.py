@@ -8,7 +8,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 from uuid import uuid4
@@ -18,6 +18,7 @@ from app.domain.channel import Channel
 from app.domain.query import MessageQuery, parse_query
 from app.domain.viewer import Viewer
 from app.errors import (
+    Forbidden,
     PayloadTooLarge,
     RateLimited,
     ShuttingDown,
@@ -28,10 +29,12 @@ from app.errors import (
 )
 from app.masking import masked, told
 from app.services.client_ids import ClientIds
+from app.services.connection_rights import ConnectionRights
 from app.services.live.messages import MessageSource
 from app.services.live.pace import Pace
 from app.services.messages import MessageService
 from app.services.presence import PresenceService
+from app.services.rights import Rights
 from app.services.searching import Searching
 from app.transports.auth import Authenticator
 from app.transports.expiry import Expiry
@@ -90,6 +93,7 @@ class LegacyServices:
     presence: PresenceService
     authenticator: Authenticator
     client_ids: ClientIds
+    rights: Rights = field(default_factory=Rights)
 
 
 class LegacySession:
@@ -120,6 +124,7 @@ class LegacySession:
         self._outlet: Outlet
         self._viewer: Viewer
         self._client_id: str
+        self._rights: ConnectionRights
         self._persistent = False
 
     # The Session.
@@ -245,6 +250,9 @@ class LegacySession:
         asked = _BEFORE_THE_FIRST if frame.after == "" else frame.after
         messages = await self._subscribe(asked)
         self._ends.append(messages.close)
+        self._rights = ConnectionRights(self._services.rights, self._viewer)
+        listening = self._rights.listen(self._channel, self)
+        self._ends.append(listening)
         presence = self._services.presence
         presence.join(self._channel)
         self._ends.append(partial(presence.leave, self._channel))
@@ -259,7 +267,7 @@ class LegacySession:
         self._ends.append(await counts.begin(_COUNT, replies.active_connections_frame, self))
         self._expiry = Expiry(self._viewer, self._expired)
         self._begin()
-        self._ends.append(await messages.begin(_EVERY_MESSAGE, replies.message_frame, self))
+        await listening.begun(await messages.begin(_EVERY_MESSAGE, replies.message_frame, self))
 
     def _viewer_of(self, frame: Open) -> Viewer:
         try:
@@ -300,8 +308,8 @@ class LegacySession:
         for frame in payloads:
             self._outlet.send(frame)
 
-    def fail(self, error: SubscriberTooSlow) -> None:
-        """Close: the client resumes after the last message it received."""
+    def fail(self, error: SubscriberTooSlow | Forbidden) -> None:
+        """Close: the client resumes after the last message it received, or stays away."""
         self._fail(error)
 
     async def drained(self) -> None:
@@ -338,6 +346,7 @@ class LegacySession:
                 client_id=self._client_id,
                 persistent=self._persistent,
                 idempotency_key=frame.id,
+                echo=self._rights.echo,
             )
         except ShuttingDown:
             # Not refused but not done: without an answer the client sends it again.

@@ -86,6 +86,7 @@ class Server:
             client_ids=nothing,
             deletion=nothing,
             channels=nothing,
+            bans=nothing,
         )
         self.executor = Executor.of(
             build_schema(), resolvers=Resolvers(publish, subscribe, search, answer, searched)

@@ -149,6 +149,34 @@ async def test_an_operation_that_its_group_dropped_closes_so_that_the_client_res
     assert await talk.outlet.close_code() == CloseCode.TRY_AGAIN_LATER
 
 
+@pytest.mark.parametrize("replaying", [False, True])
+async def test_a_subscription_whose_right_is_withdrawn_ends_alone(
+    dialect: Dialect, replaying: bool
+) -> None:
+    talk = await Conversation(dialect).begun()
+    feed = talk.sample.feed
+    if replaying:
+        feed.begin_gate = asyncio.Event()
+    talk.subscribe("s", "subscription { items }")
+    await feed.until("joined", 1)
+    await asyncio.sleep(0)
+    talk.session.member("s").fail(Forbidden("you are banned"))
+    frame = await talk.outlet.next()
+    error = frame["payload"] if talk.legacy else frame["payload"][0]
+    assert (frame["id"], frame["type"]) == ("s", "error")
+    assert (error["message"], error["extensions"]) == ("you are banned", {"code": "FORBIDDEN"})
+    await feed.until("left", 1)
+    talk.session.member("s").fail(Forbidden("again"))
+    feed.begin_gate = None
+    # Its id is free, and the others go on.
+    talk.subscribe("s", "subscription { items }")
+    await feed.until("joined", 2)
+    await asyncio.sleep(0)
+    assert await feed.publish("after") == 1
+    assert (await talk.outlet.next())["payload"] == {"data": {"items": "after"}}
+    assert talk.outlet.closed is None
+
+
 async def test_mutations_run_side_by_side() -> None:
     talk = await Conversation().begun()
     talk.sample.feed.join_gate = asyncio.Event()

@@ -7,7 +7,7 @@ import pytest
 
 from app.domain.channel import Channel
 from app.domain.message import Draft, Message
-from app.services.messages import _RecentTransients
+from app.services.recent_messages import RecentMessages
 
 CHANNEL = Channel("project", "widget")
 MIB = 1024 * 1024
@@ -35,7 +35,7 @@ def message_of(draft: Draft) -> Message:
 
 def test_what_is_remembered_is_bounded_in_bytes(drafts: Iterator[Draft]) -> None:
     """10,000 were kept, whatever their size: 640 MB of the largest."""
-    recent = _RecentTransients()
+    recent = RecentMessages()
     published = [next(drafts) for _ in range(1_000)]
     for draft in published:
         recent.add(draft, message_of(draft))
@@ -46,7 +46,7 @@ def test_what_is_remembered_is_bounded_in_bytes(drafts: Iterator[Draft]) -> None
 
 def test_what_is_remembered_is_forgotten_after_five_minutes(drafts: Iterator[Draft]) -> None:
     clock = Clock()
-    recent = _RecentTransients(clock)
+    recent = RecentMessages(clock)
     early, late = next(drafts), next(drafts)
     recent.add(early, message_of(early))
     clock.seconds = 200
@@ -59,7 +59,7 @@ def test_what_is_remembered_is_forgotten_after_five_minutes(drafts: Iterator[Dra
 
 
 def test_the_decoded_data_of_a_delivered_message_is_not_kept(drafts: Iterator[Draft]) -> None:
-    recent = _RecentTransients()
+    recent = RecentMessages()
     draft = next(drafts)
     delivered = message_of(draft)
     recent.add(draft, delivered)
