@@ -102,6 +102,7 @@ class Context:
     connection: bool
     closed: int = 0
     private: bool = False
+    resume_after: str | None = None
 
     def close(self) -> None:
         self.closed += 1
