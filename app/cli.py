@@ -216,7 +216,7 @@ def erase(
     import asyncio
 
     from app.process.database import ServiceDatabase
-    from app.process.erasure import Person, erased, found, listed
+    from app.process.erasure import Person, erased, found, kept_bans, listed
     from app.telemetry import configure_logging
 
     settings = _settings()
@@ -237,9 +237,12 @@ def erase(
                 return
         # Also where there are none: an earlier erasure may have ended half way.
         gone = asyncio.run(erased(settings, person))
+        bans = asyncio.run(kept_bans(settings.database_url, person))
     if gone:
         typer.echo(listed(gone))
         typer.echo(f"erased {sum(one.messages for one in gone)} messages of {person}")
+    if bans:
+        typer.echo(f"{bans} bans by that name stay in force; the mutation unban lifts them")
 
 
 @_indexes.callback()

@@ -16,9 +16,9 @@ from app.errors import BadUserInput, ConfigurationError, DatabaseUnreachable, Un
 from app.storage.database import Database
 from app.storage.deletion import MessageDeletion
 from app.storage.elected import CONNECTION_FAILURES
-from app.storage.erasure import TABLES, Traces, forget_keys, messages_of, traces_of
+from app.storage.erasure import TABLES, Traces, bans_of, forget_keys, messages_of, traces_of
 
-__all__ = ["Person", "erased", "found", "listed"]
+__all__ = ["Person", "erased", "found", "kept_bans", "listed"]
 
 _LOOK_SECONDS: Final = 600.0
 """Every channel is looked at: seconds where there are a million."""
@@ -75,6 +75,16 @@ async def found(url: str, person: Person) -> Sequence[Traces]:
     """
     async with _database(url) as database:
         return await traces_of(database, person.username, person.project_id)
+
+
+async def kept_bans(url: str, person: Person) -> int:
+    """Return how many bans by the person's name stay: to erase somebody does not let them in.
+
+    Raises:
+        DatabaseUnreachable: the database went away.
+    """
+    async with _database(url) as database:
+        return await bans_of(database, person.username, person.project_id)
 
 
 async def erased(settings: Settings, person: Person) -> Sequence[Traces]:

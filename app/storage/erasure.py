@@ -8,7 +8,7 @@ from app.domain.channel import Channel
 from app.domain.query import Comparison, MessageQuery, Operator, parse_field
 from app.storage.database import Database
 
-__all__ = ["TABLES", "Traces", "forget_keys", "messages_of", "traces_of"]
+__all__ = ["TABLES", "Traces", "bans_of", "forget_keys", "messages_of", "traces_of"]
 
 TABLES: Final = ("messages", "retracted_messages")
 """Where rows of a person may be: what has to be cleaned when they are deleted."""
@@ -35,6 +35,11 @@ _FORGET_KEYS: Final = """
         ) AS m
     ) AND ($2::text IS NULL OR c.channel > $2 || '/' AND c.channel < $2 || '0')
 """
+_BANS: Final = """
+    SELECT count(*) FROM bans
+    WHERE kind = 'username' AND name = $1 AND gone_at IS NULL
+        AND ($2::text IS NULL OR project_id = $2)
+"""
 _USERNAME: Final = parse_field("field", "username")
 
 
@@ -60,6 +65,19 @@ async def forget_keys(database: Database, username: str, project_id: str | None)
         project_id: only there; None: in all projects.
     """
     await database.fetch(_FORGET_KEYS, username, project_id)
+
+
+async def bans_of(database: Database, username: str, project_id: str | None) -> int:
+    """Return how many bans by a user name are in force.
+
+    Args:
+        database: where.
+        username: exactly.
+        project_id: only there; None: in all projects.
+    """
+    rows = await database.fetch(_BANS, username, project_id)
+    bans: int = rows[0]["count"]
+    return bans
 
 
 async def traces_of(database: Database, username: str, project_id: str | None) -> Sequence[Traces]:

@@ -30,6 +30,7 @@ CHANNELS = """
       channels(projectId: $project, limit: 3) { widgetId messages connections lastCreated }
     }
 """
+BAN = 'mutation ($project: ID!) { ban(projectId: $project, input: {username: "Zoé"}) { id } }'
 Pair = tuple[Served, Served]
 Sockets = tuple[GraphQLSocket, GraphQLSocket]
 
@@ -119,6 +120,7 @@ async def test_a_person_who_is_erased_is_gone_in_both(
         live = [await widget.live(socket) for socket in sockets]
         for subscription in live:
             assert (await subscription.next())["totalCount"] == 2
+        await sockets[0].execute(BAN, project="elsewhere")
         refused = erase(url, "Zoé")
         assert refused.returncode == 2
         assert f"{widget.project}/{widget.widget}  1" in refused.stdout
@@ -126,6 +128,7 @@ async def test_a_person_who_is_erased_is_gone_in_both(
         done = erase(url, "Zoé", "--project", widget.project, "--yes")
         assert done.returncode == 0, done.stderr
         assert f"erased 1 messages of 'Zoé' in project {widget.project}" in done.stdout
+        assert "bans by that name" not in done.stdout, "there are none in that project"
         for subscription in live:
             shown = {"totalCount": 1, "messages": [{"data": "Ada's"}]}
             assert await subscription.next(3) == shown

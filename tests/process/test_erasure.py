@@ -6,7 +6,7 @@ from app.config import Settings
 from app.domain.channel import Channel
 from app.domain.query import MessageQuery
 from app.errors import ConfigurationError, DatabaseUnreachable
-from app.process.erasure import Person, erased, found, listed
+from app.process.erasure import Person, erased, found, kept_bans, listed
 from app.storage.database import Database
 from app.storage.erasure import Traces
 from app.storage.search import MessageSearch
@@ -41,6 +41,7 @@ async def test_one_person_is_erased_from_a_project_then_everywhere(
     assert await erased(settings, ZOE) == [Traces(Q, 1)]
     assert await left(database) == [0, 1, 0]
     assert await erased(settings, ZOE) == []
+    assert await kept_bans(database_url, ZOE) == 0
 
 
 async def test_neither_the_table_nor_what_planners_know_has_them_any_more(

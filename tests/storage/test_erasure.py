@@ -6,7 +6,7 @@ from uuid_utils import uuid7
 from app.domain.channel import Channel
 from app.domain.message import Draft
 from app.storage.database import Database
-from app.storage.erasure import TABLES, Traces, forget_keys, messages_of, traces_of
+from app.storage.erasure import TABLES, Traces, bans_of, forget_keys, messages_of, traces_of
 from app.storage.search import MessageSearch
 from app.storage.writer import MessageWriter
 
@@ -62,6 +62,21 @@ async def test_spent_keys_of_a_person_are_forgotten_and_those_of_others_stay(
     assert await known() == ["q/b"]
     await forget_keys(database, "nobody", None)
     assert await known() == ["q/b"]
+
+
+async def test_bans_by_the_name_are_counted_where_they_are_in_force(database: Database) -> None:
+    for project, kind, name, gone_at in (
+        *(("p", "username", "Zoé", None), ("q", "username", "Zoé", None)),
+        *(("r", "username", "Zoé", 1), ("p", "sub", "Zoé", None), ("p", "username", "Bob", None)),
+    ):
+        await database.fetch(
+            "INSERT INTO bans (project_id, kind, name, id, mode, gone_at, version) "
+            "VALUES ($1, $2, $3, gen_random_uuid(), 'MUTE', $4, 1)",
+            *(project, kind, name, gone_at),
+        )
+    assert await bans_of(database, "Zoé", None) == 2
+    assert await bans_of(database, "Zoé", "p") == 1
+    assert await bans_of(database, "nobody", None) == 0
 
 
 async def test_each_table_with_user_names_is_cleaned(database: Database) -> None:
