@@ -12,8 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app import setting_names
 from app.config import Settings, broadcast_scheme
 from app.delivery.backends.backend import Backend
-from app.delivery.backends.memory import MemoryBackend
-from app.delivery.backends.postgres import PostgresBackend
+from app.delivery.backends.chosen import chosen_backend
 from app.delivery.bus import Bus
 from app.delivery.hub import Hub
 from app.delivery.matching_turns import MatchingTurns
@@ -82,7 +81,7 @@ from app.transports.pages.routes import page_routes
 from app.wire.exchange import RESPONDER
 from app.wire.upgrade import ENDPOINTS, SocketEndpoint
 
-__all__ = ["bus_backend", "create_app"]
+__all__ = ["create_app"]
 
 GRAPHQL_PATH: Final = "/graphql"
 
@@ -149,7 +148,7 @@ class Process:
         await rules.start()
         stack.push_async_callback(rules.stop)
         history = SharedHistory(MessageHistory(pools.reading))
-        hub = self._hub = Hub(Bus(bus_backend(settings), self._process_id), history)
+        hub = self._hub = Hub(Bus(_backend(settings), self._process_id), history)
         policies.tell(hub.tell_policy)
         await hub.start()
         stack.push_async_callback(hub.stop)
@@ -383,7 +382,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         )
     # A bad key or a bad bus is told at start.
     _verification_key(settings)
-    bus_backend(settings)
+    _backend(settings)
     process = Process(settings)
     return Application(
         lifespan=process.lifespan, middleware=[OriginPolicy(settings.allowed_origins).cors()]
@@ -411,26 +410,10 @@ class Application(Starlette):
         return self.graphql
 
 
-def bus_backend(settings: Settings) -> Backend:
-    """Return what the settings' bus goes over, not connected yet.
-
-    Args:
-        settings: with a database URL.
-    """
+def _backend(settings: Settings) -> Backend:
     assert settings.database_url is not None
-    # Redis and Kafka are extras: their packages are asked for where they are chosen only.
-    match broadcast_scheme(settings.broadcast_url):
-        case "memory":
-            return MemoryBackend()
-        case "redis" | "rediss":
-            from app.delivery.backends.redis import RedisBackend  # noqa: PLC0415
-
-            return RedisBackend(settings.broadcast_url)
-        case "kafka":
-            from app.delivery.backends.kafka import KafkaBackend  # noqa: PLC0415
-
-            return KafkaBackend(settings.broadcast_url)
-    return PostgresBackend(settings.database_url)
+    scheme = broadcast_scheme(settings.broadcast_url)
+    return chosen_backend(scheme, settings.broadcast_url, settings.database_url)
 
 
 def _verification_key(settings: Settings) -> VerificationKey | None:

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import asyncpg
 
-from app.composition import bus_backend
-from app.config import Settings
+from app.config import Settings, broadcast_scheme
+from app.delivery.backends.chosen import chosen_backend
 from app.delivery.bus import Bus
 from app.delivery.events import Deleted
 from app.domain.channel import checked_project_id
@@ -101,7 +101,9 @@ async def erased(settings: Settings, person: Person) -> Sequence[Traces]:
     """
     assert settings.database_url is not None
     gone: list[Traces] = []
-    bus = Bus(bus_backend(settings), str(uuid4()))
+    scheme = broadcast_scheme(settings.broadcast_url)
+    backend = chosen_backend(scheme, settings.broadcast_url, settings.database_url)
+    bus = Bus(backend, str(uuid4()))
     await bus.start(lambda _event: None)
     try:
         async with _database(settings.database_url) as database:
