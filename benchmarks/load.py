@@ -12,6 +12,8 @@ from benchmarks.subscribers import Subscribers
 
 __all__ = ["Delivered", "at_rate", "in_rounds", "median", "percentile", "warm_up"]
 
+_FIRST_ARRIVAL_SECONDS = 20.0
+
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
@@ -152,7 +154,10 @@ def _measure(
     subscribers.begin()
     sent_at = subscribers.sent_at
     cpu, own, began = server.cpu_seconds_each(), time.process_time(), time.perf_counter()
-    while (elapsed := time.perf_counter() - began) < seconds:
+    # Longer when nothing has arrived by then: the machine may have stood still.
+    while (elapsed := time.perf_counter() - began) < seconds or (
+        not subscribers.total_bytes and elapsed < _FIRST_ARRIVAL_SECONDS
+    ):
         owed = pace.owed(elapsed)
         while owed > 0 and idle:
             number = idle.pop()

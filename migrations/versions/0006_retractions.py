@@ -73,7 +73,7 @@ BEGIN
     -- out its sequences, and it is unlocked by the commit: sequence order is commit order.
     IF p_again OR array_remove(p_keys, NULL) <> '{}' THEN
         INSERT INTO channels AS c (channel)
-        SELECT DISTINCT i.channel FROM unnest(p_channels) AS i (channel) ORDER BY 1
+        SELECT DISTINCT i.channel COLLATE "C" FROM unnest(p_channels) AS i (channel) ORDER BY 1
         ON CONFLICT (channel) DO UPDATE SET head = c.head;
         -- A statement of its own: its snapshot, taken after the locks, sees all that
         -- whoever held them before has committed.
@@ -155,7 +155,7 @@ BEGIN
         INSERT INTO channels AS c (channel, head, last_created, removed, retracted)
         SELECT b.channel, b.places, floor(extract(epoch FROM clock_timestamp()) * 1000),
             b.retractions, 2 * b.retractions
-        FROM batch AS b ORDER BY b.channel
+        FROM batch AS b ORDER BY b.channel COLLATE "C"
         ON CONFLICT (channel) DO UPDATE
         SET head = c.head + excluded.head,
             last_created = greatest(c.last_created, excluded.last_created),

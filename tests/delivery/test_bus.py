@@ -51,7 +51,7 @@ async def test_a_backend_that_refuses_once_does_not_hold_up_the_next_who_opens(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The first one waited for ever, with the lock that all others needed."""
-    async with running(RefusingBackend()) as bus, asyncio.timeout(5):
+    async with running(RefusingBackend()) as bus, asyncio.timeout(20):
         with pytest.raises(Unavailable):
             await bus.open(CHANNEL)
         assert "ConnectionError" in caplog.text
@@ -77,7 +77,7 @@ class SlowBackend(MemoryBackend):
 async def test_whoever_gives_up_opening_is_cancelled_and_the_next_one_opens() -> None:
     """broadcaster's clean-up raises a KeyError in the place of the cancellation."""
     backend = SlowBackend()
-    async with running(backend) as bus, asyncio.timeout(5):
+    async with running(backend) as bus, asyncio.timeout(20):
         opening = asyncio.create_task(bus.open(CHANNEL))
         await backend.asked.wait()
         opening.cancel()

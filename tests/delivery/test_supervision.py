@@ -27,7 +27,7 @@ async def test_what_fails_or_ends_begins_again_until_it_is_cancelled(
             await asyncio.Event().wait()
 
     task = asyncio.create_task(keep_running("test", run))
-    await asyncio.wait_for(third.wait(), 5)
+    await asyncio.wait_for(third.wait(), 20)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -4,4 +4,5 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def _counted(counted_processes: None) -> None: ...
+def _counted(request: pytest.FixtureRequest) -> None:
+    request.getfixturevalue("counted_processes")

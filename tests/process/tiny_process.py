@@ -55,14 +55,17 @@ class TinyProcess:
         return f"http://127.0.0.1:{self.line('ready').split()[1]}"
 
     def end(self) -> int:
-        """SIGTERM it; return its exit code, at most 10 s later."""
-        self.process.terminate()
-        return self.wait()
+        """SIGTERM it; return its exit code, at most the contract's 10 s later.
 
-    def wait(self) -> int:
-        """Wait for its end, at most the contract's 10 s, and for all it printed."""
-        code = self.process.wait(10)
-        self._reader.join(5)
+        And some more: on a busy machine.
+        """
+        self.process.terminate()
+        return self.wait(15)
+
+    def wait(self, seconds: float = _TIMEOUT_SECONDS) -> int:
+        """Wait for its end, which may be that of its start, and for all it printed."""
+        code = self.process.wait(seconds)
+        self._reader.join(seconds)
         return code
 
     def __enter__(self) -> "TinyProcess":

@@ -57,14 +57,14 @@ class Recorder:
 
     async def next(self) -> dict[str, Any]:
         """Return the oldest frame not yet returned."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not self.sent:
                 self._changed.clear()
                 await self._changed.wait()
         return self.sent.pop(0)
 
     async def close_code(self) -> int:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while self.closed is None:
                 self._changed.clear()
                 await self._changed.wait()
@@ -624,7 +624,7 @@ def test_any_sequence_of_texts_gives_a_defined_reply_or_close(
             conversation.session.received(text)
             await asyncio.sleep(0)
         conversation.session.lost()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
                 await asyncio.wait(tasks)
         assert not loop_errors

@@ -77,7 +77,7 @@ class Service:
                 b"GET /graphql?query=subscription{items} HTTP/%b\r\nHost: a\r\nAccept: %b\r\n%b\r\n"
                 % (version, accept.encode(), headers)
             )
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 head = await reader.readuntil(b"\r\n\r\n")
             yield Response(reader, writer, head)
         finally:
@@ -99,7 +99,7 @@ class Response:
 
     async def chunk(self) -> bytes:
         """Return the next chunk; the empty one is the last."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             size = int(await self.reader.readline(), 16)
             data = await self.reader.readexactly(size)
             assert await self.reader.readexactly(2) == b"\r\n"
@@ -115,7 +115,7 @@ class Response:
 
     async def until_end(self) -> bytes:
         """Return what comes until the connection ends."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             return await self.reader.read()
 
     def leave(self) -> None:

@@ -53,7 +53,7 @@ async def test_the_newer_subprotocol_is_preferred(
         await client.send('{"type":"connection_init"}')
         assert json.loads(await client.recv()) == {"type": "connection_ack"}
         await client.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not sample.contexts[0].closed:  # noqa: ASYNC110 - no event tells
                 await asyncio.sleep(0.01)
 

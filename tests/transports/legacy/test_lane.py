@@ -31,7 +31,7 @@ class Calls:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not condition():  # noqa: ASYNC110  what changes it runs on this loop
             await asyncio.sleep(0)
 
