@@ -319,6 +319,7 @@ class Process:
                 services.presence,
                 authenticator,
                 services.client_ids,
+                services.policies,
                 services.rights,
             ),
             origins,
