@@ -259,7 +259,8 @@ async def test_a_long_one_is_told_of_on_the_way(
         process.hub, process.history, MessageSearch(database), Ending(database, look)
     )
     assert await service.delete_messages(ADMIN, CHANNEL) == 500
-    assert seen == [b"500", b"450"]
+    # The second batch may be gone by the time that the first one's result is read.
+    assert seen in ([b"500", b"450"], [b"500", b"350"])
     await watcher.has(b"0")
 
 
