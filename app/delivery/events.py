@@ -17,6 +17,7 @@ from app.domain.entry import Retraction, StoredEntry
 from app.domain.message import MESSAGE_COLUMNS, MESSAGE_FIELDS, Message
 
 __all__ = [
+    "Deleted",
     "Echo",
     "Event",
     "Held",
@@ -99,6 +100,13 @@ class PresenceChanged(msgspec.Struct, frozen=True, array_like=True, tag="p"):
     channel: str
 
 
+class Deleted(msgspec.Struct, frozen=True, array_like=True, tag="d"):
+    """Stored messages of a channel were deleted: what is kept of it is out of date."""
+
+    origin: str
+    channel: str
+
+
 class Held(msgspec.Struct, frozen=True, array_like=True, tag="h"):
     """Messages of a channel wait for a moderator: whoever lists them reads the new ones."""
 
@@ -113,7 +121,7 @@ class Echo(msgspec.Struct, frozen=True, array_like=True, tag="e"):
     number: int
 
 
-Event: TypeAlias = Stored | Transient | PresenceChanged | Held
+Event: TypeAlias = Stored | Transient | PresenceChanged | Deleted | Held
 """What is about a channel."""
 
 _Carried: TypeAlias = Event | Echo

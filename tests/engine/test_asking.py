@@ -75,6 +75,8 @@ def context(known: Known, viewer: Viewer = VIEWER) -> Context:
         answers,
         policies=nothing,
         client_ids=nothing,
+        deletion=nothing,
+        channels=nothing,
         bans=nothing,
         held=nothing,
     )
