@@ -244,6 +244,13 @@ async def test_over_http_nothing_is_kept_of_a_list(room: Room, pair: tuple[Serve
             assert (message["held"], message["persistent"]) == (True, True)
             messages.append(message)
         assert len(tags) == 2
+        # An event stream has them as a socket has.
+        listening = {"query": _LISTEN, "variables": room.widget.ids}
+        accept = {"Accept": "text/event-stream"}
+        async with http.stream("POST", "/graphql", json=listening, headers=accept) as stream:
+            lines = (line async for line in stream.aiter_lines() if line.startswith("data:"))
+            for message in messages:
+                assert message["id"] in await anext(lines)
         # The same question by somebody who may not, and by nobody.
         for other in ({"Authorization": f"Bearer {token('ann')}"}, {"Authorization": ""}):
             answer = (await http.post("/graphql", json=asked, headers=other)).json()
