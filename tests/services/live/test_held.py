@@ -14,7 +14,7 @@ from app.domain.channel import Channel
 from app.errors import DeliveryFailed, Forbidden, Unavailable
 from app.services.live.held import LiveHeld
 from app.storage.held import Arrival, HeldMessages
-from tests.delivery.recorded import CHANNEL, Table
+from tests.delivery.recorded import CHANNEL, Table, until
 from tests.services.live.members import Recorded
 from tests.storage.waiting_room import draft
 
@@ -29,6 +29,8 @@ class Store:
         self.number = 0
         self.reads = 0
         self.fails = False
+        self.delay: asyncio.Event | None = None
+        """Of the next read: its answer comes when this is set."""
 
     def arrive(self, data: bytes | None = None) -> None:
         self.number += 1
@@ -42,7 +44,8 @@ class Store:
         self.reads += 1
         await asyncio.sleep(0)
         page = [one for one in self.arrivals if one.number > number][:limit]
-        await asyncio.sleep(0)
+        delay, self.delay = self.delay, None
+        await (asyncio.sleep(0) if delay is None else delay.wait())
         if self.fails:
             raise Unavailable("the database is away")
         return page
@@ -164,6 +167,24 @@ async def test_what_arrives_while_one_begins_comes_once(service: Service) -> Non
         # What it was not given was gone before it began.
         assert {one.number for one in service.store.arrivals[:-1]} <= {*numbers}
     assert early.payloads[:450] == [b"%d" % n for n in range(1, 451)]
+
+
+async def test_an_answer_that_comes_late_hides_nothing(service: Service) -> None:
+    """What arrived after it was read has been given to the others by the time it comes."""
+    service.store.arrive()
+    early, _ = await service.listen()
+    late = Recorded()
+    source = await service.live.source(CHANNEL, lambda: None)
+    delay = service.store.delay = asyncio.Event()
+    beginning = asyncio.create_task(source.begin("key", service.respond, late))
+    await until(lambda: service.store.delay is None)
+    service.arrive()
+    await early.has(b"2")
+    delay.set()
+    await beginning
+    service.arrive()
+    await late.has(b"3")
+    assert late.payloads == early.payloads == [b"1", b"2", b"3"]
 
 
 async def test_who_may_not_moderate_any_more_is_given_nothing(service: Service) -> None:
