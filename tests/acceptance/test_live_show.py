@@ -65,7 +65,7 @@ async def test_the_show_goes_as_written(serve: Callable[..., Served]) -> None:
         assert refused.value.code == "REJECTED"
 
         chat = await ann.subscribe(CALLS["chat"])
-        assert await chat.next() == {"__typename": "CaughtUp", "cursor": None}
+        assert await chat.next() == {"__typename": "CaughtUp", "upTo": None}
         rude = await said(troll, "you there")
         assert (await chat.next())["message"]["data"] == {"text": "you there"}
         with pytest.raises(Refused) as refused:
