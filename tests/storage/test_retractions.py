@@ -179,6 +179,11 @@ async def test_a_lost_answer_is_asked_for_again(room: Room) -> None:
     room.retractions = MessageRetractions(LostAnswers(room.database, 1), room.tell)  # type: ignore[arg-type]
     assert await room.retract(one.id) == 1
     assert await room.counted() == (2, 2, 2)
+    # It is told of at once all the same; what was removed is not at hand any more.
+    (retraction,) = room.told[1:]
+    assert [retraction] == await room.stored()
+    assert isinstance(retraction, Retraction)
+    assert (retraction.ids, retraction.removed) == ((one.id,), None)
 
 
 async def test_a_replacement_whose_answer_was_lost_happened_once(room: Room) -> None:
