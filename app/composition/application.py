@@ -29,8 +29,9 @@ from app.transports.graphql.plain_posts import PlainPosts
 from app.transports.graphql.session import SessionLimits
 from app.transports.graphql.websocket import GraphQLSocket
 from app.transports.health import Health
+from app.transports.legacy.calls import LegacyLimits
 from app.transports.legacy.player_api import player_api_routes
-from app.transports.legacy.session import LegacyLimits, LegacyServices
+from app.transports.legacy.session import LegacyServices
 from app.transports.legacy.socket import LegacySockets
 from app.transports.origins import OriginPolicy
 from app.transports.pages.graphiql import graphiql_page
