@@ -36,8 +36,9 @@ _EVENTS = f"""
     }}
 """
 _SUBSCRIBE = f"""
-    subscription ($project: ID!, $widget: ID!, $after: ID, $last: Int) {{
-      messages({_IDS}, after: $after, last: $last) {{ id data persistent }}
+    subscription ($project: ID!, $widget: ID!, $filters: [MessageFilter!]!, $after: ID,
+                  $last: Int) {{
+      messages({_IDS}, filters: $filters, after: $after, last: $last) {{ id data persistent }}
     }}
 """
 _LIVE = f"""
@@ -127,10 +128,17 @@ class Widget:
                 await asyncio.sleep(0.05)
 
     async def subscribe(
-        self, socket: GraphQLSocket, *, after: str | None = None, last: int | None = None
+        self,
+        socket: GraphQLSocket,
+        filters: list[dict[str, Any]] | None = None,
+        *,
+        after: str | None = None,
+        last: int | None = None,
     ) -> Subscription:
         """Subscribe to the messages; joined when this returns."""
-        return await socket.subscribe(_SUBSCRIBE, **self.ids, after=after, last=last)
+        return await socket.subscribe(
+            _SUBSCRIBE, **self.ids, filters=filters or [], after=after, last=last
+        )
 
     async def live(self, socket: GraphQLSocket, **query: Any) -> Subscription:
         """Subscribe to the result of a query."""

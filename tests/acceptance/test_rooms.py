@@ -1,0 +1,321 @@
+"""Anything may happen in a room, in two processes: every view of it is what a plain list says.
+
+What happens is drawn at random; a failure prints the seed, and `ROOMS_SEED=N` draws it again.
+Most happens one after the other, and is predicted to the last event. Now and then all happens at
+once; then the order is what one listener was told, and all others have to agree with it.
+"""
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import uuid4
+
+import pytest
+
+from tests.acceptance.graphql_socket import GraphQLSocket, Refused
+from tests.acceptance.room_model import MODERATED, Event, Room, Said
+from tests.acceptance.room_views import QUERIES, LiveResult, View
+from tests.acceptance.tokens import token
+from tests.acceptance.widget import Widget
+from tests.served import Served
+
+pytestmark = pytest.mark.anyio
+
+Pair = tuple[Served, Served]
+
+_SPEAKERS: Final = ("ann", "bob", "cid")
+_MODERATOR: Final = "mia"
+_KEYS: Final = ("vote", "name")
+_STEPS: Final = 45
+_IDS: Final = "projectId: $project, widgetId: $widget"
+_SEARCH: Final = (
+    "query ($project: ID!, $widget: ID!"
+    + "".join(f", ${name}: MessageQuery!" for name in QUERIES)
+    + f") {{ stored: messages({_IDS}, query: {{limit: 1000}}) "
+    "{ totalCount messages { id data } } "
+    + " ".join(
+        f"{name}: messages({_IDS}, query: ${name}) {{ {selection} }}"
+        for name, (selection, _) in QUERIES.items()
+    )
+    + " }"
+)
+
+
+@dataclass
+class _Happening:
+    """Draws what happens next in one channel, does it, and holds all views against the room."""
+
+    chance: random.Random
+    pair: Pair
+    widget: Widget
+    sockets: dict[str, tuple[GraphQLSocket, GraphQLSocket]]
+    """Of each person, one in each process."""
+    room: Room
+    reference: View
+    """Its events are the log."""
+    steady: list[View]
+    cut: list[View]
+    """They lose their connection from time to time."""
+    results: list[LiveResult]
+
+    # What may happen.
+
+    async def say(self) -> None:
+        await self.one(self.speaker(), None)
+
+    async def keep(self) -> None:
+        await self.one(self.speaker(), self.chance.choice(_KEYS))
+
+    async def vote(self) -> None:
+        await self.one(self.speaker(), self.chance.choice(_KEYS), replaces=True)
+
+    async def one(self, who: str, key: str | None, *, replaces: bool = False) -> None:
+        """Publish, and check that this is what came of it."""
+        earlier = self.room.under(who, key)
+        said = await self.publish(who, key, replaces=replaces)
+        if said is None or (earlier is not None and not replaces):
+            assert said == earlier
+            await self.told([])
+            return
+        message = {"id": said.id, "data": said.data}
+        published: Event = {"kind": "MessagePublished", "cursor": said.id, "message": message}
+        await self.told([*_retraction([earlier] if earlier else [], None), published])
+
+    async def take_back(self) -> None:
+        """One's own messages; those of others not."""
+        who = self.speaker()
+        ids = self.some_ids()
+        there = self.room.holds(ids)
+        if any(message.publisher != who for message in there):
+            with pytest.raises(Refused, match="somebody else published"):
+                await self.widget.retract(self.socket(who), *ids)
+            await self.told([])
+            return
+        assert await self.widget.retract(self.socket(who), *ids) == len(there)
+        await self.told(_retraction(there, None))
+
+    async def moderate(self) -> None:
+        ids = self.some_ids()
+        there = self.room.holds(ids)
+        socket = self.socket(_MODERATOR)
+        assert await self.widget.retract(socket, *ids, reason=MODERATED) == len(there)
+        await self.told(_retraction(there, MODERATED))
+
+    async def all_at_once(self) -> None:
+        """Everybody votes twice, in both processes, while others speak and a moderator rules."""
+        chance = self.chance
+        doing: list[Awaitable[Any]] = []
+        for who in _SPEAKERS:
+            key = chance.choice(_KEYS)
+            doing += [self.publish(who, key, replaces=chance.random() < 0.8) for _ in range(3)]
+            doing += [self.publish(who) for _ in range(chance.randrange(3))]
+        ids = self.some_ids()
+        doing += [
+            self.widget.retract(socket, *ids, reason=MODERATED)
+            for socket in self.sockets[_MODERATOR]
+        ]
+        chance.shuffle(doing)
+        before = self.room.holds(ids)
+        done = await asyncio.gather(*doing)
+        # Whatever is retracted is retracted once: in one process, or replaced before that.
+        assert sum(one for one in done if isinstance(one, int)) <= len(before)
+        answer = await self.sockets[_MODERATOR][0].execute_all(_SEARCH, **self.variables)
+        stored = [message["id"] for message in answer["stored"]["messages"]]
+        while [message.id for message in self.room.stored] != stored:
+            for event in await self.reference.next_after(len(self.room.log)):
+                self.room.happens(event)
+        assert not self.room.holds(ids)
+        assert {one.id for one in done if isinstance(one, Said)} <= {*self.room.acknowledged}
+
+    async def come_and_go(self) -> None:
+        """Somebody is cut off, misses something, and goes on elsewhere."""
+        view = self.chance.choice(self.cut)
+        await view.cut()
+        for _ in range(self.chance.randrange(4)):
+            await self.chance.choice([self.say, self.vote, self.moderate])()
+        speaking = asyncio.gather(*(self.publish(who) for who in _SPEAKERS))
+        await view.begin(self.chance.choice(self.pair), self.room)
+        await speaking
+        events = await self.events(len(_SPEAKERS))
+        for event in events:
+            self.room.happens(event)
+
+    async def replay(self) -> None:
+        """Whoever goes on after any cursor is told of what is there and of all retractions."""
+        if not self.room.log:
+            return
+        after = self.chance.choice(self.room.log)["cursor"]
+        expected = self.room.replay(after)
+        socket = self.socket(self.speaker())
+        events = await self.widget.events(socket, after=after)
+        assert await events.take(len(expected)) == expected
+        upto = expected[-1]["cursor"] if expected else self.room.log[-1]["cursor"]
+        assert await events.next() == {"kind": "CaughtUp", "upTo": upto}
+        await events.complete()
+        assert events.nothing_waits()
+        plain = await self.widget.subscribe(socket, after=after)
+        messages = [one["message"] for one in expected if one["kind"] == "MessagePublished"]
+        assert [
+            {"id": one["id"], "data": one["data"]} for one in await plain.take(len(messages))
+        ] == messages
+        await plain.complete()
+        assert plain.nothing_waits()
+
+    # How it is done.
+
+    def speaker(self) -> str:
+        return self.chance.choice(_SPEAKERS)
+
+    def socket(self, who: str) -> GraphQLSocket:
+        return self.chance.choice(self.sockets[who])
+
+    def some_ids(self) -> list[str]:
+        """Of one or two messages that are there or were, and of one that never was."""
+        known = [*self.room.acknowledged][-20:]
+        there = [message.id for message in self.room.stored]
+        return [
+            self.chance.choice(ids)
+            for ids in (there, known, [str(uuid4())])
+            if ids and self.chance.random() < 0.7
+        ] or [str(uuid4())]
+
+    def data(self) -> dict[str, Any]:
+        data: dict[str, Any] = {"choice": self.chance.choice(["red", "green", "blue"])}
+        if self.chance.random() < 0.8:
+            data["n"] = self.chance.choice([7, 50, 51, 60, 99])
+        return data
+
+    async def publish(
+        self, who: str, key: str | None = None, *, replaces: bool = False
+    ) -> Said | None:
+        """Publish; None: the key is spent."""
+        data, socket = self.data(), self.socket(who)
+        on_repeat = "REPLACE" if replaces else "KEEP"
+        spent = (who, key) in self.room.spent
+        try:
+            message = await self.widget.publish(
+                socket, data, id=key, on_repeat=on_repeat, client_id=f"{who}'s"
+            )
+        except Refused as refused:
+            if refused.code == "UNAVAILABLE":
+                # What would be the answer was replaced in the same moment.
+                return await self.publish(who, key, replaces=replaces)
+            if refused.code != "REJECTED":
+                raise
+            return None
+        assert not spent, f"{who} published under {key}, which is spent"
+        said = self.room.acknowledged.get(message["id"])
+        if said is None:
+            said = Said(message["id"], data, who, key)
+            self.room.acknowledged[said.id] = said
+        assert said == Said(message["id"], message["data"], who, key)
+        return said
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        return self.widget.ids | {name: query for name, (_, query) in QUERIES.items()}
+
+    async def events(self, count: int) -> list[Event]:
+        """The next events of the log."""
+        before = len(self.room.log)
+        events: list[Event] = []
+        while len(events) < count:
+            events += await self.reference.next_after(before + len(events))
+        return events
+
+    async def told(self, expected: Sequence[Event]) -> None:
+        """Check that this is what the log says next."""
+        events = await self.events(len(expected)) if expected else []
+        for event, wanted in zip(events, expected, strict=True):
+            # A retraction's cursor is told to nobody before.
+            assert event == {"cursor": event["cursor"]} | wanted
+            self.room.happens(event)
+
+    async def searched(self) -> None:
+        """Check what both processes find."""
+        stored = [{"id": m.id, "data": m.data} for m in self.room.stored]
+        wanted = {"stored": {"totalCount": len(stored), "messages": stored}} | self.room.result()
+        for sockets in self.sockets[_MODERATOR]:
+            found = await sockets.execute_all(_SEARCH, **self.variables)
+            for name, answer in wanted.items():
+                assert found[name] == answer, name
+
+    async def rests(self) -> None:
+        """Check what everybody has at rest."""
+        for view in (self.reference, *self.steady, *self.cut):
+            await view.agrees(self.room)
+        for result in self.results:
+            await result.agrees(self.room)
+        assert self.reference.told == self.room.log
+
+
+def _retraction(messages: Sequence[Said], reason: str | None) -> list[Event]:
+    ids = [message.id for message in messages]
+    return [{"kind": "MessagesRetracted", "ids": ids, "reason": reason}] if ids else []
+
+
+@asynccontextmanager
+async def _happening(pair: Pair, seed: int) -> AsyncIterator[_Happening]:
+    widget, room = Widget.new(), Room()
+    tokens = {who: token(who) for who in _SPEAKERS}
+    tokens[_MODERATOR] = token(_MODERATOR, "publish", "subscribe", "search", "moderate", "admin")
+    reference = View("reference", widget, tokens["ann"], events=True)
+    steady = [
+        View(
+            f"steady {events=} {filtered=}", widget, tokens["bob"], events=events, filtered=filtered
+        )
+        for events in (True, False)
+        for filtered in (True, False)
+    ]
+    cut = [
+        View(f"cut {events=} {filtered=}", widget, tokens["cid"], events=events, filtered=filtered)
+        for events, filtered in ((True, False), (True, True), (False, True))
+    ]
+    async with AsyncExitStack() as stack:
+        views = [reference, *steady, *cut]
+        for number, view in enumerate(views):
+            await view.begin(pair[number % 2], room)
+            stack.push_async_callback(view.close)
+        sockets = {
+            who: (
+                await stack.enter_async_context(GraphQLSocket(pair[0], {"authToken": proof})),
+                await stack.enter_async_context(GraphQLSocket(pair[1], {"authToken": proof})),
+            )
+            for who, proof in tokens.items()
+        }
+        results = [
+            await LiveResult.watch(name, socket, widget)
+            for name in QUERIES
+            for socket in sockets["ann"]
+        ]
+        yield _Happening(
+            random.Random(seed), pair, widget, sockets, room, reference, steady, cut, results
+        )
+
+
+@pytest.mark.parametrize("example", range(4))
+async def test_every_view_is_what_a_plain_list_says(pair: Pair, example: int) -> None:
+    seed = int(os.environ.get("ROOMS_SEED") or random.SystemRandom().randrange(10**9))
+    print(f"example {example}: ROOMS_SEED={seed}")
+    async with _happening(pair, seed) as happening:
+        may_happen = [
+            happening.say,
+            happening.keep,
+            *[happening.vote] * 3,
+            happening.take_back,
+            happening.moderate,
+            happening.all_at_once,
+            happening.come_and_go,
+            happening.replay,
+        ]
+        for step in range(1, _STEPS + 1):
+            happens = happening.chance.choice(may_happen)
+            print(f"{step}: {happens.__name__}")
+            await happens()
+            await happening.searched()
+            if step % 15 == 0:
+                await happening.rests()
