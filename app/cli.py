@@ -204,6 +204,47 @@ def token(
     typer.echo(signed)
 
 
+@_cli.command()
+def erase(
+    username: Annotated[str, typer.Option(help="The name on the messages, exactly.")],
+    project: Annotated[
+        str | None, typer.Option(help="Only in this project; unset: in all.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete all messages of one person, for good. Servers may run meanwhile."""
+    import asyncio
+
+    from app.process.database import ServiceDatabase
+    from app.process.erasure import Person, erased, found, kept_bans, listed
+    from app.telemetry import configure_logging
+
+    settings = _settings()
+    configure_logging(settings.log_level, settings.log_format)
+    person = Person(username, project)
+    with ServiceDatabase(settings) as database:
+        settings = database.prepare(migrate=False)
+        assert settings.database_url is not None, "it names the database"
+        traces = asyncio.run(found(settings.database_url, person))
+        if not traces:
+            typer.echo(f"there are no messages of {person}")
+        elif not yes:
+            typer.echo(listed(traces))
+            if not sys.stdin.isatty():
+                raise ConfigurationError("--yes: expected where nobody can be asked, got nothing")
+            if not typer.confirm(f"erase these messages of {person} for good?"):
+                typer.echo("nothing was erased")
+                return
+        # Also where there are none: an earlier erasure may have ended half way.
+        gone = asyncio.run(erased(settings, person))
+        bans = asyncio.run(kept_bans(settings.database_url, person))
+    if gone:
+        typer.echo(listed(gone))
+        typer.echo(f"erased {sum(one.messages for one in gone)} messages of {person}")
+    if bans:
+        typer.echo(f"{bans} bans by that name stay in force; the mutation unban lifts them")
+
+
 @_indexes.callback()
 def list_indexes(context: typer.Context) -> None:
     """List the indexes for what is searched, and what waits for one."""

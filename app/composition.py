@@ -12,8 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app import setting_names
 from app.config import Settings, broadcast_scheme
 from app.delivery.backends.backend import Backend
-from app.delivery.backends.memory import MemoryBackend
-from app.delivery.backends.postgres import PostgresBackend
+from app.delivery.backends.chosen import chosen_backend
 from app.delivery.bus import Bus
 from app.delivery.hub import Hub
 from app.delivery.matching_turns import MatchingTurns
@@ -28,7 +27,9 @@ from app.schema.operations import answer, publish, search, searched, subscribe
 from app.services.admission import Admission
 from app.services.answers import Answers
 from app.services.bans import BanService
+from app.services.channels import ChannelService
 from app.services.client_ids import ClientIds
+from app.services.deletion import DeletionService
 from app.services.following import RuleFollower
 from app.services.live.kept_searches import KeptSearches
 from app.services.live.results import LiveResults
@@ -36,13 +37,17 @@ from app.services.messages import MessageService
 from app.services.open_filters import FilterLimits, OpenFilters
 from app.services.policies import PolicyService
 from app.services.presence import PresenceService
+from app.services.retention import Retention
 from app.services.rights import Rights
 from app.services.shadow import ShadowMessages
 from app.services.shadow_ids import ShadowIds
 from app.services.shared_search import SharedSearch
+from app.storage.ages import Ages
 from app.storage.bans import BanStore
+from app.storage.channels import ChannelStore
 from app.storage.client_secret import kept_client_secret
 from app.storage.database import Database
+from app.storage.deletion import MessageDeletion
 from app.storage.earlier import EarlierMessages
 from app.storage.estimates import EstimatedByPlace
 from app.storage.history import MessageHistory
@@ -91,6 +96,7 @@ class Process:
         self._hub: Hub | None = None
         self._database: Database | None = None
         self._write_probe: WriteProbe | None = None
+        self._deleting: DeletionService | None = None
         self._graphql: GraphQLHttp | None = None
         self._graphql_sockets: GraphQLSocket | None = None
         self._plain_posts: PlainPosts | None = None
@@ -110,11 +116,13 @@ class Process:
             yield {RESPONDER: self._plain_posts, ENDPOINTS: self._socket_endpoint}
 
     async def drain(self) -> None:
-        """End every HTTP stream so that its client comes back.
+        """End every HTTP stream so that its client comes back, and deletions between two batches.
 
         Sockets are told by the server: it calls `shutdown` on each connection's session.
         """
         self._draining = True
+        if self._deleting is not None:
+            self._deleting.close()
         if self._graphql is not None:
             self._graphql.shutdown()
 
@@ -222,6 +230,18 @@ class Process:
             bytes_per_process=settings.max_filter_bytes,
         )
         answers = Answers(history, settings.answer_cache_bytes)
+        deletion = MessageDeletion(pools.reading)
+        deleting = self._deleting = DeletionService(hub, history, search, deletion, rights)
+        retention = Retention(
+            url,
+            Ages(pools.reading),
+            deletion,
+            deleting,
+            retention_days=settings.retention_days,
+            kept_seconds=policies.kept_seconds,
+        )
+        retention.start()
+        stack.push_async_callback(retention.stop)
         return Services(
             messages,
             presence,
@@ -232,6 +252,8 @@ class Process:
             client_ids=ClientIds(secrets),
             bans=bans,
             rights=rights,
+            deletion=deleting,
+            channels=ChannelService(ChannelStore(pools.reading), presence, rights),
         )
 
     def _routes(self, services: Services) -> list[BaseRoute]:
@@ -390,19 +412,8 @@ class Application(Starlette):
 
 def _backend(settings: Settings) -> Backend:
     assert settings.database_url is not None
-    # Redis and Kafka are extras: their packages are asked for where they are chosen only.
-    match broadcast_scheme(settings.broadcast_url):
-        case "memory":
-            return MemoryBackend()
-        case "redis" | "rediss":
-            from app.delivery.backends.redis import RedisBackend  # noqa: PLC0415
-
-            return RedisBackend(settings.broadcast_url)
-        case "kafka":
-            from app.delivery.backends.kafka import KafkaBackend  # noqa: PLC0415
-
-            return KafkaBackend(settings.broadcast_url)
-    return PostgresBackend(settings.database_url)
+    scheme = broadcast_scheme(settings.broadcast_url)
+    return chosen_backend(scheme, settings.broadcast_url, settings.database_url)
 
 
 def _verification_key(settings: Settings) -> VerificationKey | None:

@@ -202,6 +202,13 @@ class Settings(BaseSettings):
         "answers of searches kept in memory while their channel is unchanged; least recent goes "
         "first; 0 keeps none",
     )
+    retention_days: int | None = Field(
+        None,
+        ge=1,
+        le=36_500,
+        description="stored messages are deleted in the background when they are older; unset: "
+        "never",
+    )
     broadcast_url: str = Field(
         "postgres",
         repr=False,

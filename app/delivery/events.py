@@ -17,6 +17,7 @@ from app.domain.entry import Retraction, StoredEntry
 from app.domain.message import MESSAGE_COLUMNS, MESSAGE_FIELDS, Message
 
 __all__ = [
+    "Deleted",
     "Echo",
     "Event",
     "PresenceChanged",
@@ -98,6 +99,13 @@ class PresenceChanged(msgspec.Struct, frozen=True, array_like=True, tag="p"):
     channel: str
 
 
+class Deleted(msgspec.Struct, frozen=True, array_like=True, tag="d"):
+    """Stored messages of a channel were deleted: what is kept of it is out of date."""
+
+    origin: str
+    channel: str
+
+
 class Echo(msgspec.Struct, frozen=True, array_like=True, tag="e"):
     """What a process sends to itself, round through the broker."""
 
@@ -105,7 +113,7 @@ class Echo(msgspec.Struct, frozen=True, array_like=True, tag="e"):
     number: int
 
 
-Event: TypeAlias = Stored | Transient | PresenceChanged
+Event: TypeAlias = Stored | Transient | PresenceChanged | Deleted
 """What is about a channel."""
 
 _Carried: TypeAlias = Event | Echo

@@ -75,7 +75,7 @@ class History(Protocol):
         """Return what is stored with `after` < sequence <= `up_to`, in order."""
 
     def forget(self, channel: Channel) -> None:
-        """Keep nothing that was read of a channel: it has begun to count anew."""
+        """Keep nothing that was read of a channel: messages were deleted, or it counts anew."""
 
 
 Place: TypeAlias = tuple[int, int]
@@ -130,12 +130,22 @@ class Feed:
         """Take a head that was read after the feed was at `place`."""
         if (deleted := head.removed - head.retracted) != self._deleted:
             self._deleted = deleted
-            self._history.forget(self.channel)
-            self._tell(lambda subscriber: subscriber.removed())
+            self.deleted()
         if place[0] == self._beginnings and head.sequence < place[1]:
             self._begin_anew(head.sequence)
         else:
             self.reach(head.sequence)
+
+    def notice(self, head: Head) -> None:
+        """Take a head that was just read, by whoever: it tells of deletions."""
+        if (deleted := head.removed - head.retracted) > self._deleted:
+            self._deleted = deleted
+            self.deleted()
+
+    def deleted(self) -> None:
+        """Take note that stored messages were deleted: nothing that was made of them holds."""
+        self._history.forget(self.channel)
+        self._tell(lambda subscriber: subscriber.removed())
 
     def close(self) -> None:
         """Stop what runs and forget what waits. Idempotent."""

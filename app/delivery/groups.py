@@ -365,7 +365,9 @@ class _ChannelGroups:
             group.forget_encoded()
 
     def removed(self) -> None:
-        """Nothing to do: what was delivered is not taken back."""
+        """Forget the bytes of messages that may be gone; what was delivered is not taken back."""
+        for group in self._groups.values():
+            group.forget_encoded()
 
     def _end(self) -> None:
         if not self.over:

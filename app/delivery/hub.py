@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from itertools import groupby
 from typing import Any, Final, NoReturn
@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn
 from app.delivery.budget import Budget
 from app.delivery.bus import Bus
 from app.delivery.events import (
+    Deleted,
     Event,
     PresenceChanged,
     Stored,
@@ -22,7 +23,7 @@ from app.delivery.feed import Feed, History, Subscriber
 from app.delivery.supervision import keep_running
 from app.domain.channel import Channel
 from app.domain.entry import PolicyChange, StoredEntry
-from app.domain.message import Message
+from app.domain.message import Head, Message
 from app.errors import Unavailable
 
 __all__ = ["Hub"]
@@ -36,6 +37,8 @@ _AHEAD_BYTES_MAX: Final = 16 * 1024 * 1024
 """What came before its turn, over all channels; more is read from the table when it is due."""
 _POLL_SECONDS: Final = 5.0
 """How often the table's heads are compared with the feeds: the most a lost event costs."""
+_DELETED_SECONDS: Final = 0.1
+"""Deletions that are told within this are looked at together: a large one has many batches."""
 
 
 class Hub:
@@ -51,6 +54,9 @@ class Hub:
         self._closed_later: set[asyncio.Task[None]] = set()
         self._poll_now = asyncio.Event()
         self._poller: asyncio.Task[NoReturn] | None = None
+        self._deleted: set[Channel] = set()
+        """Where another process has deleted messages, not looked at yet."""
+        self._deleted_looker: asyncio.Task[None] | None = None
         self.on_presence: Callable[[Channel], None] = lambda _channel: None
         """Told of another process's presence changes."""
 
@@ -65,8 +71,7 @@ class Hub:
         for handle in self._closing.values():
             handle.cancel()
         tasks: list[asyncio.Task[Any]] = [*self._opening.values(), *self._closed_later]
-        if self._poller is not None:
-            tasks.append(self._poller)
+        tasks += [task for task in (self._poller, self._deleted_looker) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -125,6 +130,11 @@ class Hub:
         if (feed := self._feeds.get(channel)) is not None:
             feed.reach(sequence)
 
+    def notice(self, channel: Channel, head: Head) -> None:
+        """Take note of a channel's head as it was just read: messages may have been deleted."""
+        if (feed := self._feeds.get(channel)) is not None and feed.place is not None:
+            feed.notice(head)
+
     def last_created(self, channel: Channel) -> int:
         """Return the newest `created` seen of a channel; 0 where none was."""
         feed = self._feeds.get(channel)
@@ -168,6 +178,20 @@ class Hub:
     def publish_presence(self, channel: Channel) -> None:
         """Tell the others that a channel's connections changed."""
         self._bus.post(channel, PresenceChanged(self._bus.origin, channel.key))
+
+    async def publish_deleted(self, channel: Channel) -> None:
+        """Forget what was made of messages that are deleted by now, and tell the others.
+
+        When this returns, nothing that this process shows from then on has them.
+        """
+        self._bus.post(channel, Deleted(self._bus.origin, channel.key))
+        self._history.forget(channel)
+        try:
+            await self._compare([channel])
+        except Unavailable:
+            # Where the channel ends now is found by the poll; what is known is enough for this.
+            if (feed := self._feeds.get(channel)) is not None:
+                feed.deleted()
 
     def _join_now(self, channel: Channel, subscriber: Subscriber) -> int | None:
         """Join if the channel's feed has a position, and return that."""
@@ -216,6 +240,9 @@ class Hub:
         if isinstance(event, PresenceChanged):
             self.on_presence(channel)
             return
+        if isinstance(event, Deleted):
+            self._deleted_elsewhere(channel)
+            return
         feed = self._feeds.get(channel)
         if feed is None:
             return
@@ -226,6 +253,28 @@ class Hub:
         else:
             feed.committed(event.first, event.last, event.created)
 
+    def _deleted_elsewhere(self, channel: Channel) -> None:
+        self._history.forget(channel)
+        if channel not in self._feeds:
+            return
+        self._deleted.add(channel)
+        if self._deleted_looker is None:
+            self._deleted_looker = asyncio.create_task(
+                self._look_at_deleted(), name="look at deletions"
+            )
+
+    async def _look_at_deleted(self) -> None:
+        try:
+            while self._deleted:
+                channels, self._deleted = self._deleted, set()
+                with suppress(Unavailable):  # the poll finds it
+                    await self._compare(channels)
+                await asyncio.sleep(_DELETED_SECONDS)
+        except Exception:
+            logger.exception("deletions of other processes could not be looked at")
+        finally:
+            self._deleted_looker = None
+
     async def _poll_forever(self) -> None:
         while True:
             # Not wait_for: Python 3.11's drops a cancellation that comes with the event.
@@ -233,22 +282,23 @@ class Hub:
                 async with asyncio.timeout(_POLL_SECONDS):
                     await self._poll_now.wait()
             self._poll_now.clear()
-            # Before the heads are read: what is dispatched meanwhile may be newer than they are.
-            places = {
-                channel: (feed, place)
-                for channel, feed in self._feeds.items()
-                if (place := feed.place) is not None
-            }
-            if not places:
-                continue
-            try:
-                heads = await self._history.heads(list(places))
-            except Unavailable:
-                continue  # the next round asks again
-            for channel, head in heads.items():
-                feed, place = places[channel]
-                if self._feeds.get(channel) is feed:
-                    feed.compare(place, head)
+            with suppress(Unavailable):  # the next round asks again
+                await self._compare(self._feeds)
+
+    async def _compare(self, channels: Collection[Channel]) -> None:
+        """Compare the feeds of some channels with the table's heads."""
+        # Before the heads are read: what is dispatched meanwhile may be newer than they are.
+        places = {
+            channel: (feed, place)
+            for channel in channels
+            if (feed := self._feeds.get(channel)) is not None and (place := feed.place) is not None
+        }
+        if not places:
+            return
+        for channel, head in (await self._history.heads(list(places))).items():
+            feed, place = places[channel]
+            if self._feeds.get(channel) is feed:
+                feed.compare(place, head)
 
 
 def _consecutive(entries: list[StoredEntry]) -> Iterator[list[StoredEntry]]:

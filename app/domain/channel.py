@@ -7,7 +7,13 @@ from typing import Final
 
 from app.errors import BadUserInput, shown
 
-__all__ = ["Channel", "checked_client_id", "checked_project_id", "parse_channel"]
+__all__ = [
+    "Channel",
+    "checked_client_id",
+    "checked_project_id",
+    "checked_widget_id",
+    "parse_channel",
+]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _MAX_CLIENT_ID: Final = 128
@@ -50,6 +56,19 @@ def checked_project_id(value: str) -> str:
         BadUserInput: it is not 1 to 64 of the characters A-Z a-z 0-9 _ . -
     """
     return _checked_name("projectId", value)
+
+
+def checked_widget_id(argument: str, value: str) -> str:
+    """Return `value` if it may be the id of a widget.
+
+    Args:
+        argument: its name in the request, for the error.
+        value: what came.
+
+    Raises:
+        BadUserInput: it is not 1 to 64 of the characters A-Z a-z 0-9 _ . -
+    """
+    return _checked_name(argument, value)
 
 
 def _checked_name(argument: str, value: str) -> str:

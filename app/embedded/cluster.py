@@ -70,6 +70,8 @@ _SETTINGS: Final = {
     # Statements and details hold what clients wrote: not for the log.
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
 } | (
     # Before recovery all files are flushed: with one call, and not one by one, which takes
     # seconds on a busy disk. The kernel reports its failures since Linux 5.8.

@@ -8,8 +8,9 @@ import asyncpg
 
 from app.domain.query import FieldPath, parse_field
 from app.errors import BadUserInput, ConfigurationError
+from app.storage.elected import CONNECTION_FAILURES
 from app.storage.indexes import registry
-from app.storage.indexes.builder import CONNECTION_FAILURES, IndexBuilder, building
+from app.storage.indexes.builder import IndexBuilder, building
 from app.storage.indexes.decisions import Known
 from app.storage.indexes.definitions import NAME_PREFIX, IndexDefinition
 from app.storage.indexes.shapes import MAX_EQUAL

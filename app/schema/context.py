@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from app.domain.viewer import Viewer
 from app.services.answers import Answers
 from app.services.bans import BanService
+from app.services.channels import ChannelService
 from app.services.client_ids import ClientIds, SignedClient
 from app.services.connection_presence import ConnectionPresence
 from app.services.connection_rights import ConnectionRights
+from app.services.deletion import DeletionService
 from app.services.live.results import LiveResults
 from app.services.messages import MessageService
 from app.services.open_filters import ConnectionFilters, OpenFilters
@@ -29,6 +31,8 @@ class Services:
     live_results: LiveResults
     answers: Answers
     filters: OpenFilters = field(default_factory=OpenFilters)
+    deletion: DeletionService = field(kw_only=True)
+    channels: ChannelService = field(kw_only=True)
     policies: PolicyService = field(kw_only=True)
     client_ids: ClientIds = field(kw_only=True)
     bans: BanService = field(kw_only=True)

@@ -13,7 +13,9 @@ from app.domain.message import Message, OnRepeat
 from app.domain.query import Filter, MessageQuery, parse_filters, parse_query
 from app.schema.arguments import ProjectId, WidgetId, given
 from app.schema.bans import BanMutations, BanQueries
+from app.schema.channels import ChannelQueries
 from app.schema.context import Context
+from app.schema.deletion import DeletionMutations
 from app.schema.events import ChannelEvent, channel_event
 from app.schema.inputs import (
     MessageFilterInput,
@@ -55,7 +57,7 @@ _EVERYTHING = cast("MessageQueryInput", {})
 
 
 @strawberry.type(description="What can be read once.")
-class Query(BanQueries, PolicyQueries, ViewerQueries):
+class Query(BanQueries, ChannelQueries, PolicyQueries, ViewerQueries):
     """Root of queries."""
 
     @strawberry.field(description="Search and group everything that was stored in a channel.")
@@ -81,7 +83,7 @@ class Query(BanQueries, PolicyQueries, ViewerQueries):
 
 
 @strawberry.type(description="What changes something.")
-class Mutation(BanMutations, PolicyMutations):
+class Mutation(BanMutations, DeletionMutations, PolicyMutations):
     """Root of mutations."""
 
     @strawberry.mutation(

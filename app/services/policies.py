@@ -59,6 +59,14 @@ class PolicyService:
         self._rights.require(viewer, Permission.SUBSCRIBE, channel)
         return self.followed.rules.get(channel, DEFAULT_POLICY)
 
+    def kept_seconds(self) -> dict[Channel, int]:
+        """Return how long channels keep their messages: those whose policy says so."""
+        return {
+            channel: policy.retention_seconds
+            for channel, policy in self.followed.rules.items()
+            if policy.retention_seconds is not None
+        }
+
     async def set(
         self, viewer: Viewer, channel: Channel, change: Mapping[str, object]
     ) -> ChannelPolicy:

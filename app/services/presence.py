@@ -7,6 +7,7 @@ and a heartbeat looks anyway, so a lost event or a dead process is noticed in se
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Final
 
 from app.defaults import COUNT_INTERVAL_SECONDS, PRESENCE_HEARTBEAT_SECONDS
@@ -100,8 +101,16 @@ class PresenceService:
             Unavailable: the database is away.
         """
         self._rights.require(viewer, Permission.SUBSCRIBE, channel)
-        others = await self._store.others([channel])
-        return others[channel] + self._own.get(channel, 0)
+        return (await self.counts([channel]))[channel]
+
+    async def counts(self, channels: Sequence[Channel]) -> dict[Channel, int]:
+        """Return how many connections each channel has now; rights are the caller's affair.
+
+        Raises:
+            Unavailable: the database is away.
+        """
+        others = await self._store.others(channels)
+        return {channel: count + self._own.get(channel, 0) for channel, count in others.items()}
 
     async def watch(
         self, viewer: Viewer, channel: Channel, event_of: EventOf = lambda count: count

@@ -13,9 +13,11 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Numeric,
+    Select,
     Text,
     TextClause,
     bindparam,
+    select,
     text,
 )
 
@@ -23,7 +25,7 @@ from app.domain.channel import Channel
 from app.domain.query import Comparison, Filter, Operator, conjuncts
 from app.storage.tables import MESSAGES
 
-__all__ = ["by_sequence"]
+__all__ = ["by_sequence", "last_before"]
 
 _LARGEST_BIGINT: Final = 2**63 - 1
 
@@ -37,19 +39,26 @@ _UP_TO: Final = {Operator.LT: "<", Operator.LTE: "<=", Operator.EQ: "<="}
 _LAST: Final = """
 (WITH RECURSIVE halving (low, high) AS (
     SELECT 0::bigint,
-        coalesce((SELECT max(sequence) FROM messages WHERE channel = :channel), 0) + 1
+        coalesce((SELECT max(sequence) FROM {table} WHERE channel = :channel), 0) + 1
     UNION ALL
     SELECT CASE WHEN found.created {earlier} :created THEN found.sequence ELSE low END,
         CASE WHEN found.created {earlier} :created THEN high ELSE (low + high) / 2 END
     FROM halving LEFT JOIN LATERAL (
-        SELECT sequence, created FROM messages
+        SELECT sequence, created FROM {table}
         WHERE channel = :channel AND sequence >= (low + high) / 2 AND sequence < high
         ORDER BY sequence LIMIT 1
     ) AS found ON true
     WHERE low + 1 < high
 ) SELECT low FROM halving WHERE low + 1 >= high)
 """
-_TEXTS: Final = {earlier: _LAST.format(earlier=earlier) for earlier in ("<", "<=")}
+_TEXTS: Final = {
+    earlier: _LAST.format(table="messages", earlier=earlier) for earlier in ("<", "<=")
+}
+_LAST_BEFORE: Final = (
+    "greatest("
+    + ", ".join(_LAST.format(table=table, earlier="<") for table in ("messages", "retractions"))
+    + ") AS sequence"
+)
 
 
 def by_sequence(
@@ -70,6 +79,20 @@ def by_sequence(
         else:
             rest.append(one)
     return bounds, rest
+
+
+def last_before(channel: Channel, created: int) -> Select[Any]:
+    """Select the `sequence` of the last that is stored and older than a time; 0: there is none.
+
+    Args:
+        channel: whose messages and retractions.
+        created: milliseconds since the Unix epoch.
+    """
+    return select(
+        text(_LAST_BEFORE).bindparams(
+            bindparam("channel", channel.key, Text, unique=True), _number(created)
+        )
+    )
 
 
 def _bounds(comparison: Comparison) -> bool:

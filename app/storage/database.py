@@ -312,6 +312,9 @@ class Database:
         self, error: Exception, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
     ) -> Exception:
         """Return what the caller should see of a statement's failure."""
+        if isinstance(error, asyncpg.PostgresError):
+            # It quotes what clients wrote, "Failing row contains (…)", and traces are logged.
+            error.detail = None
         if isinstance(error, asyncpg.QueryCanceledError):
             return DatabaseTookTooLong(
                 f"the database took longer than {self._statement_timeout:g} s; {self._advice}"

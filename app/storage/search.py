@@ -140,6 +140,23 @@ class MessageSearch:
                 if str(UUID(cursor)) not in known:
                     raise _unknown(name, cursor)
 
+    async def sequences(
+        self, channel: Channel, query: MessageQuery, after: int, limit: int
+    ) -> list[int]:
+        """Return the places of the first messages that match, in publish order.
+
+        Args:
+            channel: whose.
+            query: its filters and `up_to`.
+            after: a sequence, exclusive; 0: from the first message on.
+            limit: at the most; fewer mean that there are no more.
+
+        Raises:
+            BadUserInput: it would read more messages than a search may.
+        """
+        rows = await self.scan(statements.sequences, channel, query, after, limit, noted=False)
+        return [row["sequence"] for row in rows]
+
     async def groups(self, channel: Channel, query: MessageQuery) -> list[GroupRow]:
         """Return the query's page of groups, in its order; `group_by` must be set."""
         if not query.limit:

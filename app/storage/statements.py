@@ -31,6 +31,7 @@ __all__ = [
     "preceding",
     "rendered",
     "sequence_of",
+    "sequences",
 ]
 
 _DIALECT: Final = asyncpg_dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's own gap
@@ -71,6 +72,12 @@ def count_messages(channel: Channel, query: MessageQuery) -> Select[Any]:
         known = counted.where(CHANNELS.c.channel == channel.key).scalar_subquery()
         return select(func.coalesce(known, 0).label("count"))
     return select(func.count().label("count")).select_from(MESSAGES).where(chosen(channel, query))
+
+
+def sequences(channel: Channel, query: MessageQuery, after: int, limit: int) -> Select[Any]:
+    """Select the `sequence` of the first messages that match after a place, in publish order."""
+    page = select(MESSAGES.c.sequence).where(chosen(channel, query), MESSAGES.c.sequence > after)
+    return page.order_by(_in_publish_order(descending=False)).limit(limit)
 
 
 def first(channel: Channel, query: MessageQuery) -> Select[Any]:

@@ -57,12 +57,14 @@ class Table:
         self.reads: list[tuple[int, int]] = []
         self.created_after = 0
         """`created` is so much more than the sequence: larger in a count that began later."""
+        self.removed = 0
         self.forgotten = 0
         self.on_read: Callable[[], None] = lambda: None
 
     async def heads(self, channels: Sequence[Channel]) -> dict[Channel, Head]:
         await self._maybe_fail()
-        return dict.fromkeys(channels, Head(self.head, self.created_after + self.head))
+        head = Head(self.head, self.created_after + self.head, self.removed)
+        return dict.fromkeys(channels, head)
 
     async def between(
         self, channel: Channel, after: int, up_to: int, limit: int

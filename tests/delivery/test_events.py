@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.delivery.events import (
+    Deleted,
     Event,
     PresenceChanged,
     Stored,
@@ -77,8 +78,9 @@ def test_a_message_that_is_not_stored_is_carried_whatever_its_size() -> None:
     assert carried(transient_event("process", message)) == [message]
 
 
-def test_a_change_of_presence_names_its_channel() -> None:
-    event = PresenceChanged("process", CHANNEL.key)
+@pytest.mark.parametrize("kind", [PresenceChanged, Deleted])
+def test_what_happened_to_a_channel_names_it(kind: type[PresenceChanged | Deleted]) -> None:
+    event = kind("process", CHANNEL.key)
     assert decode_event(encode_event(event)) == event
 
 

@@ -206,6 +206,13 @@ async def test_a_head_with_more_messages_removed_is_told_once() -> None:
     assert (recorder.removals, table.forgotten, recorder.restarts) == (1, 1, [])
 
 
+async def test_whoever_reads_a_head_tells_of_deletions_and_an_old_head_tells_nothing() -> None:
+    feed, recorder = await opened(Table(3))
+    for removed, told in ((1, 1), (1, 1), (3, 2), (2, 2)):
+        feed.notice(Head(3, 3, removed))
+        assert recorder.removals == told
+
+
 async def test_a_head_below_the_position_begins_anew_and_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -531,6 +531,18 @@ async def test_a_channel_that_counts_anew_is_not_given_the_bytes_of_the_old_coun
 
 
 @pytest.mark.anyio
+async def test_the_bytes_of_what_was_deleted_are_not_given_again() -> None:
+    """From the first to the last there are fewer messages now."""
+    fan, feed = fan_out()
+    group = held(fan, Encoder())
+    await group.encoded(messages(1, 3))
+    (groups,) = feed.subscribers
+    groups.removed()
+    first, _deleted, last = messages(1, 3)
+    assert payloads_of(await group.encoded([first, last])) == [b'"x"'] * 2
+
+
+@pytest.mark.anyio
 async def test_messages_that_are_not_stored_have_no_place_to_be_kept_by() -> None:
     fan, _feed = fan_out()
     group = held(fan, Encoder())

@@ -362,3 +362,50 @@ async def test_after_a_cut_the_table_is_read_at_once() -> None:
         hub.missed()
         async with asyncio.timeout(4):  # the slow poll would take 5 s
             await recorder.has(2)
+
+
+async def test_deletions_are_told_here_at_once_and_elsewhere_by_the_bus(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hub_module, "_DELETED_SECONDS", 0.01)
+    table = Table(5)
+    async with hubs(table, 2) as (own, other):
+        here, there = Recorder(), Recorder()
+        await own.join(CHANNEL, here)
+        await other.join(CHANNEL, there)
+        for removed in (2, 3):
+            table.removed = removed
+            await own.publish_deleted(CHANNEL)
+            assert here.removals == removed - 1
+        await until(lambda: there.removals)
+        # Several that come together are looked at once.
+        table.removed = 5
+        for _ in range(10):
+            await own.publish_deleted(CHANNEL)
+        assert here.removals == 3
+        await until(lambda: not other._deleted and other._deleted_looker is None)
+        assert there.removals <= 3
+        assert not own._deleted, "its own events do not come back to it"
+
+
+async def test_deletions_are_noticed_without_the_database() -> None:
+    """What was kept is forgotten before the answer; where the channel ends is found later."""
+    table = Table(5)
+    async with hubs(table, 2) as (own, other):
+        here, there = Recorder(), Recorder()
+        await own.join(CHANNEL, here)
+        await other.join(CHANNEL, there)
+        table.removed, table.fails = 1, 2
+        await own.publish_deleted(CHANNEL)
+        assert here.removals == 1
+        await until(lambda: not table.fails)
+        other.missed()
+        await until(lambda: there.removals == 1)
+
+
+async def test_deletions_where_nobody_listens_are_forgotten_all_the_same() -> None:
+    table = Table(5)
+    async with hubs(table, 2) as (own, other):
+        await own.publish_deleted(CHANNEL)
+        assert table.forgotten == 1
+        other.notice(CHANNEL, Head(5, 5, 1))

@@ -69,7 +69,15 @@ def context(known: Known, viewer: Viewer = VIEWER) -> Context:
     answers = Answers(cast("Any", None), max_bytes=0)
     nothing = cast("Any", None)
     services = Services(
-        messages, nothing, nothing, answers, policies=nothing, client_ids=nothing, bans=nothing
+        messages,
+        nothing,
+        nothing,
+        answers,
+        policies=nothing,
+        client_ids=nothing,
+        deletion=nothing,
+        channels=nothing,
+        bans=nothing,
     )
     return Context(viewer, services)
 

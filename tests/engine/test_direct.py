@@ -107,14 +107,17 @@ class UncountedPresence:
 
 
 def context(viewer: Viewer = VIEWER) -> Context:
+    other: Any = None
     services = Services(
         cast("MessageService", KnownMessages()),
         cast("PresenceService", UncountedPresence()),
-        cast("Any", None),
-        cast("Any", None),
-        policies=cast("Any", None),
-        client_ids=cast("Any", None),
-        bans=cast("Any", None),
+        other,
+        other,
+        policies=other,
+        client_ids=other,
+        deletion=other,
+        channels=other,
+        bans=other,
     )
     return Context(viewer, services)
 

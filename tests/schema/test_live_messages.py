@@ -58,14 +58,17 @@ async def test_the_result_comes_when_the_database_is_back(monkeypatch: pytest.Mo
     await hub.start()
     messages = cast("Any", AwayForAMoment())
     live = LiveResults(hub, table, messages, messages, 0.01)
+    other: Any = None
     services = Services(
         messages,
         cast("Any", UncountedPresence()),
         live,
         Answers(table),
-        policies=cast("Any", None),
-        client_ids=cast("Any", None),
-        bans=cast("Any", None),
+        policies=other,
+        client_ids=other,
+        deletion=other,
+        channels=other,
+        bans=other,
     )
     executor = Executor.of(build_schema())
     operation = executor.prepare(

@@ -54,6 +54,13 @@ async def test_a_change_holds_at_once_here_and_soon_elsewhere(database: Database
         assert told == [(CHANNEL, policy), (CHANNEL, None)]
 
 
+async def test_channels_that_keep_messages_for_a_time_are_known(database: Database) -> None:
+    async with process(database) as one:
+        for widget, change in (("a", {"retentionSeconds": 60}), ("b", {"slowModeSeconds": 5})):
+            await one.set(MODERATOR, Channel("project", widget), change)
+        assert one.kept_seconds() == {Channel("project", "a"): 60}
+
+
 async def test_listeners_are_told_the_whole_policy_as_clients_see_it(database: Database) -> None:
     service = PolicyService(PolicyStore(database))
     told: list[PolicyChange] = []

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import traceback
 
 import asyncpg
 import pytest
@@ -92,6 +93,26 @@ async def test_a_bug_of_ours_is_not_called_unavailable(database: Database) -> No
         with pytest.raises(Exception) as failure:  # noqa: PT011  whatever it is, it is not ours
             await database.fetch(sql, *parameters)
         assert not isinstance(failure.value, Unavailable)
+
+
+async def test_what_clients_wrote_is_in_no_failure_and_in_no_log_of_the_server(
+    database: Database, postgres: EmbeddedPostgres
+) -> None:
+    """Postgres' details quote the row, and a defect is logged with its trace."""
+    insert = (
+        "INSERT INTO messages (channel, sequence, id, client_id, created, username, data) "
+        "VALUES ('p/w', $1, gen_random_uuid(), 'Zaphod', 1, 'Zaphod', $2)"
+    )
+    await database.fetch(insert, 1, b'"Zaphod"')
+    for sequence, data in ((1, b'"Zaphod"'), (None, b'"Zaphod"'), (2, b"Zaphod")):
+        with pytest.raises(asyncpg.PostgresError) as failure:
+            await database.fetch(insert, sequence, data)
+        assert "Zaphod" not in "".join(traceback.format_exception(failure.value))
+    log = (postgres.data_dir / "postgres.log").read_text()
+    assert "violates not-null constraint" in log
+    assert "Zaphod" not in log
+    for setting in ("log_parameter_max_length", "log_parameter_max_length_on_error"):
+        assert await values(database, f"SELECT current_setting('{setting}')") == ["0"]
 
 
 async def test_a_statement_with_one_argument_too_few_is_our_bug(database: Database) -> None:

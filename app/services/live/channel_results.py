@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Final
 
@@ -62,9 +62,8 @@ class ChannelResults:
         """Those who show results, by what makes them the same bytes."""
         self.position = 0
         """The newest sequence that the feed has brought."""
-        self.head: Callable[[], Awaitable[Head]] = partial(looks.head, channel)
-        """Returns the table's head, as it is after the call."""
         self._hub = hub
+        self._looks = looks
         self._search = search
         self._reads = reads
         self._channel = channel
@@ -117,6 +116,18 @@ class ChannelResults:
             Unavailable: the database is away.
         """
         self.position = max(self.position, await self._opened())
+
+    async def head(self) -> Head:
+        """Return the table's head, as it is after the call.
+
+        What messages were deleted until then, no result has any more.
+
+        Raises:
+            Unavailable: the database is away.
+        """
+        head = await self._looks.head(self._channel)
+        self._hub.notice(self._channel, head)
+        return head
 
     async def reach(self, sequence: int, seconds: float = _REACH_SECONDS) -> bool:
         """Return whether the feed has brought everything up to a sequence.

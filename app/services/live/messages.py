@@ -200,7 +200,8 @@ class MessageSource(Source):
             self._wake.set()
 
     def removed(self) -> None:
-        """Nothing to do: subscribers are not told of what was deleted."""
+        """Replay from the table: what is kept here may be gone. Subscribers are told nothing."""
+        self._recent = _Recent()
 
     async def _next(self) -> Sequence[Entry] | None:
         """Return the next entries in order; None where the replay has reached the present."""

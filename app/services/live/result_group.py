@@ -27,9 +27,8 @@ class Place(Protocol):
     def position(self) -> int:
         """The newest sequence that was applied."""
 
-    @property
-    def head(self) -> Callable[[], Awaitable[Head]]:
-        """Reads the table's head, as it is after the call."""
+    async def head(self) -> Head:
+        """Return the table's head, as it is after the call."""
 
     async def open(self) -> None:
         """Return when nothing that is published is missed any more."""

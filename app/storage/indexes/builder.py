@@ -1,30 +1,24 @@
 """Building and dropping indexes: by one at a time of all processes that share a database."""
 
-import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 
 import asyncpg
 
+from app.storage.elected import elected
 from app.storage.indexes import registry
 from app.storage.indexes.definitions import IndexDefinition
 from app.storage.indexes.registry import Registry
 
-__all__ = ["CONNECTION_FAILURES", "IndexBuilder", "building"]
+__all__ = ["IndexBuilder", "building"]
 
 logger = logging.getLogger(__name__)
 
-CONNECTION_FAILURES: Final = (OSError, EOFError, TimeoutError, asyncpg.InterfaceError)
-"""What a connection raises, beside what Postgres says, when it is lost."""
-
 _LOCK_KEY: Final = 0x57494447_45544958
 """`WIDGETIX`: the advisory lock of whoever builds."""
-_LOCK_POLL_SECONDS: Final = 0.1
-_CONNECT_TIMEOUT_SECONDS: Final = 5.0
-_CLOSE_TIMEOUT_SECONDS: Final = 2.0
 _SETTINGS: Final = {
     "application_name": "widgetwire indexes",
     # A build takes as long as it takes. It waits for transactions that are older than it, a
@@ -85,31 +79,9 @@ async def building(url: str, *, wait_seconds: float = 0.0) -> AsyncIterator[Inde
     Raises:
         OSError, TimeoutError, asyncpg.PostgresError: the database cannot be reached.
     """
-    connection = await asyncpg.connect(
-        url, timeout=_CONNECT_TIMEOUT_SECONDS, server_settings=_SETTINGS
-    )
-    try:
-        with suppress(asyncpg.PostgresError):  # not on every platform
-            # A build whose process is gone ends within this, and its lock with it.
-            await connection.execute("SET client_connection_check_interval = '2s'")
-        deadline = time.monotonic() + wait_seconds
-        # Asked for rather than waited for: a build waits for every statement that waits.
-        mine = await _is_taken(connection)
-        while not mine and time.monotonic() < deadline:
-            await asyncio.sleep(_LOCK_POLL_SECONDS)
-            mine = await _is_taken(connection)
-        yield IndexBuilder(connection) if mine else None
-    finally:
-        # Under way still, when this task is cancelled: then closing cancels it in Postgres.
-        try:
-            await connection.close(timeout=_CLOSE_TIMEOUT_SECONDS)
-        except (*CONNECTION_FAILURES, asyncpg.PostgresError):
-            connection.terminate()
-
-
-async def _is_taken(connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
-    taken: bool = await connection.fetchval(f"SELECT pg_try_advisory_lock({_LOCK_KEY})")
-    return taken
+    held = elected(url, _LOCK_KEY, settings=_SETTINGS, wait_seconds=wait_seconds)
+    async with held as connection:
+        yield None if connection is None else IndexBuilder(connection)
 
 
 def _shown(index: IndexDefinition) -> str:

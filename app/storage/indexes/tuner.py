@@ -12,8 +12,9 @@ import asyncpg
 from app.defaults import SEARCH_INDEX_MESSAGES, SEARCH_INDEXES
 from app.errors import Unavailable
 from app.storage.database import Database
+from app.storage.elected import CONNECTION_FAILURES
 from app.storage.indexes import registry
-from app.storage.indexes.builder import CONNECTION_FAILURES, IndexBuilder, building
+from app.storage.indexes.builder import IndexBuilder, building
 from app.storage.indexes.catalogue import SearchIndexes
 from app.storage.indexes.decisions import Build, Drop, decide
 from app.storage.indexes.demand import Demand

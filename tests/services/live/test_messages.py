@@ -426,3 +426,14 @@ async def test_a_thousand_who_resume_from_one_place_cost_one_encoding_of_each_pa
     assert hub.encodings == 1_200
     assert all(reader.places == readers[0].places for reader in readers)
     assert readers[0].places == list(range(1, 1_201))
+
+
+async def test_what_was_deleted_during_a_replay_is_read_again() -> None:
+    """The last live messages are kept meanwhile, and some of them may be gone."""
+    hub = OneFeed(3)
+    source = await hub.source(after=3)
+    hub.publish(2)
+    assert [one.sequence for one in source._recent.after(3)] == [4, 5]
+    source.removed()
+    assert source._recent.after(3) == ()
+    source.close()

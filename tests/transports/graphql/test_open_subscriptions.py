@@ -83,8 +83,10 @@ class Server:
             Answers(table),
             self.filters,
             policies=nothing,
+            client_ids=nothing,
+            deletion=nothing,
+            channels=nothing,
             bans=nothing,
-            client_ids=cast("Any", None),
         )
         self.executor = Executor.of(
             build_schema(), resolvers=Resolvers(publish, subscribe, search, answer, searched)

@@ -1,4 +1,4 @@
-"""What tests of live results share."""
+"""What tests of services share."""
 
 from tests.storage.conftest import stored
 
