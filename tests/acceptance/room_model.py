@@ -62,13 +62,13 @@ class Room:
         wanted = set(ids)
         return [message for message in self.stored if message.id in wanted]
 
-    def replay(self, after: str) -> list[Event]:
-        """What comes to whoever resumes after a cursor now: what is gone comes no more."""
+    def remains(self, since: int = 0) -> list[Event]:
+        """What comes to whoever is told of the log from a place in it on: what is there now."""
         there = {message.id for message in self.stored}
         return [
             event
-            for event in self.log[self.places[after] + 1 :]
-            if event["cursor"] not in self.deleted and ("ids" in event or event["cursor"] in there)
+            for event in self.log[since:]
+            if event["cursor"] in there or ("ids" in event and event["cursor"] not in self.deleted)
         ]
 
     @property

@@ -9,8 +9,10 @@ from tests.acceptance.room_model import Filters, Room, accepts_all, large
 from tests.acceptance.widget import Widget
 from tests.served import Served
 
-__all__ = ["QUERIES", "LiveResult", "View"]
+__all__ = ["LARGE", "QUERIES", "LiveResult", "View"]
 
+LARGE: Final = [{"field": "data.n", "operator": "GT", "value": 50}]
+"""The filters that `large` is."""
 QUERIES: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "newest": (
         "totalCount messages { id data } pageInfo { hasNextPage }",
@@ -26,11 +28,10 @@ QUERIES: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     ),
     "loud": (
         'totalCount aggregate(field: "data.n") { count distinct min max sum }',
-        {"filters": [{"field": "data.n", "operator": "GT", "value": 50}]},
+        {"filters": LARGE},
     ),
 }
 """What is searched for and watched, by the name that `Room.result` has for it."""
-_LARGE: Final = [{"field": "data.n", "operator": "GT", "value": 50}]
 _LIVE: Final = """
     subscription ($project: ID!, $widget: ID!, $query: MessageQuery!) {
       liveMessages(projectId: $project, widgetId: $widget, query: $query) { %s }
@@ -57,7 +58,7 @@ class View:
         self._payload = {"authToken": token}
         self._events = events
         self._filters: Filters = large if filtered else accepts_all
-        self._wire_filters = _LARGE if filtered else []
+        self._wire_filters = LARGE if filtered else []
         self._stack = AsyncExitStack()
         self._reading: asyncio.Task[None] | None = None
         self._changed = asyncio.Condition()

@@ -24,6 +24,11 @@ _RETRACT = f"""
       retract({_IDS}, ids: $ids, reason: $reason)
     }}
 """
+_DELETE = f"""
+    mutation ($project: ID!, $widget: ID!, $filters: [MessageFilter!]!) {{
+      deleteMessages({_IDS}, filters: $filters)
+    }}
+"""
 _EVENTS = f"""
     subscription ($project: ID!, $widget: ID!, $filters: [MessageFilter!]!, $after: ID,
                   $last: Int) {{
@@ -102,6 +107,10 @@ class Widget:
     ) -> int:
         """Retract messages and return how many were."""
         return int(await socket.execute(_RETRACT, **self.ids, ids=message_ids, reason=reason))
+
+    async def delete(self, socket: GraphQLSocket, filters: list[dict[str, Any]]) -> int:
+        """Delete messages and return how many were."""
+        return int(await socket.execute(_DELETE, **self.ids, filters=filters))
 
     async def events(
         self,
