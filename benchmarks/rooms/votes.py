@@ -117,7 +117,7 @@ class _Run:
             if number < election.kills:
                 self._cpu_seconds += self._server.cpu_seconds() - before
                 await self._killed()
-                before = 0.0
+                before = self._server.cpu_seconds()  # without what its start took
             else:
                 await asyncio.to_thread(self._postgres.stop)
                 await asyncio.sleep(_AWAY_SECONDS)
