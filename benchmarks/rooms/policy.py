@@ -40,6 +40,10 @@ _SCHEMA: Final = {
     "required": ["name", "text", "choice"],
     "additionalProperties": False,
 }
+_REFUSED: Final = (
+    _DATA | {"score": "42"},
+    _DATA | {"text": "what a bádword7 that was"},
+)
 _PUBLISH: Final = (
     "mutation Say($project: ID!, $widget: ID!, $data: JSON!) { publish(projectId: $project, "
     "widgetId: $widget, data: $data) { id created } }"
@@ -100,6 +104,14 @@ def _rule(asker: Asker, bans: int) -> None:
         asker.ask(_BAN, input={kind: f"banned-{number}"})
 
 
+def _is_refused(asker: Asker, data: object) -> bool:
+    try:
+        asker.publish(data)
+    except RuntimeError as error:
+        return "REJECTED" in str(error)
+    return False
+
+
 def policy(
     server: Server, bans: int, rounds: int, seconds: float
 ) -> tuple[list[tuple[str, object]], bool]:
@@ -113,6 +125,7 @@ def policy(
     """
     with asking(server.port, token("mia", "moderate"), _WIDGET, _RULED) as asker:
         _rule(asker, bans)
+        kept = all(_is_refused(asker, data) for data in _REFUSED)
     proof = token("anna")
     publishers = {
         project: [_Publisher(server.port, project, proof) for _ in range(_SOCKETS)]
@@ -134,10 +147,11 @@ def policy(
     )
     rows: list[tuple[str, object]] = [
         ("bans in force", bans),
+        ("what the rules forbid was refused", "yes" if kept else "NO"),
         ("acknowledged/s without rules", rates[_PLAIN]),
         ("acknowledged/s with rules", rates[_RULED]),
         ("share of the rate that is left", rates[_RULED] / rates[_PLAIN]),
         ("server CPU µs each without rules", costs[_PLAIN]),
         ("server CPU µs each with rules", costs[_RULED]),
     ]
-    return rows, True
+    return rows, kept
