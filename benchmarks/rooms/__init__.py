@@ -2,9 +2,9 @@
 
     python -m benchmarks.rooms [votes] [retraction] [policy]
 
-`votes`: every voter votes several times in one poll with `onRepeat: REPLACE`, a fifth of the later
-votes for another choice, while the server is killed three times and Postgres once; whoever gets no
-answer sends the vote again. `retraction`: from sending the mutation to the last listener of
+`votes`: every voter votes several times in one poll with `onRepeat: REPLACE`, a fifth of all votes
+for another choice than before, while the server is killed three times and Postgres once; whoever
+gets no answer sends the vote again. `retraction`: from sending the mutation to the last listener of
 `channelEvents`. `policy`: publishing where a policy and bans are in force beside publishing where
 none are, in turns. It ends with 1 where a promise was not kept.
 """

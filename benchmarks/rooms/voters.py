@@ -15,7 +15,7 @@ __all__ = ["CHOICES", "Ballot", "VoterSocket"]
 
 CHOICES: Final = ("red", "green", "blue", "yellow")
 _CHANGED: Final = 0.2
-"""How many of the later votes are for another choice."""
+"""How many of all votes are for another choice than the voter's last one."""
 _LANES: Final = 64
 """Votes under way on one socket."""
 _RETURN_SECONDS: Final = (0.05, 0.3)
@@ -31,7 +31,7 @@ class Ballot:
 
     Args:
         names: of the voters, their client ids.
-        votes: how many each casts.
+        votes: how many each casts; at least two.
     """
 
     def __init__(self, names: list[str], votes: int) -> None:
@@ -50,13 +50,14 @@ class Ballot:
         self._gone_at: float | None = None
         self._is_back = False
         self._chance = random.Random(4)
+        self._changed_share = _CHANGED * votes / (votes - 1)  # the first is no change
 
     def drawn(self, voter: int) -> int:
         """What a voter votes for next."""
         last, chance = self.choices[voter], self._chance
         if last < 0:
             return chance.randrange(len(CHOICES))
-        if chance.random() >= _CHANGED:
+        if chance.random() >= self._changed_share:
             return last
         return (last + chance.randrange(1, len(CHOICES))) % len(CHOICES)
 

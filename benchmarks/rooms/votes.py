@@ -37,7 +37,7 @@ class Election:
 
     Args:
         voters: who vote.
-        votes: that each casts.
+        votes: that each casts, at least two.
         signed: voters with a signed client id, each on a connection of its own; the others claim
             theirs, on 16 connections.
         kills: of the serving process.

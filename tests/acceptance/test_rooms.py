@@ -106,7 +106,7 @@ class _Happening:
         await self.told(_retraction(there, MODERATED))
 
     async def all_at_once(self) -> None:
-        """Everybody votes twice, in both processes, while others speak and a moderator rules."""
+        """Everybody votes in both processes, a moderator rules, somebody's connection is lost."""
         chance = self.chance
         doing: list[Awaitable[Any]] = []
         for who in _SPEAKERS:
@@ -118,6 +118,7 @@ class _Happening:
             self.widget.retract(socket, *ids, reason=MODERATED)
             for socket in self.sockets[_MODERATOR]
         ]
+        doing.append(self.reconnect(chance.choice(self.cut)))
         chance.shuffle(doing)
         before = self.room.holds(ids)
         done = await asyncio.gather(*doing)
@@ -198,6 +199,10 @@ class _Happening:
         await self.finds(moderators[1 - process])
 
     # How it is done.
+
+    async def reconnect(self, view: View) -> None:
+        await view.cut()
+        await view.begin(self.chance.choice(self.pair), self.room)
 
     def speaker(self) -> str:
         return self.chance.choice(_SPEAKERS)
