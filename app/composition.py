@@ -31,6 +31,8 @@ from app.services.channels import ChannelService
 from app.services.client_ids import ClientIds
 from app.services.deletion import DeletionService
 from app.services.following import RuleFollower
+from app.services.held import HeldService
+from app.services.live.held import LiveHeld
 from app.services.live.kept_searches import KeptSearches
 from app.services.live.results import LiveResults
 from app.services.messages import MessageService
@@ -50,6 +52,8 @@ from app.storage.database import Database
 from app.storage.deletion import MessageDeletion
 from app.storage.earlier import EarlierMessages
 from app.storage.estimates import EstimatedByPlace
+from app.storage.held import HeldMessages
+from app.storage.held_writer import HeldWriter
 from app.storage.history import MessageHistory
 from app.storage.indexes.catalogue import SearchIndexes
 from app.storage.indexes.demand import Demand
@@ -210,6 +214,21 @@ class Process:
         kept = KeptSearches(searching, live_results)
         stack.callback(kept.close)
         secrets = settings.client_secrets or [await kept_client_secret(pools.reading)]
+        held_messages = HeldMessages(pools.reading, hub.publish_stored)
+        live_held = LiveHeld(hub, held_messages)
+        await live_held.start()
+        stack.push_async_callback(live_held.stop)
+        held_writer = HeldWriter(
+            pools.reading,
+            live_held.tell,
+            most=settings.max_held_messages,
+            batch_max=settings.publish_batch_max,
+            queue_max=settings.publish_queue_max,
+            queue_max_bytes=settings.publish_queue_max_bytes,
+            timeout_seconds=settings.publish_timeout_seconds,
+        )
+        stack.push_async_callback(held_writer.close)
+        held = HeldService(writer=held_writer, store=held_messages, live=live_held, rights=rights)
         messages = MessageService(
             hub=hub,
             writer=writer,
@@ -217,6 +236,7 @@ class Process:
             retractions=MessageRetractions(pools.reading, hub.publish_stored),
             search=kept,
             admission=Admission(policies),
+            held=held,
             max_data_bytes=settings.max_data_bytes,
             replay_max_messages=settings.replay_max_messages,
             turns=turns,
@@ -251,6 +271,7 @@ class Process:
             policies=policies,
             client_ids=ClientIds(secrets),
             bans=bans,
+            held=held,
             rights=rights,
             deletion=deleting,
             channels=ChannelService(ChannelStore(pools.reading), presence, rights),
@@ -319,6 +340,7 @@ class Process:
                 services.presence,
                 authenticator,
                 services.client_ids,
+                services.policies,
                 services.rights,
             ),
             origins,

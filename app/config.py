@@ -354,6 +354,12 @@ class Settings(BaseSettings):
     replay_max_messages: int = _number(
         defaults.REPLAY_MAX_MESSAGES, 1, 100_000, "most messages `last` may ask for"
     )
+    max_held_messages: int = _number(
+        defaults.MAX_HELD_MESSAGES,
+        1,
+        1_000_000,
+        "messages of one channel that wait for a moderator: UNAVAILABLE above",
+    )
     live_query_interval_seconds: float = _number(
         defaults.LIVE_QUERY_INTERVAL_SECONDS,
         0.01,

@@ -18,6 +18,7 @@ from app.services.messages import MessageService
 from app.services.open_filters import FilterLimits
 from app.services.presence import PresenceService
 from app.storage.database import Database
+from app.storage.held_writer import HeldWriter
 from app.storage.indexes.tuner import IndexTuner
 from app.storage.pools import Pools
 from app.storage.search_lanes import SearchLanes
@@ -68,6 +69,13 @@ PARTS: Final[dict[Callable[..., Any], dict[str, str]]] = {
     HttpLimits: {
         "max_body_bytes": "max_request_bytes",
         "max_outbound_bytes": "max_outbound_bytes",
+    },
+    HeldWriter: {
+        "most": "max_held_messages",
+        "batch_max": "publish_batch_max",
+        "queue_max": "publish_queue_max",
+        "queue_max_bytes": "publish_queue_max_bytes",
+        "timeout_seconds": "publish_timeout_seconds",
     },
     IndexTuner: {
         "limit": "search_indexes",

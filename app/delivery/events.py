@@ -20,6 +20,7 @@ __all__ = [
     "Deleted",
     "Echo",
     "Event",
+    "Held",
     "PresenceChanged",
     "Stored",
     "Transient",
@@ -106,6 +107,13 @@ class Deleted(msgspec.Struct, frozen=True, array_like=True, tag="d"):
     channel: str
 
 
+class Held(msgspec.Struct, frozen=True, array_like=True, tag="h"):
+    """Messages of a channel wait for a moderator: whoever lists them reads the new ones."""
+
+    origin: str
+    channel: str
+
+
 class Echo(msgspec.Struct, frozen=True, array_like=True, tag="e"):
     """What a process sends to itself, round through the broker."""
 
@@ -113,7 +121,7 @@ class Echo(msgspec.Struct, frozen=True, array_like=True, tag="e"):
     number: int
 
 
-Event: TypeAlias = Stored | Transient | PresenceChanged | Deleted
+Event: TypeAlias = Stored | Transient | PresenceChanged | Deleted | Held
 """What is about a channel."""
 
 _Carried: TypeAlias = Event | Echo

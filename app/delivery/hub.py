@@ -12,6 +12,7 @@ from app.delivery.bus import Bus
 from app.delivery.events import (
     Deleted,
     Event,
+    Held,
     PresenceChanged,
     Stored,
     entries_of,
@@ -59,6 +60,8 @@ class Hub:
         self._deleted_looker: asyncio.Task[None] | None = None
         self.on_presence: Callable[[Channel], None] = lambda _channel: None
         """Told of another process's presence changes."""
+        self.on_held: Callable[[Channel], None] = lambda _channel: None
+        """Told of messages that another process holds."""
 
     async def start(self) -> None:
         """Connect to the bus and begin to compare."""
@@ -179,6 +182,10 @@ class Hub:
         """Tell the others that a channel's connections changed."""
         self._bus.post(channel, PresenceChanged(self._bus.origin, channel.key))
 
+    def publish_held(self, channel: Channel) -> None:
+        """Tell the others that messages of a channel wait for a moderator."""
+        self._bus.post(channel, Held(self._bus.origin, channel.key))
+
     async def publish_deleted(self, channel: Channel) -> None:
         """Forget what was made of messages that are deleted by now, and tell the others.
 
@@ -239,6 +246,9 @@ class Hub:
         channel = Channel.from_key(event.channel)
         if isinstance(event, PresenceChanged):
             self.on_presence(channel)
+            return
+        if isinstance(event, Held):
+            self.on_held(channel)
             return
         if isinstance(event, Deleted):
             self._deleted_elsewhere(channel)

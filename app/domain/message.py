@@ -5,7 +5,7 @@ queries, in the table's columns. What reads or writes a whole message is made fr
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Final, NamedTuple
@@ -80,6 +80,14 @@ class Draft:
             data_json=self.data_json,
             publisher=self.publisher,
         )
+
+    def held(self, created: int) -> "Message":
+        """Return the message that waits for a moderator.
+
+        Args:
+            created: when it arrived; milliseconds since the Unix epoch.
+        """
+        return replace(self.placed(None, created), held=True)
 
 
 class Head(NamedTuple):

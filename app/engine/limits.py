@@ -30,10 +30,13 @@ from graphql import (
 
 from app.defaults import MAX_QUERY_ALIASES, MAX_QUERY_DEPTH, MAX_QUERY_TOKENS
 
-__all__ = ["MAX_INPUTS", "DocumentLimits", "check_limits"]
+__all__ = ["MAX_INPUTS", "MAX_PLAIN_ITEMS", "DocumentLimits", "check_limits"]
 
 MAX_INPUTS: Final = 500
 """Input objects and list items that one request has coerced, each as often as it is used."""
+MAX_PLAIN_ITEMS: Final = 2_000
+"""List items that are text or numbers, in the same way: half a microsecond each. A list of ids may
+have 1,000, and whoever sends more is to be told that."""
 
 
 @dataclass(frozen=True, slots=True)

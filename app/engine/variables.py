@@ -25,7 +25,7 @@ from graphql import (
 
 from app.domain.json_value import encode_json, json_shown
 from app.engine.errors import RequestRefused
-from app.engine.limits import MAX_INPUTS
+from app.engine.limits import MAX_INPUTS, MAX_PLAIN_ITEMS
 from app.errors import ErrorCode
 
 __all__ = ["MAX_REPEATED_VALUES", "bounded_variables"]
@@ -50,9 +50,9 @@ def bounded_variables(
         uses: how often each stands in an argument.
 
     Raises:
-        RequestRefused: more than 500 input objects and list items, or 50,000 values in JSON
-            that is used more than once; a key or an enum value that its type does not have,
-            an object or a list where a scalar belongs.
+        RequestRefused: more than 500 input objects and list items (2,000 of text or numbers),
+            or 50,000 values in JSON that is used more than once; a key or an enum value that its
+            type does not have, an object or a list where a scalar belongs.
     """
     bounded: dict[str, Any] = {}
     inputs = _Inputs()
@@ -85,6 +85,7 @@ class _Inputs:
 
     def __init__(self) -> None:
         self._left = MAX_INPUTS
+        self._plain_left = MAX_PLAIN_ITEMS
 
     def plain(self, value: Any, type_: Any, at: str, times: int) -> Any:
         if isinstance(type_, GraphQLNonNull):
@@ -114,9 +115,12 @@ class _Inputs:
         if not isinstance(value, list):
             return self.plain(value, item_type, at, times)  # GraphQL takes one for a list of one.
         plain = []
+        texts = _is_text_or_number(item_type)
         for index, item in enumerate(value):
             here = f"{at}[{index}]"
-            if not isinstance(item, dict):  # An object counts itself.
+            if texts and not isinstance(item, dict | list):
+                self._count_plain(here, times)
+            elif not isinstance(item, dict):  # An object counts itself.
                 self._count(here, times)
             plain.append(self.plain(item, item_type, here, times))
         return plain
@@ -139,11 +143,25 @@ class _Inputs:
     def _count(self, at: str, times: int) -> None:
         self._left -= times
         if self._left < 0:
-            used = f", and the variable is used {times} times" if times > 1 else ""
-            raise _refused(
-                f"{at} is beyond the {MAX_INPUTS} input objects and list items that are allowed "
-                f"in the variables of a request{used}"
-            )
+            raise _beyond(at, f"{MAX_INPUTS} input objects and list items", times)
+
+    def _count_plain(self, at: str, times: int) -> None:
+        self._plain_left -= times
+        if self._plain_left < 0:
+            raise _beyond(at, f"{MAX_PLAIN_ITEMS} list items of text or numbers", times)
+
+
+def _beyond(at: str, most: str, times: int) -> RequestRefused:
+    used = f", and the variable is used {times} times" if times > 1 else ""
+    return _refused(
+        f"{at} is beyond the {most} that are allowed in the variables of a request{used}"
+    )
+
+
+def _is_text_or_number(type_: Any) -> bool:
+    if isinstance(type_, GraphQLNonNull):
+        type_ = type_.of_type
+    return isinstance(type_, GraphQLScalarType) and is_specified_scalar_type(type_)
 
 
 def _is_exact(type_: GraphQLScalarType) -> bool:

@@ -1,6 +1,6 @@
 """What `widgetwire erase` does: one person's messages are deleted, in all channels."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 from uuid import uuid4
@@ -11,12 +11,20 @@ from app.config import Settings, broadcast_scheme
 from app.delivery.backends.chosen import chosen_backend
 from app.delivery.bus import Bus
 from app.delivery.events import Deleted
-from app.domain.channel import checked_project_id
+from app.domain.channel import Channel, checked_project_id
 from app.errors import BadUserInput, ConfigurationError, DatabaseUnreachable, Unavailable
 from app.storage.database import Database
 from app.storage.deletion import MessageDeletion
 from app.storage.elected import CONNECTION_FAILURES
-from app.storage.erasure import TABLES, Traces, bans_of, forget_keys, messages_of, traces_of
+from app.storage.erasure import (
+    TABLES,
+    Traces,
+    bans_of,
+    forget_held,
+    forget_keys,
+    messages_of,
+    traces_of,
+)
 
 __all__ = ["Person", "erased", "found", "kept_bans", "listed"]
 
@@ -109,18 +117,30 @@ async def erased(settings: Settings, person: Person) -> Sequence[Traces]:
         async with _database(settings.database_url) as database:
             deletion = MessageDeletion(database)
             await forget_keys(database, person.username, person.project_id)
-            for one in await traces_of(database, person.username, person.project_id):
+            # First: what is approved meanwhile is found among the messages.
+            held = await forget_held(database, person.username, person.project_id)
+            traces = await traces_of(database, person.username, person.project_id)
+            for one in _with(traces, held):
                 find = deletion.finding(one.channel, messages_of(person.username))
                 try:
                     messages = sum([batch async for batch in deletion.batches(one.channel, find)])
                 finally:
                     # Servers that are not told compare with the table every few seconds.
                     bus.post(one.channel, Deleted(bus.origin, one.channel.key))
-                gone.append(Traces(one.channel, messages))
+                gone.append(Traces(one.channel, messages + held.get(one.channel, 0)))
     finally:
         await bus.stop()
     await _clean(settings.database_url)
     return gone
+
+
+def _with(traces: Sequence[Traces], held: Mapping[Channel, int]) -> Sequence[Traces]:
+    """Return the traces, and those channels that had nothing but held messages."""
+    only_held = held.keys() - {one.channel for one in traces}
+    return sorted(
+        [*traces, *(Traces(channel, 0) for channel in only_held)],
+        key=lambda one: one.channel.key,
+    )
 
 
 async def _clean(url: str) -> None:

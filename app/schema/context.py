@@ -11,6 +11,7 @@ from app.services.client_ids import ClientIds, SignedClient
 from app.services.connection_presence import ConnectionPresence
 from app.services.connection_rights import ConnectionRights
 from app.services.deletion import DeletionService
+from app.services.held import HeldService
 from app.services.live.results import LiveResults
 from app.services.messages import MessageService
 from app.services.open_filters import ConnectionFilters, OpenFilters
@@ -36,6 +37,7 @@ class Services:
     policies: PolicyService = field(kw_only=True)
     client_ids: ClientIds = field(kw_only=True)
     bans: BanService = field(kw_only=True)
+    held: HeldService = field(kw_only=True)
     rights: Rights = field(default_factory=Rights, kw_only=True)
 
 

@@ -17,6 +17,7 @@ from app.schema.channels import ChannelQueries
 from app.schema.context import Context
 from app.schema.deletion import DeletionMutations
 from app.schema.events import ChannelEvent, channel_event
+from app.schema.held import HeldMutations, HeldQueries, HeldSubscriptions
 from app.schema.inputs import (
     MessageFilterInput,
     MessageQueryInput,
@@ -57,7 +58,7 @@ _EVERYTHING = cast("MessageQueryInput", {})
 
 
 @strawberry.type(description="What can be read once.")
-class Query(BanQueries, ChannelQueries, PolicyQueries, ViewerQueries):
+class Query(BanQueries, ChannelQueries, HeldQueries, PolicyQueries, ViewerQueries):
     """Root of queries."""
 
     @strawberry.field(description="Search and group everything that was stored in a channel.")
@@ -83,7 +84,7 @@ class Query(BanQueries, ChannelQueries, PolicyQueries, ViewerQueries):
 
 
 @strawberry.type(description="What changes something.")
-class Mutation(BanMutations, DeletionMutations, PolicyMutations):
+class Mutation(BanMutations, DeletionMutations, HeldMutations, PolicyMutations):
     """Root of mutations."""
 
     @strawberry.mutation(
@@ -169,7 +170,7 @@ class Mutation(BanMutations, DeletionMutations, PolicyMutations):
 
 
 @strawberry.type(description="What can be listened to.")
-class Subscription:
+class Subscription(HeldSubscriptions):
     """Root of subscriptions.
 
     Each resolver returns its source once it has joined the channel: what is published after

@@ -11,7 +11,7 @@ from app.domain.query import Filter, MessageQuery
 from app.domain.viewer import Permission, Viewer
 from app.errors import BadUserInput, Unavailable
 from app.services.rights import Rights
-from app.storage.deletion import MESSAGES, TRACES, Find, MessageDeletion
+from app.storage.deletion import HELD, MESSAGES, TRACES, Find, MessageDeletion
 from app.storage.head_looks import Heads
 
 __all__ = ["DeletionService", "Finding"]
@@ -80,7 +80,8 @@ class DeletionService:
         Args:
             viewer: who asks; needs the right to administer.
             channel: whose messages.
-            filters: all must hold; none: every message.
+            filters: all must hold; none: every message, and what waits for a moderator, which is
+                not counted.
             asker: the connection that a viewer without a subject asks by; None: not known.
 
         Raises:
@@ -91,7 +92,8 @@ class DeletionService:
         self._rights.require(viewer, Permission.ADMIN, channel)
         head = (await self._history.heads([channel]))[channel]
         if not filters:
-            return await self.delete_up_to(channel, head.sequence)
+            held = await self._deletion.last_held(channel)
+            return await self.delete_up_to(channel, head.sequence, held=held)
         search = self._search.asked_by(viewer.publisher or asker)
         query = MessageQuery(filters=filters, up_to=head.sequence)
 
@@ -101,7 +103,13 @@ class DeletionService:
         return await self._delete(channel, [(MESSAGES, find)])
 
     async def delete_up_to(
-        self, channel: Channel, sequence: int, *, rest: float = 1.0, most: int | None = None
+        self,
+        channel: Channel,
+        sequence: int,
+        *,
+        held: int = 0,
+        rest: float = 1.0,
+        most: int | None = None,
     ) -> int:
         """Delete all that a channel has up to a place; return how many messages that were.
 
@@ -111,6 +119,7 @@ class DeletionService:
         Args:
             channel: whose.
             sequence: inclusive.
+            held: the number of the last arrival that is deleted of what waits; 0: none is.
             rest: as `MessageDeletion.batches` takes it.
             most: stop after a batch when so many messages are deleted; None: when all are.
 
@@ -119,6 +128,8 @@ class DeletionService:
         """
         tables = (MESSAGES, *TRACES)
         finds = [(table, self._deletion.up_to(channel, sequence, table)) for table in tables]
+        if held:
+            finds.append((HELD, self._deletion.up_to(channel, held, HELD)))
         return await self._delete(channel, finds, rest, most)
 
     async def _delete(

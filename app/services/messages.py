@@ -1,9 +1,9 @@
 """Publishing, retracting, searching and subscribing: the rights and checks, then the work."""
 
 import time
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Final, cast
-from uuid import NAMESPACE_OID, UUID, uuid5
+from uuid import NAMESPACE_OID, uuid5
 
 from uuid_utils import uuid4, uuid7
 
@@ -18,7 +18,9 @@ from app.domain.query import EVERY_MESSAGE, CompiledFilters
 from app.domain.viewer import Permission, Viewer
 from app.errors import BadUserInput, Forbidden, Rejected, Unavailable, UnknownCursor, shown
 from app.services.admission import UNBOUND, Admission, Admitted
+from app.services.held import HeldService
 from app.services.live.messages import EventOf, MessageSource
+from app.services.message_ids import checked_ids
 from app.services.recent_messages import RecentMessages
 from app.services.rights import Rights
 from app.services.searching import Searches, Searching
@@ -29,8 +31,6 @@ from app.storage.writer import MessageWriter
 
 __all__ = ["MessageService"]
 
-_RETRACTED_MAX: Final = 1_000
-"""Ids in one retraction."""
 _REASON_MAX: Final = 500
 """Characters of its reason."""
 
@@ -47,7 +47,7 @@ class MessageService:
         retractions: MessageRetractions,
         search: Searches,
         admission: Admission | None = None,
-        hold: Callable[[Draft], Awaitable[Message]] | None = None,
+        held: HeldService | None = None,
         max_data_bytes: int = MAX_DATA_BYTES,
         replay_max_messages: int = REPLAY_MAX_MESSAGES,
         turns: MatchingTurns | None = None,
@@ -63,7 +63,7 @@ class MessageService:
             retractions: takes messages back.
             search: reads by query.
             admission: asks of publishers what the channel's policy says; None: nothing.
-            hold: keeps a message until a moderator approves it; None: none can be kept.
+            held: keeps messages until a moderator approves them; None: none can be kept.
             max_data_bytes: bound of a message's data as compact JSON.
             replay_max_messages: the most that `last` may ask for.
             turns: of the process, for filters that may take long; None: its own.
@@ -77,7 +77,7 @@ class MessageService:
         self._retractions = retractions
         self._search = search
         self._admission = admission
-        self._hold = hold
+        self._held = held
         self._max_data_bytes = max_data_bytes
         self._replay_max = replay_max_messages
         self._rights = rights or Rights()
@@ -176,7 +176,11 @@ class MessageService:
         if not persistent:
             return self._publish_transient(draft)
         if admitted.held:
-            return await self._held(draft)
+            if self._held is None:
+                raise Rejected(
+                    "messages of this channel wait for a moderator; this server keeps none"
+                )
+            return await self._held.hold(draft)
         written = await self._writer.write(draft, admitted.pacing)
         if written.message is not None:
             return written.message
@@ -195,7 +199,7 @@ class MessageService:
         reason: str | None = None,
         echo: Echo | None = None,
     ) -> int:
-        """Take stored messages back; return how many, once that is committed.
+        """Take messages back, stored ones or held ones; return how many, once that is committed.
 
         Args:
             viewer: who retracts: with the permission `moderate` anybody's messages, else those
@@ -220,7 +224,7 @@ class MessageService:
                 "messages can be retracted by whoever published them with a token or a signed "
                 "client id, and by moderators; neither came"
             )
-        unique = _checked_ids(ids)
+        unique = checked_ids(ids)
         if reason is not None and (len(reason) > _REASON_MAX or not reason.isprintable()):
             raise BadUserInput(
                 f"reason is {shown(reason)}; allowed are at most {_REASON_MAX} printable characters"
@@ -238,6 +242,10 @@ class MessageService:
                 f"ids holds {shown(error.message_id)}, which somebody else published; only "
                 "moderators may retract it"
             ) from None
+        if self._held is not None and count < len(unique):
+            count += await self._held.withdraw(
+                channel, unique, None if moderates else viewer.publisher
+            )
         if self._shadow is not None and self._rights.shadows(viewer, channel):
             count += len(await self._shadow.retract(viewer, channel, unique, reason, echo))
         return count
@@ -333,11 +341,6 @@ class MessageService:
             )
         return sequence
 
-    async def _held(self, draft: Draft) -> Message:
-        if self._hold is None:
-            raise Rejected("messages of this channel wait for a moderator; this server keeps none")
-        return await self._hold(draft)
-
     def _publish_transient(self, draft: Draft) -> Message:
         first = self._recent_transients.first(draft)
         if first is not None:
@@ -365,20 +368,6 @@ def _check_replacing(idempotency_key: str | None, *, persistent: bool) -> None:
         raise BadUserInput(
             "onRepeat is REPLACE and id is missing; it names the message to be replaced"
         )
-
-
-def _checked_ids(ids: Sequence[str]) -> list[str]:
-    if not 1 <= len(ids) <= _RETRACTED_MAX:
-        raise BadUserInput(f"ids has {len(ids)} items; allowed are 1 to {_RETRACTED_MAX}")
-    checked: dict[str, None] = {}
-    for place, text in enumerate(ids):
-        try:
-            checked[str(UUID(text))] = None
-        except ValueError:
-            raise BadUserInput(
-                f"ids[{place}] is {shown(text)}; expected the id of a message"
-            ) from None
-    return list(checked)
 
 
 def _made_up_client_id(viewer: Viewer, idempotency_key: str | None) -> str:

@@ -169,4 +169,7 @@ class Retention:
         if age.oldest >= earliest:
             return 0
         last = await self._deletion.last_before(age.channel, earliest)
-        return await self._service.delete_up_to(age.channel, last, rest=_REST, most=_CHANNEL_MOST)
+        held = await self._deletion.last_held(age.channel, earliest)
+        return await self._service.delete_up_to(
+            age.channel, last, held=held, rest=_REST, most=_CHANNEL_MOST
+        )

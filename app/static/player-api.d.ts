@@ -30,8 +30,44 @@ declare namespace C8PlayerApi {
      * at each connect: give one if tokens expire.
      */
     token?: string | (() => string | undefined | Promise<string | undefined>);
-    /** 1 to 128 printable characters that name this widget instance. Default: a random one. */
+    /**
+     * 1 to 128 printable characters that name this widget instance. Default: an id that the
+     * server makes and signs for this visitor; the page's storage keeps it for the next visit.
+     */
     client_id?: string;
+  }
+
+  interface PublishOptions {
+    /**
+     * What may be published once: 1 to 128 printable characters. The same id again, by the same
+     * client, publishes nothing and returns the first record. Default: a random one.
+     */
+    id?: string;
+    /**
+     * "REPLACE": the same id again takes the earlier message back and publishes the new one, so
+     * that a vote can be changed. Only where the socket is persistent. Default: "KEEP".
+     */
+    onRepeat?: "KEEP" | "REPLACE";
+  }
+
+  /** What the channel allows, as GraphQL's `ChannelPolicy`. */
+  interface ChannelPolicy {
+    /** Who may publish; "VERIFIED": whoever has a token or a client id that the server signed. */
+    writers: "EVERYONE" | "VERIFIED" | "NOBODY";
+    /** Between two messages of one publisher; 0: no wait. */
+    slowModeSeconds: number;
+    /** Of all publishers together; null: no bound. */
+    maxPublishesPerSecond: number | null;
+    /** Publishing is refused before; milliseconds since the Unix epoch. */
+    opensAt: number | null;
+    /** Publishing is refused from then on. */
+    closesAt: number | null;
+    hold: "NONE" | "UNTIL_APPROVED";
+    blockedWords: string[];
+    /** JSON Schema that `data` must satisfy. */
+    dataSchema: Json;
+    /** How long messages are kept; null: as long as the server keeps any. */
+    retentionSeconds: number | null;
   }
 
   /** Code of a refusal, as in GraphQL's `extensions.code`; CLOSED: the page closed the socket. */
@@ -41,6 +77,7 @@ declare namespace C8PlayerApi {
     | "FORBIDDEN"
     | "PAYLOAD_TOO_LARGE"
     | "RATE_LIMITED"
+    | "REJECTED"
     | "UNKNOWN_CURSOR"
     | "UNAVAILABLE"
     | "INTERNAL_SERVER_ERROR"
@@ -48,7 +85,7 @@ declare namespace C8PlayerApi {
 
   interface WidgetError extends Error {
     code: ErrorCode;
-    /** With UNAVAILABLE: when the same call may succeed, where the server knows. */
+    /** With UNAVAILABLE and RATE_LIMITED: when the same call may succeed, where that is known. */
     retryAfterMs?: number;
     /** The WebSocket close code, when a connection ended. */
     closeCode?: number;
@@ -89,7 +126,7 @@ declare namespace C8PlayerApi {
   interface Query {
     /** "id", "client_id", "created", "username", "data" or a path such as "data.score". */
     sortField?: string;
-    sortOrder?: "asc" | "desc" | "ASC" | "DESC";
+    sortOrder?: "asc" | "desc" | (string & {}); // in any case
     /** At most 100000. Default: 0. */
     offset?: number;
     /** At most 1000. Default: 50. */
@@ -128,8 +165,19 @@ declare namespace C8PlayerApi {
     /** `message.data` is the number of open connections. */
     onActiveConnectionsChange: ((message: { data: number }) => void) | null;
     onClose: ((event: CloseEvent) => void) | null;
-    /** The connection failed; `onClose` follows. */
+    /** `message.data` are the ids of messages that were taken back; told once. */
+    onRetract: ((message: { data: string[]; reason?: string }) => void) | null;
+    /**
+     * `message.data` is the channel's policy: after `onOpen` where it is not the default, after
+     * each reconnect, and at each change.
+     */
+    onPolicyChange: ((message: { data: ChannelPolicy }) => void) | null;
+    /**
+     * The connection failed (`onClose` follows), or a call did whose promise nobody has asked:
+     * that error has no `closeCode`.
+     */
     onError: ((error: WidgetError) => void) | null;
+    /** Empty until the socket is open, where the page chose none. */
     readonly client_id: string;
     /** From the token, once open; null for an anonymous client. */
     readonly username: string | null;
@@ -138,9 +186,19 @@ declare namespace C8PlayerApi {
      * Publish a message. Queued until the socket is open, and sent again after a reconnect,
      * without ever being stored twice.
      * @returns the record, once the server has stored it (or, of a socket that is not
-     * persistent, has handed it on). Rejects with a `WidgetError`.
+     * persistent, has handed it on). Rejects with a `WidgetError`, as all calls do; a refusal
+     * of one call leaves the others as they are.
      */
-    publish(data: Data): Promise<WidgetMessage<Data>>;
+    publish(data: Data, options?: PublishOptions): Promise<WidgetMessage<Data>>;
+
+    /**
+     * Take messages back: this client's own, or any with the permission `moderate`. Queued and
+     * sent again as `publish` is.
+     * @param ids at most 1000
+     * @param reason told to all who hear of it
+     * @returns how many were there to take back.
+     */
+    retract(ids: string[], reason?: string): Promise<number>;
 
     /** Search the stored messages. */
     search(options: Search<GroupQuery, Group>): Promise<Result<Group>>;

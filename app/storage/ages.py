@@ -1,4 +1,4 @@
-"""How old the oldest that is stored of each channel is: a look at one row or two a channel."""
+"""How old the oldest that is stored of each channel is: a look at three rows or fewer a channel."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,9 @@ _AGES: Final = """
             (SELECT created FROM messages AS m
              WHERE m.channel = c.channel ORDER BY m.sequence LIMIT 1),
             (SELECT created FROM retractions AS r
-             WHERE r.channel = c.channel ORDER BY r.sequence LIMIT 1)
+             WHERE r.channel = c.channel ORDER BY r.sequence LIMIT 1),
+            (SELECT created FROM held_messages AS h
+             WHERE h.channel = c.channel ORDER BY h.arrival LIMIT 1)
         ) AS created
     ) AS o
     ORDER BY c.channel
@@ -33,11 +35,14 @@ _OF_SOME: Final = _AGES.format(
 
 @dataclass(frozen=True, slots=True)
 class Age:
-    """A channel's oldest message or retraction, and the time, both by the database's clock."""
+    """A channel's oldest message, held ones too, or retraction, and the time.
+
+    Both by the database's clock.
+    """
 
     channel: Channel
     oldest: int | None
-    """Its `created`; None: the channel has neither."""
+    """Its `created`; None: the channel has none."""
     now: int
 
 

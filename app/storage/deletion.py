@@ -20,7 +20,7 @@ from app.storage import statements
 from app.storage.created_bounds import last_before
 from app.storage.database import Database, DatabaseLost
 
-__all__ = ["MESSAGES", "TRACES", "Find", "MessageDeletion"]
+__all__ = ["HELD", "MESSAGES", "TRACES", "Find", "MessageDeletion"]
 
 Find: TypeAlias = Callable[[int, int], Awaitable[Sequence[int]]]
 """Returns the next sequences to delete: those after a sequence, at most so many, in order."""
@@ -37,23 +37,30 @@ _PATIENCE_SECONDS: Final = 10.0
 MESSAGES: Final = "messages"
 TRACES: Final = ("retracted_messages", "retractions")
 """What is left of messages that were retracted: it has places in the channel's order too."""
+HELD: Final = "held_messages"
+"""What waits for a moderator: it has places in an order of its own, that of its arrival."""
+_PLACES: Final = dict.fromkeys((MESSAGES, *TRACES), "sequence") | {HELD: "arrival"}
 
 # The rows are joined to the lock: none is touched before it is held.
 _DELETE: Final = """
     WITH locked AS MATERIALIZED (SELECT channel FROM channels WHERE channel = $1 FOR UPDATE),
     gone AS (
         DELETE FROM {table} AS t USING locked
-        WHERE t.channel = locked.channel AND t.channel = $1 AND t.sequence = ANY ($2::bigint[])
+        WHERE t.channel = locked.channel AND t.channel = $1 AND t.{place} = ANY ($2::bigint[])
         RETURNING 1
     )
     SELECT count(*) FROM gone
 """
-_FROM: Final = {table: _DELETE.format(table=table) for table in (MESSAGES, *TRACES)}
+_FROM: Final = {table: _DELETE.format(table=table, place=place) for table, place in _PLACES.items()}
 _UP_TO: Final = {
-    table: f"SELECT sequence FROM {table} WHERE channel = $1 AND sequence > $2 "  # noqa: S608
-    "AND sequence <= $3 ORDER BY sequence LIMIT $4"
-    for table in (MESSAGES, *TRACES)
+    table: f"SELECT {place} AS sequence FROM {table} WHERE channel = $1 AND {place} > $2 "  # noqa: S608
+    f"AND {place} <= $3 ORDER BY {place} LIMIT $4"
+    for table, place in _PLACES.items()
 }
+_LAST_HELD: Final = """
+    SELECT coalesce(max(arrival), 0) AS arrival FROM held_messages
+    WHERE channel = $1 AND ($2::bigint IS NULL OR created < $2)
+"""
 
 
 class MessageDeletion:
@@ -91,7 +98,7 @@ class MessageDeletion:
         Args:
             channel: whose.
             sequence: inclusive.
-            table: `MESSAGES`, or one of `TRACES`.
+            table: `MESSAGES`, one of `TRACES`, or `HELD`, whose places are numbers of arrival.
         """
 
         async def find(after: int, limit: int) -> list[int]:
@@ -115,6 +122,20 @@ class MessageDeletion:
         sequence: int = rows[0]["sequence"]
         return sequence
 
+    async def last_held(self, channel: Channel, created: int | None = None) -> int:
+        """Return the number of the last arrival that waits; 0: none does.
+
+        Args:
+            channel: whose.
+            created: milliseconds since the Unix epoch: only of those that are older.
+
+        Raises:
+            Unavailable: the database stayed away.
+        """
+        fetch = partial(self._database.fetch, _LAST_HELD, channel.key, created)
+        number: int = (await self._patiently(fetch))[0]["arrival"]
+        return number
+
     async def batches(
         self, channel: Channel, find: Find, *, table: str = MESSAGES, rest: float = 1.0
     ) -> AsyncGenerator[int, None]:
@@ -126,7 +147,7 @@ class MessageDeletion:
         Args:
             channel: whose.
             find: tells which. What it finds must not change but by being deleted.
-            table: `MESSAGES`, or one of `TRACES`.
+            table: of what is found.
             rest: how long to leave the channel alone after a batch, in times of what it took.
 
         Raises:

@@ -20,8 +20,14 @@ _values: Final = itemgetter(*MESSAGE_COLUMNS)
 _new: Final = Message.__new__
 
 
-def message_from_row(channel: Channel, row: asyncpg.Record) -> Message:
-    """Return the message of a row that has (at least) `MESSAGE_COLUMNS`, its id as text."""
+def message_from_row(channel: Channel, row: asyncpg.Record, *, held: bool = False) -> Message:
+    """Return the message of a row that has (at least) `MESSAGE_COLUMNS`, its id as text.
+
+    Args:
+        channel: whose.
+        row: its `sequence` is NULL where the message is held.
+        held: whether it waits for a moderator.
+    """
     # A frozen class' own way to set an attribute takes three times as long as all else here;
     # a test holds this one to it.
     message = _new(Message)
@@ -36,7 +42,7 @@ def message_from_row(channel: Channel, row: asyncpg.Record) -> Message:
         attributes["data_json"],
         attributes["publisher"],
     ) = _values(row)
-    attributes["held"] = False
+    attributes["held"] = held
     return message
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "ChannelPolicyRow",
     "ChannelRow",
     "ClientSecretRow",
+    "HeldMessageRow",
     "MessageRow",
     "PresenceRow",
     "ProcessRow",
@@ -60,6 +61,8 @@ class ChannelRow(SQLModel, table=True):
     counts deleted rows."""
     retracted: int = Field(sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     """Those of them that are so because of retractions: the retracted, and the retractions."""
+    arrivals: int = Field(sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    """How many messages have ever been held: the newest one's number in `held_messages`."""
 
 
 class MessageRow(SQLModel, table=True):
@@ -181,6 +184,39 @@ class RetractedMessageRow(SQLModel, table=True):
     key_owner: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
     """The publisher, or `client:` and the client id as claimed; None: the key is not spent."""
     idempotency_key: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
+
+
+class HeldMessageRow(SQLModel, table=True):
+    """One row a message that waits for a moderator: it has no place in its channel yet."""
+
+    __tablename__ = "held_messages"
+    __table_args__ = (
+        Index("held_messages_arrival", "channel", "arrival", unique=True),
+        Index(
+            "held_messages_repeat",
+            "channel",
+            text("coalesce(publisher, 'client:' || client_id)"),
+            "idempotency_key",
+            unique=True,
+            postgresql_where=text("idempotency_key IS NOT NULL"),
+        ),
+    )
+
+    channel: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    id: UUID = Field(sa_column=Column(PGUUID(as_uuid=False), primary_key=True))
+    """Its own, before and after it is approved."""
+    arrival: int = Field(sa_column=Column(BigInteger, nullable=False))
+    """Its number among the channel's held messages, from 1, in the order of the commits."""
+    client_id: str = Field(sa_column=Column(Text(collation="C"), nullable=False))
+    created: int = Field(sa_column=Column(BigInteger, nullable=False))
+    """When it arrived."""
+    username: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
+    data: Any = Field(sa_column=Column(JSONB, nullable=False))
+    publisher: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
+    idempotency_key: str | None = Field(sa_column=Column(Text(collation="C"), nullable=True))
+    retraction_id: UUID | None = Field(sa_column=Column(PGUUID(as_uuid=False), nullable=True))
+    """Of the retraction that it makes of the publisher's earlier message under the key, once it is
+    approved; NULL: it replaces nothing."""
 
 
 class PublishTimeRow(SQLModel, table=True):

@@ -29,6 +29,7 @@ _SUBSCRIPTIONS = {
     "channelEvents": f"channelEvents({_IDS}) {{ __typename }}",
     "liveMessages": f"liveMessages({_IDS}) {{ totalCount }}",
     "connectionCount": f"connectionCount({_IDS}) {{ count }}",
+    "heldMessages": f"heldMessages({_IDS}) {{ data }}",
 }
 """One of each: whoever adds another way to listen has to see that a ban ends it."""
 _EVENTS = f"""
@@ -156,7 +157,7 @@ async def test_a_kick_ends_all_that_is_open_and_keeps_the_person_out(pair: Pair)
     bearer = token("ann")
     async with (
         moderating(here) as ban,
-        socket(there, "ann") as anns,
+        socket(there, "ann", permissions=_PERMISSIONS) as anns,
         socket(there, "bob") as bobs,
         legacy(there, widget) as annes_widget,
         legacy(there, widget) as bobs_widget,

@@ -80,7 +80,7 @@ async def legacy(served: Served, widget: Widget, after: str, _place: int) -> Asy
         async def ids() -> AsyncIterator[str]:
             async for text in socket:
                 frame = json.loads(text)
-                assert frame["type"] in ("open", "activeConnections", "message"), frame
+                assert frame["type"] in ("open", "activeConnections", "policy", "message"), frame
                 if frame["type"] == "message":
                     yield frame["message"]["id"]
 

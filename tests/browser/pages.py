@@ -1,13 +1,21 @@
 """Pages of a real Chromium that reach one origin and no other."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from playwright.sync_api import Browser, BrowserContext, Route, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    Route,
+    WebSocketRoute,
+    sync_playwright,
+)
 
-__all__ = ["Visitor", "chromium"]
+__all__ = ["Cable", "Visitor", "chromium"]
 
 _FLAGS: Final = (
     "--no-sandbox",
@@ -57,6 +65,38 @@ class Visitor:
         """Assert that no other host was asked for anything, and that nothing went wrong."""
         assert self.elsewhere == []
         assert self.problems == []
+
+
+class Cable:
+    """What connects a visitor's sockets with the service; a test pulls it and puts it back.
+
+    Args:
+        visitor: makes no page before.
+    """
+
+    def __init__(self, visitor: Visitor) -> None:
+        self._plugged = True
+        self._connected: list[WebSocketRoute] = []
+        visitor.context.route_web_socket(re.compile(".*"), self._route)
+
+    def pull(self) -> None:
+        """Close all sockets as a restart does, and let no new one through."""
+        self._plugged = False
+        for socket in self._connected:
+            socket.close(code=1012, reason="pulled")
+        self._connected.clear()
+
+    def put_back(self, page: Page) -> None:
+        """Let sockets through, and have a page try at once."""
+        self._plugged = True
+        page.evaluate("dispatchEvent(new Event('online'))")
+
+    def _route(self, socket: WebSocketRoute) -> None:
+        if self._plugged:
+            socket.connect_to_server()
+            self._connected.append(socket)
+        else:
+            socket.close(code=1012, reason="pulled")
 
 
 @contextmanager

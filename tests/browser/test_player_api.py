@@ -3,59 +3,28 @@
 import itertools
 import json
 import re
-import urllib.request
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import jwt
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, WebSocketRoute
+from playwright.sync_api import Browser, BrowserContext, WebSocketRoute
 
+from tests.browser.widget import (
+    DOCUMENTED,
+    DOCUMENTED_PUBLISH,
+    DOCUMENTED_QUERY,
+    DOCUMENTED_SEARCH,
+    LISTEN,
+    Widget,
+    publish,
+)
 from tests.served import Served
 
 SECRET = "a secret of more than thirty-two bytes"
 Serve = Callable[..., Served]
 _numbers = itertools.count(1)
-
-# Word for word from https://support.cinema8.com/portal/en/kb/articles/websocket-api
-DOCUMENTED = """
-var socket = new c8PlayerApi.webSocket({ persistent: true });
-socket.onOpen = function(){ console.log("Socket Con. Open!"); }
-socket.onMessage = function(message){ console.log(message.data) }
-socket.onActiveConnectionsChange = function(message){ console.log(message.data) }
-socket.onClose = function(){ console.log("Socket Con. Closed!") }
-socket.onError = function(err){ console.log("Socket Con. Error!", err) }
-c8PlayerApi.on("widgetDestroy", function(){ socket.close(); });
-"""
-DOCUMENTED_PUBLISH = 'socket.publish({ msg: "Hi", user: "John", });'
-DOCUMENTED_QUERY = """
-var queryFilter = {
-  "sortField": "created",
-  "sortOrder": "asc",
-  "offset": 0,
-  "limit": 10,
-  "filters": [
-    { "field": "created", "operator": ">", "value": 1678724096803 },
-    { "field": "data.score", "operator": ">", "value": 55 }
-  ]
-};
-"""
-DOCUMENTED_SEARCH = """
-socket.search({
-  query: queryFilter,
-  success: function(res){ console.log(res) },
-  error: function(err){ console.log("Search failed!", err) }
-});
-"""
-# What the page says is kept as JSON; an error as its code.
-LISTEN = """
-window.said = [];
-console.log = (...words) => said.push(JSON.stringify(words.map(
-  (word) => word instanceof Error ? word.code : word)));
-window.reported = [];
-addEventListener("error", (event) => { reported.push(event.message); event.preventDefault(); });
-"""
 
 
 @pytest.fixture
@@ -66,74 +35,6 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
     context.add_init_script(LISTEN)
     yield context
     context.close()
-
-
-class Widget:
-    """A page with a widget in it."""
-
-    own = "poll"
-    """The widget of this test's pages where it names no other: they share a server."""
-
-    def __init__(
-        self,
-        context: BrowserContext,
-        server: str,
-        *,
-        code: str = DOCUMENTED,
-        head: str = "",
-        attributes: str = "",
-        widget: str | None = None,
-        origin: str | None = None,
-    ) -> None:
-        html = f"""<!doctype html>{head}
-            <script src="{server}/c8/player-api.js" data-project="YVX3ZZD4"
-                data-widget="{widget or self.own}" {attributes}></script>
-            <script>{code}</script>"""
-        address = f"{origin or server}/page.html"
-
-        def answer(route: Route) -> None:
-            route.fulfill(body=html, content_type="text/html")
-
-        self.page: Page = context.new_page()
-        self.page.route(address, answer)
-        self.page.goto(address)
-
-    def run(self, code: str) -> Any:
-        """Run a script as the page's own would."""
-        return self.page.evaluate(f"() => {{ {code} }}")
-
-    def value(self, expression: str) -> Any:
-        return self.page.evaluate(expression)
-
-    def says(self, *words: Any, times: int = 1) -> None:
-        """Wait until the page has said this so often."""
-        text = json.dumps(list(words), separators=(",", ":"), ensure_ascii=False)
-        self.page.wait_for_function(
-            "([text, times]) => said.filter((one) => one === text).length >= times",
-            arg=[text, times],
-        )
-
-    @property
-    def said(self) -> list[list[Any]]:
-        return [json.loads(text) for text in self.page.evaluate("said")]
-
-    def heard(self) -> list[Any]:
-        """Return the data of all messages; those of these tests are objects."""
-        return [words[0] for words in self.said if isinstance(words[0], dict)]
-
-
-def publish(server: Served, data: Any, widget: str | None = None) -> None:
-    """Publish through GraphQL."""
-    document = """mutation ($widget: ID!, $data: JSON!) {
-        publish(projectId: "YVX3ZZD4", widgetId: $widget, data: $data) { id } }"""
-    body = json.dumps(
-        {"query": document, "variables": {"widget": widget or Widget.own, "data": data}}
-    )
-    request = urllib.request.Request(
-        f"{server.url}/graphql", body.encode(), {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=10) as response:
-        assert "errors" not in json.load(response)
 
 
 def test_the_documentations_snippets_in_two_pages(
@@ -328,22 +229,163 @@ def test_refusals_reject_the_promise_and_leave_the_socket_open(
     assert widget.value("socket.publish({}).then((record) => record.data)") == {}
 
 
-def test_a_refusal_says_when_to_call_again(shared_service: Served, context: BrowserContext) -> None:
-    def answer(socket: WebSocketRoute, text: str | bytes) -> None:
+def _answered(context: BrowserContext, answer: Callable[[dict[str, Any]], Any]) -> None:
+    """Answer the pages' sockets in place of the server, which a policy would have to be set on.
+
+    Args:
+        context: whose pages.
+        answer: what to send for a call besides its type and `ref`; `open` is answered already.
+    """
+
+    def receive(socket: WebSocketRoute, text: str | bytes) -> None:
         frame = json.loads(text)
         if frame["type"] == "open":
             opened = {"type": "open", "client_id": "c", "username": None, "connections": 1}
             socket.send(json.dumps({**opened, "after": "@0"}))
+            socket.send(json.dumps({"type": "policy", "policy": {"writers": "NOBODY"}}))
         else:
-            refused = {"type": "error", "ref": frame["ref"], "code": "UNAVAILABLE", "message": "m"}
-            socket.send(json.dumps({**refused, "retryAfterMs": 1500}))
+            socket.send(json.dumps({"ref": frame["ref"], **answer(frame)}))
 
     context.route_web_socket(
-        re.compile("/c8/"), lambda socket: socket.on_message(partial(answer, socket))
+        re.compile("/c8/"), lambda socket: socket.on_message(partial(receive, socket))
     )
+
+
+def test_a_refusal_says_when_to_call_again(shared_service: Served, context: BrowserContext) -> None:
+    refused = {"type": "error", "code": "UNAVAILABLE", "message": "m", "retryAfterMs": 1500}
+    _answered(context, lambda _: refused)
     widget = Widget(context, shared_service.url)
     said = "socket.search({}).catch((error) => [error.code, error.message, error.retryAfterMs])"
     assert widget.value(said) == ["UNAVAILABLE", "m", 1500]
+
+
+def test_what_a_closed_channel_refuses_of_a_queue_is_told_each_by_each(
+    shared_service: Served, context: BrowserContext
+) -> None:
+    """The page that uses no promises hears of it too, and gets no unhandled rejection."""
+
+    def answer(call: dict[str, Any]) -> dict[str, Any]:
+        if call["data"]["n"] < 3:
+            return {"type": "error", "code": "REJECTED", "message": f"no {call['data']['n']}"}
+        return {"type": "ack", "message": {"id": "i", "data": call["data"]}}
+
+    _answered(context, answer)
+    widget = Widget(
+        context,
+        shared_service.url,
+        code=DOCUMENTED
+        + """
+        socket.onError = (error) => console.log("told", error.message, error.closeCode ?? 0);
+        socket.onPolicyChange = (message) => console.log(message.data);
+        socket.publish({ n: 0 });
+        socket.publish({ n: 1 });
+        socket.publish({ n: 2 }).catch((error) => console.log("awaited", error.message));
+        socket.publish({ n: 3 }).then((record) => console.log("stored", record.data.n));""",
+    )
+    widget.says({"writers": "NOBODY"})
+    widget.says("told", "no 0", 0)
+    widget.says("told", "no 1", 0)
+    widget.says("awaited", "no 2")
+    widget.says("stored", 3)
+    widget.run("socket.publish(undefined); socket.close(); socket.publish({ n: 4 });")
+    widget.says("told", "undefined is not JSON", 0)
+    widget.says("told", "the socket is closed", 0)
+    assert widget.value("socket.publish({}).catch((error) => error.code)") == "CLOSED"
+    assert widget.value("(async () => { try { await socket.publish({}); } catch { return 1; } })()")
+    told = [words for words in widget.said if words[0] == "told"]
+    assert len(told) == 4, "what was awaited is not told twice"
+    assert widget.value("reported") == []
+    widget.run("socket.onError = null; socket.publish({});")
+    widget.page.wait_for_function("reported.length")
+    assert "the socket is closed" in widget.value("reported")[0]
+
+
+def test_a_vote_is_changed_and_a_message_taken_back(
+    shared_service: Served, context: BrowserContext, browser: Browser
+) -> None:
+    code = (
+        DOCUMENTED
+        + """
+        socket.onRetract = ({ data, reason }) => console.log("gone", data, reason ?? null);
+        var vote = (choice) => socket.publish({ choice }, { id: "vote", onRepeat: "REPLACE" });"""
+    )
+    voter = Widget(context, shared_service.url, code=code)
+    voter.says("Socket Con. Open!")
+    elsewhere = browser.new_context()
+    elsewhere.add_init_script(LISTEN)
+    other = Widget(elsewhere, shared_service.url, code=code)
+    other.says("Socket Con. Open!")
+    first = voter.value("vote('left')")
+    second = voter.value("vote('right')")
+    other.value("vote('left')")
+    for widget in (voter, other):
+        widget.says("gone", [first["id"]], None)
+    choices = "socket.search({}).then(({ resultSet }) => resultSet.map(({ data }) => data.choice))"
+    assert other.value(choices) == ["right", "left"]
+
+    assert other.value(f"socket.retract(['{second['id']}']).catch((e) => e.code)") == "FORBIDDEN"
+    again = f"socket.retract(['{second['id']}'], 'a slip')"
+    assert voter.value(again) == 1
+    assert voter.value(again) == 0
+    for widget in (voter, other):
+        widget.says("gone", [second["id"]], "a slip")
+    assert other.value(choices) == ["left"]
+    refused = "socket.publish(1, { id: 'x', onRepeat: 'AGAIN' }).catch((error) => error.code)"
+    assert voter.value(refused) == "BAD_USER_INPUT"
+    assert voter.value("socket.retract().catch((error) => error.name)") == "TypeError"
+    assert voter.value("reported") == other.value("reported") == []
+    elsewhere.close()
+
+
+TWO_WIDGETS = """
+    var socket = new c8PlayerApi.webSocket({ persistent: true });
+    var other = new c8PlayerApi.webSocket({ widget: "other" });
+    for (const one of [socket, other]) one.onError = (error) => console.log(error);
+    var ids = () => Promise.all([socket.publish(1), other.publish(2)])
+        .then((records) => [...new Set(records.map((record) => record.client_id))]);"""
+
+
+def test_a_visitor_is_one_client_in_all_widgets_and_at_each_visit(
+    shared_service: Served, context: BrowserContext
+) -> None:
+    first = Widget(context, shared_service.url, code=TWO_WIDGETS)
+    (client,) = first.value("ids()")
+    assert client.startswith("signed-")
+    first.page.reload()
+    assert first.value("ids()") == [client]
+    # Another secret, or too old: somebody new, and the page notices nothing.
+    (place,) = first.value("Object.keys(localStorage)")
+    assert place.endswith("/c8/YVX3ZZD4/")
+    first.value(f"localStorage.setItem('{place}', 'of another server')")
+    first.page.reload()
+    (new,) = first.value("ids()")
+    assert new.startswith("signed-")
+    assert new != client
+    assert first.said == []
+    assert Widget(context, shared_service.url, code=TWO_WIDGETS).value("ids()") == [new]
+
+
+def test_a_frame_that_may_store_nothing_is_one_client_for_as_long_as_it_lives(
+    shared_service: Served, context: BrowserContext
+) -> None:
+    context.add_init_script(
+        "Object.defineProperty(window, 'localStorage', {"
+        " get() { throw new DOMException('sandboxed', 'SecurityError'); } });"
+    )
+    widget = Widget(context, shared_service.url, code=TWO_WIDGETS)
+    (client,) = widget.value("ids()")
+    widget.run("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }));")
+    widget.run("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }));")
+    assert widget.value("ids()") == [client]
+    assert widget.said == []
+
+
+def test_a_misspelt_search_is_refused(shared_service: Served, context: BrowserContext) -> None:
+    widget = Widget(context, shared_service.url)
+    said = "socket.search({ %s: { limit: 1 } }).catch((error) => error.message)"
+    assert widget.value(said % "quary") == 'search has no "quary"; it has query'
+    said = "socket.search({ query: { filter: [] } }).catch((error) => error.message)"
+    assert "did you mean 'filters'" in widget.value(said)
 
 
 def test_what_is_published_is_data_never_markup_or_code(

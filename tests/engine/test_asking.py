@@ -78,6 +78,7 @@ def context(known: Known, viewer: Viewer = VIEWER) -> Context:
         deletion=nothing,
         channels=nothing,
         bans=nothing,
+        held=nothing,
     )
     return Context(viewer, services)
 

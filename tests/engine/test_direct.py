@@ -118,6 +118,7 @@ def context(viewer: Viewer = VIEWER) -> Context:
         deletion=other,
         channels=other,
         bans=other,
+        held=other,
     )
     return Context(viewer, services)
 

@@ -89,11 +89,13 @@ def test_a_long_mistake_is_cut(value: object) -> None:
 @pytest.mark.parametrize(
     ("type_", "item", "uses", "most"),
     [
+        ("[ID!]!", '"id"', 1, 2_000),
+        ("[ID!]!", '"id"', 4, 500),
         ("[Filter!]", "{}", 1, 500),
         ("[Filter!]", '{"not": {}}', 1, 250),
         ("[Filter!]", '{"and": [{}, {"field": "a"}]}', 1, 166),
         ("[Filter!]", "{}", 50, 10),
-        ("[Int]", "1", 1, 500),
+        ("[Int]", "1", 1, 2_000),
         ("[Filter!]", '{"value": [{}, {}, {}]}', 1, 500),
     ],
 )
@@ -106,7 +108,9 @@ def test_input_objects_and_list_items_are_counted_as_often_as_they_are_used(
     assert len(bounded(type_, of(most), uses)) == most
     message = refused(type_, of(most + 1), uses)
     assert f"$v[{most}]" in message
-    assert "beyond the 500 input objects and list items" in message
+    plain = type_ in ("[ID!]!", "[Int]")
+    bound = "2000 list items of text or numbers" if plain else "500 input objects and list items"
+    assert f"beyond the {bound} that are allowed" in message
 
 
 def test_json_that_is_used_more_than_once_is_bounded() -> None:

@@ -10,7 +10,7 @@ from app.process.erasure import Person, erased, found, kept_bans, listed
 from app.storage.database import Database
 from app.storage.erasure import Traces
 from app.storage.search import MessageSearch
-from tests.storage.test_erasure import publish
+from tests.storage.test_erasure import hold, publish
 
 pytestmark = pytest.mark.anyio
 
@@ -42,6 +42,18 @@ async def test_one_person_is_erased_from_a_project_then_everywhere(
     assert await left(database) == [0, 1, 0]
     assert await erased(settings, ZOE) == []
     assert await kept_bans(database_url, ZOE) == 0
+
+
+async def test_what_waits_for_a_moderator_is_erased_and_told_too(
+    database: Database, database_url: str
+) -> None:
+    await fill(database)
+    for channel in (A, A, Channel("r", "a")):
+        await hold(database, channel.key, "Zoé")
+    everything = [Traces(A, 4), Traces(B, 1), Traces(Q, 1), Traces(Channel("r", "a"), 1)]
+    assert await found(database_url, ZOE) == everything
+    assert await erased(Settings(database_url=database_url), ZOE) == everything
+    assert await database.fetch("SELECT FROM held_messages") == []
 
 
 async def test_neither_the_table_nor_what_planners_know_has_them_any_more(

@@ -69,6 +69,7 @@ async def test_the_result_comes_when_the_database_is_back(monkeypatch: pytest.Mo
         deletion=other,
         channels=other,
         bans=other,
+        held=other,
     )
     executor = Executor.of(build_schema())
     operation = executor.prepare(

@@ -19,6 +19,7 @@ from app.storage.deletion import MessageDeletion
 from app.storage.search import MessageSearch
 from tests.delivery.recorded import until
 from tests.services.processes import CHANNEL, Process, processes
+from tests.storage.waiting_room import WaitingRoom
 
 pytestmark = pytest.mark.anyio
 
@@ -73,6 +74,20 @@ async def test_only_what_is_too_old_goes_and_everybody_follows(
     lines = [record.message for record in caplog.records if "retention" in record.message]
     assert len(lines) == 1, "a round without work says nothing"
     assert lines[0].startswith("retention: deleted 3 messages of 1 channels in ")
+
+
+async def test_what_waits_for_a_moderator_grows_old_too(
+    database: Database, database_url: str
+) -> None:
+    room = WaitingRoom(database)
+    old, young = await room.hold(), await room.hold()
+    await database.fetch(
+        "UPDATE held_messages SET created = created - 2 * 86400000 WHERE id = $1::uuid", old.id
+    )
+    async with processes(database, 1) as (process,):
+        keeper = retention(database_url, database, process, retention_days=1)
+        assert await keeper.round() is False
+    assert await room.waiting() == [young]
 
 
 async def test_a_channels_own_time_holds_whatever_all_others_have(

@@ -34,6 +34,12 @@ async def test_channels_come_by_pages_with_their_oldest_message(database: Databa
             *(channel.key, created),
         )
     assert await known() == [(A, 1), (B, 7), (C, 1)], "retractions are stored too"
+    await database.fetch(
+        "INSERT INTO held_messages (channel, id, arrival, client_id, created, data) "
+        "VALUES ($1, gen_random_uuid(), 5, 'client', 6, '1')",
+        B.key,
+    )
+    assert await known() == [(A, 1), (B, 6), (C, 1)], "and so is what waits"
     (age,) = await ages.page("", 10, [A])
     assert age == Age(A, 1, age.now)
     assert abs(age.now / 1000 - time.time()) < 60

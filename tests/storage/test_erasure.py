@@ -6,7 +6,16 @@ from uuid_utils import uuid7
 from app.domain.channel import Channel
 from app.domain.message import Draft
 from app.storage.database import Database
-from app.storage.erasure import TABLES, Traces, bans_of, forget_keys, messages_of, traces_of
+from app.storage.erasure import (
+    TABLES,
+    Traces,
+    bans_of,
+    forget_held,
+    forget_keys,
+    messages_of,
+    traces_of,
+)
+from app.storage.held_writer import HeldWriter
 from app.storage.search import MessageSearch
 from app.storage.writer import MessageWriter
 
@@ -17,6 +26,30 @@ async def publish(database: Database, key: str, username: str | None) -> None:
     writer = MessageWriter(database, lambda _messages: None)
     channel = Channel.from_key(key)
     await writer.write(Draft(channel, str(uuid7()), "client", username, b'"secret"'))
+
+
+async def hold(database: Database, key: str, username: str | None, publisher: str = "x") -> None:
+    """Let a message wait for a moderator."""
+    writer = HeldWriter(database, lambda _channels: None)
+    channel = Channel.from_key(key)
+    await writer.write(
+        Draft(channel, str(uuid7()), "client", username, b'"secret"', publisher=publisher)
+    )
+
+
+async def test_what_waits_for_a_moderator_is_found_and_forgotten(database: Database) -> None:
+    for key, username in (("p/a", "Zoé"), ("p/a", "Zoé"), ("p/b", "Bob"), ("q/a", "Zoé")):
+        await hold(database, key, username)
+    await publish(database, "p/a", "Zoé")
+    assert await traces_of(database, "Zoé", None) == [
+        Traces(Channel("p", "a"), 3),
+        Traces(Channel("q", "a"), 1),
+    ]
+    assert await forget_held(database, "Zoé", "p") == {Channel("p", "a"): 2}
+    assert await forget_held(database, "Zoé", None) == {Channel("q", "a"): 1}
+    assert await forget_held(database, "Zoé", None) == {}
+    rows = await database.fetch("SELECT username FROM held_messages")
+    assert [row["username"] for row in rows] == ["Bob"]
 
 
 async def test_each_channel_is_named_with_what_it_has(database: Database) -> None:
@@ -62,6 +95,9 @@ async def test_spent_keys_of_a_person_are_forgotten_and_those_of_others_stay(
     assert await known() == ["q/b"]
     await forget_keys(database, "nobody", None)
     assert await known() == ["q/b"]
+    await hold(database, "r/b", "Bob", "sub:bob")
+    await forget_keys(database, "Bob", None)
+    assert await known() == []
 
 
 async def test_bans_by_the_name_are_counted_where_they_are_in_force(database: Database) -> None:

@@ -18,6 +18,7 @@ def test_each_table_is_exported() -> None:
         "channel_policies",
         "channels",
         "client_secret",
+        "held_messages",
         "messages",
         "presence",
         "processes",

@@ -368,7 +368,7 @@ async def test_one_batch_may_hold_the_same_key_of_two_publishers(database: Datab
 async def test_closing_does_not_say_that_a_draft_under_way_was_not_stored(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.storage.writer._CLOSED_AFTER_SECONDS", 0.1)
+    monkeypatch.setattr("app.storage.group_commit._CLOSED_AFTER_SECONDS", 0.1)
     writing = Writing(database, batch_max=1)
     writing.watched.open.clear()
     tasks = [asyncio.create_task(writing.writer.write(draft())) for _ in range(2)]

@@ -1,20 +1,23 @@
-/** A chat on the legacy API: what is said is stored, and reaches every page at once. */
-export function openChat(channel, { history, show, state }) {
-  const socket = new c8PlayerApi.webSocket({ persistent: true, ...channel });
+import { isMine, openRoom } from "./room.js";
 
-  socket.onMessage = (message) => show(message);
+/** A chat: what is said is stored, reaches every page at once, and can be taken back. */
+export function openChat(channel, { history, show, remove, ...panel }) {
+  const socket = openRoom(channel, {
+    ...panel,
+    opened: () =>
+      socket.search({
+        query: { sortField: "created", sortOrder: "desc", limit: 30 },
+        success: (found) => history(found.resultSet.reverse()),
+        error: (error) => panel.link(error.message),
+      }),
+  });
 
-  socket.onOpen = () => {
-    state("");
-    socket.search({
-      query: { sortField: "created", sortOrder: "desc", limit: 30 },
-      success: (found) => history(found.resultSet.reverse()),
-      error: (error) => state(error.message),
-    });
+  socket.onMessage = show;
+  socket.onRetract = ({ data }) => remove(data);
+
+  return {
+    say: (name, text) => socket.publish({ name, text }),
+    retract: (id) => socket.retract([id]),
+    isMine: (message) => isMine(socket, message),
   };
-
-  socket.onError = (error) => state(error.message);
-  socket.onClose = ({ willReconnect }) => willReconnect && state("Reconnecting …");
-
-  return { say: (name, text) => socket.publish({ name, text }) };
 }

@@ -4,11 +4,8 @@ export function openConnected(client, channel, { show, state }) {
     `subscription Connected($projectId: ID!, $widgetId: ID!) {
       connectionCount(projectId: $projectId, widgetId: $widgetId) { count }
     }`,
-    channel,
-    ({ connectionCount }) => {
-      state("");
-      show(connectionCount.count);
-    },
-    (error) => state(error.message),
+    { projectId: channel.project, widgetId: channel.widget },
+    ({ connectionCount }) => show(connectionCount.count),
+    state,
   );
 }

@@ -1,32 +1,32 @@
-/** A leaderboard: the five best scores, sent again whenever they change. */
-export function openLeaderboard(client, channel, { show, state }) {
+import { openRoom } from "./room.js";
+
+/** A leaderboard: one row a player, by the best score, sent again whenever it changes. */
+export function openLeaderboard(client, channel, { show, state, ...panel }) {
+  const socket = openRoom(channel, panel);
+
   client.subscribe(
     `subscription Best($projectId: ID!, $widgetId: ID!) {
       liveMessages(
         projectId: $projectId
         widgetId: $widgetId
         query: {
-          filters: [{ field: "data.score", operator: GTE, value: 0 }]
-          sortField: "data.score"
+          groupBy: "data.player"
+          filters: [
+            { field: "data.player", operator: EXISTS, value: true }
+            { field: "data.score", operator: GTE, value: 0 }
+          ]
+          sortField: "max(data.score)"
           sortOrder: DESC
           limit: 5
         }
       ) {
-        messages { id username data }
+        groups { key aggregate(field: "data.score") { max } }
       }
     }`,
-    channel,
-    ({ liveMessages }) => {
-      state("");
-      show(liveMessages.messages);
-    },
-    (error) => state(error.message),
+    { projectId: channel.project, widgetId: channel.widget },
+    ({ liveMessages }) => show(liveMessages.groups),
+    state,
   );
 
-  const publish = `mutation Score($projectId: ID!, $widgetId: ID!, $data: JSON!) {
-    publish(projectId: $projectId, widgetId: $widgetId, data: $data) { id }
-  }`;
-  return {
-    post: (name, score) => client.request(publish, { ...channel, data: { name, score } }),
-  };
+  return { post: (player, score) => socket.publish({ player, score }) };
 }

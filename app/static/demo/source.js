@@ -39,6 +39,7 @@ function block(title, load) {
   const code = document.createElement("code");
   name.textContent = title;
   button.type = "button";
+  button.className = "small";
   button.textContent = "Copy";
   button.setAttribute("aria-label", `Copy ${title}`);
   area.tabIndex = 0;
@@ -67,7 +68,7 @@ async function file(name) {
 /**
  * Fills `holder` with a folded view of the files it names.
  *
- * @param {HTMLElement} holder has `data-code`, and maybe `data-also`: file names beside this one.
+ * @param {HTMLElement} holder has `data-code`: names of files beside this one, with spaces between.
  * @param {Array<{title: string, text: string}>} first what to show above the files.
  */
 export function showSource(holder, first = []) {
@@ -80,7 +81,7 @@ export function showSource(holder, first = []) {
     "toggle",
     () => {
       for (const { title, text } of first) details.append(block(title, async () => text));
-      for (const name of [holder.dataset.code, holder.dataset.also].filter(Boolean))
+      for (const name of holder.dataset.code.split(" "))
         details.append(block(name, () => file(name)));
     },
     { once: true },

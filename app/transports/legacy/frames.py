@@ -6,23 +6,26 @@ The frames that the server sends are in `replies`; `docs/PROTOCOL.md` describes 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
 
 from app.domain.json_bounds import decode_request
 from app.domain.json_value import JsonValue, json_kind
+from app.domain.message import OnRepeat
 from app.errors import BadUserInput, Unauthenticated
 from app.transports.client_tokens import checked_client_token
 
 __all__ = [
     "MAX_REF_BYTES",
+    "Call",
     "ClientFrame",
     "Open",
     "Publish",
     "Ref",
     "Refused",
+    "Retract",
     "Search",
     "Unreadable",
     "parse_frame",
@@ -54,8 +57,21 @@ class Publish(msgspec.Struct, frozen=True):
     data: JsonValue
     id: str | None
     """The idempotency key."""
+    on_repeat: OnRepeat = OnRepeat.KEEP
+    """What a key that was used before means."""
     size: int = 0
     """Of `data`, in bytes as it came."""
+
+
+class Retract(msgspec.Struct, frozen=True):
+    """Take messages back: one's own, or with the permission `moderate` any."""
+
+    ref: Ref | None
+    ids: Sequence[str]
+    """How many there may be is the service's to say."""
+    reason: str | None
+    size: int = 0
+    """Of `ids`, in bytes as they came."""
 
 
 class Search(msgspec.Struct, frozen=True):
@@ -79,7 +95,10 @@ class Unreadable(msgspec.Struct, frozen=True):
     reason: str
 
 
-ClientFrame: TypeAlias = Open | Publish | Search | Refused | Unreadable
+Call: TypeAlias = Publish | Retract | Search
+"""What is answered under its `ref`."""
+
+ClientFrame: TypeAlias = Open | Call | Refused | Unreadable
 
 _NOTHING: Final = msgspec.Raw(b"")
 
@@ -96,11 +115,14 @@ class _Envelope(msgspec.Struct):
     after: msgspec.Raw = _NOTHING
     data: msgspec.Raw = _NOTHING
     id: msgspec.Raw = _NOTHING
+    on_repeat: msgspec.Raw = _NOTHING
+    ids: msgspec.Raw = _NOTHING
+    reason: msgspec.Raw = _NOTHING
     query: msgspec.Raw = _NOTHING
 
 
 _envelopes: Final = msgspec.json.Decoder(_Envelope)
-_TYPES: Final = ("open", "publish", "search")
+_TYPES: Final = ("open", "publish", "retract", "search")
 
 
 def parse_frame(text: str | bytes) -> ClientFrame:
@@ -131,9 +153,9 @@ def _typed(envelope: _Envelope) -> ClientFrame:
     try:
         ref = _ref(kind, envelope.ref)
         if kind == "publish":
-            data = _data(envelope.data)
-            size = len(memoryview(envelope.data))
-            return Publish(ref, data, _text("publish.id", envelope.id), size)
+            return _publish(ref, envelope)
+        if kind == "retract":
+            return _retract(ref, envelope)
         if kind == "search":
             return _search(ref, envelope.query)
         return Open(
@@ -145,6 +167,49 @@ def _typed(envelope: _Envelope) -> ClientFrame:
         )
     except (BadUserInput, Unauthenticated) as error:
         return Refused(kind, ref, error)
+
+
+def _publish(ref: Ref | None, envelope: _Envelope) -> Publish:
+    return Publish(
+        ref,
+        _data(envelope.data),
+        _text("publish.id", envelope.id),
+        _on_repeat(envelope.on_repeat),
+        size=len(memoryview(envelope.data)),
+    )
+
+
+def _on_repeat(raw: msgspec.Raw) -> OnRepeat:
+    value = _decoded(raw)
+    if value is None:
+        return OnRepeat.KEEP
+    if isinstance(value, str) and value.upper() in OnRepeat.__members__:
+        return OnRepeat(value.upper())
+    raise BadUserInput(f"publish.on_repeat is {_shown(raw)}; allowed are {', '.join(OnRepeat)}")
+
+
+def _retract(ref: Ref | None, envelope: _Envelope) -> Retract:
+    return Retract(
+        ref,
+        _ids(envelope.ids),
+        _text("retract.reason", envelope.reason),
+        size=len(memoryview(envelope.ids)),
+    )
+
+
+def _ids(raw: msgspec.Raw) -> Sequence[str]:
+    value = _decoded(raw)
+    if value is None:
+        raise BadUserInput("retract.ids is missing; allowed is a list of message ids")
+    if not isinstance(value, list):
+        raise BadUserInput(f"retract.ids is {_shown(raw)}; allowed is a list of message ids")
+    ids = [one for one in value if isinstance(one, str)]
+    if len(ids) < len(value):
+        at, wrong = next((at, one) for at, one in enumerate(value) if not isinstance(one, str))
+        raise BadUserInput(
+            f"retract.ids[{at}] is {json_kind(wrong)}; allowed is a string, the id of a message"
+        )
+    return ids
 
 
 def _search(ref: Ref | None, raw: msgspec.Raw) -> Search:
@@ -240,19 +305,25 @@ def _damaged(repaired: str | None, reason: str) -> ClientFrame:
         return Unreadable("a frame must be a JSON object")
     frame = _typed(envelope)
     match frame:
+        case Unreadable():
+            return frame
+        case Refused(type=kind, ref=ref):
+            pass  # What it lacks, the repair took.
         case Open():
-            return Refused("open", None, BadUserInput(reason))
+            kind, ref = "open", None
         case Publish(ref=ref):
-            return Refused("publish", ref, BadUserInput(reason))
+            kind = "publish"
+        case Retract(ref=ref):
+            kind = "retract"
         case Search(ref=ref):
-            return Refused("search", ref, BadUserInput(reason))
-    return frame
+            kind = "search"
+    return Refused(kind, ref, BadUserInput(reason))
 
 
 def _without_nested(text: str | bytes) -> str | None:
     """Return the text with null for all from its first array or object to the last.
 
-    What stands between two of them is lost: a frame has one, its `data` or its `query`.
+    What stands between two of them is lost: a frame has one, its `data`, `ids` or `query`.
     """
     text = text if isinstance(text, str) else text.decode(errors="replace")
     head = _HEAD.match(text)

@@ -7,6 +7,8 @@ allowed, is decided by `app.domain.query` alone.
 
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
+from itertools import islice
 from typing import Final
 
 from app.domain.json_value import JsonValue
@@ -37,6 +39,8 @@ _NAMES: Final = {
 _SPACE: Final = re.compile(r"[\s_-]+")
 _MAX_FILTERS: Final = 500
 """Filters of one search, those inside others included; as many input objects GraphQL may have."""
+_MAX_LOOKED_AT: Final = 20
+"""Unknown keys that are compared with the known ones, and the characters one of them may have."""
 _MAX_DEPTH: Final = 64
 """Filters inside filters that are renamed; the query language refuses far fewer."""
 
@@ -75,12 +79,14 @@ def query_wire(query: Mapping[str, JsonValue]) -> dict[str, object]:
     """Return a legacy search's query in the wire form of `app.domain.query.parse_query`.
 
     A key that is null counts as absent, and an unknown one is ignored, as widgets pass
-    more than the platform ever read.
+    more than the platform ever read. Only one that is nearly a known one is refused: a search
+    without its `filters` finds everything.
 
     Raises:
-        BadUserInput: an operator nobody knows, or more than 500 filters. The rest is left to
-            `parse_query`.
+        BadUserInput: an operator nobody knows, a key that is misspelt, or more than 500 filters.
+            The rest is left to `parse_query`.
     """
+    _refuse_misspelt(query)
     wire: dict[str, object] = {key: query[key] for key in QUERY_KEYS if query.get(key) is not None}
     order = wire.get("sortOrder")
     if isinstance(order, str):
@@ -93,6 +99,17 @@ def query_wire(query: Mapping[str, JsonValue]) -> dict[str, object]:
         del wire["sortField"]
         wire.pop("sortOrder", None)
     return wire
+
+
+def _refuse_misspelt(query: Mapping[str, JsonValue]) -> None:
+    unknown = (key for key in query if key not in QUERY_KEYS and len(key) <= _MAX_LOOKED_AT)
+    for key in islice(unknown, _MAX_LOOKED_AT):
+        for meant in get_close_matches(key, QUERY_KEYS, 1, 0.8):
+            if query[key] is not None:
+                raise BadUserInput(
+                    f"query has no {shown(key)}; did you mean {meant!r}? "
+                    f"Its keys are {', '.join(QUERY_KEYS)}"
+                )
 
 
 class _Renaming:

@@ -14,14 +14,7 @@ import msgspec
 
 from app.defaults import HANDSHAKE_TIMEOUT_SECONDS
 from app.errors import ErrorCode, WidgetwireError
-from app.transports.legacy.frames import (
-    Open,
-    Publish,
-    Refused,
-    Search,
-    Unreadable,
-    parse_frame,
-)
+from app.transports.legacy.frames import Call, Open, Refused, Unreadable, parse_frame
 from app.wire.close_codes import CloseCode
 from app.wire.outcomes import outcome_of
 
@@ -46,7 +39,7 @@ class Close(msgspec.Struct, frozen=True):
     reason: str
 
 
-Decision: TypeAlias = Open | Publish | Search | Refused | Close
+Decision: TypeAlias = Open | Call | Refused | Close
 """Carry out a command, answer with an error, or end it."""
 
 

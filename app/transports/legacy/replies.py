@@ -1,6 +1,6 @@
 """What the server says to a legacy client: each frame as UTF-8 JSON text.
 
-A record is encoded once, however many sockets of the channel it goes to.
+What goes to every socket of a channel is encoded once: they are one group.
 `docs/PROTOCOL.md` describes the frames.
 """
 
@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from app.domain.entry import Entry, PolicyChange, Retraction
 from app.domain.message import MESSAGE_FIELDS, Message
 from app.errors import ErrorCode, cut
 from app.transports.legacy.frames import Ref
@@ -17,18 +18,17 @@ from app.transports.legacy.frames import Ref
 __all__ = [
     "ack_frame",
     "active_connections_frame",
+    "count_frame",
+    "entry_frame",
     "error_frame",
     "groups_frame",
     "message_frame",
     "open_frame",
+    "policy_frame",
     "record_json",
     "result_frame",
+    "retract_frame",
 ]
-
-_KEPT_FRAMES: Final = 256
-"""Sockets of a channel get a message within a moment of one another."""
-_KEPT_FRAMES_BYTES: Final = 4 * 1024 * 1024
-"""Of all kept frames; one may have as many as a message's data may, and a little more."""
 
 _MAX_MESSAGE: Final = 500
 """Characters of an error's text."""
@@ -47,36 +47,43 @@ def record_json(message: Message) -> bytes:
     return _encode(_Record(*_values(message)))
 
 
-class _Frames:
-    """The frames of the last messages, by their ids; the oldest goes first."""
-
-    def __init__(self) -> None:
-        self._frames: dict[str, bytes] = {}
-        self._bytes = 0
-
-    def of(self, message: Message) -> bytes:
-        frame = self._frames.get(message.id)
-        if frame is None:
-            frame = _new_message_frame(message)
-            self._frames[message.id] = frame
-            self._bytes += len(frame)
-            while len(self._frames) > _KEPT_FRAMES or self._bytes > _KEPT_FRAMES_BYTES:
-                self._bytes -= len(self._frames.pop(next(iter(self._frames))))
-        return frame
-
-
-_frames: Final = _Frames()
-
-
-def _new_message_frame(message: Message) -> bytes:
+def message_frame(message: Message) -> bytes:
+    """Return the frame that brings a message to every socket of its channel."""
     # What is not stored is no cursor: the client must know, or its resume would fail.
     mark = b"" if message.persistent else b',"persistent":false'
     return b'{"type":"message","message":' + record_json(message) + mark + b"}"
 
 
-def message_frame(message: Message) -> bytes:
-    """Return the frame that brings a message to every socket of its channel; pure, cached."""
-    return _frames.of(message)
+def retract_frame(retraction: Retraction) -> bytes:
+    """Return the frame that tells every socket of a channel which messages were retracted."""
+    fields: dict[str, object] = {
+        "type": "retract",
+        "id": retraction.id,
+        "ids": retraction.ids,
+    }
+    if retraction.reason is not None:
+        fields["reason"] = retraction.reason
+    return _encode(fields)
+
+
+def policy_frame(policy_json: bytes) -> bytes:
+    """Return the frame of a channel's policy.
+
+    Args:
+        policy_json: as GraphQL's `ChannelPolicy`, with all its fields.
+    """
+    return b'{"type":"policy","policy":%b}' % policy_json
+
+
+def entry_frame(entry: Entry) -> bytes:
+    """Return the frame of what a channel gives, the same for all its sockets."""
+    match entry:
+        case Message():
+            return message_frame(entry)
+        case Retraction():
+            return retract_frame(entry)
+        case PolicyChange(policy_json=policy_json):
+            return policy_frame(policy_json)
 
 
 def open_frame(
@@ -110,6 +117,11 @@ def open_frame(
 def ack_frame(ref: Ref | None, message: Message) -> bytes:
     """Return the frame that says a publish is done, with the record it became."""
     return b'{"type":"ack","ref":' + (ref or b"null") + b',"message":' + record_json(message) + b"}"
+
+
+def count_frame(ref: Ref | None, count: int) -> bytes:
+    """Return the frame that says how many messages a `retract` has taken back."""
+    return b'{"type":"ack","ref":%b,"count":%d}' % (ref or b"null", count)
 
 
 def active_connections_frame(count: int) -> bytes:

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from app.defaults import HANDSHAKE_TIMEOUT_SECONDS, MAX_OPERATIONS_IN_FLIGHT, MAX_OUTBOUND_BYTES
 from app.domain.channel import Channel
+from app.domain.policy import DEFAULT_POLICY
 from app.domain.query import MessageQuery, parse_query
 from app.domain.viewer import Viewer
 from app.errors import (
@@ -33,13 +34,14 @@ from app.services.connection_rights import ConnectionRights
 from app.services.live.messages import MessageSource
 from app.services.live.pace import Pace
 from app.services.messages import MessageService
+from app.services.policies import PolicyService
 from app.services.presence import PresenceService
 from app.services.rights import Rights
 from app.services.searching import Searching
 from app.transports.auth import Authenticator
 from app.transports.expiry import Expiry
 from app.transports.legacy import replies
-from app.transports.legacy.frames import Open, Publish, Ref, Refused, Search
+from app.transports.legacy.frames import Call, Open, Publish, Ref, Refused, Retract, Search
 from app.transports.legacy.lane import Lane
 from app.transports.legacy.operators import query_wire
 from app.transports.legacy.protocol import (
@@ -60,7 +62,7 @@ _POSITION: Final = re.compile(r"@(\d{1,18})", re.ASCII)
 """A cursor that is a place in the channel's order: what `open` is answered with."""
 _BEFORE_THE_FIRST: Final = "@0"
 """What an empty cursor means: a client that never received a message has no other."""
-_EVERY_MESSAGE: Final = "legacy"
+_EVERYTHING: Final = "legacy"
 _COUNT: Final = "legacy"
 """The keys of the groups that all legacy sockets of a channel are in."""
 
@@ -93,6 +95,7 @@ class LegacyServices:
     presence: PresenceService
     authenticator: Authenticator
     client_ids: ClientIds
+    policies: PolicyService
     rights: Rights = field(default_factory=Rights)
 
 
@@ -114,7 +117,7 @@ class LegacySession:
         )
         self._searches = Lane(self._limits.searches_in_flight, self._limits.searches_waiting)
         self._results = asyncio.Lock()
-        self._early: list[Publish | Search] = []
+        self._early: list[Call] = []
         self._ends: list[Callable[[], None]] = []
         """What lets go of the channel, in the order in which it was taken."""
         self._connection: asyncio.Task[None] | None = None
@@ -152,7 +155,7 @@ class LegacySession:
             case Open():
                 self._connection = asyncio.create_task(self._connect(frame))
                 self._regulate()
-            case Publish() | Search():
+            case Publish() | Retract() | Search():
                 self._submit(frame)
 
     def received_binary(self) -> None:
@@ -265,9 +268,13 @@ class LegacySession:
             replies.open_frame(self._client_id, viewer.username, counts.count, after, token)
         )
         self._ends.append(await counts.begin(_COUNT, replies.active_connections_frame, self))
+        policy = self._services.policies.get(viewer, self._channel)
+        # Who was away may still believe in another one.
+        if asked is not None or policy != DEFAULT_POLICY:
+            self._outlet.send(replies.policy_frame(policy.json()))
         self._expiry = Expiry(self._viewer, self._expired)
         self._begin()
-        await listening.begun(await messages.begin(_EVERY_MESSAGE, replies.message_frame, self))
+        await listening.begun(await messages.begin(_EVERYTHING, replies.entry_frame, self))
 
     def _viewer_of(self, frame: Open) -> Viewer:
         try:
@@ -287,6 +294,7 @@ class LegacySession:
             self._channel,
             after=None if position else after,
             after_sequence=int(position[1]) if position else None,
+            events=True,
         )
 
     def _begin(self) -> None:
@@ -318,7 +326,7 @@ class LegacySession:
 
     # Calls.
 
-    def _submit(self, frame: Publish | Search) -> None:
+    def _submit(self, frame: Call) -> None:
         if self._protocol.state is State.OPENING:
             if len(self._early) < self._limits.publishes_waiting:
                 self._early.append(frame)
@@ -327,34 +335,48 @@ class LegacySession:
         elif isinstance(frame, Search):
             if not self._searches.submit(partial(self._search, frame)):
                 self._refuse(frame, "searches", self._limits.searches_waiting)
-        elif not self._publishes.submit(partial(self._publish, frame), frame.size):
+        elif not self._publishes.submit(partial(self._change, frame), frame.size):
             self._refuse(frame, "publishes", self._limits.publishes_waiting)
         self._regulate()
 
-    def _refuse(self, frame: Publish | Search, what: str, allowed: int) -> None:
+    def _refuse(self, frame: Call, what: str, allowed: int) -> None:
         error = RateLimited(
             f"more than {allowed} {what} are waiting on this socket; wait for answers, then retry"
         )
         self._outlet.send(replies.error_frame(error.code, error.message, frame.ref))
 
-    async def _publish(self, frame: Publish) -> None:
+    async def _change(self, frame: Publish | Retract) -> None:
         try:
-            message = await self._services.messages.publish(
-                self._viewer,
-                self._channel,
-                frame.data,
-                client_id=self._client_id,
-                persistent=self._persistent,
-                idempotency_key=frame.id,
-                echo=self._rights.echo,
-            )
+            if isinstance(frame, Retract):
+                answer = await self._retracted(frame)
+            else:
+                answer = await self._published(frame)
         except ShuttingDown:
             # Not refused but not done: without an answer the client sends it again.
             self.shutdown()
+            return
         except Exception as error:
-            self._outlet.send(_error(error, frame.ref))
-        else:
-            self._outlet.send(replies.ack_frame(frame.ref, message))
+            answer = _error(error, frame.ref)
+        self._outlet.send(answer)
+
+    async def _published(self, frame: Publish) -> bytes:
+        message = await self._services.messages.publish(
+            self._viewer,
+            self._channel,
+            frame.data,
+            client_id=self._client_id,
+            persistent=self._persistent,
+            idempotency_key=frame.id,
+            on_repeat=frame.on_repeat,
+            echo=self._rights.echo,
+        )
+        return replies.ack_frame(frame.ref, message)
+
+    async def _retracted(self, frame: Retract) -> bytes:
+        count = await self._services.messages.retract(
+            self._viewer, self._channel, frame.ids, frame.reason, echo=self._rights.echo
+        )
+        return replies.count_frame(frame.ref, count)
 
     async def _search(self, frame: Search) -> None:
         try:

@@ -38,3 +38,10 @@ class Recorded:
             while payload not in self.payloads[-1:]:
                 self._given.clear()
                 await self._given.wait()
+
+    async def has_failed(self) -> None:
+        """Wait until it was failed."""
+        async with asyncio.timeout(10):
+            while not self.errors:
+                self._given.clear()
+                await self._given.wait()

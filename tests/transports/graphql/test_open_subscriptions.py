@@ -87,6 +87,7 @@ class Server:
             deletion=nothing,
             channels=nothing,
             bans=nothing,
+            held=nothing,
         )
         self.executor = Executor.of(
             build_schema(), resolvers=Resolvers(publish, subscribe, search, answer, searched)

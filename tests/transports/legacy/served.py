@@ -17,11 +17,14 @@ from websockets.exceptions import ConnectionClosed
 from app.delivery.backends.postgres import PostgresBackend
 from app.delivery.bus import Bus
 from app.delivery.hub import Hub
+from app.services.admission import Admission
 from app.services.client_ids import ClientIds
 from app.services.messages import MessageService
+from app.services.policies import PolicyService
 from app.services.presence import PresenceService
 from app.storage.database import Database
 from app.storage.history import MessageHistory
+from app.storage.policies import PolicyStore
 from app.storage.presence import PresenceStore
 from app.storage.retractions import MessageRetractions
 from app.storage.search import MessageSearch
@@ -154,6 +157,8 @@ async def serving(
         stack.push_async_callback(presence.stop)
         writer = MessageWriter(database, hub.publish_stored)
         stack.push_async_callback(writer.close)
+        policies = PolicyService(PolicyStore(database))
+        policies.tell(hub.tell_policy)
         services = LegacyServices(
             MessageService(
                 hub=hub,
@@ -161,12 +166,14 @@ async def serving(
                 history=history,
                 retractions=MessageRetractions(database, hub.publish_stored),
                 search=MessageSearch(database),
+                admission=Admission(policies),
             ),
             presence,
             Authenticator(
                 VerificationKey.from_secret(SECRET), client_ids=CLIENT_IDS, anonymous=anonymous
             ),
             CLIENT_IDS,
+            policies,
         )
         sockets = LegacySockets(
             services, OriginPolicy(origins), limits, max_outbound_bytes=max_outbound_bytes

@@ -3,11 +3,13 @@ from decimal import Decimal
 
 import pytest
 
+from app.domain.message import OnRepeat
 from app.transports.legacy.frames import (
     MAX_REF_BYTES,
     Open,
     Publish,
     Refused,
+    Retract,
     Search,
     Unreadable,
     parse_frame,
@@ -44,7 +46,25 @@ def test_numbers_in_data_keep_their_exact_value() -> None:
 @pytest.mark.parametrize("data", ["null", "0", '"x"', "[]", "{}", "false"])
 def test_any_json_value_is_data(data: str) -> None:
     frame = parse_frame(f'{{"type":"publish","data":{data}}}')
-    assert frame == Publish(None, json.loads(data), None, len(data))
+    assert frame == Publish(None, json.loads(data), None, size=len(data))
+
+
+@pytest.mark.parametrize("word", ['"REPLACE"', '"replace"', '"Replace"'])
+def test_a_repeated_key_replaces_in_any_case(word: str) -> None:
+    frame = parse_frame(f'{{"type":"publish","id":"vote","on_repeat":{word},"data":1}}')
+    assert frame == Publish(None, 1, "vote", OnRepeat.REPLACE, size=1)
+
+
+@pytest.mark.parametrize("word", ['"KEEP"', '"keep"', "null"])
+def test_a_repeated_key_is_kept_as_without_the_word(word: str) -> None:
+    frame = parse_frame(f'{{"type":"publish","on_repeat":{word},"data":1}}')
+    assert frame == parse_frame('{"type":"publish","data":1}')
+
+
+def test_retract_takes_its_fields() -> None:
+    frame = parse_frame('{"type":"retract","ref":7,"ids":["a","b"],"reason":"rude","why":1}')
+    assert frame == Retract(b"7", ["a", "b"], "rude", size=9)
+    assert parse_frame('{"type":"retract","ids":[]}') == Retract(None, [], None, size=2)
 
 
 @pytest.mark.parametrize("ref", ['"a"', '""', "0", "-7", "1.50", "1E+5", '"\\ud83d\\ude00"', '"é"'])
@@ -77,6 +97,38 @@ def test_a_search_without_a_query_searches_everything() -> None:
     [
         ('{"type":"publish","ref":5}', "publish.data is missing; allowed is any JSON value"),
         ('{"type":"publish","ref":5,"data":1,"id":7}', "publish.id is 7; allowed is a string"),
+        (
+            '{"type":"publish","ref":5,"data":1,"on_repeat":"again"}',
+            'publish.on_repeat is "again"; allowed are KEEP, REPLACE',
+        ),
+        (
+            '{"type":"publish","ref":5,"data":1,"on_repeat":true}',
+            "publish.on_repeat is true; allowed are KEEP, REPLACE",
+        ),
+        (
+            '{"type":"retract","ref":5}',
+            "retract.ids is missing; allowed is a list of message ids",
+        ),
+        (
+            '{"type":"retract","ref":5,"ids":"a"}',
+            'retract.ids is "a"; allowed is a list of message ids',
+        ),
+        (
+            '{"type":"retract","ref":5,"ids":["a",{"id":"b"},7]}',
+            "retract.ids[1] is an object; allowed is a string, the id of a message",
+        ),
+        (
+            '{"type":"retract","ref":5,"ids":["a"],"reason":{}}',
+            "retract.reason is {}; allowed is a string",
+        ),
+        (
+            '{"type":"retract","ids":' + "[" * 9999 + '"a"' + "]" * 9999 + ',"ref":5}',
+            "the frame is nested too deeply",
+        ),
+        (
+            '{"type":"retract","ids":["\\ud83d"],"ref":5}',
+            "the frame has a string with a lone surrogate",
+        ),
         ('{"type":"search","ref":5,"query":[1]}', "search.query is [1]; allowed is an object"),
         (
             '{"type":"publish","ref":5,"data":' + "1" * 5000 + "}",
@@ -134,9 +186,9 @@ def test_a_bad_open_says_what_came_and_what_is_allowed(field: str, says: str | N
         ("[" * 9999, "a frame must be a JSON object"),
         ('{"type":"publish","data":' + "[" * 9999, "a frame must be JSON"),
         ("[" * 9999 + "]" * 9999, "a frame must be a JSON object"),
-        ("{}", "type is missing; allowed are open, publish, search"),
-        ('{"type":7}', "type is 7; allowed are open, publish, search"),
-        ('{"type":"Open"}', 'type is "Open"; allowed are open, publish, search'),
+        ("{}", "type is missing; allowed are open, publish, retract, search"),
+        ('{"type":7}', "type is 7; allowed are open, publish, retract, search"),
+        ('{"type":"Open"}', 'type is "Open"; allowed are open, publish, retract, search'),
         ('{"type":' + "9" * 5000 + "}", None),
     ],
 )

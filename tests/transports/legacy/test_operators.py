@@ -85,7 +85,32 @@ def test_null_counts_as_absent_except_as_a_value() -> None:
 
 
 def test_unknown_keys_are_ignored() -> None:
-    assert query_wire({"totalRecords": True, "limit": 5}) == {"limit": 5}
+    known: dict[str, JsonValue] = {
+        "totalRecords": True,
+        "limit": 5,
+        "page": 1,
+        "order": "asc",
+        "sort": "x",
+        "where": {},
+    }
+    assert query_wire(known) == {"limit": 5}
+    assert query_wire({str(n) * 9: n for n in range(50_000)}) == {}
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("filter", "filters"),
+        ("fliters", "filters"),
+        ("sortfield", "sortField"),
+        ("groupby", "groupBy"),
+    ],
+)
+def test_a_misspelt_key_is_refused(key: str, meant: str) -> None:
+    """It was ignored, and the search found everything."""
+    with pytest.raises(BadUserInput, match=f"query has no '{key}'; did you mean '{meant}'"):
+        query_wire({key: "x"})
+    assert query_wire({key: None}) == {}
 
 
 def test_groups_are_not_sorted_by_the_created_of_the_sample_query() -> None:

@@ -17,7 +17,7 @@ from app.errors import (
     UnknownCursor,
     WidgetwireError,
 )
-from app.transports.legacy.frames import Open, Publish, Refused, Search
+from app.transports.legacy.frames import Open, Publish, Refused, Retract, Search
 from app.transports.legacy.protocol import Close, Protocol, State
 from app.wire.close_codes import CloseCode
 
@@ -124,7 +124,7 @@ json_values = st.recursive(
 frames = st.fixed_dictionaries(
     {},
     optional={
-        "type": st.sampled_from(["open", "publish", "search", "message"]) | json_values,
+        "type": st.sampled_from(["open", "publish", "retract", "search", "message"]) | json_values,
         **dict.fromkeys(
             [
                 "ref",
@@ -139,6 +139,8 @@ frames = st.fixed_dictionaries(
             ],
             json_values,
         ),
+        "ids": json_values | st.lists(st.text()),
+        **dict.fromkeys(["on_repeat", "reason"], json_values),
     },
 )
 valid_frames = st.one_of(
@@ -185,7 +187,7 @@ def test_any_sequence_of_frames_gives_a_defined_decision(
                 assert (before, protocol.state) == (State.AWAITING_OPEN, State.OPENING)
                 if data.draw(st.booleans()):
                     protocol.ready()
-            case Publish() | Search() | Refused():
+            case Publish() | Retract() | Search() | Refused():
                 assert before in (State.OPENING, State.OPEN)
                 assert protocol.state is before
             case _:

@@ -3,6 +3,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from app.domain.channel import Channel
+from app.domain.entry import PolicyChange, Retraction
 from app.domain.message import Message
 from app.errors import ErrorCode
 from app.transports.legacy import replies
@@ -31,32 +32,15 @@ def test_a_record_has_the_five_fields_and_its_data_untouched() -> None:
     }
 
 
-def test_a_message_is_encoded_once_for_all_sockets() -> None:
-    first = replies.message_frame(message())
-    assert json.loads(first) == {
+def test_a_message_is_its_record() -> None:
+    assert json.loads(replies.entry_frame(message())) == {
         "type": "message",
         "message": json.loads(replies.record_json(message())),
     }
-    assert replies.message_frame(message()) is first
-
-
-def test_kept_frames_are_bounded_in_bytes() -> None:
-    """256 records of 1 MiB, the most that a setting allows, were 256 MiB."""
-    large = [replace(message(n), id=f"large {n}", data_json=b"1" * 2**20) for n in range(9)]
-    frames = [replies.message_frame(one) for one in large]
-    assert replies._frames._bytes <= 4 * 2**20
-    assert replies._frames._bytes == sum(map(len, replies._frames._frames.values()))
-    assert replies.message_frame(large[-1]) is frames[-1]
-    assert replies.message_frame(large[0]) is not frames[0]
-    enormous = replace(message(), id="enormous", data_json=b"1" * 2**23)
-    assert replies.message_frame(enormous) == replies.message_frame(enormous)
-    for n in range(1_000):
-        replies.message_frame(replace(message(), id=f"small {n}"))
-    assert len(replies._frames._frames) == 256
 
 
 def test_a_message_that_is_not_stored_says_so() -> None:
-    assert json.loads(replies.message_frame(message(None)))["persistent"] is False
+    assert json.loads(replies.entry_frame(message(None)))["persistent"] is False
 
 
 def test_a_ref_is_echoed_byte_for_byte() -> None:
@@ -64,6 +48,27 @@ def test_a_ref_is_echoed_byte_for_byte() -> None:
     assert json.loads(replies.ack_frame(None, message()))["ref"] is None
     assert b'"ref":"\\u00e9"' in replies.error_frame(ErrorCode.FORBIDDEN, "no", b'"\\u00e9"')
     assert "ref" not in json.loads(replies.error_frame(ErrorCode.FORBIDDEN, "no"))
+
+
+def test_a_retraction_is_acknowledged_with_its_count_and_told_to_all() -> None:
+    assert replies.count_frame(b"1.50", 2) == b'{"type":"ack","ref":1.50,"count":2}'
+    assert json.loads(replies.count_frame(None, 0)) == {"type": "ack", "ref": None, "count": 0}
+    retraction = Retraction(Channel("YVX3ZZD4", "poll"), 3, "r", 1678724096803, ("a", "b"))
+    assert json.loads(replies.entry_frame(retraction)) == {
+        "type": "retract",
+        "id": "r",
+        "ids": ["a", "b"],
+    }
+    why = replace(retraction, reason="rude")
+    assert json.loads(replies.entry_frame(why))["reason"] == "rude"
+
+
+def test_a_policy_is_told_as_graphql_has_it() -> None:
+    change = PolicyChange(Channel("YVX3ZZD4", "poll"), b'{"writers":"NOBODY"}')
+    assert json.loads(replies.entry_frame(change)) == {
+        "type": "policy",
+        "policy": {"writers": "NOBODY"},
+    }
 
 
 def test_results_follow_the_platforms_list_convention() -> None:

@@ -3,6 +3,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, cast
+from uuid import uuid4
 
 import jwt
 import pytest
@@ -12,8 +13,9 @@ from starlette.routing import Match
 from websockets.exceptions import InvalidStatus
 
 from app.domain.channel import Channel
+from app.domain.policy import DEFAULT_POLICY
 from app.domain.query import MessageQuery
-from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
+from app.domain.viewer import DEFAULT_PERMISSIONS, Permission, Viewer
 from app.transports.legacy.session import LegacyLimits, LegacyServices, LegacySession
 from app.transports.legacy.socket import LegacySockets
 from app.transports.origins import OriginPolicy
@@ -24,6 +26,7 @@ from tests.transports.test_refusals import forget_refusals
 pytestmark = pytest.mark.anyio
 
 VIEWER = Viewer(None, DEFAULT_PERMISSIONS)
+MODERATOR = Viewer(None, frozenset({Permission.MODERATE}))
 POLL = Channel("YVX3ZZD4", "poll")
 
 
@@ -35,6 +38,10 @@ async def server(database_url: str) -> AsyncIterator[LegacyServer]:
 
 def token(**claims: Any) -> str:
     return jwt.encode(claims, SECRET, "HS256")
+
+
+def token_of_moderator() -> str:
+    return token(sub="host", permissions=["publish", "subscribe", "moderate"])
 
 
 async def test_open_is_answered_with_who_one_is_and_how_many_are_there(
@@ -156,6 +163,18 @@ async def test_a_refused_call_gets_an_error_with_its_ref_and_the_socket_lives(
         ({"type": "publish", "data": "\x00"}, "BAD_USER_INPUT", "U+0000"),
         ({"type": "publish", "data": "\ud83d"}, "BAD_USER_INPUT", "surrogate"),
         ({"type": "publish", "data": 1, "id": ""}, "BAD_USER_INPUT", "id"),
+        ({"type": "publish", "data": 1, "on_repeat": "AGAIN"}, "BAD_USER_INPUT", "KEEP, REPLACE"),
+        ({"type": "publish", "data": 1, "on_repeat": "REPLACE"}, "BAD_USER_INPUT", "id is missing"),
+        ({"type": "retract"}, "BAD_USER_INPUT", "retract.ids is missing"),
+        ({"type": "retract", "ids": []}, "BAD_USER_INPUT", "1 to 1000"),
+        ({"type": "retract", "ids": [str(uuid4())] * 1001}, "BAD_USER_INPUT", "1 to 1000"),
+        ({"type": "retract", "ids": [7]}, "BAD_USER_INPUT", "retract.ids[0] is a number"),
+        ({"type": "retract", "ids": ["7"]}, "BAD_USER_INPUT", "expected the id of a message"),
+        (
+            {"type": "retract", "ids": [str(uuid4())], "reason": "x" * 501},
+            "BAD_USER_INPUT",
+            "500 printable characters",
+        ),
         ({"type": "search", "query": 7}, "BAD_USER_INPUT", "search.query is 7"),
         (
             {"type": "search", "query": {"filters": [{"field": "id", "operator": "~"}]}},
@@ -166,7 +185,7 @@ async def test_a_refused_call_gets_an_error_with_its_ref_and_the_socket_lives(
         ({"type": "search", "query": {"sortField": "x"}}, "BAD_USER_INPUT", "query.sortField"),
     ]
     async with server.client() as client:
-        await client.open(persistent=True)
+        await client.open(persistent=True, client_token="")
         for number, (call, code, says) in enumerate(calls):
             await client.send(ref=number, **call)
             error = await client.next("error")
@@ -280,6 +299,101 @@ async def test_the_same_id_is_published_once(server: LegacyServer) -> None:
         assert await client.publish("x", id="k1") == first
         await client.publish("y", id="k2")
         assert await client.data(2) == ["x", "y"]
+
+
+async def test_a_retraction_reaches_every_socket_and_leaves_no_trace(server: LegacyServer) -> None:
+    async with server.client() as one, server.client() as two:
+        await one.open(client_token="", persistent=True)
+        before = (await two.open())["after"]
+        records = [await one.publish(text) for text in ("slip", "stays", "slip too")]
+        ids = [records[0]["id"], records[2]["id"]]
+        await one.send(type="retract", ref=7, ids=[*ids, ids[0]], reason="slips")
+        assert await one.next("ack", ref=7) == {"type": "ack", "ref": 7, "count": 2}
+        for client in (one, two):
+            frame = await client.next("retract")
+            assert frame == {"type": "retract", "id": frame["id"], "ids": ids, "reason": "slips"}
+        await one.send(type="retract", ref=8, ids=ids)
+        assert (await one.next("ack", ref=8))["count"] == 0
+        await two.send(type="search", ref=9)
+        assert [record["data"] for record in (await two.next("result"))["resultSet"]] == ["stays"]
+        last = await one.publish("last")
+    for after, data, told in (
+        (before, ["stays", "last"], [ids]),
+        (records[0]["id"], ["stays", "last"], [ids]),
+        (frame["id"], ["last"], []),
+        (last["id"], [], []),
+    ):
+        async with server.client() as client, server.client() as publisher:
+            await publisher.open(persistent=True)
+            await client.open(after=after)
+            # What is live comes after all that is replayed.
+            await server.services.messages.publish(VIEWER, POLL, "live", persistent=False)
+            assert await client.data(len(data) + 1) == [*data, "live"]
+            assert [one["ids"] for one in client._unread if one["type"] == "retract"] == told
+
+
+async def test_a_vote_is_replaced_by_the_next_one(server: LegacyServer) -> None:
+    async with server.client() as voter, server.client() as other, server.client() as fleeting:
+        token = (await voter.open(client_token="", persistent=True))["client_token"]
+        await other.open(client_token="", persistent=True)
+        await fleeting.open(client_token=token)
+        vote = {"id": "vote", "on_repeat": "replace"}
+        first = await voter.publish("left", **vote)
+        await other.publish("left", **vote)
+        second = await voter.publish("right", **vote)
+        assert (await other.next("retract"))["ids"] == [first["id"]]
+        assert await other.data(3) == ["left", "left", "right"]
+        assert sorted(await _stored(server, 9)) == ["left", "right"]
+        assert await voter.publish("middle", id="vote") == second, "kept without the word"
+
+        await fleeting.send(type="publish", ref=1, data="up", **vote)
+        code, message = await fleeting.error()
+        assert (code, "persistent" in message) == ("BAD_USER_INPUT", True)
+        await other.send(type="retract", ref=2, ids=[second["id"]])
+        assert (await other.error())[0] == "FORBIDDEN"
+        async with server.client() as moderator:
+            await moderator.open(token=token_of_moderator())
+            await moderator.send(type="retract", ref=3, ids=[second["id"]])
+            assert (await moderator.next("ack", ref=3))["count"] == 1
+        await voter.send(type="publish", ref=4, data="again", **vote)
+        assert (await voter.error())[0] == "REJECTED"
+        assert await _stored(server, 9) == ["left"]
+
+
+async def test_a_policy_is_told_where_it_is_not_the_default_and_when_it_changes(
+    server: LegacyServer,
+) -> None:
+    policies, default = server.services.policies, json.loads(DEFAULT_POLICY.json())
+    async with server.client() as early, server.client() as late, server.client() as again:
+        after = (await early.open(persistent=True))["after"]
+        assert (await early.next("activeConnections"))["data"] == 1
+        closed = {"writers": "NOBODY", "blockedWords": ["naïve"]}
+        await policies.set(MODERATOR, POLL, closed)
+        assert (await early.next("policy"))["policy"] == {**default, **closed}
+        await late.open()
+        assert (await late.next("policy"))["policy"] == {**default, **closed}
+        await early.send(type="publish", ref=1, data="x")
+        assert (await early.error())[0] == "FORBIDDEN"
+        await policies.set(MODERATOR, POLL, {"writers": None, "blockedWords": None})
+        for client in (early, late):
+            assert (await client.next("policy"))["policy"] == default
+        # Away in between, it would believe in the other one.
+        await again.open(after=after)
+        assert (await again.next("policy"))["policy"] == default
+        assert await early.publish("x")
+    async with server.client() as new:
+        await new.open()
+        await new.publish("first")
+        assert "policy" not in [frame["type"] for frame in new._unread]
+
+
+async def test_a_claimed_client_id_is_no_proof_for_a_retraction(server: LegacyServer) -> None:
+    async with server.client() as client:
+        await client.open(client_id="me", persistent=True)
+        record = await client.publish("x")
+        await client.send(type="retract", ref=1, ids=[record["id"]])
+        code, message = await client.error()
+        assert (code, "signed client id" in message) == ("FORBIDDEN", True)
 
 
 async def test_calls_sent_right_after_open_are_carried_out_in_order(server: LegacyServer) -> None:

@@ -1,0 +1,83 @@
+"""Held messages in GraphQL: moderators list and hear them, approve and reject them."""
+
+from collections.abc import AsyncGenerator
+from typing import Annotated, TypeAlias, cast
+
+import strawberry
+
+from app.domain.channel import parse_channel
+from app.schema.arguments import ProjectId, WidgetId
+from app.schema.types import Info, MessageType
+
+__all__ = ["HeldMutations", "HeldQueries", "HeldSubscriptions"]
+
+Ids: TypeAlias = Annotated[
+    list[strawberry.ID],
+    strawberry.argument(description="The ids of held messages, 1 to 1000."),
+]
+
+
+@strawberry.type
+class HeldQueries:
+    """Root fields of queries."""
+
+    @strawberry.field(
+        description="The messages that wait for a moderator, oldest first; needs the permission "
+        "moderate."
+    )
+    async def held_messages(
+        self,
+        info: Info,
+        project_id: ProjectId,
+        widget_id: WidgetId,
+        limit: Annotated[
+            int, strawberry.argument(description="Messages at the most, 1 to 1000.")
+        ] = 50,
+    ) -> list[MessageType]:
+        context = info.context
+        channel = parse_channel(project_id, widget_id)
+        waiting = await context.services.held.waiting(context.viewer, channel, limit)
+        return cast("list[MessageType]", waiting)
+
+
+@strawberry.type
+class HeldMutations:
+    """Root fields of mutations."""
+
+    @strawberry.mutation(
+        description="Publish held messages in this order, in one transaction; needs the permission "
+        "moderate. Returns how many; what does not wait, or not any more, is not counted."
+    )
+    async def approve(
+        self, info: Info, project_id: ProjectId, widget_id: WidgetId, ids: Ids
+    ) -> int:
+        context = info.context
+        channel = parse_channel(project_id, widget_id)
+        return await context.services.held.approve(context.viewer, channel, ids)
+
+    @strawberry.mutation(
+        description="Delete held messages; needs the permission moderate. Returns how many; what "
+        "does not wait, or not any more, is not counted."
+    )
+    async def reject(self, info: Info, project_id: ProjectId, widget_id: WidgetId, ids: Ids) -> int:
+        context = info.context
+        channel = parse_channel(project_id, widget_id)
+        return await context.services.held.reject(context.viewer, channel, ids)
+
+
+@strawberry.type
+class HeldSubscriptions:
+    """Root fields of subscriptions."""
+
+    @strawberry.subscription(
+        description="The messages that wait for a moderator, oldest first, then each as it "
+        "arrives; needs the permission moderate. What becomes of them is not told."
+    )
+    async def held_messages(
+        self, info: Info, project_id: ProjectId, widget_id: WidgetId
+    ) -> AsyncGenerator[MessageType, None]:
+        context = info.context
+        channel = parse_channel(project_id, widget_id)
+        source = await context.services.held.listen(context.viewer, channel)
+        guarded = context.rights.guarded(channel, source)
+        return cast("AsyncGenerator[MessageType, None]", guarded)
