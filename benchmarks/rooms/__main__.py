@@ -8,6 +8,7 @@ import benchmarks.rooms
 from benchmarks.faults.breakable import breakable_postgres
 from benchmarks.machine import load_core, pin
 from benchmarks.report import options, show, steps
+from benchmarks.rooms.approval import approval
 from benchmarks.rooms.policy import policy
 from benchmarks.rooms.retraction import retraction
 from benchmarks.rooms.tokens import SETTINGS
@@ -16,7 +17,7 @@ from benchmarks.servers import Server, serve
 
 Found: TypeAlias = tuple[list[tuple[str, object]], bool]
 
-_PARTS: Final = ("votes", "retraction", "policy")
+_PARTS: Final = ("votes", "retraction", "policy", "approval")
 
 
 def main() -> None:
@@ -32,6 +33,7 @@ def main() -> None:
         "policy": lambda server: policy(
             server, 10 if small else 1_000, chosen.rounds, chosen.seconds
         ),
+        "approval": lambda server: approval(server, *((5, 20) if small else (100, 1_000))),
     }
     wanted = chosen.parts or _PARTS
     rows: list[list[object]] = []

@@ -1,8 +1,8 @@
 """A client that waits for each answer: what is set up and checked, not what is measured."""
 
 import json
-from collections import deque
-from collections.abc import Iterator
+from collections import defaultdict, deque
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from itertools import count
 from typing import Any, Final
@@ -18,7 +18,7 @@ _HEAD: Final = "($project: ID!, $widget: ID!"
 
 
 class Asker:
-    """One graphql-transport-ws socket, one operation at a time.
+    """One graphql-transport-ws socket; several operations may have been started on it.
 
     Args:
         port: of the server.
@@ -36,7 +36,8 @@ class Asker:
         self._channel = {"project": project, "widget": widget}
         self._numbers = count()
         self._rest = b""
-        self._said: deque[bytes] = deque()
+        self._said: defaultdict[str, deque[dict[str, Any]]] = defaultdict(deque)
+        """By operation, until it is asked for."""
 
     def publish(self, data: object) -> str:
         """Publish and return the message's id."""
@@ -55,8 +56,8 @@ class Asker:
             raise RuntimeError("an operation was answered twice")
         return data
 
-    def told(self, document: str, **variables: object) -> Iterator[dict[str, Any]]:
-        """Subscribe and return what comes; it is unsubscribed when the iterator is closed."""
+    def told(self, document: str, **variables: object) -> Generator[dict[str, Any], None, None]:
+        """Subscribe and return what comes; it is unsubscribed when the generator is closed."""
         identifier = self.start(document, **variables)
         try:
             while True:
@@ -86,17 +87,17 @@ class Asker:
         return data
 
     def _receive(self, identifier: str) -> dict[str, Any]:
-        """Return the next that is said of an operation; what is said of others is old."""
-        while True:
-            while not self._said:
-                chunk = self.socket.recv(1 << 18)
-                if not chunk:
-                    raise RuntimeError("the server hung up")
-                found, self._rest = frames(self._rest + chunk)
-                self._said.extend(found)
-            message: dict[str, Any] = json.loads(self._said.popleft())
-            if message.get("id") == identifier:
-                return message
+        """Return the next that is said of an operation."""
+        said = self._said[identifier]
+        while not said:
+            chunk = self.socket.recv(1 << 18)
+            if not chunk:
+                raise RuntimeError("the server hung up")
+            found, self._rest = frames(self._rest + chunk)
+            for frame in found:
+                message = json.loads(frame)
+                self._said[message["id"]].append(message)
+        return said.popleft()
 
 
 @contextmanager

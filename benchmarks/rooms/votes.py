@@ -126,9 +126,8 @@ class _Run:
         await self._acknowledged(ballot, ballot.total)
         seconds = loop.time() - began
         self._cpu_seconds += self._server.cpu_seconds() - before
-        for client in (*sockets, watcher):
-            client.returns = client is watcher
         for socket in sockets:
+            socket.returns = False
             socket.cut()
         wrong = await self._judged(ballot, watcher)
         watcher.returns = False

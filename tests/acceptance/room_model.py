@@ -5,7 +5,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-__all__ = ["MODERATED", "Event", "Filters", "Room", "Said", "accepts_all", "large"]
+__all__ = [
+    "MODERATED",
+    "Event",
+    "Filters",
+    "Room",
+    "Said",
+    "accepts_all",
+    "large",
+    "publication",
+    "retraction",
+]
 
 MODERATED: Final = "moderated"
 """The reason of each retraction that a moderator makes; others give none."""
@@ -28,12 +38,13 @@ def large(data: Any) -> bool:
 
 @dataclass(frozen=True)
 class Said:
-    """A message as it was acknowledged, and who said it under which key."""
+    """A message as it was acknowledged, who said it under which key, and what it does there."""
 
     id: str
     data: Any
     publisher: str
     key: str | None
+    replaces: bool = False
 
 
 @dataclass
@@ -45,6 +56,8 @@ class Room:
     """As a listener who missed nothing was told it."""
     acknowledged: dict[str, Said] = field(default_factory=dict)
     """Each message by its id; it is stored from when the log says so."""
+    waiting: list[Said] = field(default_factory=list)
+    """Held messages, in the order in which they came."""
     spent: set[tuple[str, str]] = field(default_factory=set)
     deleted: set[str] = field(default_factory=set)
     """Cursors that are none any more."""
@@ -53,14 +66,37 @@ class Room:
 
     def under(self, publisher: str, key: str | None) -> Said | None:
         """What the publisher has stored under a key."""
-        return next(
-            (m for m in self.stored if key and (m.publisher, m.key) == (publisher, key)), None
-        )
+        return _under(self.stored, publisher, key)
+
+    def waiting_under(self, publisher: str, key: str | None) -> Said | None:
+        """What the publisher has waiting under a key."""
+        return _under(self.waiting, publisher, key)
 
     def holds(self, ids: Iterable[str]) -> list[Said]:
         """Those of some messages that are stored."""
         wanted = set(ids)
         return [message for message in self.stored if message.id in wanted]
+
+    def approval(self, ids: Sequence[str]) -> tuple[int, list[Event]]:
+        """How many of some messages are published when they are approved, and what is told."""
+        published, events = 0, list[Event]()
+        for said in (one for name in ids for one in self.waiting if one.id == name):
+            earlier = self.under(said.publisher, said.key)
+            if (said.publisher, said.key) in self.spent or (earlier and not said.replaces):
+                continue  # dropped: the key was used meanwhile
+            published += 1
+            events += [*retraction([earlier] if earlier else [], None), publication(said)]
+        return published, events
+
+    def leaves(self, ids: Iterable[str], publisher: str | None = None) -> int:
+        """Take note that held messages, or one publisher's, wait no more; return how many."""
+        before, gone = len(self.waiting), set(ids)
+        self.waiting = [
+            one
+            for one in self.waiting
+            if one.id not in gone or publisher not in (None, one.publisher)
+        ]
+        return before - len(self.waiting)
 
     def remains(self, since: int = 0) -> list[Event]:
         """What comes to whoever is told of the log from a place in it on: what is there now."""
@@ -112,6 +148,7 @@ class Room:
         self.deleted |= gone
         if all_of_it:
             self.deleted |= {event["cursor"] for event in self.log}
+            self.waiting.clear()
             self.spent.clear()
 
     # What searches and live results show.
@@ -154,3 +191,21 @@ class Room:
                 },
             },
         }
+
+
+def _under(messages: Sequence[Said], publisher: str, key: str | None) -> Said | None:
+    if key is None:
+        return None
+    return next((one for one in messages if (one.publisher, one.key) == (publisher, key)), None)
+
+
+def publication(said: Said) -> Event:
+    """What is told of a message that is stored."""
+    message = {"id": said.id, "data": said.data}
+    return {"kind": "MessagePublished", "cursor": said.id, "message": message}
+
+
+def retraction(messages: Sequence[Said], reason: str | None) -> list[Event]:
+    """What is told when these are retracted; its cursor is told to nobody before."""
+    ids = [message.id for message in messages]
+    return [{"kind": "MessagesRetracted", "ids": ids, "reason": reason}] if ids else []

@@ -10,14 +10,15 @@ import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any, Final
 from uuid import uuid4
 
 import pytest
 
 from tests.acceptance.graphql_socket import GraphQLSocket, Refused
-from tests.acceptance.room_model import MODERATED, Event, Room, Said, large
+from tests.acceptance.room_model import MODERATED, Event, Room, Said, large, publication, retraction
 from tests.acceptance.room_views import LARGE, QUERIES, LiveResult, View
 from tests.acceptance.tokens import token
 from tests.acceptance.widget import Widget
@@ -61,6 +62,8 @@ class _Happening:
     cut: list[View]
     """They lose their connection from time to time."""
     results: list[LiveResult]
+    numbers: "count[int]" = field(default_factory=count)
+    is_held: bool = False
 
     # What may happen.
 
@@ -75,15 +78,22 @@ class _Happening:
 
     async def one(self, who: str, key: str | None, *, replaces: bool = False) -> None:
         """Publish, and check that this is what came of it."""
-        earlier = self.room.under(who, key)
+        room = self.room
+        earlier, waits = room.under(who, key), room.waiting_under(who, key)
+        known = earlier or (waits if self.is_held else None)
         said = await self.publish(who, key, replaces=replaces)
-        if said is None or (earlier is not None and not replaces):
-            assert said == earlier
+        if said is None:
+            assert (who, key) in room.spent
             await self.told([])
-            return
-        message = {"id": said.id, "data": said.data}
-        published: Event = {"kind": "MessagePublished", "cursor": said.id, "message": message}
-        await self.told([*_retraction([earlier] if earlier else [], None), published])
+        elif known is not None and not replaces:
+            assert said == known
+            await self.told([])
+        elif self.is_held:
+            room.leaves([waits.id] if waits else [])
+            room.waiting.append(said)
+            await self.told([])
+        else:
+            await self.told([*retraction([earlier] if earlier else [], None), publication(said)])
 
     async def take_back(self) -> None:
         """One's own messages; those of others not."""
@@ -95,15 +105,33 @@ class _Happening:
                 await self.widget.retract(self.socket(who), *ids)
             await self.told([])
             return
-        assert await self.widget.retract(self.socket(who), *ids) == len(there)
-        await self.told(_retraction(there, None))
+        count = len(there) + self.room.leaves(ids, who)
+        assert await self.widget.retract(self.socket(who), *ids) == count
+        await self.told(retraction(there, None))
 
     async def moderate(self) -> None:
         ids = self.some_ids()
         there = self.room.holds(ids)
+        count = len(there) + self.room.leaves(ids)
         socket = self.socket(_MODERATOR)
-        assert await self.widget.retract(socket, *ids, reason=MODERATED) == len(there)
-        await self.told(_retraction(there, MODERATED))
+        assert await self.widget.retract(socket, *ids, reason=MODERATED) == count
+        await self.told(retraction(there, MODERATED))
+
+    async def approve(self) -> None:
+        """Some of what waits; often two moderators do at once."""
+        waiting = [one.id for one in self.room.waiting]
+        ids = [*self.chance.sample(waiting, self.chance.randint(0, len(waiting))), str(uuid4())]
+        published, expected = self.room.approval(ids)
+        sockets = self.sockets[_MODERATOR][: self.chance.randint(1, 2)]
+        counts = await asyncio.gather(*(self.widget.approve(one, ids) for one in sockets))
+        assert sum(counts) == published
+        self.room.leaves(ids)
+        await self.told(expected)
+
+    async def reject(self) -> None:
+        ids = [self.chance.choice([str(uuid4()), *(one.id for one in self.room.waiting)])]
+        assert await self.widget.reject(self.socket(_MODERATOR), ids) == self.room.leaves(ids)
+        await self.told([])
 
     async def all_at_once(self) -> None:
         """Everybody votes in both processes, a moderator rules, somebody's connection is lost."""
@@ -120,17 +148,23 @@ class _Happening:
         ]
         doing.append(self.reconnect(chance.choice(self.cut)))
         chance.shuffle(doing)
-        before = self.room.holds(ids)
+        most = len(self.room.holds(ids)) + len({*ids} & {one.id for one in self.room.waiting})
         done = await asyncio.gather(*doing)
         # Whatever is retracted is retracted once: in one process, or replaced before that.
-        assert sum(one for one in done if isinstance(one, int)) <= len(before)
-        answer = await self.sockets[_MODERATOR][0].execute_all(_SEARCH, **self.variables)
+        assert sum(one for one in done if isinstance(one, int)) <= most
+        sockets = self.sockets[_MODERATOR]
+        answer = await sockets[0].execute_all(_SEARCH, **self.variables)
         stored = [message["id"] for message in answer["stored"]["messages"]]
         while [message.id for message in self.room.stored] != stored:
             for event in await self.reference.next_after(len(self.room.log)):
                 self.room.happens(event)
         assert not self.room.holds(ids)
-        assert {one.id for one in done if isinstance(one, Said)} <= {*self.room.acknowledged}
+        waiting = [message["id"] for message in await self.widget.held(sockets[0])]
+        self.room.waiting = [self.room.acknowledged[name] for name in waiting]
+        keys = [(one.publisher, one.key) for one in self.room.waiting if one.key is not None]
+        assert len(keys) == len({*keys})
+        said = {one.id for one in done if isinstance(one, Said) and one.key is None}
+        assert said <= {*stored, *waiting}
 
     async def come_and_go(self) -> None:
         """Somebody is cut off, misses something, and goes on elsewhere."""
@@ -140,10 +174,13 @@ class _Happening:
             await self.chance.choice([self.say, self.vote, self.moderate])()
         speaking = asyncio.gather(*(self.publish(who) for who in _SPEAKERS))
         await view.begin(self.chance.choice(self.pair), self.room)
-        await speaking
-        events = await self.events(len(_SPEAKERS))
-        for event in events:
-            self.room.happens(event)
+        said = [one for one in await speaking if one is not None]
+        if self.is_held:
+            order = [one["id"] for one in await self.widget.held(self.socket(_MODERATOR))]
+            self.room.waiting += sorted(said, key=lambda one: order.index(one.id))
+        else:
+            for event in await self.events(len(said)):
+                self.room.happens(event)
 
     async def replay(self) -> None:
         """Whoever goes on after any cursor is told of what is there and of all retractions."""
@@ -171,22 +208,22 @@ class _Happening:
         await plain.complete()
         assert plain.nothing_waits()
 
+    async def hold(self, hold: bool) -> None:
+        """Let messages wait for a moderator, or not any more; what waits does so still."""
+        self.is_held = hold
+        await self.widget.hold("UNTIL_APPROVED" if hold else "NONE", *self.sockets[_MODERATOR])
+
     async def delete(self) -> None:
         """Some messages, or seldom all of the channel."""
         await self.told_everybody()
         room, chance = self.room, self.chance
         choice = chance.choice(["red", "green", "blue"])
-        filters, gone = chance.choice(
+        some = ([m for m in room.stored if m.data["choice"] == choice], _choosing(choice))
+        gone, filters = chance.choice(
             [
-                ([], room.stored),
-                (LARGE, [m for m in room.stored if large(m.data)]),
-                *[
-                    (
-                        [{"field": "data.choice", "operator": "EQ", "value": choice}],
-                        [m for m in room.stored if m.data["choice"] == choice],
-                    )
-                ]
-                * 3,
+                (room.stored, []),
+                ([m for m in room.stored if large(m.data)], LARGE),
+                *[some] * 3,
             ]
         )
         process = chance.randrange(2)
@@ -213,7 +250,7 @@ class _Happening:
     def some_ids(self) -> list[str]:
         """Of one or two messages that are there or were, and of one that never was."""
         known = [*self.room.acknowledged][-20:]
-        there = [message.id for message in self.room.stored]
+        there = [message.id for message in (*self.room.stored, *self.room.waiting)]
         return [
             self.chance.choice(ids)
             for ids in (there, known, [str(uuid4())])
@@ -221,7 +258,10 @@ class _Happening:
         ] or [str(uuid4())]
 
     def data(self) -> dict[str, Any]:
-        data: dict[str, Any] = {"choice": self.chance.choice(["red", "green", "blue"])}
+        data: dict[str, Any] = {
+            "choice": self.chance.choice(["red", "green", "blue"]),
+            "number": next(self.numbers),
+        }
         if self.chance.random() < 0.8:
             data["n"] = self.chance.choice([7, 50, 51, 60, 99])
         return data
@@ -245,11 +285,18 @@ class _Happening:
                 raise
             return None
         assert not spent, f"{who} published under {key}, which is spent"
-        # Kept, the answer may be what the same publisher has said in the same moment.
-        assert message["data"] == data or (key is not None and not replaces)
-        said = Said(message["id"], message["data"], who, key)
-        assert self.room.acknowledged.setdefault(said.id, said) == said
-        return said
+        said = Said(message["id"], message["data"], who, key, replaces)
+        acknowledged = self.room.acknowledged
+        if message["data"] == data:
+            assert message["held"] == self.is_held
+            acknowledged[said.id] = said
+        else:
+            # Kept: it may be what the same publisher says in the same moment.
+            assert key is not None
+            assert not replaces
+            earlier = acknowledged.setdefault(said.id, said)
+            assert replace(earlier, replaces=False) == said
+        return acknowledged[said.id]
 
     @property
     def variables(self) -> dict[str, Any]:
@@ -276,6 +323,9 @@ class _Happening:
         for socket in self.sockets[_MODERATOR]:
             await self.finds(socket)
 
+        held = [{"id": one.id, "data": one.data} for one in self.room.waiting]
+        assert await self.widget.held(self.socket(_MODERATOR)) == held
+
     async def finds(self, socket: GraphQLSocket) -> None:
         found = await socket.execute_all(_SEARCH, **self.variables)
         for name, answer in self.found.items():
@@ -299,9 +349,8 @@ class _Happening:
             await view.agrees(self.room)
 
 
-def _retraction(messages: Sequence[Said], reason: str | None) -> list[Event]:
-    ids = [message.id for message in messages]
-    return [{"kind": "MessagesRetracted", "ids": ids, "reason": reason}] if ids else []
+def _choosing(choice: str) -> list[dict[str, Any]]:
+    return [{"field": "data.choice", "operator": "EQ", "value": choice}]
 
 
 @asynccontextmanager
@@ -359,8 +408,13 @@ async def test_every_view_is_what_a_plain_list_says(pair: Pair, example: int) ->
             happening.replay,
             happening.delete,
         ]
+        held = [*may_happen, *[happening.approve] * 4, happening.reject]
+        # Every other room holds its messages for a while.
+        holds = {10: True, 30: False} if example % 2 else {}
         for step in range(1, _STEPS + 1):
-            happens = happening.chance.choice(may_happen)
+            if step in holds:
+                await happening.hold(holds[step])
+            happens = happening.chance.choice(held if happening.room.waiting else may_happen)
             print(f"{step}: {happens.__name__}")
             await happens()
             await happening.searched()
