@@ -1,9 +1,14 @@
-"""The documents name files that exist: a map that shows rooms that are gone leads nobody."""
+"""The documents name files that exist, and GraphQL that the schema takes."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+
+import pytest
+from graphql import OperationDefinitionNode, parse, validate
+
+from app.schema import build_schema
 
 ROOT: Final = Path(__file__).parents[1]
 
@@ -45,3 +50,17 @@ def test_every_file_that_a_document_names_exists() -> None:
         if (names := missing(document, known))
     }
     assert not gone
+
+
+_GRAPHQL: Final = re.compile(r"^```graphql[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("document", [*documents()], ids=lambda document: document.name)
+def test_the_schema_takes_every_operation_that_a_document_shows(document: Path) -> None:
+    schema = build_schema()._schema
+    for text in _GRAPHQL.findall(document.read_text(encoding="utf-8")):
+        for node in parse(text).definitions:
+            assert isinstance(node, OperationDefinitionNode), text
+        # Several without names stand beside each other.
+        for one in re.split(r"\n(?=query|mutation|subscription|\{)", text):
+            assert not validate(schema, parse(one)), one
