@@ -10,13 +10,29 @@ import psutil
 
 from app.embedded.postgres import EmbeddedPostgres
 
-__all__ = ["frozen", "refusing"]
+__all__ = ["cut_listeners", "frozen", "refusing"]
 
 _REFUSE = """
     CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN RAISE EXCEPTION 'no space left on device' USING ERRCODE = '{sqlstate}'; END $$;
     CREATE TRIGGER refuse BEFORE INSERT ON messages FOR EACH ROW EXECUTE FUNCTION refuse()
 """
+_CUT_LISTENERS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE application_name = 'widgetwire listener' AND datname = current_database()
+"""
+
+
+async def cut_listeners(database_url: str) -> int:
+    """End the connections by which processes of this database hear of one another.
+
+    NOTIFY keeps nothing for a listener that is away. Returns how many they were.
+    """
+    connection = await asyncpg.connect(database_url)
+    try:
+        return len(await connection.fetch(_CUT_LISTENERS))
+    finally:
+        await connection.close()
 
 
 @contextmanager

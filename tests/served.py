@@ -40,6 +40,7 @@ class Served:
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith("WIDGETWIRE_")
         }
+        self.database_url = database_url
         database = {} if database_url is None else {"WIDGETWIRE_DATABASE_URL": database_url}
         self._lines: list[str] = []
         self._said = threading.Condition()

@@ -30,8 +30,8 @@ from app.transports.graphql.operations import OperationLimits
 from app.transports.graphql.plain_posts import PlainPosts
 from app.transports.graphql.session import SessionLimits
 from app.transports.graphql.websocket import GraphQLSocket
+from app.transports.legacy.calls import LegacyLimits
 from app.transports.legacy.protocol import Protocol
-from app.transports.legacy.session import LegacyLimits
 from app.transports.legacy.socket import LegacySockets
 from app.wire.http import HttpBounds
 

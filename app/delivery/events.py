@@ -34,6 +34,9 @@ __all__ = [
 
 _MAX_INLINE_BYTES: Final = 6_000
 """More than this and an event names the range only: readers take it from the table."""
+_MAX_WITH_RETRACTIONS_BYTES: Final = 256 * 1024
+"""The same where there are retractions: what was retracted is in no table any more, and live
+results that are not told of it are read again, whole."""
 
 
 class _Record(msgspec.Struct, frozen=True, array_like=True):
@@ -156,9 +159,11 @@ def stored_event(origin: str, entries: Sequence[StoredEntry]) -> Stored:
     assert last is not None
     records: tuple[_Record, ...] = ()
     retractions: tuple[_Retracted, ...] = ()
-    if sum(entry.size + 200 for entry in entries) <= _MAX_INLINE_BYTES:
+    retracted = [one for one in entries if isinstance(one, Retraction)]
+    most = _MAX_WITH_RETRACTIONS_BYTES if retracted else _MAX_INLINE_BYTES
+    if sum(entry.size + 200 for entry in entries) <= most:
         records = tuple(_record(one) for one in entries if isinstance(one, Message))
-        retractions = tuple(_retracted(one) for one in entries if isinstance(one, Retraction))
+        retractions = tuple(map(_retracted, retracted))
     channel, created = entries[0].channel.key, entries[0].created
     return Stored(origin, channel, first, last, records, created, retractions)
 

@@ -158,14 +158,10 @@ class Group:
         if not self.holds:
             for encoding in self._encoding.values():
                 encoding.cancel()  # whoever waited for it has left
-            self.forget_encoded()
+            self._encoding.clear()
+            self._kept.clear()
+            self._kept_bytes = 0
             self._groups.forget_if_empty(self)
-
-    def forget_encoded(self) -> None:
-        """Keep nothing: nobody replays any more, or other messages have those places now."""
-        self._encoding.clear()
-        self._kept.clear()
-        self._kept_bytes = 0
 
     async def encoded(self, entries: Sequence[Entry]) -> "Sequence[Slice]":
         """Return the bytes of consecutive entries; of messages, of those the filters accept.
@@ -179,8 +175,8 @@ class Group:
         first, last = entries[0].sequence, entries[-1].sequence
         if self.holds == 1 or first is None or last is None:
             return await self._slices(entries)
-        # Their number: between the same places there may be less than there was.
-        place = first, last, len(entries)
+        # Their number: of what was read before a removal, and comes here after it.
+        place = self._groups.removals, first, last, len(entries)
         kept = self._kept.get(place)
         if kept is not None:
             self._kept.move_to_end(place)
@@ -252,8 +248,9 @@ class Group:
 
 Slice: TypeAlias = tuple[list[bytes], int]
 """Payloads that are given together, and their bytes in all."""
-_Place: TypeAlias = tuple[int, int, int]
-"""The first and the last sequence of consecutive entries, and how many they are."""
+_Place: TypeAlias = tuple[int, int, int, int]
+"""After how many removals consecutive entries were encoded, the first and the last sequence, and
+how many they are."""
 
 
 def _bytes_of(slices: Sequence[Slice]) -> int:
@@ -270,12 +267,16 @@ class _ChannelGroups:
     def __init__(self, turns: MatchingTurns, on_end: Callable[["_ChannelGroups"], None]) -> None:
         self.dispatched = 0
         """How many times messages were dispatched to groups that are served later."""
+        self.removals = 0
+        """How many times messages were retracted or deleted, or the channel began to count anew:
+        what was encoded before is not given again."""
         self.over = False
         """Whether the feed gives nothing more."""
         self._turns = turns
         self._on_end = on_end
         self._groups: dict[Hashable, Group] = {}
         self._light: ByFilters[Group] = ByFilters()
+        self._light_of_events: dict[Group, None] = {}
         self._slow: _Groups = {}
         self._waiting: deque[tuple[int, Entry]] = deque()
         self._waiting_bytes = 0
@@ -289,6 +290,8 @@ class _ChannelGroups:
         filters = group.filters
         if filters.light:
             self._light.add(group, filters)
+            if group.events:
+                self._light_of_events[group] = None
         else:
             self._slow.setdefault(filters, {})[group] = None
         return group
@@ -301,6 +304,7 @@ class _ChannelGroups:
         filters = group.filters
         if filters.light:
             self._light.remove(group, filters)
+            self._light_of_events.pop(group, None)
         else:
             _remove(self._slow, group)
         if not self._groups:
@@ -349,9 +353,8 @@ class _ChannelGroups:
 
     def _of_events(self, entry: Entry) -> Sequence[Group]:
         if isinstance(entry, Retraction):
-            for group in self._groups.values():
-                group.forget_encoded()
-        return [one for one in self._groups.values() if one.events and one.filters.light]
+            self.removals += 1
+        return tuple(self._light_of_events)
 
     def dropped(self) -> None:
         """Let everybody go: the feed gives nothing more."""
@@ -360,14 +363,12 @@ class _ChannelGroups:
             self._drop(group, DeliveryFailed())
 
     def restarted(self, position: int) -> None:  # noqa: ARG002 - a Subscriber
-        """Forget the bytes of messages that have lost their places."""
-        for group in self._groups.values():
-            group.forget_encoded()
+        """Give no more bytes of messages that have lost their places."""
+        self.removals += 1
 
     def removed(self) -> None:
-        """Forget the bytes of messages that may be gone; what was delivered is not taken back."""
-        for group in self._groups.values():
-            group.forget_encoded()
+        """Give no more bytes of messages that may be gone; what was given is not taken back."""
+        self.removals += 1
 
     def _end(self) -> None:
         if not self.over:

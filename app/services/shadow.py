@@ -8,8 +8,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeAlias
 
-from uuid_utils import uuid7
-
 from app.domain.channel import Channel
 from app.domain.entry import Retraction
 from app.domain.message import Draft, Message
@@ -81,7 +79,7 @@ class ShadowMessages:
         self._recent.add(draft, message)
         if echo is not None and not held:
             if first is not None and not first.held:
-                await echo(self._retraction(draft.channel, (first.id,), None))
+                await echo(self._retraction(viewer, draft.channel, (first.id,), None))
             await echo(message)
         return message
 
@@ -112,7 +110,7 @@ class ShadowMessages:
             while len(self._taken_back) > _TAKEN_BACK_MAX:
                 del self._taken_back[next(iter(self._taken_back))]
             if echo is not None:
-                await echo(self._retraction(channel, tuple(known), reason))
+                await echo(self._retraction(viewer, channel, tuple(known), reason))
         return known
 
     async def place_of(self, viewer: Viewer, channel: Channel, cursor: str) -> int | None:
@@ -138,8 +136,11 @@ class ShadowMessages:
             held=held,
         )
 
-    def _retraction(self, channel: Channel, ids: tuple[str, ...], reason: str | None) -> Retraction:
-        return Retraction(channel, _NO_PLACE, str(uuid7()), self._now(channel), ids, reason)
+    def _retraction(
+        self, viewer: Viewer, channel: Channel, ids: tuple[str, ...], reason: str | None
+    ) -> Retraction:
+        cursor = self._ids.new(viewer, channel)
+        return Retraction(channel, _NO_PLACE, cursor, self._now(channel), ids, reason)
 
     def _now(self, channel: Channel) -> int:
         return max(int(self._clock() * 1000), self._last_created(channel))

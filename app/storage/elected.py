@@ -15,7 +15,13 @@ from app.errors import Unavailable
 
 __all__ = ["CONNECTION_FAILURES", "Leadership", "elected", "leading"]
 
-CONNECTION_FAILURES: Final = (OSError, EOFError, TimeoutError, asyncpg.InterfaceError)
+CONNECTION_FAILURES: Final = (
+    OSError,
+    EOFError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # also a connection whose loss has not been noticed yet
+)
 """What a connection raises, beside what Postgres says, when it is lost."""
 
 _LOCK_POLL_SECONDS: Final = 0.1

@@ -7,6 +7,7 @@ from uuid_utils import uuid7
 
 from app.domain.channel import Channel
 from app.domain.entry import Retraction, StoredEntry
+from app.domain.message import Message
 from app.storage.database import Database, DatabaseLost
 from app.storage.rows import removed_message
 
@@ -18,6 +19,7 @@ _RETRACT: Final = """
         removed_username, removed_data, removed_publisher
     FROM retract_messages($1, $2::uuid[], $3, $4, $5::uuid, $6)
 """
+_IDS: Final = "SELECT ids::text[] AS ids FROM retractions WHERE channel = $1 AND sequence = $2"
 _TRIES: Final = 3
 
 
@@ -83,12 +85,17 @@ class MessageRetractions:
         sequence, created, retracted, foreign_id = rows[0][:4]
         if foreign_id is not None:
             raise ForeignMessageError(foreign_id)
-        if rows[0]["removed_id"] is not None:  # else it was an earlier try: the table has it
+        removed: tuple[Message, ...] | None = None
+        if rows[0]["removed_id"] is None:
+            # An earlier try was committed, and its answer lost: what was removed is gone with it.
+            kept = await self._database.fetch(_IDS, channel.key, sequence)
+            gone = tuple(one for row in kept for one in row["ids"])
+        else:
             removed = tuple(removed_message(channel, row[4:]) for row in rows)
             gone = tuple(message.id for message in removed)
-            retraction_id = parameters[4]
-            self._on_stored(
-                [Retraction(channel, sequence, retraction_id, created, gone, reason, removed)]
-            )
+        retraction_id = parameters[4]
+        self._on_stored(
+            [Retraction(channel, sequence, retraction_id, created, gone, reason, removed)]
+        )
         count: int = retracted
         return count

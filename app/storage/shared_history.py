@@ -21,8 +21,8 @@ from app.storage.history import MessageHistory
 __all__ = ["SharedHistory"]
 
 _KEPT_SECONDS: Final = 0.9
-"""What is left of a retracted message counts nowhere: deleted by another process, it is no cursor
-here within a second, even if nobody tells."""
+"""The counters do not tell when what is left of a retracted message is deleted: within a second it
+is no cursor here, even where the event of that is lost."""
 _KEPT_PAGES_MAX: Final = 256
 _KEPT_BYTES_MAX: Final = 16 * 1024 * 1024
 
@@ -67,10 +67,6 @@ class SharedHistory:
     async def heads(self, channels: Sequence[Channel]) -> dict[Channel, Head]:
         """Return where each channel's order ends; never shared: it changes."""
         return await self._history.heads(channels)
-
-    async def head(self, channel: Channel) -> Head:
-        """Return where one channel's order ends, as it is after this call."""
-        return await self._looks.head(channel)
 
     async def between(
         self, channel: Channel, after: int, up_to: int, limit: int

@@ -52,8 +52,8 @@ class Written:
     @property
     def entries(self) -> Sequence[StoredEntry]:
         """What was stored for it, in order."""
-        if self.message is None:
-            return ()
+        if self.message is None or not self.message.created:
+            return ()  # an earlier try has stored it, and it was retracted since
         return (self.message,) if self.retraction is None else (self.retraction, self.message)
 
 

@@ -267,7 +267,9 @@ BEGIN
     WITH gone AS (
         DELETE FROM messages AS m WHERE m.channel = p_channel AND m.id = ANY (p_ids)
         RETURNING m.sequence, m.id, m.client_id, m.created, m.username, m.data, m.publisher,
-            m.idempotency_key, m.publisher IS DISTINCT FROM p_retractor AS is_foreign
+            m.idempotency_key,
+            -- Nobody without a name retracts what is their own.
+            p_retractor IS NULL OR m.publisher IS DISTINCT FROM p_retractor AS is_foreign
     ), kept AS (
         -- A key is spent where somebody else has retracted what was published under it.
         INSERT INTO retracted_messages (channel, sequence, id, key_owner, idempotency_key)

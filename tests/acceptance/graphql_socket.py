@@ -58,7 +58,12 @@ class Subscription:
         self.frames: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
     async def next(self, seconds: float = PATIENCE_SECONDS) -> Any:
-        """Return the one root field of the next response.
+        """Return the one root field of the next response; raise as `next_data` does."""
+        (value,) = (await self.next_data(seconds)).values()
+        return value
+
+    async def next_data(self, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
+        """Return the root fields of the next response.
 
         Raises:
             Refused: it has errors, or the operation ended with one.
@@ -69,7 +74,7 @@ class Subscription:
             frame = await self.frames.get()
         match frame["type"]:
             case "next":
-                return one(frame["payload"])
+                return _data(frame["payload"])
             case "error":
                 raise Refused(frame["payload"])
             case "complete":
@@ -169,6 +174,14 @@ class GraphQLSocket:
         """
         return await (await self.start(document, **variables)).next()
 
+    async def execute_all(self, document: str, **variables: Any) -> dict[str, Any]:
+        """Carry out a query of several root fields and return all of them.
+
+        Raises:
+            Refused, Disconnected: as `execute`.
+        """
+        return await (await self.start(document, **variables)).next_data()
+
     async def subscribe(self, document: str, **variables: Any) -> Subscription:
         """Begin a subscription; when this returns, it has joined or was refused."""
         subscription = await self.start(document, **variables)
@@ -205,10 +218,15 @@ def one(payload: dict[str, Any]) -> Any:
     Raises:
         Refused: it has errors.
     """
+    (value,) = _data(payload).values()
+    return value
+
+
+def _data(payload: dict[str, Any]) -> dict[str, Any]:
     if "errors" in payload:
         raise Refused(payload["errors"])
-    (value,) = payload["data"].values()
-    return value
+    data: dict[str, Any] = payload["data"]
+    return data
 
 
 def _code_of(closed: ConnectionClosed) -> int:

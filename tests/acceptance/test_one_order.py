@@ -11,6 +11,7 @@ from app.embedded.postgres import EmbeddedPostgres
 from tests.acceptance.counted_subscriber import CountedSubscriber
 from tests.acceptance.graphql_socket import GraphQLSocket
 from tests.acceptance.widget import Widget
+from tests.postgres_faults import cut_listeners
 from tests.served import Served
 
 pytestmark = pytest.mark.anyio
@@ -21,11 +22,6 @@ SUBSCRIBE = """
     subscription ($project: ID!, $widget: ID!, $after: ID) {
       messages(projectId: $project, widgetId: $widget, after: $after) { id }
     }
-"""
-
-TERMINATE_LISTENERS = """
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-    WHERE application_name = 'widgetwire listener' AND datname = current_database()
 """
 
 
@@ -119,7 +115,7 @@ async def test_the_listener_is_terminated_again_and_again(
     async with subscribers(pair, widget, 3) as expected, publishers(pair, 4) as clients:
         publishing = asyncio.gather(*(publish_steadily(widget, client, 150) for client in clients))
         while not publishing.done():
-            terminated += len(await fetch(database_url, TERMINATE_LISTENERS))
+            terminated += await cut_listeners(database_url)
             with suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(publishing), 0.3)
         await publishing

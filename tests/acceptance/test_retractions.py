@@ -1,51 +1,25 @@
 """Messages are taken back and replaced: every view of the channel follows, in two processes."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 import httpx
-import jwt
 import pytest
 
-from app.embedded.postgres import EmbeddedPostgres
 from tests.acceptance.graphql_socket import (
     PATIENCE_SECONDS,
     GraphQLSocket,
     Refused,
     Subscription,
 )
+from tests.acceptance.tokens import token
 from tests.acceptance.widget import Widget
-from tests.conftest import cloned
 from tests.served import Served
 
 pytestmark = pytest.mark.anyio
-
-_SECRET = "a secret of more than thirty-two bytes"
-
-
-def _token(subject: str, *permissions: str) -> str:
-    claims: dict[str, Any] = {"sub": subject}
-    if permissions:
-        claims["permissions"] = [*permissions]
-    return jwt.encode(claims, _SECRET, "HS256")
-
-
-@pytest.fixture(scope="module")
-def pair(postgres: EmbeddedPostgres, template_database: str) -> Iterator[tuple[Served, Served]]:
-    """Two processes that know tokens."""
-    settings = {"WIDGETWIRE_JWT_SECRET": _SECRET}
-    for url in cloned(postgres, template_database):
-        first, second = Served(url, settings, ()), Served(url, settings, ())
-        try:
-            first.wait_until_ready()
-            second.wait_until_ready()
-            yield first, second
-        finally:
-            second.close()
-            first.close()
 
 
 @dataclass
@@ -63,11 +37,11 @@ async def room(pair: tuple[Served, Served]) -> AsyncIterator[Room]:
     first, second = pair
     async with AsyncExitStack() as stack:
         ann, bob, moderator = [
-            await stack.enter_async_context(GraphQLSocket(served, {"authToken": token}))
-            for served, token in (
-                (first, _token("ann")),
-                (first, _token("bob")),
-                (second, _token("mia", "publish", "subscribe", "search", "moderate")),
+            await stack.enter_async_context(GraphQLSocket(served, {"authToken": proof}))
+            for served, proof in (
+                (first, token("ann")),
+                (first, token("bob")),
+                (second, token("mia", "publish", "subscribe", "search", "moderate")),
             )
         ]
         yield Room(Widget.new(), ann, bob, moderator)

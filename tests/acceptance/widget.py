@@ -5,7 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from tests.acceptance.graphql_socket import GraphQLSocket, Refused, Subscription
+from tests.acceptance.graphql_socket import (
+    PATIENCE_SECONDS,
+    GraphQLSocket,
+    Refused,
+    Subscription,
+)
 
 __all__ = ["Widget"]
 
@@ -24,6 +29,24 @@ _RETRACT = f"""
       retract({_IDS}, ids: $ids, reason: $reason)
     }}
 """
+_DELETE = f"""
+    mutation ($project: ID!, $widget: ID!, $filters: [MessageFilter!]!) {{
+      deleteMessages({_IDS}, filters: $filters)
+    }}
+"""
+_APPROVE = f"""
+    mutation ($project: ID!, $widget: ID!, $ids: [ID!]!) {{ approve({_IDS}, ids: $ids) }}
+"""
+_REJECT = _APPROVE.replace("approve", "reject")
+_HELD = f"""
+    query ($project: ID!, $widget: ID!) {{ heldMessages({_IDS}, limit: 1000) {{ id data }} }}
+"""
+_SET_POLICY = f"""
+    mutation ($project: ID!, $widget: ID!, $policy: ChannelPolicyInput!) {{
+      setChannelPolicy({_IDS}, policy: $policy) {{ hold }}
+    }}
+"""
+_POLICY = f"query ($project: ID!, $widget: ID!) {{ channelPolicy({_IDS}) {{ hold }} }}"
 _EVENTS = f"""
     subscription ($project: ID!, $widget: ID!, $filters: [MessageFilter!]!, $after: ID,
                   $last: Int) {{
@@ -36,8 +59,9 @@ _EVENTS = f"""
     }}
 """
 _SUBSCRIBE = f"""
-    subscription ($project: ID!, $widget: ID!, $after: ID, $last: Int) {{
-      messages({_IDS}, after: $after, last: $last) {{ id data persistent }}
+    subscription ($project: ID!, $widget: ID!, $filters: [MessageFilter!]!, $after: ID,
+                  $last: Int) {{
+      messages({_IDS}, filters: $filters, after: $after, last: $last) {{ id data persistent }}
     }}
 """
 _LIVE = f"""
@@ -102,6 +126,30 @@ class Widget:
         """Retract messages and return how many were."""
         return int(await socket.execute(_RETRACT, **self.ids, ids=message_ids, reason=reason))
 
+    async def delete(self, socket: GraphQLSocket, filters: list[dict[str, Any]]) -> int:
+        """Delete messages and return how many were."""
+        return int(await socket.execute(_DELETE, **self.ids, filters=filters))
+
+    async def approve(self, socket: GraphQLSocket, ids: list[str]) -> int:
+        """Approve held messages and return how many were published."""
+        return int(await socket.execute(_APPROVE, **self.ids, ids=ids))
+
+    async def reject(self, socket: GraphQLSocket, ids: list[str]) -> int:
+        """Reject held messages and return how many were."""
+        return int(await socket.execute(_REJECT, **self.ids, ids=ids))
+
+    async def held(self, socket: GraphQLSocket) -> list[dict[str, Any]]:
+        """Return the messages that wait, oldest first."""
+        return [*await socket.execute(_HELD, **self.ids)]
+
+    async def hold(self, hold: str, *sockets: GraphQLSocket) -> None:
+        """Set `hold` of the channel's policy; returns when it is in force where these lead."""
+        await sockets[0].execute(_SET_POLICY, **self.ids, policy={"hold": hold})
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            for socket in sockets:
+                while (await socket.execute(_POLICY, **self.ids))["hold"] != hold:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+
     async def events(
         self,
         socket: GraphQLSocket,
@@ -127,10 +175,17 @@ class Widget:
                 await asyncio.sleep(0.05)
 
     async def subscribe(
-        self, socket: GraphQLSocket, *, after: str | None = None, last: int | None = None
+        self,
+        socket: GraphQLSocket,
+        filters: list[dict[str, Any]] | None = None,
+        *,
+        after: str | None = None,
+        last: int | None = None,
     ) -> Subscription:
         """Subscribe to the messages; joined when this returns."""
-        return await socket.subscribe(_SUBSCRIBE, **self.ids, after=after, last=last)
+        return await socket.subscribe(
+            _SUBSCRIBE, **self.ids, filters=filters or [], after=after, last=last
+        )
 
     async def live(self, socket: GraphQLSocket, **query: Any) -> Subscription:
         """Subscribe to the result of a query."""

@@ -82,7 +82,8 @@ class Table:
 
     async def newest_id(self, channel: Channel, up_to: int) -> str | None:
         assert channel == CHANNEL
-        return f"id {up_to}" if up_to else None
+        await self._maybe_fail()
+        return f"newest up to {up_to}" if up_to else None
 
     def forget(self, channel: Channel) -> None:
         assert channel == CHANNEL

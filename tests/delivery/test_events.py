@@ -73,6 +73,21 @@ def test_messages_too_large_for_an_event_are_named_only() -> None:
     assert len(encode_event(event)) < 200
 
 
+def test_what_was_retracted_is_carried_where_messages_alone_would_not_be() -> None:
+    """It is in no table: live results of other processes would have to be read again."""
+    votes: list[StoredEntry] = []
+    for place in range(1, 201, 2):
+        gone = Message(CHANNEL, place, f"id {place}", "c", 1, None, b'{"choice":"a"}')
+        votes.append(
+            Retraction(CHANNEL, 200 + place, f"id {200 + place}", 2, (gone.id,), None, (gone,))
+        )
+        votes.append(stored(201 + place))
+    assert carried(stored_event("process", votes)) == votes
+    large = stored(1, 300_000)
+    retraction = Retraction(CHANNEL, 2, "id 2", 2, (large.id,), None, (large,))
+    assert carried(stored_event("process", [retraction])) == []
+
+
 def test_a_message_that_is_not_stored_is_carried_whatever_its_size() -> None:
     message = transient(60_000)
     assert carried(transient_event("process", message)) == [message]

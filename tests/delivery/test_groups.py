@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Hashable, Sequence
+from time import process_time
 from typing import Any, cast
 
 import pytest
@@ -13,6 +14,7 @@ from app.delivery.feed import Subscriber
 from app.delivery.groups import Encode, FanOut, Group
 from app.delivery.hub import Hub
 from app.domain.channel import Channel
+from app.domain.entry import PolicyChange, Retraction
 from app.domain.json_value import encode_json
 from app.domain.message import Message
 from app.domain.query import EVERY_MESSAGE, CompiledFilters, matches, parse_filters
@@ -549,6 +551,52 @@ async def test_messages_that_are_not_stored_have_no_place_to_be_kept_by() -> Non
     for text in ("one", "two"):
         one = Message(CHANNEL, None, "id", "client", 1, None, encode_json(text))
         assert payloads_of(await group.encoded([one])) == [encode_json(text)]
+
+
+@pytest.mark.anyio
+async def test_events_come_to_those_who_asked_for_them_whatever_their_filters() -> None:
+    fan, feed = fan_out()
+    wanted = {
+        (kind, events): (filters, Inbox())
+        for kind, filters in (("light", equal("data", "no")), ("slow", slow("no")))
+        for events in (True, False)
+    }
+    for key, (filters, inbox) in wanted.items():
+        fan.hold(CHANNEL, key, filters, lambda one: type(one).__name__, events=key[1]).add(inbox)
+    policy = PolicyChange(CHANNEL, b"{}")
+    retraction = Retraction(CHANNEL, 2, "id", 1, ("gone",))
+    (groups,) = feed.subscribers
+    groups.deliver([*messages(1, 1), retraction, policy])
+    served = cast("Any", groups)._serving
+    await served
+    for (_, events), (_, inbox) in wanted.items():
+        assert [*map(str, inbox.payloads)] == (["Retraction", "PolicyChange"] if events else [])
+
+
+@pytest.mark.anyio
+async def test_the_bytes_of_what_was_retracted_are_not_given_again() -> None:
+    """Nor those of a page that was read before, and comes to be encoded afterwards."""
+    fan, feed = fan_out()
+    group = held(fan, Encoder())
+    page = messages(1, 3)
+    await group.encoded(page)
+    (groups,) = feed.subscribers
+    groups.deliver([Retraction(CHANNEL, 4, "id", 1, ("gone",))])
+    await group.encoded(page)
+    first, _retracted, last = page
+    assert payloads_of(await group.encoded([first, last])) == [b'"x"'] * 2
+
+
+def test_a_retraction_looks_at_no_group_that_does_not_ask_for_events() -> None:
+    fan, feed = fan_out()
+    filters = [equal("data.to", n) for n in range(2_000)]
+    for n, one in enumerate(filters):
+        joined(fan, n, one, Encoder(), Inbox())
+    (groups,) = feed.subscribers
+    retraction = Retraction(CHANNEL, 2, "id", 1, ("gone",))
+    began = process_time()
+    groups.deliver([retraction] * 2_000)
+    assert process_time() - began < 0.5, "4,000,000 looks take longer"
 
 
 async def until(true: Callable[[], bool]) -> None:

@@ -161,6 +161,7 @@ async def test_own_messages_are_taken_back_once(shadow: ShadowMessages, own: Own
     (retraction,) = own.heard
     assert isinstance(retraction, Retraction)
     assert (retraction.ids, retraction.reason) == ((message.id,), "sorry")
+    assert await shadow.place_of(ANN, CHANNEL, retraction.id) == 7, "clients resume after it"
     other = await published(shadow, None, replace(DRAFT, idempotency_key=None))
     assert other is not None
     assert await shadow.retract(ANN, CHANNEL, [other.id], None, None) == [other.id]

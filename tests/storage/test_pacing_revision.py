@@ -213,3 +213,12 @@ async def test_many_in_many_channels_from_two_processes_wait_for_each_other_in_n
     assert sum(wait is None for each in waits for wait in each) == 24
     for channel in channels:
         assert await stored(database, channel) == 3
+
+
+async def test_every_statement_locks_channels_in_one_order(database: Database) -> None:
+    """By bytes: by the database's locale, "a" is before "B" in one of two batches that meet."""
+    rows = await database.fetch(
+        "SELECT proname FROM pg_proc WHERE prosrc LIKE '%ON CONFLICT (channel)%' "
+        "AND prosrc LIKE '%COLLATE \"default\"%'"
+    )
+    assert rows == []

@@ -147,6 +147,12 @@ async def test_a_key_that_a_moderator_has_spent_stays_spent(room: Room) -> None:
         written = await room.publish(key="vote", replaces=replaces)
         assert (written.message, written.first_id) == (None, None)
     assert await room.counted() == (2, 2, 2)
+    # So is the key of a claimed client id, whether or not the moderator's token has a subject.
+    for moderator in (BOB, None):
+        key = f"of whoever {moderator} retracts"
+        claimed = await room.message(key=key, publisher=None)
+        await room.retract(claimed.id, by=moderator, moderates=True)
+        assert (await room.publish(key=key, publisher=None)).first_id is None
     # What one takes back oneself may be said again.
     own = await room.message(key="other")
     await room.retract(own.id)
@@ -173,6 +179,11 @@ async def test_a_lost_answer_is_asked_for_again(room: Room) -> None:
     room.retractions = MessageRetractions(LostAnswers(room.database, 1), room.tell)  # type: ignore[arg-type]
     assert await room.retract(one.id) == 1
     assert await room.counted() == (2, 2, 2)
+    # It is told of at once all the same; what was removed is not at hand any more.
+    (retraction,) = room.told[1:]
+    assert [retraction] == await room.stored()
+    assert isinstance(retraction, Retraction)
+    assert (retraction.ids, retraction.removed) == ((one.id,), None)
 
 
 async def test_a_replacement_whose_answer_was_lost_happened_once(room: Room) -> None:
@@ -182,6 +193,25 @@ async def test_a_replacement_whose_answer_was_lost_happened_once(room: Room) -> 
     assert again.sequence == 3
     assert await room.counted() == (3, 2, 2)
     assert [one.sequence for one in await room.stored()] == [2, 3]
+
+
+async def test_what_was_retracted_before_its_answer_came_is_told_to_nobody(room: Room) -> None:
+    """The connection is lost after the commit; a moderator is quicker than the next try."""
+
+    class Retracted(LostAnswers):
+        async def fetch(self, *arguments: Any, **options: Any) -> list[asyncpg.Record]:
+            try:
+                return await super().fetch(*arguments, **options)
+            except DatabaseLost:
+                (message,) = await room.stored()
+                await room.retract(message.id, by=BOB, moderates=True)
+                raise
+
+    writer = MessageWriter(Retracted(room.database, 1), room.tell)  # type: ignore[arg-type]
+    draft = Draft(CHANNEL, str(uuid7()), "client", "Ann", b"1", None, ANN)
+    written = await writer.write(draft)
+    assert written.first_id == draft.id
+    assert [type(one) for one in room.told] == [Retraction]
 
 
 async def test_where_the_last_messages_begin_takes_no_notice_of_retractions(room: Room) -> None:

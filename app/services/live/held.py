@@ -109,10 +109,12 @@ class LiveHeld:
             await asyncio.sleep(self._poll_seconds)
             if not self._channels:
                 continue
+            # Before the numbers are read: what is given meanwhile may be newer than they are.
+            places = {each: listened.position for each, listened in self._channels.items()}
             with suppress(Unavailable):  # the next round asks again
-                for channel, number in (await self._store.newest([*self._channels])).items():
+                for channel, number in (await self._store.newest([*places])).items():
                     if (listened := self._channels.get(channel)) is not None:
-                        listened.compare(number)
+                        listened.compare(places[channel], number)
 
 
 class _HeldChannel:
@@ -191,9 +193,9 @@ class _HeldChannel:
         if not group.members and self._groups.get(key) is group:
             del self._groups[key]
 
-    def compare(self, newest: int) -> None:
-        """Take the last number, as it was just read."""
-        if newest < self.position:
+    def compare(self, place: int, newest: int) -> None:
+        """Take the last number, as it was read after the position was `place`."""
+        if newest < place:
             # The channel's row was deleted, by hand or with its database: it counts anew.
             logger.warning("held messages of %s are counted anew", self._channel.key)
             self.position = 0

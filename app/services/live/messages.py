@@ -7,8 +7,9 @@ present, the member's group goes on.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import Any, Final, Protocol, TypeAlias
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
+from functools import partial
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay
 from tenacity.wait import wait_random_exponential
@@ -28,6 +29,8 @@ __all__ = ["EventOf", "Joined", "MessageSource"]
 
 EventOf: TypeAlias = Callable[[Entry | CaughtUp], Any]
 """Makes what is responded to, of what the channel gives."""
+
+Found = TypeVar("Found")
 
 _PAGE: Final = 500
 _RECENT_MAX: Final = 256
@@ -94,7 +97,7 @@ class MessageSource(Source):
         self._events = events
         self._event_of = event_of
         self._last_id: str | None = None
-        """The cursor of the last that was replayed; None: nothing was."""
+        """The cursor of the last that was replayed; None: nothing was, or it may be gone."""
         self._joined = False
         self._joined_at = 0
         self._replayed = 0
@@ -163,7 +166,7 @@ class MessageSource(Source):
     async def _caught_up_at(self) -> str | None:
         if self._last_id is not None:
             return self._last_id
-        return await self._history.newest_id(self._channel, self._replayed)
+        return await _patiently(partial(self._history.newest_id, self._channel, self._replayed))
 
     def close(self) -> None:
         self._leave()
@@ -195,13 +198,13 @@ class MessageSource(Source):
         self._joined_at = min(self._joined_at, position)
         self._seen = position
         self._replayed = min(self._replayed, position)
-        self._recent = _Recent()
+        self._recent, self._last_id = _Recent(), None
         if self._wake is not None:
             self._wake.set()
 
     def removed(self) -> None:
         """Replay from the table: what is kept here may be gone. Subscribers are told nothing."""
-        self._recent = _Recent()
+        self._recent, self._last_id = _Recent(), None
 
     async def _next(self) -> Sequence[Entry] | None:
         """Return the next entries in order; None where the replay has reached the present."""
@@ -226,7 +229,8 @@ class MessageSource(Source):
         if not batch:
             # `_seen` may grow while reading: what was asked for is what was read.
             up_to, restarts = self._seen, self._restarts
-            batch = await self._read(self._replayed, up_to)
+            read = partial(self._history.between, self._channel, self._replayed, up_to, _PAGE)
+            batch = await _patiently(read)
             if restarts != self._restarts:
                 return ()  # it may be of a count that is gone
             if len(batch) < _PAGE:
@@ -237,17 +241,6 @@ class MessageSource(Source):
         assert last.sequence is not None
         self._replayed, self._last_id = last.sequence, last.id
         return batch
-
-    async def _read(self, after: int, up_to: int) -> Sequence[StoredEntry]:
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(Unavailable),
-            stop=stop_after_delay(_PATIENCE_SECONDS),
-            wait=wait_random_exponential(multiplier=0.05, max=1.0),
-            reraise=True,
-        ):
-            with attempt:
-                return await self._history.between(self._channel, after, up_to, _PAGE)
-        raise AssertionError("retried without an end")
 
     def _keep_transient(self, entry: Entry) -> None:
         self._transient.append(entry)
@@ -290,6 +283,18 @@ class Joined:
     async def give(self, entry: Message | Retraction) -> None:
         """Give the member an entry that nobody else is given, if its group would be."""
         await self._group.give_alone(self._member, entry)
+
+
+async def _patiently(read: Callable[[], Awaitable[Found]]) -> Found:
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception_type(Unavailable),
+        stop=stop_after_delay(_PATIENCE_SECONDS),
+        wait=wait_random_exponential(multiplier=0.05, max=1.0),
+        reraise=True,
+    ):
+        with attempt:
+            return await read()
+    raise AssertionError("retried without an end")
 
 
 def _responding(respond: Respond, event_of: EventOf) -> Respond:

@@ -10,8 +10,9 @@ from starlette.websockets import WebSocket
 from app.defaults import MAX_OUTBOUND_BYTES
 from app.domain.channel import parse_channel
 from app.errors import BadUserInput
+from app.transports.legacy.calls import LegacyLimits
 from app.transports.legacy.replies import error_frame
-from app.transports.legacy.session import LegacyLimits, LegacyServices, LegacySession
+from app.transports.legacy.session import LegacyServices, LegacySession
 from app.transports.origins import OriginPolicy
 from app.wire.outcomes import outcome_of
 from app.wire.upgrade import Upgrade

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, cast
 
 import pytest
@@ -31,6 +31,8 @@ class Store:
         self.fails = False
         self.delay: asyncio.Event | None = None
         """Of the next read: its answer comes when this is set."""
+        self.on_newest: Callable[[], Awaitable[None]] | None = None
+        """What happens between the next look at the numbers and its answer."""
 
     def arrive(self, data: bytes | None = None) -> None:
         self.number += 1
@@ -53,7 +55,11 @@ class Store:
     async def newest(self, channels: Sequence[Channel]) -> dict[Channel, int]:
         if self.fails:
             raise Unavailable("the database is away")
-        return dict.fromkeys(channels, self.number)
+        number = self.number
+        on_newest, self.on_newest = self.on_newest, None
+        if on_newest is not None:
+            await on_newest()
+        return dict.fromkeys(channels, number)
 
 
 class Service:
@@ -185,6 +191,24 @@ async def test_an_answer_that_comes_late_hides_nothing(service: Service) -> None
     service.arrive()
     await late.has(b"3")
     assert late.payloads == early.payloads == [b"1", b"2", b"3"]
+
+
+async def test_a_number_that_is_old_when_it_comes_repeats_nothing(service: Service) -> None:
+    """What has been given since the poll read it was taken for a count that is gone."""
+    service.arrive()
+    member, _ = await service.listen()
+    polled = asyncio.Event()
+
+    async def meanwhile() -> None:
+        service.arrive()
+        await member.has_so_many(2)
+        polled.set()
+
+    service.store.on_newest = meanwhile
+    await polled.wait()
+    service.arrive()
+    await member.has_so_many(3)
+    assert member.payloads == [b"1", b"2", b"3"]
 
 
 async def test_who_may_not_moderate_any_more_is_given_nothing(service: Service) -> None:

@@ -10,6 +10,7 @@ from app.delivery.feed import Feed, Subscriber
 from app.delivery.groups import FanOut
 from app.delivery.hub import Hub
 from app.domain.channel import Channel
+from app.domain.entry import CaughtUp
 from app.domain.message import Head, Message
 from app.domain.query import EVERY_MESSAGE, CompiledFilters, parse_filters
 from app.errors import DeliveryFailed, SubscriberTooSlow, Unavailable
@@ -352,6 +353,33 @@ async def test_a_database_that_stays_away_ends_a_replay(monkeypatch: pytest.Monk
         await source.begin("key", hub.respond, Reader())
     source.close()
     assert not hub.feed.subscribers
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+async def test_where_it_has_caught_up_is_a_cursor_that_is_there(deleted: bool) -> None:
+    hub = OneFeed(10)
+    source = MessageSource(
+        cast("Hub", hub), hub.fan_out, hub.table, CHANNEL, events=True, event_of=lambda event: event
+    )
+    await source.start()
+    source.replay_after(8)
+
+    def respond(event: Message | CaughtUp) -> bytes:
+        if isinstance(event, Message):
+            return b"message"
+        return str(event.cursor).encode()
+
+    class Deleting(Recorded):
+        def receive(self, payloads: Sequence[bytes]) -> None:
+            super().receive(payloads)
+            if deleted:
+                source.removed()
+                hub.table.fails = 2  # the database may be away for a moment here too
+
+    reader = Deleting()
+    leave = await source.begin("key", respond, reader)
+    assert reader.payloads == [b"message"] * 2 + [b"newest up to 10" if deleted else b"id 10"]
+    leave()
 
 
 async def test_a_message_that_cannot_be_made_ends_a_replay() -> None:

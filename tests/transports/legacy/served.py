@@ -31,7 +31,8 @@ from app.storage.search import MessageSearch
 from app.storage.shared_history import SharedHistory
 from app.storage.writer import MessageWriter
 from app.transports.auth import Authenticator, VerificationKey
-from app.transports.legacy.session import LegacyLimits, LegacyServices
+from app.transports.legacy.calls import LegacyLimits
+from app.transports.legacy.session import LegacyServices
 from app.transports.legacy.socket import LegacySockets
 from app.transports.origins import OriginPolicy
 from app.wire.http import BoundedHttpProtocol

@@ -16,7 +16,8 @@ from app.domain.channel import Channel
 from app.domain.policy import DEFAULT_POLICY
 from app.domain.query import MessageQuery
 from app.domain.viewer import DEFAULT_PERMISSIONS, Permission, Viewer
-from app.transports.legacy.session import LegacyLimits, LegacyServices, LegacySession
+from app.transports.legacy.calls import LegacyLimits
+from app.transports.legacy.session import LegacyServices, LegacySession
 from app.transports.legacy.socket import LegacySockets
 from app.transports.origins import OriginPolicy
 from app.wire.session import MAX_UNACCEPTED_BYTES
@@ -552,7 +553,7 @@ async def test_a_defect_in_a_call_is_told_under_an_id_and_the_socket_lives_on(
     async with server.client() as client:
         await client.open()
         with monkeypatch.context() as patched:
-            patched.setattr("app.transports.legacy.session.query_wire", fail)
+            patched.setattr("app.transports.legacy.calls.query_wire", fail)
             await client.send(type="search", ref=1, query={})
             code, message = await client.error()
         assert code == "INTERNAL_SERVER_ERROR"
@@ -572,7 +573,9 @@ async def test_a_socket_that_fails_is_closed_to_resume_and_the_others_lose_nothi
     receive = LegacySession.receive
 
     def fails_for_one(session: LegacySession, payloads: Sequence[bytes]) -> None:
-        if session._client_id == "unlucky" and payloads[0].startswith(b'{"type":"message"'):
+        caller = session._calls._caller
+        is_unlucky = caller is not None and caller.client_id == "unlucky"
+        if is_unlucky and payloads[0].startswith(b'{"type":"message"'):
             raise ZeroDivisionError
         receive(session, payloads)
 
