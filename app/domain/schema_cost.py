@@ -60,6 +60,8 @@ class SchemaCost:
         self._schema = schema
         self._anchors: dict[str, Node] = {}
         self._nodes: dict[int, tuple[Node, str]] = {}
+        self._applied: dict[int, list[Node]] = {}
+        """For each subschema those that hold for the same place of the data."""
         self.patterns: dict[str, str] = {}
         """The regular expressions, each with the place it stands at."""
         self.pattern_kib: dict[str, int] = {}
@@ -111,7 +113,7 @@ class SchemaCost:
                 "place of the data, one inside the other"
             )
         way.append(id(node))
-        cost = sum(self._cost(sub, below, costs, weight, way) for sub, _ in self._in_place(node))
+        cost = sum([self._cost(sub, below, costs, weight, way) for sub in self._applied[id(node)]])
         way.pop()
         if "unevaluatedProperties" in node or "unevaluatedItems" in node:
             cost *= 3  # Once more to learn what was evaluated, and once for what was not.
@@ -146,7 +148,9 @@ class SchemaCost:
                     f"dataSchema has too many subschemas; allowed are at most {_SUBSCHEMAS_MAX}"
                 )
             self._check(node, place)
-            left += [(sub, place + below) for sub, below in self._in_place(node)]
+            in_place = list(self._in_place(node))
+            self._applied[id(node)] = [sub for sub, _ in in_place]
+            left += [(sub, place + below) for sub, below in in_place]
             left += [(sub, place + below) for sub, below in _one_below(node)]
 
     def _check(self, node: Node, place: str) -> None:
