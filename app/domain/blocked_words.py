@@ -12,7 +12,7 @@ thousands of accents on one letter takes the square of their number.
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, TypeAlias, cast
+from typing import Final
 
 from app.domain.json_value import JsonValue
 
@@ -39,9 +39,6 @@ _ASCII_FOLDED: Final = bytes(
 """The same for ASCII, where all of it is one step in C; its symbols are left out."""
 _ASCII_SYMBOLS: Final = b"$+<=>^`|~"
 _ESCAPED: Final = (rb"\n", rb"\r", rb"\t", rb"\b", rb"\f")
-
-_Node: TypeAlias = "dict[str | None, _Node | None]"
-"""Words that may follow; None as a key: a blocked one ends here."""
 
 
 class _Folding(dict[int, str | None]):
@@ -93,7 +90,7 @@ class BlockedWords:
             words: each with at least one letter, digit or symbol (`words_of`).
         """
         self._single: set[str] = set()
-        self._longer: _Node = {}
+        self._longer = _Sequences()
         firsts: set[str] = set()
         for word in words:
             parts = words_of(word)
@@ -101,10 +98,8 @@ class BlockedWords:
             if len(parts) == 1:
                 self._single.add(parts[0])
                 continue
-            node = self._longer
-            for part in parts:
-                node = cast("_Node", node.setdefault(part, {}))
-            node[None] = None
+            self._longer.add(parts)
+        self._longer.link()
         self._firsts = frozenset(firsts)
         ascii_firsts = [first.encode() for first in firsts if first.isascii()]
         self._ascii_firsts = frozenset(ascii_firsts)
@@ -143,19 +138,62 @@ class BlockedWords:
     def _in_words(self, words: Sequence[str]) -> bool:
         if not self._single.isdisjoint(words):
             return True
-        longer = self._longer
-        if longer.keys().isdisjoint(words):
+        return self._longer.are_in(words)
+
+
+class _Sequences:
+    """Blocked words that are several, found in one pass over a text (Aho and Corasick, 1975).
+
+    A state stands for the words that were read last, as far as a sequence begins with them; 0:
+    none. Where the next word does not fit, a shorter end of them may.
+    """
+
+    def __init__(self) -> None:
+        self._next: dict[tuple[int, str], int] = {}
+        self._firsts: set[str] = set()
+        self._shorter = [0]
+        """The state of the longest end of a state's words that is another state."""
+        self._found: set[int] = set()
+
+    def add(self, words: Sequence[str]) -> None:
+        """Add a sequence; `link` is called after the last."""
+        self._firsts.add(words[0])
+        state = 0
+        for word in words:
+            following = self._next.setdefault((state, word), len(self._shorter))
+            if following == len(self._shorter):
+                self._shorter.append(0)
+            state = following
+        self._found.add(state)
+
+    def link(self) -> None:
+        """Find for each state where to go on when the next word does not fit."""
+        below: dict[int, list[tuple[str, int]]] = {}
+        for (state, word), following in self._next.items():
+            below.setdefault(state, []).append((word, following))
+        states = [following for _, following in below.get(0, ())]
+        for state in states:  # It grows: shorter ones first.
+            for word, following in below.get(state, ()):
+                shorter = self._shorter[following] = self._step(self._shorter[state], word)
+                if shorter in self._found:
+                    self._found.add(following)
+                states.append(following)
+
+    def are_in(self, words: Sequence[str]) -> bool:
+        """Return whether one of them is in a text, as its words."""
+        if self._firsts.isdisjoint(words):
             return False
-        for place, first in enumerate(words):
-            node = longer.get(first)
-            following = place + 1
-            # No deeper than the longest blocked word has words.
-            while node:
-                if None in node:
-                    return True
-                node = node.get(words[following]) if following < len(words) else None
-                following += 1
+        state = 0
+        for word in words:
+            state = self._step(state, word)
+            if state in self._found:
+                return True
         return False
+
+    def _step(self, state: int, word: str) -> int:
+        while (following := self._next.get((state, word))) is None and state:
+            state = self._shorter[state]
+        return following or 0
 
 
 def _strings(data: JsonValue) -> Iterator[str]:

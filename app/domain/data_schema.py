@@ -13,18 +13,18 @@ from typing import Final
 import jsonschema_rs
 
 from app.domain.json_value import JsonValue, checked_data, json_shown
-from app.domain.schema_cost import SchemaCost, pointer_of
+from app.domain.schema_cost import LARGEST_PATTERN_KIB, SchemaCost, pointer_of
 from app.errors import BadUserInput, Rejected, cut, shown
 
 __all__ = ["MAX_SCHEMA_BYTES", "DataSchema", "checked_schema"]
 
 MAX_SCHEMA_BYTES: Final = 32 * 1024
 _PATTERNS_MAX: Final = 32
-_PATTERN_BYTES: Final = 128 * 1024
-"""Of one regular expression, compiled."""
-_COST_MAX: Final = 2**25
-"""What checking one message may cost, in the units of `SchemaCost`: less than half a second for a
-schema that is made to be slow, microseconds for others."""
+_PATTERN_KIB: Final = (4, 16, 64, LARGEST_PATTERN_KIB)
+"""Sizes of a regular expression that is compiled, in classes."""
+_COST_MAX: Final = 2**22
+"""What checking one message may cost, in the units of `SchemaCost`: some 50 ms for a schema that is
+made to be slow, for nobody else is served meanwhile; microseconds for others."""
 _LEAST_DATA_BYTES: Final = 512
 _EXPLAINED_MAX: Final = 20_000
 """Checks beyond which a refusal with alternatives names no place: the library notes each."""
@@ -47,7 +47,7 @@ class DataSchema:
             BadUserInput: it is no schema, or one that is not allowed; nothing was fetched.
         """
         cost = SchemaCost(schema)
-        _check_patterns(cost.patterns)
+        cost.pattern_kib.update(_compiled_kib(cost.patterns))
         highest = max(cost.highest(), 1)
         self._max_bytes = _COST_MAX // highest
         if self._max_bytes < _LEAST_DATA_BYTES:
@@ -110,21 +110,36 @@ def checked_schema(value: object) -> bytes:
     return text
 
 
-def _check_patterns(patterns: Mapping[str, str]) -> None:
+def _compiled_kib(patterns: Mapping[str, str]) -> dict[str, int]:
+    """Return how much memory each regular expression takes at the most, in KiB.
+
+    Raises:
+        BadUserInput: there are too many, or one is too large or none.
+    """
     if len(patterns) > _PATTERNS_MAX:
         raise BadUserInput(
             f"dataSchema has {len(patterns)} patterns; allowed are at most {_PATTERNS_MAX}"
         )
+    sizes = {}
     for pattern, place in patterns.items():
-        try:
-            _validator({"pattern": pattern})
-        except ValueError:
+        kib = next((kib for kib in _PATTERN_KIB if _fits(pattern, kib)), None)
+        if kib is None:
             raise BadUserInput(
                 f"dataSchema at {cut(place, _POINTER_MAX)} is {shown(pattern)}; allowed are "
                 "regular expressions without look-around and back-references, of at most "
-                f"{_PATTERN_BYTES // 1024} KiB when compiled: give lengths as minLength and "
+                f"{LARGEST_PATTERN_KIB} KiB when compiled: give lengths as minLength and "
                 "maxLength rather than as {1,200}"
-            ) from None
+            )
+        sizes[pattern] = kib
+    return sizes
+
+
+def _fits(pattern: str, kib: int) -> bool:
+    try:
+        _validator({"pattern": pattern}, kib)
+    except ValueError:
+        return False
+    return True
 
 
 def _compiled(schema_json: bytes) -> jsonschema_rs.Validator:
@@ -144,11 +159,13 @@ def _compiled(schema_json: bytes) -> jsonschema_rs.Validator:
         ) from None
 
 
-def _validator(schema: dict[str, object] | str) -> jsonschema_rs.Validator:
+def _validator(
+    schema: dict[str, object] | str, pattern_kib: int = LARGEST_PATTERN_KIB
+) -> jsonschema_rs.Validator:
     return jsonschema_rs.Draft202012Validator(
         schema,
         validate_formats=False,
         mask=_VALUE,
         offline=True,
-        pattern_options=jsonschema_rs.RegexOptions(size_limit=_PATTERN_BYTES),
+        pattern_options=jsonschema_rs.RegexOptions(size_limit=pattern_kib * 1024),
     )

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from app.domain.json_value import MAX_DEPTH, json_shown
 from app.errors import BadUserInput, shown
 
-__all__ = ["SchemaCost", "pointer_of"]
+__all__ = ["LARGEST_PATTERN_KIB", "SchemaCost", "pointer_of"]
 
 Node: TypeAlias = Mapping[str, object]
 
@@ -33,9 +33,15 @@ _SINGLE: Final = ("not", "if", "then", "else")
 _MAPS: Final = ("dependentSchemas", "dependencies")
 
 # In units of the cheapest check of one byte of data, some 12 ns: measured, and rounded up.
-_PATTERN: Final = 1000
+_MATCHED: Final = 4
+_PATTERN_KIB: Final = 8
+"""For each KiB that a pattern takes when it is compiled: all its states may be followed at once."""
+LARGEST_PATTERN_KIB: Final = 128
 _LIMIT: Final = 20
-_MULTIPLE: Final = 250
+_MULTIPLE: Final = 200
+_FAR: Final = 600
+"""Of a number like 1e-300: what it is compared with is brought to as many digits."""
+_FAR_DIGITS: Final = 30
 _INTEGER: Final = 15
 _COMPARED: Final = 40
 _COLLECTED: Final = 20
@@ -54,8 +60,12 @@ class SchemaCost:
         self._schema = schema
         self._anchors: dict[str, Node] = {}
         self._nodes: dict[int, tuple[Node, str]] = {}
+        self._applied: dict[int, list[Node]] = {}
+        """For each subschema those that hold for the same place of the data."""
         self.patterns: dict[str, str] = {}
         """The regular expressions, each with the place it stands at."""
+        self.pattern_kib: dict[str, int] = {}
+        """How large they are when compiled; one that is not here may have `LARGEST_PATTERN_KIB`."""
         self.has_alternatives = False
         """Whether there is an `anyOf` or `oneOf`: an error then holds those of all of them."""
         self._find_anchors()
@@ -70,7 +80,7 @@ class SchemaCost:
         Raises:
             BadUserInput: subschemas apply one another in a circle, or more than 100 in a row.
         """
-        weight = _weight if weighted else len
+        weight = self._weight if weighted else len
         # What each subschema costs at the places that are so many levels below its own: none, then
         # one, and so on; of several places, at the one where it is most.
         below: Mapping[int, int] | None = None
@@ -103,7 +113,7 @@ class SchemaCost:
                 "place of the data, one inside the other"
             )
         way.append(id(node))
-        cost = sum(self._cost(sub, below, costs, weight, way) for sub, _ in self._in_place(node))
+        cost = sum([self._cost(sub, below, costs, weight, way) for sub in self._applied[id(node)]])
         way.pop()
         if "unevaluatedProperties" in node or "unevaluatedItems" in node:
             cost *= 3  # Once more to learn what was evaluated, and once for what was not.
@@ -119,7 +129,7 @@ class SchemaCost:
         left: list[object] = [self._schema]
         while left:
             value = left.pop()
-            if isinstance(value, Mapping):
+            if isinstance(value, dict):
                 if isinstance(anchor := value.get("$anchor"), str):
                     self._anchors[anchor] = value
                 left.extend(value.values())
@@ -138,7 +148,9 @@ class SchemaCost:
                     f"dataSchema has too many subschemas; allowed are at most {_SUBSCHEMAS_MAX}"
                 )
             self._check(node, place)
-            left += [(sub, place + below) for sub, below in self._in_place(node)]
+            in_place = list(self._in_place(node))
+            self._applied[id(node)] = [sub for sub, _ in in_place]
+            left += [(sub, place + below) for sub, below in in_place]
             left += [(sub, place + below) for sub, below in _one_below(node)]
 
     def _check(self, node: Node, place: str) -> None:
@@ -164,12 +176,12 @@ class SchemaCost:
         """Give the subschemas that hold for the same place of the data, and where they stand."""
         if (reference := node.get("$ref")) is not None:
             target = self._target(reference)
-            if isinstance(target, Mapping):
+            if isinstance(target, dict):
                 yield target, "/$ref"
         for keyword in _LISTS:
             yield from _list(node, keyword)
         for keyword in _SINGLE:
-            if isinstance(sub := node.get(keyword), Mapping):
+            if isinstance(sub := node.get(keyword), dict):
                 yield sub, f"/{keyword}"
         for keyword in _MAPS:
             yield from _map(node, keyword)
@@ -187,11 +199,36 @@ class SchemaCost:
         elif fragment:
             for part in fragment[1:].split("/"):
                 target = _step(target, part.replace("~1", "/").replace("~0", "~"))
-        if not isinstance(target, Mapping | bool):
+        if not isinstance(target, dict | bool):
             raise BadUserInput(
                 f"dataSchema has the reference {shown(reference)}; there is no schema at this place"
             )
         return target
+
+    def _weight(self, node: Node) -> int:
+        cost = 1
+        kinds = node.get("type")
+        if kinds == "integer" or (isinstance(kinds, list) and "integer" in kinds):
+            cost += _INTEGER
+        for keyword in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"):
+            cost += _LIMIT * (keyword in node) + _far(node.get(keyword))
+        cost += _MULTIPLE * ("multipleOf" in node) + _far(node.get("multipleOf"))
+        if isinstance(pattern := node.get("pattern"), str):
+            cost += self._matching(pattern)
+        # Keys are matched again to find out which are additional.
+        cost += 2 * sum(map(self._matching, _keys(node, "patternProperties")))
+        for keyword in ("properties", "required", "dependentRequired", "dependentSchemas"):
+            cost += len(_keys(node, keyword))
+        for keyword in ("uniqueItems", "contains"):
+            cost += _COLLECTED * (keyword in node)
+        if "const" in node:
+            cost += _compared(node["const"])
+        if isinstance(options := node.get("enum"), list):
+            cost += sum(1 if isinstance(option, str) else _compared(option) for option in options)
+        return cost
+
+    def _matching(self, pattern: str) -> int:
+        return _MATCHED + _PATTERN_KIB * self.pattern_kib.get(pattern, LARGEST_PATTERN_KIB)
 
 
 def pointer_of(path: list[str | int]) -> str:
@@ -200,7 +237,7 @@ def pointer_of(path: list[str | int]) -> str:
 
 
 def _step(value: object, part: str) -> object:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return value.get(part)
     if isinstance(value, list | tuple) and part.isdecimal() and int(part[:9]) < len(value):
         return value[int(part[:9])]
@@ -220,7 +257,7 @@ def _one_below(node: Node) -> Iterator[tuple[Node, str]]:
         "contains",
         "unevaluatedItems",
     ):
-        if isinstance(sub := node.get(keyword), Mapping):
+        if isinstance(sub := node.get(keyword), dict):
             yield sub, f"/{keyword}"
 
 
@@ -240,52 +277,30 @@ def _of_item(node: Node, below: Mapping[int, int]) -> int:
 
 def _of(node: Node, keyword: str, below: Mapping[int, int]) -> int:
     sub = node.get(keyword)
-    return below[id(sub)] if isinstance(sub, Mapping) else 0
+    return below[id(sub)] if isinstance(sub, dict) else 0
 
 
 def _list(node: Node, keyword: str) -> Iterator[tuple[Node, str]]:
     subs = node.get(keyword)
     if isinstance(subs, list | tuple):
         for place, sub in enumerate(subs):
-            if isinstance(sub, Mapping):
+            if isinstance(sub, dict):
                 yield sub, f"/{keyword}/{place}"
 
 
 def _map(node: Node, keyword: str) -> Iterator[tuple[Node, str]]:
     subs = node.get(keyword)
-    if isinstance(subs, Mapping):
+    if isinstance(subs, dict):
         for key, sub in subs.items():
-            if isinstance(sub, Mapping):
+            if isinstance(sub, dict):
                 yield sub, pointer_of([keyword, key])
 
 
 def _keys(node: Node, keyword: str) -> tuple[str, ...]:
     named = node.get(keyword)
-    if isinstance(named, Mapping):
+    if isinstance(named, dict):
         return tuple(named)
     return tuple(one for one in named if isinstance(one, str)) if isinstance(named, list) else ()
-
-
-def _weight(node: Node) -> int:
-    cost = 1
-    kinds = node.get("type")
-    if kinds == "integer" or (isinstance(kinds, list) and "integer" in kinds):
-        cost += _INTEGER
-    for keyword in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"):
-        cost += _LIMIT * (keyword in node)
-    cost += _MULTIPLE * ("multipleOf" in node)
-    cost += _PATTERN * ("pattern" in node)
-    # Keys are matched again to find out which are additional.
-    cost += 2 * _PATTERN * len(_keys(node, "patternProperties"))
-    for keyword in ("properties", "required", "dependentRequired", "dependentSchemas"):
-        cost += len(_keys(node, keyword))
-    for keyword in ("uniqueItems", "contains"):
-        cost += _COLLECTED * (keyword in node)
-    if "const" in node:
-        cost += _compared(node["const"])
-    if isinstance(options := node.get("enum"), list):
-        cost += sum(1 if isinstance(option, str) else _compared(option) for option in options)
-    return cost
 
 
 def _compared(value: object) -> int:
@@ -294,8 +309,14 @@ def _compared(value: object) -> int:
     while left:
         one = left.pop()
         cost += 1 if isinstance(one, str) else _COMPARED * (4 if isinstance(one, Decimal) else 1)
-        if isinstance(one, Mapping):
+        cost += _far(one)
+        if isinstance(one, dict):
             left.extend(one.values())
         elif isinstance(one, list | tuple):
             left.extend(one)
     return cost
+
+
+def _far(value: object) -> int:
+    far = isinstance(value, Decimal) and abs(value.adjusted()) > _FAR_DIGITS
+    return _FAR if far else 0

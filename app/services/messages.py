@@ -221,8 +221,8 @@ class MessageService:
         self._rights.require(viewer, needed, channel)
         if not moderates and viewer.publisher is None:
             raise Forbidden(
-                "messages can be retracted by whoever published them with a token or a signed "
-                "client id, and by moderators; neither came"
+                "messages can be retracted by whoever published them with a token that has a sub, "
+                "or with a signed client id, and by moderators; neither came"
             )
         unique = checked_ids(ids)
         if reason is not None and (len(reason) > _REASON_MAX or not reason.isprintable()):

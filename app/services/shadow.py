@@ -78,7 +78,7 @@ class ShadowMessages:
         message = self._placed(viewer, draft, persistent=persistent, held=held)
         self._recent.add(draft, message)
         if echo is not None and not held:
-            if first is not None:
+            if first is not None and not first.held:
                 await echo(self._retraction(viewer, draft.channel, (first.id,), None))
             await echo(message)
         return message

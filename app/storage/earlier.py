@@ -7,7 +7,7 @@ from uuid import UUID
 from app.domain.channel import Channel
 from app.domain.message import Draft, Message
 from app.storage.database import Database
-from app.storage.rows import SELECTED, message_from_row
+from app.storage.rows import HELD_SELECTED, SELECTED, message_from_row
 
 __all__ = ["Earlier", "EarlierMessages"]
 
@@ -17,6 +17,11 @@ _NEIGHBOURS: Final = 100
 _OWNER: Final = "coalesce($2::text, 'client:' || $3::text)"
 _OF_KEY: Final = f"""
     SELECT {SELECTED} FROM messages
+    WHERE channel = $1 AND coalesce(publisher, 'client:' || client_id) = {_OWNER}
+        AND idempotency_key = $4
+"""  # noqa: S608  columns are ours
+_HELD: Final = f"""
+    SELECT {HELD_SELECTED} FROM held_messages
     WHERE channel = $1 AND coalesce(publisher, 'client:' || client_id) = {_OWNER}
         AND idempotency_key = $4
 """  # noqa: S608  columns are ours
@@ -41,7 +46,7 @@ class Earlier:
     """What is known of a key."""
 
     message: Message | None
-    """The publisher's stored message under it."""
+    """The publisher's message under it: the stored one, else the one that waits for a moderator."""
     spent: bool
     """Whether a moderator has retracted it: nothing can be published under the key any more."""
 
@@ -66,7 +71,13 @@ class EarlierMessages:
         rows = await self._database.fetch(_OF_KEY, *key)
         if rows:
             return Earlier(message_from_row(draft.channel, rows[0]), spent=False)
-        return Earlier(None, spent=bool(await self._database.fetch(_SPENT, *key)))
+        if await self._database.fetch(_SPENT, *key):
+            return Earlier(None, spent=True)
+        waiting = [
+            message_from_row(draft.channel, row, held=True)
+            for row in await self._database.fetch(_HELD, *key)
+        ]
+        return Earlier(waiting[0] if waiting else None, spent=False)
 
     async def place_of(self, channel: Channel, message_id: str) -> int:
         """Return the sequence after which what is newer than an id begins.

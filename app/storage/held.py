@@ -7,16 +7,12 @@ from app.domain.channel import Channel
 from app.domain.entry import Retraction, StoredEntry
 from app.domain.message import MESSAGE_COLUMNS, Message
 from app.storage.database import Database, DatabaseLost
-from app.storage.rows import SELECTED, message_from_row, removed_message
+from app.storage.rows import HELD_SELECTED, SELECTED, message_from_row, removed_message
 
 __all__ = ["Arrival", "HeldMessages"]
 
-_SELECTED: Final = ", ".join(
-    "NULL::bigint AS sequence" if column == "sequence" else column
-    for column in SELECTED.split(", ")
-)
 _AFTER: Final = f"""
-    SELECT arrival, {_SELECTED} FROM held_messages
+    SELECT arrival, {HELD_SELECTED} FROM held_messages
     WHERE channel = $1 AND arrival > $2 ORDER BY arrival LIMIT $3
 """  # noqa: S608  (no value is in the text)
 _ARRIVALS: Final = "SELECT channel, arrivals FROM channels WHERE channel = ANY ($1::text[])"

@@ -9,12 +9,17 @@ import asyncpg
 from app.domain.channel import Channel
 from app.domain.message import MESSAGE_COLUMNS, Message
 
-__all__ = ["SELECTED", "message_from_row", "removed_message"]
+__all__ = ["HELD_SELECTED", "SELECTED", "message_from_row", "removed_message"]
 
 SELECTED: Final = ", ".join(
     "id::text AS id" if column == "id" else column for column in MESSAGE_COLUMNS
 )
 """What `message_from_row` reads, for statements written as text."""
+HELD_SELECTED: Final = ", ".join(
+    "NULL::bigint AS sequence" if column == "sequence" else column
+    for column in SELECTED.split(", ")
+)
+"""The same from `held_messages`, which have no place yet."""
 
 _values: Final = itemgetter(*MESSAGE_COLUMNS)
 _new: Final = Message.__new__

@@ -134,6 +134,25 @@ def test_time_is_linear_in_the_text(text: str) -> None:
     assert time.process_time() - begun < 1
 
 
+def test_many_blocked_words_that_begin_alike_take_no_longer() -> None:
+    """Each place of the text was followed as far as the longest of them goes: 32 words."""
+    text = "a " * 16_000
+    text_json = encode_json(text)
+
+    def seconds(length: int) -> float:
+        words = BlockedWords("a " * length + str(number) for number in range(50))
+        begun = time.process_time()
+        assert not words.are_in(text, text_json)
+        return time.process_time() - begun
+
+    assert min(seconds(31) for _ in range(5)) < 5 * min(seconds(1) for _ in range(5))
+
+
+@pytest.mark.parametrize("text", ["a a a c", "a a b c", "x a a a b d", "a b e"])
+def test_where_one_of_them_breaks_off_another_may_have_begun(text: str) -> None:
+    assert found(["a a b d", "a c", "a b c", "b e"], text)
+
+
 def test_what_is_remembered_of_characters_is_bounded() -> None:
     words_of("".join(map(chr, range(0x20000, 0x20000 + _FOLDED_MAX + 10))))
     assert len(_folding) <= _FOLDED_MAX

@@ -141,7 +141,9 @@ def test_what_is_set_is_kept_as_it_came() -> None:
     [
         ({"pattern": "(a+)+$"}, "a" * 60_000 + "b"),
         ({"pattern": "(a|aa|b)*[cd]$"}, "ab" * 30_000),
-        ({"items": {"enum": [*range(1000)]}}, [Decimal("1.5")] * 400),
+        ({"items": {"enum": [*range(100)]}}, [Decimal("1.5")] * 250),
+        ({"items": {"multipleOf": Decimal("1e-300")}}, [1] * 2_600),
+        ({"items": {"pattern": "[ab]*a[ab]{1400}[cd]"}}, ["a" * 4_000]),
         ({"anyOf": [{"items": {"type": "string"}} for _ in range(100)]}, [1] * 16_000),
         ({"allOf": [{"items": {"minimum": i}} for i in range(100)]}, [100] * 10_000),
         ({"uniqueItems": True}, [{"a": i} for i in range(5_000)]),
@@ -156,12 +158,20 @@ def test_a_check_takes_no_longer_than_it_may(schema: dict[str, Any], data: JsonV
         compiled.check(data, data_json)
     except Rejected as error:
         assert len(error.message) < 350  # noqa: PT017
-    assert time.process_time() - begun < 2
+    # Ten times what it takes: nobody else is served meanwhile.
+    assert time.process_time() - begun < 0.5
+
+
+def test_a_pattern_is_as_dear_as_it_is_large() -> None:
+    """Ordinary ones take all the data that there may be; one of a thousand states may not."""
+    check({"items": {"pattern": "^[^<>]+$"}}, ["a" * 60_000])
+    with pytest.raises(Rejected, match=r"data has 60004 bytes; .* so complex that at most 4\d\d\d"):
+        check({"items": {"pattern": "[ab]*a[ab]{1400}[cd]"}}, ["a" * 60_000])
 
 
 def test_much_data_is_refused_where_the_schema_is_complex() -> None:
     schema = {"allOf": [{"pattern": f"^[a-z]{i}"} for i in range(30)]}
-    with pytest.raises(Rejected, match=r"data has 10002 bytes; .* so complex that at most 1\d\d\d"):
+    with pytest.raises(Rejected, match=r"data has 10002 bytes; .* so complex that at most 3\d\d\d"):
         check(schema, "a" * 10_000)
 
 

@@ -1,5 +1,6 @@
 """What a schema may cost: known from its text, however it is wound."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -60,6 +61,7 @@ def test_dear_checks_count_more() -> None:
         return SchemaCost(schema).highest()
 
     assert cost({"pattern": "a"}) > 1000
+    assert cost({"multipleOf": Decimal("0.01")}) < cost({"multipleOf": Decimal("1e-300")}) / 3
     assert cost({"enum": [*range(100)]}) > 4000
     assert cost({"enum": [str(i) for i in range(100)]}) < 200
     assert cost({"type": "object", "properties": {"a": {"type": "string"}}}) < 10

@@ -131,6 +131,15 @@ async def test_a_replacement_takes_the_earlier_one_back_first(
     ]
 
 
+async def test_nobody_is_told_that_one_who_waits_was_taken_back(
+    shadow: ShadowMessages, own: Own, stored: Stored
+) -> None:
+    """It was shown to nobody."""
+    stored.under_key = Earlier(DRAFT.held(2), spent=False)
+    second = await published(shadow, own, replace(DRAFT, retraction_id="retraction"))
+    assert own.heard == [second]
+
+
 async def test_what_would_be_held_looks_held(shadow: ShadowMessages, own: Own) -> None:
     message = await published(shadow, own, held=True)
     assert message is not None

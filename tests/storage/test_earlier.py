@@ -9,6 +9,7 @@ from app.domain.channel import Channel
 from app.domain.message import Draft, Message
 from app.storage.database import Database
 from app.storage.earlier import Earlier, EarlierMessages
+from app.storage.held_writer import HeldWriter
 from app.storage.retractions import MessageRetractions
 from app.storage.writer import MessageWriter
 
@@ -41,6 +42,16 @@ async def test_a_key_finds_the_publishers_own_message(
     assert await earlier.of_key(draft("other", publisher)) == nothing
     assert await earlier.of_key(draft("key", "sub:u2")) == nothing
     assert await earlier.of_key(replace(first, channel=Channel("p", "x"))) == nothing
+
+
+async def test_a_key_finds_what_waits_for_a_moderator(database: Database) -> None:
+    """Whoever is shadowed meanwhile would else be given a second message, and notice."""
+    earlier, writer = EarlierMessages(database), HeldWriter(database, lambda _: None)
+    waiting = await writer.write(draft("key"))
+    await writer.close()
+    assert waiting.held
+    assert await earlier.of_key(draft("key")) == Earlier(waiting, spent=False)
+    assert await earlier.of_key(draft("key", "sub:u2")) == Earlier(None, spent=False)
 
 
 async def test_a_key_is_spent_by_a_moderators_retraction(database: Database) -> None:
