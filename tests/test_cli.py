@@ -236,7 +236,7 @@ def test_sigterm_while_it_starts_is_an_end_too(
     served = serve(wait=False, database_url=None, WIDGETWIRE_DATA_DIR=str(tmp_path))
     served.wait_for_output("making a database")
     served.terminate()
-    assert served.wait(10) == 0
+    assert served.wait(30) == 0
     assert "Traceback" not in served.output
 
 
