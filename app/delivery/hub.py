@@ -313,11 +313,14 @@ class Hub:
 
 def _consecutive(entries: list[StoredEntry]) -> Iterator[list[StoredEntry]]:
     """Give the entries in runs without a gap: what a retry finds stored may lack its neighbours."""
+    first, last = entries[0].sequence or 0, entries[-1].sequence or 0
+    if last - first == len(entries) - 1:
+        yield entries  # the common case
+        return
     run: list[StoredEntry] = []
     for entry in entries:
         if run and entry.sequence != (run[-1].sequence or 0) + 1:
             yield run
             run = []
         run.append(entry)
-    if run:
-        yield run
+    yield run
