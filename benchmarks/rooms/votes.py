@@ -68,6 +68,8 @@ class _Watcher(WebSocketClient):
             self.write(wire.live(0, _WIDGET, _QUERY, _SELECTION))
         elif b'"next"' in text and b'"errors"' not in text:
             self.result = _counts(json.loads(text)["payload"]["data"]["liveMessages"])
+        elif b'"error"' in text:
+            self.cut()  # refused while the database was away: come again
 
     def lost(self, code: int) -> None:  # noqa: ARG002 - any
         if self.returns:
