@@ -93,14 +93,18 @@ def serve(
     configure_logging(settings.log_level, settings.log_format)
     _verification_key(settings)
     raise_file_limit()
-    with _ended_by_sigterm():
+    with _ended_by_sigterm() as end:
         sockets = bind(settings.host, settings.port, settings.workers)
         port = sockets[0][0].getsockname()[1]
         with ServiceDatabase(settings) as database:
             settings = database.prepare(migrate=migrate)
+            end.come_if_asked()
 
             def ready() -> None:
-                _announce(settings, port)
+                if end.asked:
+                    signal.raise_signal(signal.SIGTERM)  # the server takes it now
+                else:
+                    _announce(settings, port)
 
             if settings.workers == 1:
                 from app.composition import create_app
@@ -350,16 +354,31 @@ def _shown(value: object) -> str:
     return "" if value is None else str(value)
 
 
-@contextlib.contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Make SIGTERM before the server is up an end in order, like Ctrl+C: exit 0."""
+class _End:
+    """Whether SIGTERM came before the server was up.
 
-    def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    Python drops an exception that is raised in a finalizer or a weak reference's callback, and a
+    signal may come right there: then the service went on to start, and nobody asked it again.
+    """
+
+    asked = False
+
+    def ask(self, _number: int, _frame: FrameType | None) -> NoReturn:
+        self.asked = True
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
+    def come_if_asked(self) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[_End]:
+    """Make SIGTERM before the server is up an end in order, like Ctrl+C: exit 0."""
+    end = _End()
+    signal.signal(signal.SIGTERM, end.ask)
     try:
-        yield
+        yield end
     except KeyboardInterrupt:
         sys.exit(0)
 

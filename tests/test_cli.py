@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,7 @@ import httpx
 import jwt
 import pytest
 
-from app import __version__
+from app import __version__, cli
 from app.domain.viewer import Permission
 from app.embedded.postgres import EmbeddedPostgres
 from app.transports.auth import Authenticator, VerificationKey
@@ -238,6 +239,29 @@ def test_sigterm_while_it_starts_is_an_end_too(
     served.terminate()
     assert served.wait(30) == 0
     assert "Traceback" not in served.output
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_sigterm_that_python_drops_is_not_forgotten() -> None:
+    """It came within a finalizer: the service started, and nobody asked it to end again."""
+
+    class Finalized:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    def start() -> None:
+        with cli._ended_by_sigterm() as end:
+            Finalized()
+            assert end.asked
+            end.come_if_asked()
+
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            start()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended.value.code == 0
 
 
 def test_indexes_are_added_and_listed_on_the_database_of_the_settings(database_url: str) -> None:
