@@ -18,12 +18,12 @@ from app.services.messages import MessageService
 from app.services.open_filters import FilterLimits
 from app.services.presence import PresenceService
 from app.storage.database import Database
+from app.storage.group_commit import GroupCommit
 from app.storage.held_writer import HeldWriter
 from app.storage.indexes.tuner import IndexTuner
 from app.storage.pools import Pools
 from app.storage.search_lanes import SearchLanes
 from app.storage.search_queue import SearchQueue
-from app.storage.writer import MessageWriter
 from app.transports.auth import Authenticator
 from app.transports.graphql.http import HttpLimits
 from app.transports.graphql.operations import OperationLimits
@@ -60,6 +60,13 @@ PARTS: Final[dict[Callable[..., Any], dict[str, str]]] = {
         "bytes_per_process": "max_filter_bytes",
     },
     GraphQLSocket: {"max_outbound_bytes": "max_outbound_bytes"},
+    # Of both writers, which only pass them on.
+    GroupCommit: {
+        "batch_max": "publish_batch_max",
+        "queue_max": "publish_queue_max",
+        "queue_max_bytes": "publish_queue_max_bytes",
+        "timeout_seconds": "publish_timeout_seconds",
+    },
     HttpBounds: {
         "header_timeout_seconds": "header_timeout_seconds",
         "body_timeout_seconds": "body_timeout_seconds",
@@ -70,13 +77,7 @@ PARTS: Final[dict[Callable[..., Any], dict[str, str]]] = {
         "max_body_bytes": "max_request_bytes",
         "max_outbound_bytes": "max_outbound_bytes",
     },
-    HeldWriter: {
-        "most": "max_held_messages",
-        "batch_max": "publish_batch_max",
-        "queue_max": "publish_queue_max",
-        "queue_max_bytes": "publish_queue_max_bytes",
-        "timeout_seconds": "publish_timeout_seconds",
-    },
+    HeldWriter: {"most": "max_held_messages"},
     IndexTuner: {
         "limit": "search_indexes",
         "large_channel_messages": "search_index_messages",
@@ -88,12 +89,6 @@ PARTS: Final[dict[Callable[..., Any], dict[str, str]]] = {
     MessageService: {
         "max_data_bytes": "max_data_bytes",
         "replay_max_messages": "replay_max_messages",
-    },
-    MessageWriter: {
-        "batch_max": "publish_batch_max",
-        "queue_max": "publish_queue_max",
-        "queue_max_bytes": "publish_queue_max_bytes",
-        "timeout_seconds": "publish_timeout_seconds",
     },
     OperationLimits: {
         "max_in_flight": "max_operations_in_flight",

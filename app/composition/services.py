@@ -38,6 +38,7 @@ from app.storage.client_secret import kept_client_secret
 from app.storage.deletion import MessageDeletion
 from app.storage.earlier import EarlierMessages
 from app.storage.estimates import EstimatedByPlace
+from app.storage.group_commit import CommitBounds
 from app.storage.held import HeldMessages
 from app.storage.held_writer import HeldWriter
 from app.storage.history import MessageHistory
@@ -114,14 +115,13 @@ async def started(stack: AsyncExitStack, settings: Settings) -> Started:
     )
     await presence.start()
     stack.push_async_callback(presence.stop)
-    writer = MessageWriter(
-        pools.writing,
-        hub.publish_stored,
+    bounds = CommitBounds(
         batch_max=settings.publish_batch_max,
         queue_max=settings.publish_queue_max,
         queue_max_bytes=settings.publish_queue_max_bytes,
         timeout_seconds=settings.publish_timeout_seconds,
     )
+    writer = MessageWriter(pools.writing, hub.publish_stored, **bounds)
     stack.push_async_callback(writer.close)
     indexes, demand = SearchIndexes(), Demand()
     tuner = IndexTuner(
@@ -166,10 +166,7 @@ async def started(stack: AsyncExitStack, settings: Settings) -> Started:
         pools.reading,
         live_held.tell,
         most=settings.max_held_messages,
-        batch_max=settings.publish_batch_max,
-        queue_max=settings.publish_queue_max,
-        queue_max_bytes=settings.publish_queue_max_bytes,
-        timeout_seconds=settings.publish_timeout_seconds,
+        **bounds,
     )
     stack.push_async_callback(held_writer.close)
     held = HeldService(writer=held_writer, store=held_messages, live=live_held, rights=rights)

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypedDict, TypeVar
 
 import asyncpg
 
@@ -29,7 +29,7 @@ from app.domain.policy import Pacing
 from app.errors import ShuttingDown, Unavailable
 from app.storage.database import Database, DatabaseLost
 
-__all__ = ["DRAFT_PARAMETERS", "GroupCommit", "Pending"]
+__all__ = ["DRAFT_PARAMETERS", "CommitBounds", "GroupCommit", "Pending"]
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +65,15 @@ class Pending(Generic[Outcome]):
     @property
     def size(self) -> int:
         return len(self.draft.data_json) + _DRAFT_BYTES
+
+
+class CommitBounds(TypedDict, total=False):
+    """What `GroupCommit` is bounded by; what is left out has its default."""
+
+    batch_max: int
+    queue_max: int
+    queue_max_bytes: int
+    timeout_seconds: float
 
 
 class GroupCommit(ABC, Generic[Outcome]):
@@ -135,7 +144,7 @@ class GroupCommit(ABC, Generic[Outcome]):
         self._pending.append(pending)
         self._bytes += pending.size
         if self._flusher is None:
-            self._flusher = loop.create_task(self._flush(), name="message writer")
+            self._flusher = loop.create_task(self._flush(), name=type(self).__name__)
         if self._expiry is None:
             self._expiry = loop.call_at(pending.deadline, self._expire)
         # A cancelled caller cancels this future only: the draft is written all the same.

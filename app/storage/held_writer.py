@@ -5,22 +5,16 @@ that publishing takes: whoever reads those after a number misses none.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Final
+from typing import Final, Unpack
 
 import asyncpg
 
-from app.defaults import (
-    MAX_HELD_MESSAGES,
-    PUBLISH_BATCH_MAX,
-    PUBLISH_QUEUE_MAX,
-    PUBLISH_QUEUE_MAX_BYTES,
-    PUBLISH_TIMEOUT_SECONDS,
-)
+from app.defaults import MAX_HELD_MESSAGES
 from app.domain.channel import Channel
 from app.domain.message import Draft, Message
 from app.errors import Rejected, Unavailable, shown
 from app.storage.database import Database
-from app.storage.group_commit import DRAFT_PARAMETERS, GroupCommit, Pending
+from app.storage.group_commit import DRAFT_PARAMETERS, CommitBounds, GroupCommit, Pending
 from app.storage.rows import SELECTED, message_from_row
 
 __all__ = ["HeldWriter"]
@@ -40,10 +34,7 @@ class HeldWriter(GroupCommit[Message]):
         on_held: Callable[[Collection[Channel]], None],
         *,
         most: int = MAX_HELD_MESSAGES,
-        batch_max: int = PUBLISH_BATCH_MAX,
-        queue_max: int = PUBLISH_QUEUE_MAX,
-        queue_max_bytes: int = PUBLISH_QUEUE_MAX_BYTES,
-        timeout_seconds: float = PUBLISH_TIMEOUT_SECONDS,
+        **bounds: Unpack[CommitBounds],
     ) -> None:
         """Take the database to write to.
 
@@ -51,15 +42,9 @@ class HeldWriter(GroupCommit[Message]):
             database: where `hold_messages` is; it takes one connection at a time.
             on_held: told of the channels where messages have just been held; must not raise.
             most: held messages of one channel; what comes beyond is refused, `Unavailable`.
-            batch_max, queue_max, queue_max_bytes, timeout_seconds: as for `GroupCommit`.
+            bounds: as `GroupCommit` takes them.
         """
-        super().__init__(
-            database,
-            batch_max=batch_max,
-            queue_max=queue_max,
-            queue_max_bytes=queue_max_bytes,
-            timeout_seconds=timeout_seconds,
-        )
+        super().__init__(database, **bounds)
         self._on_held = on_held
         self._most = most
 

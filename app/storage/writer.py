@@ -8,19 +8,13 @@ in commit order over all processes.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
-from app.defaults import (
-    PUBLISH_BATCH_MAX,
-    PUBLISH_QUEUE_MAX,
-    PUBLISH_QUEUE_MAX_BYTES,
-    PUBLISH_TIMEOUT_SECONDS,
-)
 from app.domain.entry import Retraction, StoredEntry
 from app.domain.message import Draft, Message
 from app.domain.policy import Pacing
 from app.storage.database import Database
-from app.storage.group_commit import DRAFT_PARAMETERS, GroupCommit, Pending
+from app.storage.group_commit import DRAFT_PARAMETERS, CommitBounds, GroupCommit, Pending
 from app.storage.rows import removed_message
 
 __all__ = ["MessageWriter", "Written"]
@@ -69,11 +63,7 @@ class MessageWriter(GroupCommit[Written]):
         self,
         database: Database,
         on_stored: Callable[[Sequence[StoredEntry]], None],
-        *,
-        batch_max: int = PUBLISH_BATCH_MAX,
-        queue_max: int = PUBLISH_QUEUE_MAX,
-        queue_max_bytes: int = PUBLISH_QUEUE_MAX_BYTES,
-        timeout_seconds: float = PUBLISH_TIMEOUT_SECONDS,
+        **bounds: Unpack[CommitBounds],
     ) -> None:
         """Take the database to write to.
 
@@ -81,19 +71,9 @@ class MessageWriter(GroupCommit[Written]):
             database: where `publish_messages` is; one connection is enough.
             on_stored: told of each batch right after its commit and before its writers are;
                 must not raise.
-            batch_max: drafts in one statement at the most; 4 MiB of them at the most.
-            queue_max: drafts waiting at the most; beyond it `write` refuses.
-            queue_max_bytes: bytes of the drafts that wait or are being written, 1 KiB added
-                for each; beyond it `write` refuses.
-            timeout_seconds: how long a draft may take, from `write` to its commit.
+            bounds: as `GroupCommit` takes them.
         """
-        super().__init__(
-            database,
-            batch_max=batch_max,
-            queue_max=queue_max,
-            queue_max_bytes=queue_max_bytes,
-            timeout_seconds=timeout_seconds,
-        )
+        super().__init__(database, **bounds)
         self._on_stored = on_stored
 
     async def store(
