@@ -20,7 +20,7 @@ __all__ = ["backup_command", "psql_command", "restore_command"]
 def backup_command(
     file: Annotated[Path, typer.Argument(help="The file to write.")],
 ) -> None:
-    """Write a backup of the whole database, of one moment. The service may run meanwhile."""
+    """Write the whole database to a file, as compressed SQL. The service may run meanwhile."""
     if file.exists():
         raise ConfigurationError(f"{file} exists: remove it, or name another file")
     part = file.with_name(f"{file.name}.part")
@@ -40,7 +40,7 @@ def backup_command(
 
 
 def restore_command(
-    file: Annotated[Path, typer.Argument(help="As backup, or pg_dump's custom form.")],
+    file: Annotated[Path, typer.Argument(help="As backup has written it.")],
     replace: Annotated[
         bool, typer.Option("--replace", help="Also where the database has messages.")
     ] = False,
@@ -67,10 +67,12 @@ def restore_command(
         except OSError as error:
             raise ConfigurationError(f"{file}: {error.strerror}") from None
         with opened:
-            if not _tools(given, settings).load(opened):
-                raise ConfigurationError(
-                    "nothing was restored or changed; what PostgreSQL says is above"
-                )
+            try:
+                restored = _tools(given, settings).load(opened)
+            except ConfigurationError as error:
+                raise ConfigurationError(f"{file}: {error}; nothing was changed") from None
+            if not restored:
+                raise ConfigurationError("nothing was changed; what PostgreSQL says is above")
         # A backup of an earlier version has an earlier schema.
         asyncio.run(migrate(url))
     typer.echo(f"restored {file}")

@@ -4,9 +4,12 @@ The programs come with the embedded PostgreSQL, so that they are as new as any s
 service is tested with: `pg_dump` refuses servers that are newer than itself.
 """
 
+import contextlib
+import gzip
 import os
 import shutil
 import subprocess
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +23,6 @@ from app.process.moving.connecting import connected
 
 __all__ = ["PostgresTools", "others_connected", "stored_anything"]
 
-_PLAIN: Final = ("--no-owner", "--no-privileges")
-"""The backup may be restored by another user than the one it was made by."""
 _EMPTY: Final = b"""
 SET client_min_messages = warning;
 BEGIN;
@@ -29,6 +30,7 @@ DROP SCHEMA public CASCADE;
 CREATE SCHEMA public;
 """
 """What the backup does not have is gone too: a table of a newer version, say."""
+_BEGINNING: Final = b"--\n-- PostgreSQL database dump\n"
 _OTHERS: Final = """
     SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -83,14 +85,14 @@ class PostgresTools:
             return psql.wait()
 
     def dump(self, file: IO[bytes]) -> bool:
-        """Write a backup of one moment in PostgreSQL's custom form; return whether it is whole.
+        """Write a backup of one moment, as compressed SQL; return whether it is whole.
 
         What went wrong is on standard error.
 
         Raises:
             ConfigurationError: `pg_dump` cannot be executed.
         """
-        arguments = [self._address(), "--format=custom", *_PLAIN]
+        arguments = [self._address(), "--compress=gzip:6", "--no-owner", "--no-privileges"]
         with self._started("pg_dump", arguments, stdout=file) as pg_dump:
             return pg_dump.wait() == 0
 
@@ -101,31 +103,30 @@ class PostgresTools:
         standard error.
 
         Raises:
-            ConfigurationError: `pg_restore` or `psql` cannot be executed.
+            ConfigurationError: the file is no whole backup, or `psql` cannot be executed.
         """
         quiet = ["--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", "--output=/dev/null"]
-        with (
-            self._started(
-                "pg_restore", ["--file=-", *_PLAIN], stdin=file, stdout=subprocess.PIPE
-            ) as pg_restore,
-            self._started("psql", [self._address(), *quiet], stdin=subprocess.PIPE) as psql,
-        ):
-            assert pg_restore.stdout is not None
+        with self._started("psql", [self._address(), *quiet], stdin=subprocess.PIPE) as psql:
             assert psql.stdin is not None
             try:
                 psql.stdin.write(_EMPTY)
-                shutil.copyfileobj(pg_restore.stdout, psql.stdin)
-                # Without it the session ends, and with it the transaction: all is as it was.
-                if pg_restore.wait() == 0:
-                    psql.stdin.write(b"\nCOMMIT;\n")
+                # The checksum at its end tells a whole file from a part of one.
+                with gzip.open(file) as sql:
+                    if not sql.peek(len(_BEGINNING)).startswith(_BEGINNING):
+                        raise gzip.BadGzipFile("it is not pg_dump's")
+                    shutil.copyfileobj(sql, psql.stdin)
+                psql.stdin.write(b"\nCOMMIT;\n")
             except BrokenPipeError:
-                pg_restore.kill()  # psql has said why it ended
+                pass  # psql has said why it ended
+            except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+                # It never comes to COMMIT, so that all is as it was. Killed: what it was in the
+                # middle of would be an error to tell of.
+                psql.kill()
+                raise ConfigurationError(f"it is no whole backup ({error})") from None
             finally:
-                try:
+                with contextlib.suppress(BrokenPipeError):
                     psql.stdin.close()
-                except BrokenPipeError:
-                    pg_restore.kill()
-            return psql.wait() == 0 and pg_restore.wait() == 0
+            return psql.wait() == 0
 
     def _address(self) -> str:
         """The address without its password, which other users of the machine could read."""

@@ -12,6 +12,11 @@ from app.storage.elected import CONNECTION_FAILURES
 __all__ = ["connected"]
 
 _CONNECT_TIMEOUT_SECONDS: Final = 10.0
+_AWAY: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # it is shutting down
+    asyncpg.InsufficientResourcesError,  # its disk is full
+)
 
 
 @asynccontextmanager
@@ -38,7 +43,7 @@ async def connected(url: str, command: str) -> AsyncIterator["asyncpg.Connection
         raise DatabaseUnreachable(f"the database is not reachable: {error}") from error
     try:
         yield connection
-    except CONNECTION_FAILURES as error:
+    except (*CONNECTION_FAILURES, *_AWAY) as error:
         raise DatabaseUnreachable(f"the connection to the database was lost: {error}") from error
     finally:
         connection.terminate() if connection.is_closed() else await connection.close(timeout=5)
