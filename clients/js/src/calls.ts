@@ -74,8 +74,8 @@ export function callsOver(connection: Connection, maxCalls: number, maxBytes: nu
         throw new WidgetwireError("PAYLOAD_TOO_LARGE", `the call has ${bytes} bytes; allowed are ${MAX_CALL_BYTES}`);
       }
       if (unanswered >= maxCalls || unansweredBytes + bytes > maxBytes) {
-        const wait = `${unanswered} calls of ${unansweredBytes} bytes wait for an answer`;
-        throw new WidgetwireError("QUEUE_FULL", `${wait}; allowed are ${maxCalls} of ${maxBytes}`);
+        const waiting = `${unanswered} calls of ${unansweredBytes} bytes wait`;
+        throw new WidgetwireError("QUEUE_FULL", `${waiting}; allowed are ${maxCalls} of ${maxBytes}`);
       }
       const lane = lanes.get(name) ?? { waiting: new Map(), attempts: 0, until: 0, stop: nothing };
       lanes.set(name, lane);

@@ -59,8 +59,8 @@ const NEWEST = 1;
 const asked = ({ totalCount = false, aggregate, ...query }: Query) => ({
   query,
   total: totalCount,
-  grouped: query.groupBy != null,
-  measured: aggregate !== undefined,
+  grouped: !!query.groupBy,
+  measured: !!aggregate,
   field: aggregate ?? "",
 });
 

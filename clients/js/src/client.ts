@@ -50,14 +50,10 @@ export function createClient(options: ClientOptions): Client {
   const { projectId, token, clientTokens, queue = {}, webSocketImpl } = options;
   // Keys hold to the publisher: without a signed id, over all connections to this one.
   const clientId = options.clientId ?? (clientTokens === false ? randomId() : undefined);
-  const address = (protocol: "http" | "ws") => {
-    const url = new URL(options.url, globalThis.location?.href);
-    url.protocol = protocol + (/^(https|wss):$/.test(url.protocol) ? "s:" : ":");
-    return url.href;
-  };
+  const { href } = new URL(options.url, globalThis.location?.href);
   const { messages = 500, bytes = 1 << 20 } = queue;
-  const identity = identityOf(address("http"), token, clientTokens);
-  const connection = connectionTo(address("ws"), identity, messages + MAX_OPEN, webSocketImpl);
+  const identity = identityOf(href.replace(/^ws/, "http"), token, clientTokens);
+  const connection = connectionTo(href.replace(/^http/, "ws"), identity, messages + MAX_OPEN, webSocketImpl);
   const calls = callsOver(connection, messages, bytes);
   return {
     projectId,

@@ -63,6 +63,8 @@ const STABLE_MS = 5_000;
 const REFRESH_BEFORE_MS = 30_000;
 const AUTHENTICATE = "mutation($token:String!){authenticate(token:$token){sub}}";
 
+const closedError = () => new WidgetwireError("CLOSED", "the client is closed");
+
 /**
  * @param url of the WebSocket.
  * @param maxOperations live ones and waiting ones; with one more, that one fails with QUEUE_FULL.
@@ -261,11 +263,12 @@ export function connectionTo(
     },
     run(operation) {
       const { state } = status;
-      const full = operations.size >= maxOperations;
-      if (full || state === "closed") {
-        const refusal = full
-          ? new WidgetwireError("QUEUE_FULL", `${maxOperations} operations are open, which is the most`)
-          : new WidgetwireError("CLOSED", "the client is closed");
+      const refusal =
+        state === "closed"
+          ? closedError()
+          : operations.size >= maxOperations &&
+            new WidgetwireError("QUEUE_FULL", `${maxOperations} operations are open; no more are allowed`);
+      if (refusal) {
         queueMicrotask(() => operation.error(refusal));
         return nothing;
       }
@@ -279,7 +282,7 @@ export function connectionTo(
       if (status.state === "closed") return;
       drop();
       set({ state: "closed" });
-      fail(new WidgetwireError("CLOSED", "the client is closed"));
+      fail(closedError());
     },
   };
 }
