@@ -4,10 +4,11 @@ import os
 import re
 import socket
 import subprocess
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-__all__ = ["Example", "free_port"]
+__all__ = ["Example", "free_ports"]
 
 _ON: Final = re.compile(r"is on (http://localhost:\d+),")
 
@@ -41,6 +42,7 @@ class Example:
                 self.url = found[1]
                 """http://localhost:PORT"""
                 return
+        self.close()
         raise AssertionError(f"{name} did not start:\n{said}")
 
     def close(self) -> None:
@@ -51,7 +53,10 @@ class Example:
         self._process.stdout.close()
 
 
-def free_port() -> int:
-    """Return a port that nobody uses now."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody uses now, each another."""
+    with ExitStack() as opened:
+        return [
+            int(opened.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1])
+            for _ in range(count)
+        ]

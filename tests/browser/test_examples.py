@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from app.embedded.postgres import EmbeddedPostgres
-from tests.browser.examples import Example, free_port
+from tests.browser.examples import Example, free_ports
 from tests.browser.pages import Cable, Visitor
 from tests.clients.documented import code_block
 from tests.conftest import cloned
@@ -19,17 +19,17 @@ Start = Callable[..., Example]
 
 
 @pytest.fixture(scope="module")
-def port() -> int:
-    """Where the examples are served."""
-    return free_port()
+def ports() -> list[int]:
+    """Where the examples are served, one each: the end of one frees its port a moment later."""
+    return free_ports(4)
 
 
 @pytest.fixture(scope="module")
 def shared_service(
-    port: int, postgres: EmbeddedPostgres, template_database: str
+    ports: list[int], postgres: EmbeddedPostgres, template_database: str
 ) -> Iterator[Served]:
     """One that lets the examples in."""
-    allowed = {"WIDGETWIRE_ALLOWED_ORIGINS": f"http://localhost:{port}"}
+    allowed = {"WIDGETWIRE_ALLOWED_ORIGINS": ",".join(f"http://localhost:{port}" for port in ports)}
     for url in cloned(postgres, template_database):
         served = Served(url, allowed, ())
         try:
@@ -40,12 +40,14 @@ def shared_service(
 
 
 @pytest.fixture
-def start(node_path: Path, js_package: Path, port: int, shared_service: Served) -> Iterator[Start]:
+def start(
+    node_path: Path, js_package: Path, ports: list[int], shared_service: Served
+) -> Iterator[Start]:
     """Serve an example by its name."""
     running: list[Example] = []
 
     def serve(name: str) -> Example:
-        running.append(Example(node_path, js_package, name, port, shared_service.url))
+        running.append(Example(node_path, js_package, name, ports.pop(), shared_service.url))
         return running[-1]
 
     yield serve
@@ -124,7 +126,7 @@ def test_the_hooks_share_subscriptions_and_leave_nothing_open(
 ) -> None:
     """React's StrictMode mounts each component twice."""
     place = js_package / "examples" / "hooks"
-    shutil.copytree(js_package / "examples" / "react-chat", place)
+    shutil.copytree(js_package / "examples" / "react-chat", place, dirs_exist_ok=True)
     shutil.copy(Path(__file__).with_name("hooks.jsx"), place / "main.jsx")
     example = start("hooks")
     visitor = _visitor(visit, example, shared_service)
@@ -165,7 +167,7 @@ def test_the_component_that_the_document_shows(
     start: Start, js_package: Path, shared_service: Served, visit: Visit
 ) -> None:
     place = js_package / "examples" / "documented"
-    shutil.copytree(js_package / "examples" / "react-chat", place)
+    shutil.copytree(js_package / "examples" / "react-chat", place, dirs_exist_ok=True)
     block = code_block("docs/JAVASCRIPT.md", "chat.jsx")
     (place / "chat.jsx").write_text(block, encoding="utf-8")
     example = start("documented")

@@ -15,7 +15,7 @@ if (!names.includes(name)) {
 const { PORT = "3000", SERVER = "http://127.0.0.1:8000", npm_execpath: npm } = process.env;
 const run = (...command) => execFileSync(process.execPath, command, { cwd: root, stdio: "inherit" });
 if (!existsSync(`${root}/node_modules`)) run(npm, "ci", "--ignore-scripts");
-run("node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json");
+if (!existsSync(`${root}/dist`)) run("node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json");
 
 const { context } = await import("esbuild");
 const place = `${root}/examples/${name}`;

@@ -81,7 +81,7 @@ export interface Channel<Data = unknown> {
    */
   publish(data: Data, options?: PublishOptions): Promise<Message<Data>>;
   /** Vote: `{choice}` under one `id` ("vote"), so that the voter's next vote takes the place of this one. */
-  vote(choice: unknown, options?: { readonly id?: string } & CallOptions): Promise<Message<Data>>;
+  vote<Choice>(choice: Choice, options?: { readonly id?: string } & CallOptions): Promise<Message<{ readonly choice: Choice }>>;
   /** Take messages back, and return how many: your own, or with the permission `moderate` anybody's. */
   retract(ids: readonly string[], options?: { readonly reason?: string } & CallOptions): Promise<number>;
   /** Search once. */
@@ -118,7 +118,8 @@ export function channelOf<Data>(
       const variables = { ...name, data, id, onRepeat, persistent, clientId };
       return (await calls.run(widgetId, Publish, variables, { signal }, !persistent)).publish as Message<Data>;
     },
-    vote: (choice, options) => channel.publish({ choice } as Data, { id: "vote", ...options, onRepeat: "REPLACE" }),
+    vote: (choice, options) =>
+      channel.publish({ choice } as never, { id: "vote", ...options, onRepeat: "REPLACE" }) as Promise<never>,
     retract: async (ids, { reason, signal } = {}) =>
       (await calls.run(widgetId, Retract, { ...name, ids, reason }, { signal })).retract,
     search: async (query = {}, options) =>

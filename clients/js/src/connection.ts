@@ -58,6 +58,8 @@ const IDLE_MS = 2_000;
 const PING_MS = 10_000;
 const PONG_MS = 5_000;
 const ACK_MS = 10_000;
+/** For a token, a signed client id and a connection. */
+const CONNECT_MS = 30_000;
 /** Older connections start the backoff anew. */
 const STABLE_MS = 5_000;
 const REFRESH_BEFORE_MS = 30_000;
@@ -183,6 +185,7 @@ export function connectionTo(
 
   const online = () => {
     onlineSince = Date.now();
+    stopRetrying();
     set({ state: "online" });
     refreshLater();
     for (const operation of [...operations.keys()]) if (operations.has(operation)) start(operation);
@@ -213,11 +216,16 @@ export function connectionTo(
   const connect = async () => {
     const mine = drop();
     set({ state: "connecting" });
+    stopRetrying = after(CONNECT_MS, () => {
+      drop();
+      offline(`no connection within ${CONNECT_MS} ms`);
+    });
     let connectionParams: Awaited<ReturnType<Identity["parameters"]>>;
     try {
       connectionParams = await identity.parameters();
     } catch (error) {
       if (mine !== turn) return;
+      stopRetrying();
       const { code, message } = error as WidgetwireError;
       if (code !== "UNAUTHENTICATED" && code !== "FORBIDDEN") return offline(message ?? String(error));
       if (!message.startsWith("the client token")) return refuse(error as WidgetwireError);

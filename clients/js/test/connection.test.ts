@@ -86,7 +86,6 @@ test("what is to be sent once fails where the answer is lost, and waits where it
   await socket.lose();
   const waiting = operation("waiting", true);
   connection.run(waiting);
-  await pass(30_000);
   assert.deepEqual(asked(await accept()), ["waiting"]);
   assert.equal(sockets.length, 2);
   assert.equal(sent.errors[0]?.code, "UNAVAILABLE");
@@ -174,6 +173,20 @@ test("a connection that dies silently is noticed", async () => {
   assert.equal(connection.status().state, "offline");
   await pass(1_000);
   assert.equal(sockets.length, 2);
+});
+
+test("a token or a connection that does not come is given up after half a minute", async () => {
+  const hanging = { ...ANONYMOUS, parameters: () => new Promise<never>(() => {}) };
+  for (const { connection, sockets, statuses } of [connected(hanging), connected()]) {
+    connection.run(operation("a"));
+    await pass(29_999);
+    assert.equal(connection.status().state, "connecting");
+    await pass(1);
+    assert.equal(connection.status().state, "offline");
+    await pass(1_000);
+    assert.deepEqual(statuses.map(({ state }) => state), ["connecting", "offline", "connecting"]);
+    assert.ok(sockets.length <= 2);
+  }
 });
 
 test("attempts come ever later, up to half a minute", async () => {
