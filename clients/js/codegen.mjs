@@ -93,7 +93,11 @@ const spreads = (node, found = new Set()) => {
   return [...found];
 };
 
-const minified = (node) => JSON.stringify(stripIgnoredCharacters(print(node)));
+// Fragments are sent under names of one letter.
+const short = ({ name }) => ({ kind: Kind.NAME, value: "ABCDEFGH"[[...fragments.keys()].indexOf(name.value)] });
+const renamed = (node) => ({ ...node, name: short(node) });
+const minified = (node) =>
+  JSON.stringify(stripIgnoredCharacters(print(visit(node, { FragmentSpread: renamed, FragmentDefinition: renamed }))));
 
 const parts = [];
 for (const operation of operations) {

@@ -2,7 +2,7 @@
 
 import type { CallOptions, Calls } from "./calls.ts";
 import type { Connection } from "./connection.ts";
-import { eventsOf, messagesOf, type ChannelEvent, type EventOptions, type Message } from "./events.ts";
+import { eventsOf, type ChannelEvent, type EventOptions, type Message } from "./events.ts";
 import {
   Count,
   Live,
@@ -125,8 +125,11 @@ export function channelOf<Data>(
     search: async (query = {}, options) =>
       resultOf((await calls.run(`${widgetId}?`, Search, { ...name, ...asked(query) }, options)).messages),
     live: (query = {}) => newest(Live, asked(query), (data: { liveMessages: object }) => resultOf<Data>(data.liveMessages)),
-    events: (options = {}) => stream(MAX_WAITING, () => eventsOf<Data>(name, options)),
-    messages: (options = {}) => stream(MAX_WAITING, () => messagesOf<Data>(name, options)),
+    events: (options = {}) => stream(MAX_WAITING, () => eventsOf(name, options, (event: ChannelEvent<Data>) => event)),
+    messages: (options = {}) =>
+      stream(MAX_WAITING, () =>
+        eventsOf(name, options, (event: ChannelEvent<Data>) => (event.type === "message" ? event.message : undefined)),
+      ),
     count: () => newest(Count, {}, (data: { connectionCount: { count: number } }) => data.connectionCount.count),
   };
   return channel;

@@ -60,8 +60,9 @@ const PONG_MS = 5_000;
 const ACK_MS = 10_000;
 /** For a token, a signed client id and a connection. */
 const CONNECT_MS = 30_000;
-/** Older connections start the backoff anew. */
+/** Older connections start the backoff anew, younger ones from 2 s at the most. */
 const STABLE_MS = 5_000;
+const MOST_SHORT = 2;
 const REFRESH_BEFORE_MS = 30_000;
 const AUTHENTICATE = "mutation($token:String!){authenticate(token:$token){sub}}";
 
@@ -192,7 +193,8 @@ export function connectionTo(
   };
 
   const lost = (code: number, reason: string) => {
-    if (onlineSince && Date.now() - onlineSince > STABLE_MS) attempts = 0;
+    // Whoever was let in a moment ago need not wait for long.
+    if (onlineSince) attempts = Date.now() - onlineSince > STABLE_MS ? 0 : Math.min(attempts, MOST_SHORT);
     drop();
     const why = reason || `the connection was closed with ${code}`;
     if (reason.startsWith("the client token")) {
@@ -227,7 +229,7 @@ export function connectionTo(
       if (mine !== turn) return;
       stopRetrying();
       const { code, message } = error as WidgetwireError;
-      if (code !== "UNAUTHENTICATED" && code !== "FORBIDDEN") return offline(message ?? String(error));
+      if (code !== "UNAUTHENTICATED" && code !== "FORBIDDEN") return offline(message ?? `${error}`);
       if (!message.startsWith("the client token")) return refuse(error as WidgetwireError);
       identity.dropClientToken();
       return offline(message);

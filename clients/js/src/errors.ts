@@ -44,7 +44,7 @@ export interface GraphQLFailure {
 
 /** The first of a response's errors. */
 export function failureOf(errors: readonly GraphQLFailure[]): WidgetwireError {
-  const { message = "the server sent an empty error", extensions = {} } = errors[0] ?? {};
+  const { message, extensions = {} } = errors[0] ?? { message: "an error without a text" };
   const code = (extensions.code as ErrorCode | undefined) ?? "INTERNAL_SERVER_ERROR";
   return new WidgetwireError(code, message, extensions.retryAfterMs as number | undefined);
 }

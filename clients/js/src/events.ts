@@ -31,10 +31,12 @@ type Sent = ResultOf<typeof Events>["channelEvents"];
 /** What the newest replay may have: more was never asked of a channel that was empty. */
 const MOST_REPLAYED = 1_000;
 
-export function eventsOf<Data>(
+/** @param pick what the listener gets of an event, if anything. */
+export function eventsOf<Data, T>(
   channel: { readonly projectId: string; readonly widgetId: string },
   { filters = [], last, after }: EventOptions,
-): Asked<ChannelEvent<Data>> {
+  pick: (event: ChannelEvent<Data>) => T | undefined,
+): Asked<T> {
   // Where to begin, and later where to go on.
   let place: { after?: string | null; last?: number | null } = { after: after ?? null, last: last ?? null };
   let reached = false;
@@ -44,47 +46,35 @@ export function eventsOf<Data>(
     reached = true;
   };
 
+  const read = (event: Sent): ChannelEvent<Data> => {
+    switch (event.__typename) {
+      case "MessagePublished": {
+        const message = event.message as Message<Data>;
+        // What is not stored is no place to go on from.
+        if (message.persistent) goOnAfter(message.id);
+        return { type: "message", message };
+      }
+      case "MessagesRetracted":
+        goOnAfter(event.cursor);
+        return { type: "retracted", ids: event.ids, reason: event.reason };
+      case "ChannelPolicyChanged":
+        return { type: "policy", policy: event.policy };
+      case "CaughtUp":
+        if (event.upTo !== null) goOnAfter(event.upTo);
+        // The channel is empty: all that it will ever have came after.
+        else place = { after: null, last: MOST_REPLAYED };
+        return { type: "caughtUp" };
+    }
+  };
+
   return {
     payload: () => ({ query: Events, variables: { ...channel, filters, ...place } }),
-    take({ channelEvents: event }: { channelEvents: Sent }): ChannelEvent<Data> {
-      switch (event.__typename) {
-        case "MessagePublished": {
-          const message = event.message as Message<Data>;
-          // What is not stored is no place to go on from.
-          if (message.persistent) goOnAfter(message.id);
-          return { type: "message", message };
-        }
-        case "MessagesRetracted":
-          goOnAfter(event.cursor);
-          return { type: "retracted", ids: event.ids, reason: event.reason };
-        case "ChannelPolicyChanged":
-          return { type: "policy", policy: event.policy };
-        case "CaughtUp":
-          if (event.upTo !== null) goOnAfter(event.upTo);
-          // The channel is empty: all that it will ever have came after.
-          else place = { after: null, last: MOST_REPLAYED };
-          return { type: "caughtUp" };
-      }
-    },
-    recovers({ code }, tell) {
-      if (code !== "UNKNOWN_CURSOR" || !reached) return false;
+    take: ({ channelEvents }: { channelEvents: Sent }) => pick(read(channelEvents)),
+    recovers({ code }) {
+      if (code !== "UNKNOWN_CURSOR" || !reached) return undefined;
       reached = false;
       place = { after: null, last: last ?? null };
-      tell({ type: "reset" });
-      return true;
+      return { tell: pick({ type: "reset" }) };
     },
-  };
-}
-
-/** The messages among the events. */
-export function messagesOf<Data>(channel: Parameters<typeof eventsOf>[0], options: EventOptions): Asked<Message<Data>> {
-  const events = eventsOf<Data>(channel, options);
-  return {
-    payload: events.payload,
-    take(data) {
-      const event = events.take(data);
-      return event?.type === "message" ? event.message : undefined;
-    },
-    recovers: (error) => events.recovers?.(error, () => {}) ?? false,
   };
 }

@@ -143,20 +143,20 @@ export interface Viewer {
 }
 
 const MessageFields =
-  "fragment MessageFields on Message{id clientId created data username persistent verified held}";
+  "fragment A on Message{id clientId created data username persistent verified held}";
 
 const AggregateFields =
-  "fragment AggregateFields on Aggregate{count distinct min max sum avg}";
+  "fragment B on Aggregate{count distinct min max sum avg}";
 
 const ResultFields =
-  "fragment ResultFields on MessageResult{totalCount@include(if:$total)messages@skip(if:$grouped){...MessageFields}groups@include(if:$grouped){key count aggregate(field:$field)@include(if:$measured){...AggregateFields}}pageInfo{hasNextPage hasPreviousPage startCursor endCursor}aggregate(field:$field)@include(if:$measured){...AggregateFields}}";
+  "fragment C on MessageResult{totalCount@include(if:$total)messages@skip(if:$grouped){...A}groups@include(if:$grouped){key count aggregate(field:$field)@include(if:$measured){...B}}pageInfo{hasNextPage hasPreviousPage startCursor endCursor}aggregate(field:$field)@include(if:$measured){...B}}";
 
 export const Viewer = ("query Viewer{viewer{sub username clientId clientToken projects permissions}}") as Operation<
   {  },
   { viewer: { sub: string | null; username: string | null; clientId: string | null; clientToken: string | null; projects: ReadonlyArray<string> | null; permissions: ReadonlyArray<string> } }
 >;
 
-export const Publish = ("mutation Publish($projectId:ID!$widgetId:ID!$data:JSON!$clientId:ID$persistent:Boolean!$id:ID$onRepeat:OnRepeat!){publish(projectId:$projectId widgetId:$widgetId data:$data clientId:$clientId persistent:$persistent id:$id onRepeat:$onRepeat){...MessageFields}}" + MessageFields) as Operation<
+export const Publish = ("mutation Publish($projectId:ID!$widgetId:ID!$data:JSON!$clientId:ID$persistent:Boolean!$id:ID$onRepeat:OnRepeat!){publish(projectId:$projectId widgetId:$widgetId data:$data clientId:$clientId persistent:$persistent id:$id onRepeat:$onRepeat){...A}}" + MessageFields) as Operation<
   { projectId: string; widgetId: string; data: unknown; clientId?: string | null | undefined; persistent: boolean; id?: string | null | undefined; onRepeat: OnRepeat },
   { publish: { id: string; clientId: string; created: number; data: unknown; username: string | null; persistent: boolean; verified: boolean; held: boolean } }
 >;
@@ -166,17 +166,17 @@ export const Retract = ("mutation Retract($projectId:ID!$widgetId:ID!$ids:[ID!]!
   { retract: number }
 >;
 
-export const Search = ("query Search($projectId:ID!$widgetId:ID!$query:MessageQuery!$total:Boolean!$grouped:Boolean!$measured:Boolean!$field:String!){messages(projectId:$projectId widgetId:$widgetId query:$query){...ResultFields}}" + ResultFields + MessageFields + AggregateFields) as Operation<
+export const Search = ("query Search($projectId:ID!$widgetId:ID!$query:MessageQuery!$total:Boolean!$grouped:Boolean!$measured:Boolean!$field:String!){messages(projectId:$projectId widgetId:$widgetId query:$query){...C}}" + ResultFields + MessageFields + AggregateFields) as Operation<
   { projectId: string; widgetId: string; query: MessageQuery; total: boolean; grouped: boolean; measured: boolean; field: string },
   { messages: { totalCount?: number; messages?: ReadonlyArray<{ id: string; clientId: string; created: number; data: unknown; username: string | null; persistent: boolean; verified: boolean; held: boolean }>; groups?: ReadonlyArray<{ key: unknown; count: number; aggregate?: { count: number; distinct: number; min: unknown; max: unknown; sum: number | null; avg: number | null } }>; pageInfo: { hasNextPage: boolean; hasPreviousPage: boolean; startCursor: string | null; endCursor: string | null }; aggregate?: { count: number; distinct: number; min: unknown; max: unknown; sum: number | null; avg: number | null } } }
 >;
 
-export const Live = ("subscription Live($projectId:ID!$widgetId:ID!$query:MessageQuery!$total:Boolean!$grouped:Boolean!$measured:Boolean!$field:String!){liveMessages(projectId:$projectId widgetId:$widgetId query:$query){...ResultFields}}" + ResultFields + MessageFields + AggregateFields) as Operation<
+export const Live = ("subscription Live($projectId:ID!$widgetId:ID!$query:MessageQuery!$total:Boolean!$grouped:Boolean!$measured:Boolean!$field:String!){liveMessages(projectId:$projectId widgetId:$widgetId query:$query){...C}}" + ResultFields + MessageFields + AggregateFields) as Operation<
   { projectId: string; widgetId: string; query: MessageQuery; total: boolean; grouped: boolean; measured: boolean; field: string },
   { liveMessages: { totalCount?: number; messages?: ReadonlyArray<{ id: string; clientId: string; created: number; data: unknown; username: string | null; persistent: boolean; verified: boolean; held: boolean }>; groups?: ReadonlyArray<{ key: unknown; count: number; aggregate?: { count: number; distinct: number; min: unknown; max: unknown; sum: number | null; avg: number | null } }>; pageInfo: { hasNextPage: boolean; hasPreviousPage: boolean; startCursor: string | null; endCursor: string | null }; aggregate?: { count: number; distinct: number; min: unknown; max: unknown; sum: number | null; avg: number | null } } }
 >;
 
-export const Events = ("subscription Events($projectId:ID!$widgetId:ID!$filters:[MessageFilter!]!$after:ID$last:Int){channelEvents(projectId:$projectId widgetId:$widgetId filters:$filters after:$after last:$last){__typename ...on MessagePublished{message{...MessageFields}}...on MessagesRetracted{cursor ids reason}...on ChannelPolicyChanged{policy{writers slowModeSeconds maxPublishesPerSecond opensAt closesAt hold blockedWords dataSchema retentionSeconds}}...on CaughtUp{upTo:cursor}}}" + MessageFields) as Operation<
+export const Events = ("subscription Events($projectId:ID!$widgetId:ID!$filters:[MessageFilter!]!$after:ID$last:Int){channelEvents(projectId:$projectId widgetId:$widgetId filters:$filters after:$after last:$last){__typename ...on MessagePublished{message{...A}}...on MessagesRetracted{cursor ids reason}...on ChannelPolicyChanged{policy{writers slowModeSeconds maxPublishesPerSecond opensAt closesAt hold blockedWords dataSchema retentionSeconds}}...on CaughtUp{upTo:cursor}}}" + MessageFields) as Operation<
   { projectId: string; widgetId: string; filters: ReadonlyArray<MessageFilter>; after?: string | null | undefined; last?: number | null | undefined },
   { channelEvents: { __typename: "MessagePublished"; message: { id: string; clientId: string; created: number; data: unknown; username: string | null; persistent: boolean; verified: boolean; held: boolean } } | { __typename: "MessagesRetracted"; cursor: string; ids: ReadonlyArray<string>; reason: string | null } | { __typename: "ChannelPolicyChanged"; policy: { writers: Writers; slowModeSeconds: number; maxPublishesPerSecond: number | null; opensAt: number | null; closesAt: number | null; hold: Hold; blockedWords: ReadonlyArray<string>; dataSchema: unknown; retentionSeconds: number | null } } | { __typename: "CaughtUp"; upTo: string | null } }
 >;

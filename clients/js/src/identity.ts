@@ -14,7 +14,6 @@ export interface ClientTokenStorage {
 }
 
 interface SignedClient {
-  readonly clientId: string;
   readonly clientToken: string;
   /** When the server gave it, in milliseconds since the epoch. */
   readonly at: number;
@@ -88,12 +87,12 @@ export function identityOf(
     });
     const { data, errors } = (await response.json()) as { data?: { viewer: Viewer }; errors?: GraphQLFailure[] };
     if (!data) throw errors ? failureOf(errors) : new WidgetwireError("UNAVAILABLE", `status ${response.status}`);
-    const { clientId, clientToken } = data.viewer;
-    if (!clientId || !clientToken) return undefined;
+    const { clientToken } = data.viewer;
+    if (!clientToken) return undefined;
     // Another window may have been first: be the same visitor.
     const theirs = kept();
     if (theirs && theirs.clientToken !== before?.clientToken) return theirs;
-    signedHere = { clientId, clientToken, at: Date.now() };
+    signedHere = { clientToken, at: Date.now() };
     stored((place) => place.setItem(key, JSON.stringify(signedHere)));
     return signedHere;
   };

@@ -10,8 +10,8 @@ export interface Asked<T> {
   payload(): Payload;
   /** Take a result in, and return what the listener gets of it, if anything. */
   take(data: never): T | undefined;
-  /** Whether another try, begun at once, may help; an error that ends the subscription otherwise. */
-  recovers?(error: WidgetwireError, tell: (value: T) => void): boolean;
+  /** What the listener gets, if anything, before another try that begins at once; undefined: none would help. */
+  recovers?(error: WidgetwireError): { readonly tell: T | undefined } | undefined;
 }
 
 /** What is asked as a source that goes on over all connections. */
@@ -20,6 +20,9 @@ export function subscriptionOver<T>(connection: Connection, asked: Asked<T>): So
     let stop = () => {};
     let closed = false;
     let attempts = 0;
+    const tell = (value: T | undefined) => {
+      if (value !== undefined) sink.next(value);
+    };
     const begin = () => {
       stop = connection.run({
         payload: asked.payload,
@@ -30,8 +33,7 @@ export function subscriptionOver<T>(connection: Connection, asked: Asked<T>): So
             // A live result that cannot be had now comes again by itself.
             return error.code === "UNAVAILABLE" ? undefined : failed(error);
           }
-          const value = asked.take(data as never);
-          if (value !== undefined) sink.next(value);
+          tell(asked.take(data as never));
         },
         error: failed,
         complete: () => failed(new WidgetwireError("UNAVAILABLE", "the server ended the subscription")),
@@ -40,7 +42,11 @@ export function subscriptionOver<T>(connection: Connection, asked: Asked<T>): So
     const failed = (error: WidgetwireError) => {
       stop();
       if (closed) return;
-      if (asked.recovers?.(error, sink.next)) return closed || begin();
+      const recovery = asked.recovers?.(error);
+      if (recovery) {
+        tell(recovery.tell);
+        return closed || begin();
+      }
       const { code, retryAfterMs = 0, closeCode } = error;
       const passes = !closeCode && (code === "UNAVAILABLE" || (code === "RATE_LIMITED" && retryAfterMs));
       if (!passes) return sink.error(error);

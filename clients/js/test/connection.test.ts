@@ -204,6 +204,25 @@ test("attempts come ever later, up to half a minute", async () => {
   });
 });
 
+test("after a connection it comes back soon: in half a second, or in two where that one was short", async () => {
+  const { connection, sockets, statuses, accept } = connected();
+  connection.run(operation("a"));
+  for (let attempt = 0; attempt < 5; attempt++) {
+    await settled();
+    await sockets.at(-1)!.lose();
+    await pass(30_000);
+  }
+  for (const lasted of [100, 6_000]) {
+    const socket = await accept();
+    await pass(lasted);
+    await socket.lose();
+    await pass(2_000);
+  }
+  const [short, long] = statuses.flatMap((status) => (status.state === "offline" ? [status.retryInMs] : [])).slice(-2);
+  assert.ok(short! >= 1_000 && short! <= 2_000, `${short}`);
+  assert.ok(long! >= 250 && long! <= 500, `${long}`);
+});
+
 test("one operation more than allowed fails, and so does what comes after the end", async () => {
   const { connection, accept } = connected(ANONYMOUS, 2);
   const [a, b, c, d] = [operation("a"), operation("b"), operation("c"), operation("d")];

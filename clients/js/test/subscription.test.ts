@@ -9,7 +9,7 @@ beforeEach(() => {
   mock.timers.enable({ apis: ["setTimeout", "Date"] });
 });
 
-function opened(recovers?: () => boolean) {
+function opened(recovers?: () => { tell: unknown } | undefined) {
   const fake = connected();
   const seen: unknown[] = [];
   const errors: WidgetwireError[] = [];
@@ -60,12 +60,13 @@ test("the server's end of it is no end", async () => {
 
 test("it is asked for again at once where that helps", async () => {
   let tries = 0;
-  const { accept, errors } = opened(() => tries++ < 1);
+  const { accept, errors, seen } = opened(() => (tries++ < 1 ? { tell: "anew" } : undefined));
   const socket = await accept();
   socket.fail(0, "UNKNOWN_CURSOR");
   await settled();
   socket.fail(1, "UNKNOWN_CURSOR");
   assert.equal(errors[0]?.code, "UNKNOWN_CURSOR");
+  assert.deepEqual(seen, ["anew"]);
 });
 
 test("a result that cannot be had now is left out; another error ends it", async () => {
