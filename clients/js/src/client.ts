@@ -50,7 +50,8 @@ export function createClient(options: ClientOptions): Client {
   const { projectId, token, clientTokens, queue = {}, webSocketImpl } = options;
   // Keys hold to the publisher: without a signed id, over all connections to this one.
   const clientId = options.clientId ?? (clientTokens === false ? randomId() : undefined);
-  const { href } = new URL(options.url, globalThis.location?.href);
+  // A relative address on a server that renders a page: nobody connects there.
+  const { href } = new URL(options.url, globalThis.location?.href ?? "http://localhost");
   const { messages = 500, bytes = 1 << 20 } = queue;
   const identity = identityOf(href.replace(/^ws/, "http"), token, clientTokens);
   const connection = connectionTo(href.replace(/^http/, "ws"), identity, messages + MAX_OPEN, webSocketImpl);
