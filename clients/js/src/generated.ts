@@ -5,140 +5,140 @@ declare const typed: unique symbol;
 /** The text of an operation, which knows the types of its variables and of its result. */
 export type Operation<Variables, Result> = string & { readonly [typed]?: (variables: Variables) => Result };
 
-/** How a field is compared with a value. */
+/** How to compare a field with a value. */
 export type FilterOperator = "EQ" | "NEQ" | "GT" | "GTE" | "LT" | "LTE" | "IN" | "NOT_IN" | "CONTAINS" | "STARTS_WITH" | "ENDS_WITH" | "EXISTS";
 
-/** What becomes of a message that was accepted. */
+/** What happens to an accepted message. */
 export type Hold = "NONE" | "UNTIL_APPROVED";
 
-/** Either a comparison (field + operator + value) or exactly one of and / or / not. */
+/** Either a comparison (field, operator and value) or exactly one of and, or, not. */
 export interface MessageFilter {
   /** id, client_id (or clientId), created, username, data, or a path below data such as data.score, data.user.name or data.tags.0. */
   field?: string | null;
-  /** How the field is compared with the value. */
+  /** The comparison. */
   operator?: FilterOperator | null;
-  /** What the field is compared with: a list for IN and NOT_IN, a boolean for EXISTS. */
+  /** The value to compare with: a list for IN and NOT_IN, a boolean for EXISTS. */
   value?: unknown;
-  /** All of these must hold. */
+  /** All of these must match. */
   and?: ReadonlyArray<MessageFilter> | null;
-  /** At least one of these must hold. */
+  /** At least one of these must match. */
   or?: ReadonlyArray<MessageFilter> | null;
-  /** This must not hold. */
+  /** This must not match. */
   not?: MessageFilter | null;
 }
 
-/** Which messages, in which order, which page. */
+/** Filters, order and page of a search. */
 export interface MessageQuery {
-  /** The field to sort by; null: "created", or with groupBy "count". With groupBy it is "count", "key", or one of count, distinct, sum, avg, min and max of a field: "max(data.score)". */
+  /** The field to sort by; null: "created", or "count" with groupBy. With groupBy: "count", "key", or count, distinct, sum, avg, min or max of a field, for example "max(data.score)". */
   sortField?: string | null;
-  /** null: ASC, or DESC for groups that are not sorted by key. */
+  /** null: ASC; DESC for groups not sorted by key. */
   sortOrder?: SortOrder | null;
-  /** Messages or groups to skip, 0 to 100000. */
+  /** The number of messages or groups to skip, 0 to 100000. */
   offset?: number;
-  /** Messages or groups of a page, 0 to 1000. */
+  /** The maximum number of messages or groups, 0 to 1000. */
   limit?: number;
-  /** All of these must hold. */
+  /** All of these must match. */
   filters?: ReadonlyArray<MessageFilter>;
-  /** The field whose equal values make a group, e.g. "data.liked". */
+  /** Group the messages by the value of this field, for example "data.liked". */
   groupBy?: string | null;
-  /** The id of a message: only what was stored after it. In publish order only: sortField is null or created, and there is no groupBy. */
+  /** The id of a message: return only messages stored after it. Requires publish order: sortField null or created, no groupBy. */
   after?: string | null;
-  /** The id of a message: only what was stored before it. In publish order only. With sortOrder DESC it pages back, without a repeat while others publish. */
+  /** The id of a message: return only messages stored before it. Requires publish order. With sortOrder DESC it loads older pages, without repeats while others publish. */
   before?: string | null;
 }
 
-/** What happens where the publisher has used the id before in the channel. */
+/** What to do if the publisher has already used the id in this channel. */
 export type OnRepeat = "KEEP" | "REPLACE";
 
-/** Smallest or oldest first, or last. */
+/** The sort direction. */
 export type SortOrder = "ASC" | "DESC";
 
-/** Who may publish in a channel. */
+/** Who may publish to a channel. */
 export type Writers = "EVERYONE" | "VERIFIED" | "NOBODY";
 
-/** One published record. */
+/** A published message. */
 export interface Message {
-  /** UUID version 7, unique over all channels; also the cursor to resume after. */
+  /** A UUID version 7, unique across all channels. Also the cursor to resume from. */
   id: string;
   /** The widget instance that published it. */
   clientId: string;
-  /** Server time; never runs backwards within a channel. */
+  /** The server's time of publication; never decreases within a channel. */
   created: number;
-  /** From the verified token of whoever published it; null: anonymous. */
+  /** The username from the publisher's verified token; null: anonymous. */
   username: string | null;
-  /** false: delivered to whoever was connected, never stored nor searchable. */
+  /** false: delivered to connected clients only; not stored and not searchable. */
   persistent: boolean;
-  /** Whether its publisher is proven: by a token, or by a client id that the server signed. */
+  /** Whether the publisher's identity was verified, by a token or by a client id that the server signed. */
   verified: boolean;
-  /** true: it waits for a moderator, and only its publisher and moderators see it. */
+  /** true: it waits for approval; only its publisher and moderators see it. */
   held: boolean;
-  /** What was published, returned exactly. */
+  /** The published JSON value, returned exactly. */
   data: unknown;
 }
 
-/** What the values of one field amount to. */
+/** Statistics on the values of one field. */
 export interface Aggregate {
-  /** Messages whose field is there and not null. */
+  /** The number of messages where the field exists and is not null. */
   count: number;
-  /** How many different values they have: 1 and 1.0 are one. */
+  /** The number of different values; 1 and 1.0 count as one. */
   distinct: number;
-  /** The smallest value in the order null, strings, numbers, booleans, arrays, objects. */
+  /** The smallest value, in the order null, strings, numbers, booleans, arrays, objects. */
   min: unknown;
   /** The largest value in the same order. */
   max: unknown;
-  /** Of the numbers among the values; null where there is none. */
+  /** Computed over the numeric values; null if there are none. */
   sum: number | null;
-  /** Of the numbers among the values; null where there is none. */
+  /** Computed over the numeric values; null if there are none. */
   avg: number | null;
 }
 
-/** Where a page begins and ends. */
+/** The position of a page in the result. */
 export interface PageInfo {
-  /** Whether more of what the query is about comes after the page, in its order. */
+  /** Whether more results follow this page. */
   hasNextPage: boolean;
-  /** Whether something that matches comes before the page, in its order. */
+  /** Whether results precede this page. */
   hasPreviousPage: boolean;
-  /** The id of the page's first message; null where it has none. */
+  /** The id of the first message of the page; null if the page is empty. */
   startCursor: string | null;
-  /** The id of the page's last message; null where it has none. Oldest first it is the after of the next page, newest first the before. */
+  /** The id of the last message of the page; null if the page is empty. For the next page pass it as after (ascending order) or before (descending order). */
   endCursor: string | null;
 }
 
-/** What a channel asks of those who publish to it. */
+/** The rules for publishing to a channel. */
 export interface ChannelPolicy {
   /** Who may publish. */
   writers: Writers;
-  /** Seconds between two messages of one publisher, 0 to 86400; moderators are exempt. */
+  /** Minimum seconds between two messages of one publisher, 0 to 86400; not for moderators. */
   slowModeSeconds: number;
-  /** Messages a second of the whole channel, 1 to 100000; null: no bound. */
+  /** Maximum messages per second in the channel, 1 to 100000; null: no limit. */
   maxPublishesPerSecond: number | null;
-  /** Publishing is refused before; null: the channel is open. */
+  /** Publishing is refused before this time; null: the channel is open. */
   opensAt: number | null;
-  /** Publishing is refused from then on; null: the channel stays open. */
+  /** Publishing is refused from this time on; null: the channel stays open. */
   closesAt: number | null;
-  /** Whether messages wait for a moderator. */
+  /** Whether messages wait for a moderator's approval. */
   hold: Hold;
-  /** Words that no string of data may have, keys included: whole words, case and accents aside. At most 500, of 1 to 64 characters. */
+  /** Words that data must not contain, in strings or keys. Matches whole words and ignores case and accents. At most 500 words of 1 to 64 characters. */
   blockedWords: ReadonlyArray<string>;
-  /** A JSON Schema (draft 2020-12) that data must satisfy, at most 32 KiB, without references to elsewhere; null: any data. */
+  /** A JSON Schema (draft 2020-12) that data must satisfy: at most 32 KiB, without external references; null: any data. */
   dataSchema: unknown;
-  /** Messages are deleted when they are so many seconds old, 60 to 315360000; null: as long as the server keeps any. */
+  /** Messages are deleted at this age in seconds, 60 to 315360000; null: the server's setting applies. */
   retentionSeconds: number | null;
 }
 
-/** Who is asking, as the server knows it. */
+/** The authenticated user or anonymous client. */
 export interface Viewer {
-  /** The sub of the token; null: there is no token, or it has none. */
+  /** The token's sub claim; null: no token, or a token without sub. */
   sub: string | null;
-  /** What messages will say of whoever publishes now. */
+  /** The username that your messages carry; null: anonymous. */
   username: string | null;
-  /** The client id that the server signed; made up for a viewer without token and client token. null: a token names the viewer already. */
+  /** A client id that the server signed; a new one if you sent neither a token nor a client token. null: your token identifies you already. */
   clientId: string | null;
-  /** Proves clientId for 400 days, renewed each time. A secret: send it as the header Widgetwire-Client, as clientToken in connection_init, as client_token in open. */
+  /** Proves clientId; valid for 400 days, renewed on each request. Keep it secret. Send it as the header Widgetwire-Client, as clientToken in connection_init, or as client_token in the legacy open frame. */
   clientToken: string | null;
-  /** The projects that may be touched; null: all. */
+  /** The projects you may access; null: all. */
   projects: ReadonlyArray<string> | null;
-  /** What may be done there: publish, subscribe, search, moderate, admin. */
+  /** Your permissions: publish, subscribe, search, moderate, admin. */
   permissions: ReadonlyArray<string>;
 }
 
