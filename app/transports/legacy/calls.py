@@ -20,6 +20,7 @@ from app.services.live.pace import Pace
 from app.services.messages import MessageService
 from app.services.searching import Searching
 from app.services.shadow import Echo
+from app.telemetry.counters import COUNTED
 from app.transports.legacy import replies
 from app.transports.legacy.frames import Call, Publish, Ref, Retract, Search
 from app.transports.legacy.lane import Lane
@@ -151,6 +152,7 @@ class Calls:
         self._searches.cancel()
 
     def _refuse(self, frame: Call, what: str, allowed: int) -> None:
+        COUNTED.refusals["limit"] += 1
         error = RateLimited(
             f"more than {allowed} {what} are waiting on this socket; wait for answers, then retry"
         )
