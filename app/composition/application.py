@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import setting_names
 from app.composition.services import Started, bus_backend, started
+from app.composition.tokens import check_keys, started_authenticator
 from app.config import Settings
 from app.domain.viewer import Viewer
 from app.engine.direct import Resolvers
@@ -22,7 +23,7 @@ from app.schema.context import Context
 from app.schema.operations import answer, publish, search, searched, subscribe
 from app.storage.database import Database
 from app.storage.write_probe import WriteProbe
-from app.transports.auth import Authenticator, VerificationKey
+from app.transports.auth.authenticator import Authenticator
 from app.transports.graphql.http import GraphQLHttp, HttpLimits
 from app.transports.graphql.operations import OperationLimits
 from app.transports.graphql.plain_posts import PlainPosts
@@ -64,7 +65,8 @@ class Process:
         """
         async with AsyncExitStack() as stack:
             below = self._started = await started(stack, self._settings)
-            app.router.routes.extend(self._routes(below))
+            authenticator = started_authenticator(stack, self._settings, below.services.client_ids)
+            app.router.routes.extend(self._routes(below, authenticator))
             app.graphql = self._graphql
             app.state.drain = self.drain
             yield {RESPONDER: self._plain_posts, ENDPOINTS: self._socket_endpoint}
@@ -80,14 +82,8 @@ class Process:
         if self._graphql is not None:
             self._graphql.shutdown()
 
-    def _routes(self, below: Started) -> list[BaseRoute]:
+    def _routes(self, below: Started, authenticator: Authenticator) -> list[BaseRoute]:
         settings, services, pools = self._settings, below.services, below.pools
-        authenticator = Authenticator(
-            _verification_key(settings),
-            client_ids=services.client_ids,
-            anonymous=settings.anonymous,
-            max_token_bytes=settings.max_token_bytes,
-        )
         origins = OriginPolicy(settings.allowed_origins)
         executor = Executor.of(
             build_schema(),
@@ -193,7 +189,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             "`widgetwire serve` starts an embedded database"
         )
     # A bad key or a bad bus is told at start.
-    _verification_key(settings)
+    check_keys(settings)
     bus_backend(settings)
     process = Process(settings)
     return Application(
@@ -228,11 +224,3 @@ async def _database_state(database: Database, probe: WriteProbe) -> str | None:
     except Unavailable as error:
         return error.message
     return await probe.state()
-
-
-def _verification_key(settings: Settings) -> VerificationKey | None:
-    if settings.jwt_secret is not None:
-        return VerificationKey.from_secret(settings.jwt_secret.get_secret_value())
-    if settings.jwt_public_key is not None:
-        return VerificationKey.from_pem(settings.jwt_public_key)
-    return None

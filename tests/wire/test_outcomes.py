@@ -30,6 +30,7 @@ EXPECTED: Final = {
     "DatabaseTookTooLong": ("UNAVAILABLE", 503, 1013, True),
     "DeliveryFailed": ("UNAVAILABLE", 503, 1013, True),
     "Forbidden": ("FORBIDDEN", 403, 4401, False),
+    "KeysWanted": ("UNAVAILABLE", 503, 1013, True),
     "PayloadTooLarge": ("PAYLOAD_TOO_LARGE", 413, 1009, False),
     "Rejected": ("REJECTED", 403, 4400, False),
     "RateLimited": ("RATE_LIMITED", 429, 4429, True),

@@ -31,7 +31,8 @@ from app.errors import (
     Unavailable,
     shown,
 )
-from app.transports.auth import bearer_token
+from app.transports.auth.authenticator import viewer_with_keys
+from app.transports.auth.bearer import bearer_token
 from app.transports.client_tokens import client_header_token
 from app.transports.expiry import Expiry
 from app.transports.graphql.context import ContextFactory, ViewerOf
@@ -138,13 +139,13 @@ class GraphQLHttp:
             )
         try:
             if request.method == "GET":
-                viewer = self._viewer(request)
+                viewer = await self._viewer(request)
                 parameters = Parameters.of_query_string(request.scope["query_string"])
             else:
                 unsupported = unsupported_content(request.headers)
                 if unsupported:
                     return _refusal(415, unsupported)
-                viewer = self._viewer(request)
+                viewer = await self._viewer(request)
                 check_declared_length(request.headers, self._limits.max_body_bytes)
                 body = await read_body(request.stream(), self._limits.max_body_bytes)
                 parameters = Parameters.of_body(body)
@@ -157,9 +158,10 @@ class GraphQLHttp:
             return answer.revalidated(request.headers)
         return answer
 
-    def _viewer(self, request: Request) -> Viewer:
+    async def _viewer(self, request: Request) -> Viewer:
         try:
-            return self._viewer_of(
+            return await viewer_with_keys(
+                self._viewer_of,
                 bearer_token(request.headers.get("authorization")),
                 client_header_token(request.headers),
             )

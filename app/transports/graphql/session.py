@@ -1,8 +1,8 @@
 """One GraphQL conversation on one WebSocket, in either subprotocol.
 
-    AWAITING_INIT ──connection_init──► ACKNOWLEDGED ──shutdown()──► LEAVING
-          │                                 │                          │
-          └── late, bad token, malformed, in use, expired, 1012 ───────┴──► CLOSED
+    AWAITING_INIT ──connection_init──► AUTHENTICATING ──► ACKNOWLEDGED ──shutdown()──► LEAVING
+          │                                  │                 │                         │
+          └─ late, bad token, malformed, in use, expired, 1012 ┴─────────────────────────┴► CLOSED
 
 Every wait is owned here: the timers are cancelled and the operations ended in `lost`.
 """
@@ -21,7 +21,9 @@ from app.engine.errors import ResponseError, response_error
 from app.engine.execution import Executor
 from app.errors import Forbidden, SubscriberTooSlow, TokenExpired, Unauthenticated, WidgetwireError
 from app.masking import masked
-from app.transports.auth import bearer_token, connection_init_token
+from app.transports.auth.authenticator import viewer_with_keys
+from app.transports.auth.bearer import bearer_token, connection_init_token
+from app.transports.auth.verification import KeysWanted
 from app.transports.client_tokens import connection_init_client_token
 from app.transports.expiry import Expiry
 from app.transports.graphql.context import ContextFactory, OperationContext, ViewerOf
@@ -65,6 +67,8 @@ class State(Enum):
     """Where the conversation is."""
 
     AWAITING_INIT = auto()
+    AUTHENTICATING = auto()
+    """`connection_init` came with a token whose key is being fetched; nothing is read."""
     ACKNOWLEDGED = auto()
     LEAVING = auto()
     """The process goes away: mutations under way are finished, nothing is begun."""
@@ -109,6 +113,7 @@ class GraphQLSession:
         self._context: OperationContext | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._expiry: Expiry | None = None
+        self._authenticating: asyncio.Task[None] | None = None
         self._leaving: asyncio.Task[None] | None = None
 
     @property
@@ -206,10 +211,29 @@ class GraphQLSession:
             if client_token is None:
                 client_token = self._client_token
             viewer = self._viewer_of(token, client_token)
+        except KeysWanted:
+            self._state = State.AUTHENTICATING
+            if self._outlet is not None:
+                self._outlet.pause_reading()
+            waiting = self._authenticate_later(token, client_token)
+            self._authenticating = asyncio.create_task(waiting, name="graphql authentication")
         except WidgetwireError as error:
             self._refuse(error)
         else:
             self._acknowledge(viewer)
+
+    async def _authenticate_later(self, token: str | None, client_token: str | None) -> None:
+        try:
+            viewer = await viewer_with_keys(self._viewer_of, token, client_token)
+        except WidgetwireError as error:
+            self._refuse(error)
+        except Exception as error:
+            doing = "authenticating a GraphQL socket"
+            self._close(CloseCode.INTERNAL_ERROR, masked(error, doing))
+        else:
+            self._acknowledge(viewer)
+            if self._outlet is not None:
+                self._outlet.resume_reading()
 
     def _refuse(self, error: WidgetwireError) -> None:
         if isinstance(error, Unauthenticated):
@@ -308,8 +332,9 @@ class GraphQLSession:
         if self._context is not None:
             self._context.close()
             self._context = None
-        if self._leaving is not None and self._leaving is not asyncio.current_task():
-            self._leaving.cancel()
+        for task in (self._leaving, self._authenticating):
+            if task is not None and task is not asyncio.current_task():
+                task.cancel()
 
     def _regulate(self) -> None:
         if self._outlet is None or self._operations is None:

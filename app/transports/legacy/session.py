@@ -32,7 +32,7 @@ from app.services.messages import MessageService
 from app.services.policies import PolicyService
 from app.services.presence import PresenceService
 from app.services.rights import Rights
-from app.transports.auth import Authenticator
+from app.transports.auth.authenticator import Authenticator, viewer_with_keys
 from app.transports.expiry import Expiry
 from app.transports.legacy import replies
 from app.transports.legacy.calls import Caller, Calls, LegacyLimits
@@ -208,7 +208,7 @@ class LegacySession:
 
         From then on the channel's groups go on with this socket: nothing runs for it.
         """
-        viewer = self._viewer = self._viewer_of(frame)
+        viewer = self._viewer = await self._viewer_of(frame)
         client_id = (
             viewer.client_id or str(uuid4())
             if frame.client_id is None
@@ -240,9 +240,11 @@ class LegacySession:
         self._begin(Caller(viewer, client_id, frame.persistent, rights.echo))
         await listening.begun(await messages.begin(_EVERYTHING, replies.entry_frame, self))
 
-    def _viewer_of(self, frame: Open) -> Viewer:
+    async def _viewer_of(self, frame: Open) -> Viewer:
         try:
-            viewer = self._services.authenticator.viewer(frame.token, frame.client_token or None)
+            viewer = await viewer_with_keys(
+                self._services.authenticator.viewer, frame.token, frame.client_token or None
+            )
         except Unauthenticated as error:
             log_refused_token(error)
             raise

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
 from app.errors import DeliveryFailed, Forbidden, RateLimited, Unavailable, WidgetwireError
+from app.transports.auth.verification import KeysWanted
 from app.transports.graphql.dialects import ApolloDialect, Dialect, TransportDialect
 from app.transports.graphql.operations import OperationLimits
 from app.transports.graphql.session import GraphQLSession, SessionLimits, State
@@ -633,3 +634,72 @@ def test_any_sequence_of_texts_gives_a_defined_reply_or_close(
         assert all(context.closed for context in conversation.sample.contexts)
 
     asyncio.run(talk())
+
+
+class _Keys:
+    """Keys that are being fetched, until a test says that they are there."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self._there = asyncio.Event()
+
+    def viewer_of(self, token: str | None, client_token: str | None) -> Viewer:
+        if not self._there.is_set():
+            self.asked += 1
+            raise KeysWanted(self._fetched)
+        return viewer_of(token, client_token)
+
+    async def _fetched(self) -> None:
+        await self._there.wait()
+
+    def come(self) -> None:
+        self._there.set()
+
+
+async def test_a_token_whose_key_is_being_fetched_holds_up_its_socket_alone(
+    dialect: Dialect,
+) -> None:
+    keys = _Keys()
+    talk = Conversation(dialect, viewer_of=keys.viewer_of)
+    talk.say(type="connection_init", payload={"authToken": "anna"})
+    assert talk.session.state is State.AUTHENTICATING
+    assert not talk.outlet.is_reading()
+    assert not talk.outlet.accepted
+    keys.come()
+    assert await talk.outlet.next() == {"type": "connection_ack"}
+    assert talk.outlet.is_reading()
+    talk.subscribe("1", "{ whoami }")
+    assert (await talk.outlet.next())["payload"] == {"data": {"whoami": "anna"}}
+    assert keys.asked == 1
+
+
+@pytest.mark.parametrize(
+    ("token", "code"), [("bad", CloseCode.UNAUTHORIZED), ("expired", CloseCode.FORBIDDEN)]
+)
+async def test_a_bad_token_is_refused_once_its_key_is_there(token: str, code: CloseCode) -> None:
+    keys = _Keys()
+    talk = Conversation(viewer_of=keys.viewer_of)
+    talk.say(type="connection_init", payload={"authToken": token})
+    keys.come()
+    assert await talk.outlet.close_code() == code
+    assert not talk.outlet.accepted
+
+
+@pytest.mark.parametrize("ending", ["lost", "shutdown", "late"])
+async def test_whoever_waits_for_a_key_may_go(ending: str) -> None:
+    keys = _Keys()
+    limits = SessionLimits(init_timeout_seconds=0.01 if ending == "late" else 10)
+    talk = Conversation(viewer_of=keys.viewer_of, limits=limits)
+    talk.say(type="connection_init", payload={"authToken": "anna"})
+    if ending == "lost":
+        talk.session.lost()
+    elif ending == "shutdown":
+        talk.session.shutdown()
+        assert talk.outlet.closed == (CloseCode.SERVICE_RESTART, "restarting")
+    else:
+        assert await talk.outlet.close_code() == CloseCode.INITIALISATION_TIMEOUT
+    keys.come()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert talk.session.state is State.CLOSED
+    assert not talk.sample.contexts
