@@ -34,6 +34,7 @@ EXPECTED: Final = {
     "PayloadTooLarge": ("PAYLOAD_TOO_LARGE", 413, 1009, False),
     "Rejected": ("REJECTED", 403, 4400, False),
     "RateLimited": ("RATE_LIMITED", 429, 4429, True),
+    "RightWithdrawn": ("FORBIDDEN", 403, 4403, True),
     "ShuttingDown": ("UNAVAILABLE", 503, 1012, True),
     "SubscriberTooSlow": ("UNAVAILABLE", 503, 1013, True),
     "TokenExpired": ("UNAUTHENTICATED", 401, 4403, True),

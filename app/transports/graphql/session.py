@@ -10,7 +10,7 @@ Every wait is owned here: the timers are cancelled and the operations ended in `
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from app.defaults import HANDSHAKE_TIMEOUT_SECONDS
@@ -114,6 +114,7 @@ class GraphQLSession:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._expiry: Expiry | None = None
         self._authenticating: asyncio.Task[None] | None = None
+        self._reauthenticating: asyncio.Lock | None = None
         self._leaving: asyncio.Task[None] | None = None
 
     @property
@@ -249,6 +250,7 @@ class GraphQLSession:
         if self._outlet is not None:
             self._outlet.accept_peer()
         self._context = self._context_factory(viewer, True)
+        self._context.authenticate = self._reauthenticate
         self._operations = Operations(
             self._executor, self._context, self, self._limits.operations, self._regulate
         )
@@ -256,6 +258,28 @@ class GraphQLSession:
         self._expiry = Expiry(viewer, self._expired)
         if self._limits.heartbeat_seconds is not None:
             self._beat()
+
+    async def _reauthenticate(self, token: str) -> None:
+        """Replace the viewer by the holder of a new token: what `authenticate` does.
+
+        Raises:
+            Unauthenticated, Unavailable: as `ViewerOf`; nothing has changed.
+        """
+        if self._reauthenticating is None:
+            self._reauthenticating = asyncio.Lock()
+        async with self._reauthenticating:  # one after another: the last one sent holds
+            try:
+                viewer = await viewer_with_keys(self._viewer_of, token, None)
+            except Unauthenticated as error:
+                log_refused_token(error)
+                raise
+            context = self._context
+            if context is None:
+                return  # the socket has closed meanwhile
+            if self._expiry is not None:
+                self._expiry.cancel()
+            self._expiry = Expiry(viewer, self._expired)
+            context.replace_viewer(replace(viewer, client_id=context.viewer.client_id))
 
     def _expired(self) -> None:
         self._fail(TokenExpired("the token has expired"))
@@ -331,6 +355,7 @@ class GraphQLSession:
             self._operations.cancel()
         if self._context is not None:
             self._context.close()
+            self._context.authenticate = None  # nothing is kept alive by it
             self._context = None
         for task in (self._leaving, self._authenticating):
             if task is not None and task is not asyncio.current_task():
