@@ -281,7 +281,7 @@ async def test_a_new_token_ends_what_it_does_not_grant_and_nothing_else(
         played.go.set()
         await connection.guarded(channel, played, needed).begin("all", respond, member)
     connection.replace(viewer)
-    assert [error.message for error in members[HERE].errors] == (
+    assert [str(error) for error in members[HERE].errors] == (
         [] if lost is None else [f"the token {lost}"]
     )
     assert all(isinstance(error, RightWithdrawn) for error in members[HERE].errors)

@@ -13,7 +13,7 @@ from websockets.typing import Subprotocol
 
 from tests.transports.legacy.served import Client
 
-__all__ = ["HTTP", "LISTEN", "SOCKETS", "TRANSPORTS", "Ask", "GraphQLClient", "Refusal"]
+__all__ = ["HTTP", "LISTEN", "PAGE", "SOCKETS", "TRANSPORTS", "Ask", "GraphQLClient", "Refusal"]
 
 PAGE: Final = "https://video.example"
 """An origin that the service is to allow."""

@@ -7,6 +7,7 @@ and a GET only queries, so that no page of another origin can mutate without a p
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Final, TypeAlias
 
@@ -27,6 +28,7 @@ from app.errors import (
     ErrorCode,
     PayloadTooLarge,
     ShuttingDown,
+    TokenExpired,
     Unauthenticated,
     Unavailable,
     shown,
@@ -102,7 +104,7 @@ class GraphQLHttp:
         """End every stream so that its client comes back, and begin no more. Idempotent."""
         self._shutting_down = True
         for stream in tuple(self._streams):
-            stream.interrupt()
+            stream.interrupt(ShuttingDown())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI calls it."""
@@ -248,7 +250,8 @@ class GraphQLHttp:
             on_end=on_end,
         )
         # The client comes back with a new token, or learns that its old one is no longer good.
-        expiry = Expiry(viewer, stream.interrupt)
+        expired = TokenExpired("the token has expired")
+        expiry = Expiry(viewer, partial(stream.interrupt, expired))
         self._begin(stream)
         return stream
 
@@ -256,7 +259,7 @@ class GraphQLHttp:
         self._streams.add(stream)
         if self._shutting_down:
             # Since the subscription was asked for.
-            stream.interrupt()
+            stream.interrupt(ShuttingDown())
 
 
 def _asks(query_string: bytes) -> bool:
