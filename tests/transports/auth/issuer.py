@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Self
 
@@ -77,9 +78,9 @@ class Issuer:
     async def __aexit__(self, *_: object) -> None:
         await self.go_down()
 
-    async def come_up(self) -> None:
+    async def come_up(self, tls: ssl.SSLContext | None = None) -> None:
         """Listen, on the same port each time."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port, ssl=tls)
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def go_down(self) -> None:

@@ -3,8 +3,17 @@
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from app.errors import ConfigurationError
 from app.transports.auth.jwks_fetch import (
@@ -161,22 +170,40 @@ async def test_nobody_there_is_a_failure() -> None:
     assert FETCH_SECONDS == 3
 
 
-async def test_https_asks_for_a_certificate_that_the_system_trusts(
-    monkeypatch: pytest.MonkeyPatch,
+def _certificate(directory: Path) -> Path:
+    """Return a file with a certificate for 127.0.0.1 and its key, signed by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "issuer")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, SHA256())
+    )
+    file = directory / "issuer.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(certificate.public_bytes(Encoding.PEM) + private)
+    return file
+
+
+async def test_https_takes_a_certificate_that_the_system_trusts_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    contexts = []
-    real = ssl.create_default_context
-
-    def made() -> ssl.SSLContext:
-        contexts.append(real())
-        return contexts[-1]
-
-    monkeypatch.setattr("ssl.create_default_context", made)
-    async with Issuer() as issuer:
-        address = JwksAddress.of(issuer.url.replace("http:", "https:"))
-        with pytest.raises(FetchFailedError):
-            await fetch(address, deadline_seconds=0.2)
-    (context,) = contexts
-    assert context.check_hostname
-    assert context.verify_mode is ssl.CERT_REQUIRED
-    assert not issuer.requests
+    file = _certificate(tmp_path)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(file)
+    issuer = Issuer()
+    await issuer.come_up(tls)
+    issuer.answer = raw_answer(b"{}")
+    address = JwksAddress.of(issuer.url.replace("http:", "https:"))
+    with pytest.raises(FetchFailedError, match="certificate"):
+        await fetch(address)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    assert await fetch(address) == b"{}"
+    with pytest.raises(FetchFailedError, match="certificate"):
+        await fetch(replace(address, host="localhost"))  # another name than the certificate's
+    await issuer.go_down()
