@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,12 +14,20 @@ from websockets.typing import Subprotocol
 
 from tests.transports.legacy.served import Client
 
-__all__ = ["HTTP", "LISTEN", "PAGE", "SOCKETS", "TRANSPORTS", "Ask", "GraphQLClient", "Refusal"]
+__all__ = [
+    "HTTP",
+    "PAGE",
+    "TRANSPORTS",
+    "Ask",
+    "GraphQLClient",
+    "Refusal",
+    "asking",
+]
 
 PAGE: Final = "https://video.example"
 """An origin that the service is to allow."""
 _WHOAMI: Final = "{ viewer { username } }"
-LISTEN: Final = 'subscription { messages(projectId: "p", widgetId: "w") { id } }'
+_LISTEN: Final = 'subscription { messages(projectId: "p", widgetId: "w") { id } }'
 
 
 @dataclass(frozen=True)
@@ -35,18 +44,26 @@ Ask = Callable[[str, str], Awaitable[str | Refusal | None]]
 """With host and port, and a token: the user name that the server sees, or the refusal."""
 
 
+_clients: Final[dict[str, httpx.AsyncClient]] = {}
+
+
+@asynccontextmanager
+async def asking(place: str) -> AsyncIterator[None]:
+    """Let the transports over HTTP share a client: one for each question takes most of the time."""
+    async with httpx.AsyncClient(timeout=10, trust_env=False, verify=False) as client:
+        _clients[place] = client
+        yield
+        del _clients[place]
+
+
 async def _over_http(
     place: str, token: str, method: str, query: str = _WHOAMI, **headers: str
 ) -> str | Refusal | None:
     sent = {"authorization": f"Bearer {token}"} | headers
     url = f"http://{place}/graphql"
     asked: dict[str, Any] = {"params" if method == "GET" else "json": {"query": query}}
-    async with (
-        # To read the system's certificates takes longer than all the rest.
-        httpx.AsyncClient(headers=sent, timeout=10, trust_env=False, verify=False) as client,
-        client.stream(method, url, **asked) as response,
-    ):
-        if response.status_code == 200 and query is LISTEN:
+    async with _clients[place].stream(method, url, headers=sent, **asked) as response:
+        if response.status_code == 200 and query is _LISTEN:
             return "it listens"
         answer = json.loads(await response.aread())
     if "errors" in answer:
@@ -69,12 +86,12 @@ async def get(place: str, token: str) -> str | Refusal | None:
 
 
 async def event_stream(place: str, token: str) -> str | Refusal | None:
-    return await _over_http(place, token, "POST", LISTEN, accept="text/event-stream")
+    return await _over_http(place, token, "POST", _LISTEN, accept="text/event-stream")
 
 
 async def multipart(place: str, token: str) -> str | Refusal | None:
     accept = "multipart/mixed; subscriptionSpec=1.0, application/json"
-    return await _over_http(place, token, "GET", LISTEN, accept=accept)
+    return await _over_http(place, token, "GET", _LISTEN, accept=accept)
 
 
 class GraphQLClient:
@@ -171,5 +188,5 @@ async def legacy(place: str, token: str) -> str | Refusal | None:
 
 
 HTTP: Final = (post, post_of_a_page, get, event_stream, multipart)
-SOCKETS: Final = (transport_ws, graphql_ws, legacy)
-TRANSPORTS: Final = (*HTTP, *SOCKETS)
+
+TRANSPORTS: Final = (*HTTP, transport_ws, graphql_ws, legacy)

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from app.wire.close_codes import CloseCode
 from tests.conftest import cloned
 from tests.hosted import hosted
-from tests.transports.asking import HTTP, TRANSPORTS, Ask, Refusal
+from tests.transports.asking import HTTP, TRANSPORTS, Ask, Refusal, asking
 from tests.transports.auth.issuer import EC_KEY, ED_KEY, RSA_KEY, Issuer, jwk, token
 from tests.transports.auth.signing import SECRET, pem
 
@@ -61,15 +61,18 @@ async def service(postgres: Any, template_database: str) -> AsyncIterator[Servic
     for url in cloned(postgres, template_database):
         async with Issuer() as issuer, listening:
             issuer.publish(jwk(RSA_KEY, kid="rsa", x5u=trap.url), jwk(ED_KEY, kid="ed"))
-            async with hosted(
-                url,
-                jwt_secret=SECRET,
-                jwt_public_key=pem(EC_KEY),
-                jwks_url=issuer.url,
-                jwt_audience=AUDIENCE,
-                jwt_issuer=ISSUER,
-                allowed_origins=("https://video.example",),
-            ) as place:
+            async with (
+                hosted(
+                    url,
+                    jwt_secret=SECRET,
+                    jwt_public_key=pem(EC_KEY),
+                    jwks_url=issuer.url,
+                    jwt_audience=AUDIENCE,
+                    jwt_issuer=ISSUER,
+                    allowed_origins=("https://video.example",),
+                ) as place,
+                asking(place),
+            ):
                 yield Service(place, issuer, trap)
 
 

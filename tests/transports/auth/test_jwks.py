@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jwt.algorithms import RSAAlgorithm
 
@@ -139,6 +139,7 @@ _names = st.sampled_from(["kty", "n", "e", "crv", "x", "y", "d", "use", "alg", "
 _values = st.sampled_from(["RSA", "EC", "OKP", "P-256", "Ed25519", "AQAB"]) | _json
 
 
+@settings(max_examples=30)
 @given(st.lists(st.dictionaries(_names, _values, max_size=6), max_size=3))
 def test_whatever_keys_come_nothing_breaks(keys: list[Any]) -> None:
     found = _set(*keys)
