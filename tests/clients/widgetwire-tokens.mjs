@@ -23,6 +23,8 @@ const cachedToken = async () => {
 
 async function publishThrough(token, widgetId) {
   const client = createClient({ url: http, projectId: "clients", token });
+  const states = [];
+  client.onStatus(({ state }) => states.push(state));
   const channel = client.channel(widgetId);
   const heard = [];
   channel.messages({ last: 10 }).subscribe(({ data }) => heard.push(data));
@@ -36,8 +38,11 @@ async function publishThrough(token, widgetId) {
   while (heard.length < number) await new Promise((resolve) => setTimeout(resolve, 20));
   assert.deepEqual(heard, [...Array(number).keys()]);
   client.close();
+  return states.join(" ");
 }
-await Promise.all([publishThrough(freshToken, "fresh"), publishThrough(cachedToken, "cached")]);
+const [fresh, late] = await Promise.all([publishThrough(freshToken, "fresh"), publishThrough(cachedToken, "cached")]);
+assert.equal(fresh, "connecting online closed");
+assert.match(late, /^connecting online offline connecting online closed$/);
 
 const stranger = createClient({ url: http, projectId: "clients", token: sign({ sub: "eve" }, "another secret of thirty-two bytes") });
 const ended = new Promise((resolve) => stranger.channel("fresh").messages().subscribe(() => {}, resolve));

@@ -2,6 +2,7 @@
 
 import { createClient as createSocket, type Client as Socket } from "graphql-ws/client";
 import { failureOf, type GraphQLFailure, WidgetwireError } from "./errors.ts";
+import { Authenticate } from "./generated.ts";
 import type { Identity } from "./identity.ts";
 import { after, backoff, nothing } from "./waiting.ts";
 
@@ -64,7 +65,6 @@ const CONNECT_MS = 30_000;
 const STABLE_MS = 5_000;
 const MOST_SHORT = 2;
 const REFRESH_BEFORE_MS = 30_000;
-const AUTHENTICATE = "mutation($token:String!){authenticate(token:$token){sub}}";
 
 const closedError = () => new WidgetwireError("CLOSED", "the client is closed");
 
@@ -175,7 +175,7 @@ export function connectionTo(
         const token = await identity.token();
         if (over !== socket || identity.expires() === exp) return;
         over?.subscribe(
-          { query: AUTHENTICATE, variables: { token } },
+          { query: Authenticate, variables: { token } },
           { next: () => over === socket && refreshLater(), error: nothing, complete: nothing },
         );
       } catch {

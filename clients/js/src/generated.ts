@@ -156,6 +156,11 @@ export const Viewer = ("query Viewer{viewer{sub username clientId clientToken pr
   { viewer: { sub: string | null; username: string | null; clientId: string | null; clientToken: string | null; projects: ReadonlyArray<string> | null; permissions: ReadonlyArray<string> } }
 >;
 
+export const Authenticate = ("mutation Authenticate($token:String!){authenticate(token:$token){sub}}") as Operation<
+  { token: string },
+  { authenticate: { sub: string | null } }
+>;
+
 export const Publish = ("mutation Publish($projectId:ID!$widgetId:ID!$data:JSON!$clientId:ID$persistent:Boolean!$id:ID$onRepeat:OnRepeat!){publish(projectId:$projectId widgetId:$widgetId data:$data clientId:$clientId persistent:$persistent id:$id onRepeat:$onRepeat){...A}}" + MessageFields) as Operation<
   { projectId: string; widgetId: string; data: unknown; clientId?: string | null | undefined; persistent: boolean; id?: string | null | undefined; onRepeat: OnRepeat },
   { publish: { id: string; clientId: string; created: number; data: unknown; username: string | null; persistent: boolean; verified: boolean; held: boolean } }
