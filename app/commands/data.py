@@ -31,19 +31,19 @@ class Form(StrEnum):
 
 _Format = Annotated[
     Form | None,
-    typer.Option("--format", help="Unset: csv for a file named .csv, else jsonl."),
+    typer.Option("--format", help="Format of the file; default: csv for *.csv, otherwise jsonl."),
 ]
 
 
 def export_command(
-    project: Annotated[str, typer.Argument(help="The project.")],
+    project: Annotated[str, typer.Argument(help="The target project.")],
     widget: Annotated[
-        str | None, typer.Argument(help="Only this widget; unset: all of the project.")
+        str | None, typer.Argument(help="Export only this widget; default: the whole project.")
     ] = None,
-    to: Annotated[Path, typer.Option(help="The file; - is standard output.")] = _STDIO,
+    to: Annotated[Path, typer.Option(help="Output file; - is standard output.")] = _STDIO,
     form: _Format = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where an interrupted export has ended.")
+        bool, typer.Option("--resume", help="Continue an interrupted export.")
     ] = False,
 ) -> None:
     """Write the stored messages to a file, one a line. The service may run meanwhile."""
@@ -54,9 +54,11 @@ def export_command(
 
     what_is_exported(project, widget)
     if to == _STDIO and resume:
-        raise ConfigurationError("--resume: expected a file to go on with, got standard output")
+        raise ConfigurationError("--resume: expected an output file, got standard output")
     if to != _STDIO and to.exists() and not resume:
-        raise ConfigurationError(f"--to: {to} exists: remove it, or go on with --resume")
+        raise ConfigurationError(
+            f"--to: {to} already exists: remove it, or continue it with --resume"
+        )
     resumed = to if resume and to.exists() else None
     with (
         database_of_command() as (_, settings),
@@ -80,14 +82,15 @@ def export_command(
 
 
 def import_command(
-    file: Annotated[Path, typer.Argument(help="The file; - is standard input.")],
-    into: Annotated[str, typer.Option(help="The project.")],
+    file: Annotated[Path, typer.Argument(help="Input file; - is standard input.")],
+    into: Annotated[str, typer.Option(help="The target project.")],
     widget: Annotated[
-        str | None, typer.Option(help="All into this widget; unset: as the lines say.")
+        str | None,
+        typer.Option(help=("Publish everything to this widget; default: the widget of each line.")),
     ] = None,
     form: _Format = None,
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave bad lines out; unset: end at the first.")
+        bool, typer.Option("--skip-bad", help="Skip bad lines; default: stop at the first one.")
     ] = False,
 ) -> None:
     """Store the messages of a file, with their ids, times and names. Again: it goes on."""
@@ -106,7 +109,7 @@ def import_command(
         if shown <= _SHOWN_BAD_LINES:
             typer.echo(f"line {number}: {why}", err=True)
         elif shown == _SHOWN_BAD_LINES + 1:
-            typer.echo("more bad lines are counted only", err=True)
+            typer.echo("further bad lines are counted, not shown", err=True)
 
     with (
         contextlib.nullcontext(sys.stdin.buffer)
@@ -132,25 +135,29 @@ def import_command(
         finally:
             told = importing.told
             typer.echo(
-                f"imported {told.stored} messages; {told.known} were there already, "
-                f"{told.refused} bad lines",
+                f"imported {told.stored} messages; {told.known} existed already; {told.refused} "
+                "bad lines",
                 err=True,
             )
     if not whole:
         raise ConfigurationError(
-            "the import ended at a bad line: mend it and start again, or leave bad lines out with "
-            "--skip-bad; what was imported stays"
+            "import stopped at a bad line: fix the line and start again, or skip bad lines with "
+            "--skip-bad; messages imported so far are kept"
         )
 
 
 def replay_command(
-    file: Annotated[Path, typer.Argument(help="As export has written it.")],
-    into: Annotated[str, typer.Option(help="The project to publish in: one for tests.")],
+    file: Annotated[Path, typer.Argument(help="A file written by export.")],
+    into: Annotated[str, typer.Option(help="The target project; use one for tests.")],
     widget: Annotated[
-        str | None, typer.Option(help="All into this widget; unset: as the lines say.")
+        str | None,
+        typer.Option(help=("Publish everything to this widget; default: the widget of each line.")),
     ] = None,
     speed: Annotated[
-        float, typer.Option(min=0.01, max=100_000, help="10: ten times as fast as it was.")
+        float,
+        typer.Option(
+            min=0.01, max=100_000, help=("1 is the original speed, 10 is ten times as fast.")
+        ),
     ] = 1.0,
     form: _Format = None,
 ) -> None:

@@ -18,11 +18,11 @@ __all__ = ["backup_command", "psql_command", "restore_command"]
 
 
 def backup_command(
-    file: Annotated[Path, typer.Argument(help="The file to write.")],
+    file: Annotated[Path, typer.Argument(help="Output file.")],
 ) -> None:
     """Write the whole database to a file, as compressed SQL. The service may run meanwhile."""
     if file.exists():
-        raise ConfigurationError(f"{file} exists: remove it, or name another file")
+        raise ConfigurationError(f"{file} already exists: remove it, or choose another file")
     part = file.with_name(f"{file.name}.part")
     with database_of_command() as (given, settings):
         try:
@@ -34,15 +34,15 @@ def backup_command(
             whole = _tools(given, settings).dump(output)
         if not whole:
             part.unlink()
-            raise ConfigurationError("the backup was not written; pg_dump said why")
+            raise ConfigurationError("backup failed; see the output of pg_dump above")
     part.rename(file)
     typer.echo(f"wrote {file}: {file.stat().st_size} bytes")
 
 
 def restore_command(
-    file: Annotated[Path, typer.Argument(help="As backup has written it.")],
+    file: Annotated[Path, typer.Argument(help="A file written by backup.")],
     replace: Annotated[
-        bool, typer.Option("--replace", help="Also where the database has messages.")
+        bool, typer.Option("--replace", help="Replace the data of a database that has messages.")
     ] = False,
 ) -> None:
     """Replace all that the database has by a backup. No service may run on it."""
@@ -56,11 +56,12 @@ def restore_command(
         assert url is not None
         if not replace and asyncio.run(stored_anything(url)):
             raise ConfigurationError(
-                "the database has channels already: --replace deletes them all for the backup's"
+                "the database already has channels: --replace deletes all of them and "
+                "restores the backup"
             )
         if others := asyncio.run(others_connected(url)):
             raise ConfigurationError(
-                f"others have {others} connections to the database: stop the services that use it"
+                f"the database has {others} other connections: stop the services that use it"
             )
         try:
             opened = file.open("rb")
@@ -72,7 +73,7 @@ def restore_command(
             except ConfigurationError as error:
                 raise ConfigurationError(f"{file}: {error}; nothing was changed") from None
             if not restored:
-                raise ConfigurationError("nothing was changed; what PostgreSQL says is above")
+                raise ConfigurationError("nothing was changed; see the output of PostgreSQL above")
         # A backup of an earlier version has an earlier schema.
         asyncio.run(migrate(url))
     typer.echo(f"restored {file}")

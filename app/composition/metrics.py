@@ -41,7 +41,7 @@ _Read: TypeAlias = Callable[[Parts], _Values | Value]
 
 _NO_ERRORS: Final = dict.fromkeys(map(str, ErrorCode), 0)
 """Prometheus sees a first event only where there was a zero before."""
-_FROM_REQUEST: Final = "from the request's arguments to the moment before the answer is written"
+_FROM_REQUEST: Final = "from reading the request's arguments to just before the response is written"
 
 
 def _counter(name: str, meaning: str, *labels: str) -> Metric:
@@ -113,60 +113,60 @@ def _events_dropped(parts: Parts) -> _Values:
 _PARTS: Final[tuple[tuple[Metric, _Read], ...]] = (
     # Connections.
     (
-        _gauge("connections", "Open connections, by what is spoken on them.", "kind"),
+        _gauge("connections", "Open connections by protocol.", "kind"),
         lambda _: _by(COUNTED.connections),
     ),
     (
-        _counter("connections_opened", "Connections that were opened.", "kind"),
+        _counter("connections_opened", "Connections opened.", "kind"),
         lambda _: _by(COUNTED.connections_opened),
     ),
     (
         _counter(
             "socket_closes",
-            "WebSockets that were closed, by who did it and the code.",
+            "WebSockets closed, by initiator and close code.",
             "by",
             "code",
         ),
         lambda _: {(by, code): count for (by, code), count in COUNTED.closes.items()},
     ),
     (
-        _counter("refusals", "Connections and requests that were refused.", "reason"),
+        _counter("refusals", "Connections and requests refused.", "reason"),
         lambda _: _by(COUNTED.refusals),
     ),
     (
-        _counter("errors", "Errors that clients were told, by `extensions.code`.", "code"),
+        _counter("errors", "Errors sent to clients, by `extensions.code`.", "code"),
         lambda _: _by({**_NO_ERRORS, **COUNTED.errors}),
     ),
     (
-        _counter("frames_received", "Messages that came on WebSockets."),
+        _counter("frames_received", "WebSocket messages received."),
         lambda _: COUNTED.frames_in,
     ),
     (
-        _counter("frames_sent", "Frames and pieces of streams that were written."),
+        _counter("frames_sent", "WebSocket frames and stream chunks written."),
         lambda _: COUNTED.frames_out,
     ),
     (
-        _counter("sent_bytes", "Bytes of those, before TLS."),
+        _counter("sent_bytes", "Bytes written in frames and chunks, before TLS."),
         lambda _: COUNTED.bytes_out,
     ),
     # Publishing.
     (
-        _counter("messages_published", "Messages that were published here.", "stored"),
+        _counter("messages_published", "Messages published by this process.", "stored"),
         lambda parts: {
             ("true",): parts.started.hub.published,
             ("false",): parts.started.hub.published_transient,
         },
     ),
     (
-        _counter("messages_retracted", "Messages that were retracted or replaced here."),
+        _counter("messages_retracted", "Messages retracted or replaced by this process."),
         lambda parts: parts.started.hub.retracted,
     ),
     (
-        _counter("commits", "Statements that stored messages, many in each.", "writer"),
+        _counter("commits", "Statements that stored messages; each stores a batch.", "writer"),
         lambda parts: _by({name: one.commits for name, one in parts.started.writers.items()}),
     ),
     (
-        _times("publish", f"Publishes that succeeded, {_FROM_REQUEST}.", SECONDS, "stored"),
+        _times("publish", f"Latency of successful publishes, {_FROM_REQUEST}.", SECONDS, "stored"),
         lambda parts: {
             (str(stored).lower(),): times
             for stored, times in parts.started.services.messages.publish_seconds.items()
@@ -176,8 +176,8 @@ _PARTS: Final[tuple[tuple[Metric, _Read], ...]] = (
     (
         _times(
             "delivery",
-            "From the commit (origin here) or from `created` (origin elsewhere) to the last write "
-            "to a member of the channel, once for all of them.",
+            "Delivery latency of a message, until the last subscriber's write: from the commit "
+            "(origin here) or from `created` (origin elsewhere).",
             SECONDS,
             "origin",
         ),
@@ -187,128 +187,133 @@ _PARTS: Final[tuple[tuple[Metric, _Read], ...]] = (
         },
     ),
     (
-        _counter("deliveries", "Live payloads, each counted once a member.", "kind"),
+        _counter("deliveries", "Live payloads delivered, counted per subscriber.", "kind"),
         lambda _: _by({kind: tally.deliveries for kind, tally in TALLIES.items()}),
     ),
     (
-        _gauge("subscriptions", "Subscriptions that have begun.", "kind"),
+        _gauge("subscriptions", "Active subscriptions.", "kind"),
         lambda _: _by({kind: tally.members for kind, tally in TALLIES.items()}),
     ),
     (
-        _gauge("groups", "Groups of subscriptions that are given the same bytes."),
+        _gauge("groups", "Groups of subscriptions that share encoded payloads."),
         lambda parts: parts.started.services.messages.fan_out.groups,
     ),
     (
-        _gauge("channels", "Channels that somebody listens to here."),
+        _gauge("channels", "Channels with subscribers in this process."),
         lambda parts: parts.started.hub.channels,
     ),
     (
-        _gauge("presence_connections", "Connections counted here, each once a channel."),
+        _gauge("presence_connections", "Connections counted by presence, once per channel."),
         lambda parts: parts.started.services.presence.counted,
     ),
     # Queues.
     (
-        _gauge("queue_items", "Things that wait, by queue.", "queue"),
+        _gauge("queue_items", "Items waiting, by queue.", "queue"),
         lambda parts: _by({name: items for name, (items, _) in _waiting(parts).items()}),
     ),
     (
-        _gauge("queue_bytes", "Bytes of those.", "queue"),
+        _gauge("queue_bytes", "Bytes waiting, by queue.", "queue"),
         lambda parts: _by({name: size for name, (_, size) in _waiting(parts).items()}),
     ),
     # The bus.
     (
-        _gauge("bus_lag_seconds", "How long the last event took round through the broker."),
+        _gauge("bus_lag_seconds", "Round-trip time of the last event through the broker."),
         lambda parts: parts.started.hub.bus.lag_seconds,
     ),
     (
-        _counter("bus_reconnects", "Times that the broker was lost and found again."),
+        _counter("bus_reconnects", "Reconnects to the broker."),
         lambda parts: parts.started.hub.bus.backend.reconnects,
     ),
-    (_counter("bus_events", "Events to and from the other processes.", "direction"), _events),
     (
-        _counter("bus_events_dropped", "Events that found no room.", "direction"),
+        _counter("bus_events", "Events received from and sent to other processes.", "direction"),
+        _events,
+    ),
+    (
+        _counter("bus_events_dropped", "Events dropped because a queue was full.", "direction"),
         _events_dropped,
     ),
     # The database.
     (
-        _gauge("database_pool_size", "Connections that a pool may have.", "pool"),
+        _gauge("database_pool_size", "Maximum connections of a pool.", "pool"),
         lambda parts: _pools(parts, lambda one: one.size),
     ),
     (
-        _gauge("database_connections", "Connections that a pool has.", "pool"),
+        _gauge("database_connections", "Open connections of a pool.", "pool"),
         lambda parts: _pools(parts, lambda one: one.connections),
     ),
     (
-        _gauge("database_connections_used", "Connections that work.", "pool"),
+        _gauge("database_connections_used", "Connections in use.", "pool"),
         lambda parts: _pools(parts, lambda one: one.used),
     ),
     (
-        _gauge("database_waiting", "Statements that wait for a connection.", "pool"),
+        _gauge("database_waiting", "Statements waiting for a connection.", "pool"),
         lambda parts: _pools(parts, lambda one: one.waiting),
     ),
     (
-        _counter("database_failures", "Statements that failed, by why.", "pool", "why"),
+        _counter("database_failures", "Failed statements, by reason.", "pool", "why"),
         _failures,
     ),
     # Searches and results.
     (
-        _times("search", "Statements of searches, waiting included.", SEARCH_SECONDS, "lane"),
+        _times(
+            "search", "Duration of search statements, including the wait.", SEARCH_SECONDS, "lane"
+        ),
         lambda parts: _lanes(parts, lambda lane: lane.seconds),
     ),
     (
-        _gauge("searches_running", "Searches that run.", "lane"),
+        _gauge("searches_running", "Running searches.", "lane"),
         lambda parts: _lanes(parts, lambda lane: lane.queue.running),
     ),
     (
-        _gauge("searches_waiting", "Searches that wait for their turn.", "lane"),
+        _gauge("searches_waiting", "Queued searches.", "lane"),
         lambda parts: _lanes(parts, lambda lane: lane.queue.waiting),
     ),
     (
-        _counter("searches_refused", "Searches that waited too long, or would.", "lane"),
+        _counter("searches_refused", "Searches refused because of their waiting time.", "lane"),
         lambda parts: _lanes(parts, lambda lane: lane.queue.refused),
     ),
     (
-        _counter("answers", "Searches that were looked for in the kept answers.", "kept"),
+        _counter("answers", "Lookups in the cache of search results; kept: a hit.", "kept"),
         lambda parts: {
             ("true",): parts.started.services.answers.hits,
             ("false",): parts.started.services.answers.misses,
         },
     ),
     (
-        _gauge("answer_bytes", "Memory of kept answers."),
+        _gauge("answer_bytes", "Memory of cached search results."),
         lambda parts: parts.started.services.answers.held_bytes,
     ),
     (
-        _gauge("results_kept", "Results that messages are applied to."),
+        _gauge("results_kept", "Live results kept in memory and updated by messages."),
         lambda parts: parts.started.services.live_results.kept,
     ),
     (
-        _gauge("result_bytes", "Memory of those."),
+        _gauge("result_bytes", "Memory of kept live results."),
         lambda parts: parts.started.services.live_results.held_bytes,
     ),
     (
-        _counter("result_reads", "Parts of those that were read from the table."),
+        _counter("result_reads", "Parts of live results read from the database."),
         lambda _: COUNTED.result_reads,
     ),
     (
-        _gauge("filter_bytes", "Memory of the filters of all subscriptions."),
+        _gauge("filter_bytes", "Memory of all subscription filters."),
         lambda parts: parts.started.services.filters.held_bytes,
     ),
     (
-        _counter("index_builds", "Indexes that this process built or dropped.", "outcome"),
+        _counter("index_builds", "Indexes built or dropped by this process.", "outcome"),
         lambda _: _by(COUNTED.index_builds),
     ),
     # The process.
     (
-        _times("loop_lag", "How late the event loop is, looked at each 0.25 s.", LAG_SECONDS),
+        _times("loop_lag", "Lag of the event loop, sampled every 0.25 s.", LAG_SECONDS),
         lambda parts: parts.loop_lag.seconds,
     ),
     (
-        _gauge("workers", "Processes that the service is to have."),
+        _gauge("workers", "Configured number of server processes."),
         lambda parts: parts.workers,
     ),
     (
-        _gauge("build_info", "Always 1; which version runs.", "version", "python"),
+        _gauge("build_info", "Always 1; the labels show the version.", "version", "python"),
         lambda _: {(__version__, platform.python_version()): 1.0},
     ),
 )

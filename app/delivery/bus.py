@@ -151,8 +151,8 @@ class Bus:
             cause = error.__context__ or error
             if not isinstance(cause, Exception):
                 raise cause from None
-            logger.warning("%s could not be subscribed to", topic, exc_info=cause)
-            raise Unavailable("the bus cannot be joined now; retry later") from cause
+            logger.warning("failed to subscribe to %s", topic, exc_info=cause)
+            raise Unavailable("cannot join the bus now; retry later") from cause
         self._subscriptions[topic] = subscription
 
     async def _unsubscribe(self, topic: str) -> None:
@@ -170,7 +170,11 @@ class Bus:
         try:
             event = decode_event(text)
         except msgspec.DecodeError:
-            logger.warning("an event of %d characters on %s is not ours; ignored", len(text), topic)
+            logger.warning(
+                "ignored an event of %d characters on %s: not sent by this service",
+                len(text),
+                topic,
+            )
             return
         if isinstance(event, Echo):
             if event.origin == self.origin:

@@ -226,7 +226,7 @@ class Feed:
                 tell(subscriber)
             except Exception:
                 # One that breaks costs neither the others a message nor the publisher its ack.
-                logger.exception("a subscriber of %s failed and is dropped", self.channel.key)
+                logger.exception("dropped a subscriber of %s that failed", self.channel.key)
                 self._drop(subscriber)
 
     def _drop(self, subscriber: Subscriber) -> None:
@@ -234,7 +234,7 @@ class Feed:
         try:
             subscriber.dropped()
         except Exception:
-            logger.exception("a subscriber of %s could not be dropped", self.channel.key)
+            logger.exception("failed to drop a subscriber of %s", self.channel.key)
 
     async def _fill(self) -> None:
         try:
@@ -246,7 +246,7 @@ class Feed:
                     await self._fill_page(self.position, self._target)
         except Exception:
             # The poll of the heads asks for it again in a while.
-            logger.exception("a hole in %s could not be filled", self.channel.key)
+            logger.exception("failed to read the missing messages of %s", self.channel.key)
             self._repair = None
         else:
             self._repair = None
@@ -301,8 +301,8 @@ class Feed:
 
     def _begin_anew(self, up_to: int) -> None:
         logger.warning(
-            "channel %s counts its messages anew: %d are there, %d were dispatched. Its rows were "
-            "deleted together with its counter, or the database has lost its newest messages",
+            "channel %s restarts its message numbers: it has %d now, %d were dispatched. Either "
+            "its rows and its counter were deleted, or the database lost its latest messages",
             self.channel.key,
             up_to,
             self.position,

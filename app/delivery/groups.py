@@ -363,7 +363,7 @@ class _ChannelGroups:
                     broken.setdefault(group, error)
         if broken:
             example = next(iter(broken.values()))
-            logger.error("an entry failed %d groups", len(broken), exc_info=example)
+            logger.error("delivering an entry failed for %d groups", len(broken), exc_info=example)
         for group in broken:
             payloads.pop(group, None)
             self._drop(group, DeliveryFailed())
@@ -452,7 +452,7 @@ class _ChannelGroups:
                     group.members.give((group.encode(entry),), dispatch)
                 self.forget_if_empty(group)
         except Exception:
-            logger.exception("an entry failed groups whose filters take long")
+            logger.exception("delivering an entry failed for groups with slow filters")
             for group in tuple(self._slow.get(filters, ())):
                 self._drop(group, DeliveryFailed())
 
@@ -468,9 +468,9 @@ class _ChannelGroups:
         """Let the groups go that cannot keep up: their clients resume from their cursors."""
         self._drop_waiting()
         error = SubscriberTooSlow(
-            f"{came} {what} wait for filters that take long, at most {allowed} may"
+            f"{came} {what} are waiting for slow filters, at most {allowed} are allowed"
         )
-        logger.warning("filters on a channel cannot keep up: %s", error.message)
+        logger.warning("filters of a channel are too slow: %s", error.message)
         for group in [one for alike in self._slow.values() for one in alike]:
             self._drop(group, error)
 

@@ -147,7 +147,7 @@ class Hub:
             Unavailable: the channel is not open.
         """
         if self._join_now(channel, subscriber) is None:
-            raise Unavailable(f"channel {channel.key} is not open; retry later")
+            raise Unavailable(f"channel {channel.key} is not open yet; retry later")
 
     def leave(self, channel: Channel, subscriber: Subscriber) -> None:
         """Deliver no more. Idempotent."""
@@ -185,7 +185,7 @@ class Hub:
                     self._publish_stored(channel, list(group))
                 except Exception:
                     # It is committed: its publisher is answered, and the table has it for all.
-                    logger.exception("what was stored in %s could not be dispatched", channel.key)
+                    logger.exception("failed to dispatch stored messages of %s", channel.key)
                     self.missed()
         finally:
             self.times.committed_at = None
@@ -212,7 +212,9 @@ class Hub:
             PayloadTooLarge: the broker takes no event of this size. Nobody was given it.
         """
         if not self._bus.post(message.channel, transient_event(self._bus.origin, message)):
-            raise Unavailable("too many messages wait to be sent to other processes; retry later")
+            raise Unavailable(
+                "too many messages waiting to be sent to other processes; retry later"
+            )
         self.published_transient += 1
         if (feed := self._feeds.get(message.channel)) is not None:
             self.times.committed_at = time.monotonic()
@@ -329,7 +331,7 @@ class Hub:
                     await self._compare(channels)
                 await asyncio.sleep(_DELETED_SECONDS)
         except Exception:
-            logger.exception("deletions of other processes could not be looked at")
+            logger.exception("failed to check for deletions by other processes")
         finally:
             self._deleted_looker = None
 

@@ -131,7 +131,7 @@ class Members:
         if broken:
             # They may be thousands, with one cause.
             example = next(iter(broken.values()))
-            logger.error("%d members of a group failed", len(broken), exc_info=example)
+            logger.error("delivery failed for %d members of a group", len(broken), exc_info=example)
             self._drop(tuple(broken), DeliveryFailed())
 
     def drop(self, error: SubscriberTooSlow) -> None:
@@ -144,4 +144,4 @@ class Members:
             try:
                 member.fail(error)
             except Exception:
-                logger.exception("a member of a group could not be dropped")
+                logger.exception("failed to drop a member of a group")

@@ -85,9 +85,9 @@ class Pulse:
             now = asyncio.get_running_loop().time()
             expected = f"expected every {self._interval:g} s"
             if self._last is None:
-                since = f"since the start {now - self._began:.0f} s ago"
-                return f"no event has come back from the bus {since}; {expected}"
-            return f"the last event came back from the bus {now - self._last:.0f} s ago; {expected}"
+                since = f"in {now - self._began:.0f} s since the start"
+                return f"no event returned from the bus {since}; {expected}"
+            return f"the last event returned from the bus {now - self._last:.0f} s ago; {expected}"
         return None
 
     def _is_fresh(self) -> bool:

@@ -27,7 +27,7 @@ async def keep_running(name: str, run: Callable[[], Awaitable[object]]) -> NoRet
         try:
             await run()
         except Exception:
-            logger.exception("the %s failed; it begins again", name)
+            logger.exception("the %s failed; restarting it", name)
         else:
-            logger.error("the %s ended; it begins again", name)
+            logger.error("the %s ended unexpectedly; restarting it", name)
         await asyncio.sleep(AGAIN_SECONDS)

@@ -104,8 +104,8 @@ class Ban:
     def refusal(self) -> str:
         """Return what the person is told: from where, until when and why."""
         done = "muted" if self.mode is BanMode.MUTE else "banned"
-        until = "for ever" if self.until is None else f"until {_date(self.until)}"
-        why = "" if self.reason is None else f"; the reason: {self.reason}"
+        until = "permanently" if self.until is None else f"until {_date(self.until)}"
+        why = "" if self.reason is None else f"; reason: {self.reason}"
         return f"you are {done} in the project {self.project_id!r} {until}{why}"
 
 
@@ -176,12 +176,12 @@ class BanRequest:
         )
         if until is not None and not now_ms < until <= MAX_UNTIL:
             raise BadUserInput(
-                f"input.until is {until}; allowed are milliseconds later than now, {now_ms}, and "
-                f"up to {MAX_UNTIL}; null bans for ever"
+                f"input.until is {until}; allowed: milliseconds after now, {now_ms}, up to "
+                f"{MAX_UNTIL}; null for a permanent ban"
             )
         if reason is not None and not _is_printable(reason, _MAX_REASON):
             raise BadUserInput(
-                f"input.reason is {shown(reason)}; allowed are 1 to {_MAX_REASON} printable "
+                f"input.reason is {shown(reason)}; allowed: 1 to {_MAX_REASON} printable "
                 "characters, or null"
             )
         return cls(identity, mode, until, reason)
@@ -192,19 +192,19 @@ def _one_identity(names: dict[IdentityKind, str | None]) -> Identity:
     if len(given) != 1:
         came = " and ".join(f"input.{identity.kind}" for identity in given) or "none of them"
         raise BadUserInput(
-            f"a ban is of exactly one of input.username, input.sub and input.clientId; {came} came"
+            f"exactly one of input.username, input.sub and input.clientId is required; got {came}"
         )
     (identity,) = given
     if identity.kind is IdentityKind.CLIENT_ID:
         checked_client_id("input.clientId", identity.name)
         if not identity.name.startswith(SIGNED_PREFIX):
             raise BadUserInput(
-                f"input.clientId is {shown(identity.name)}; allowed are ids that the server "
-                f"signed, which begin with {SIGNED_PREFIX!r}: anybody may claim another one"
+                f"input.clientId is {shown(identity.name)}; expected an id that the server "
+                f"signed, which begins with {SIGNED_PREFIX!r}: unsigned ids are not verified"
             )
     elif not _is_printable(identity.name, _MAX_NAME):
         raise BadUserInput(
-            f"input.{identity.kind} is {shown(identity.name)}; allowed are 1 to {_MAX_NAME} "
+            f"input.{identity.kind} is {shown(identity.name)}; allowed: 1 to {_MAX_NAME} "
             "printable characters"
         )
     return identity

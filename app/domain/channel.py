@@ -74,7 +74,7 @@ def checked_widget_id(argument: str, value: str) -> str:
 def _checked_name(argument: str, value: str) -> str:
     if not _NAME.fullmatch(value):
         raise BadUserInput(
-            f"{argument} is {shown(value)}; allowed are 1 to 64 characters of A-Z a-z 0-9 _ . -"
+            f"{argument} is {shown(value)}; allowed: 1 to 64 characters of A-Z a-z 0-9 _ . -"
         )
     return value
 
@@ -91,6 +91,6 @@ def checked_client_id(argument: str, value: str) -> str:
     """
     if not (1 <= len(value) <= _MAX_CLIENT_ID and value.isprintable()):
         raise BadUserInput(
-            f"{argument} is {shown(value)}; allowed are 1 to {_MAX_CLIENT_ID} printable characters"
+            f"{argument} is {shown(value)}; allowed: 1 to {_MAX_CLIENT_ID} printable characters"
         )
     return value

@@ -52,8 +52,8 @@ class DataSchema:
         self._max_bytes = _COST_MAX // highest
         if self._max_bytes < _LEAST_DATA_BYTES:
             raise BadUserInput(
-                "dataSchema is too complex: checking one message could take too long; allowed are "
-                "fewer alternatives, patterns, numbers in enum, or references within references"
+                "dataSchema is too complex: checking one message could take too long; use fewer "
+                "alternatives, patterns, enum numbers and nested references"
             )
         self._checks = cost.highest(weighted=False) if cost.has_alternatives else 0
         self._validator = _compiled(schema_json)
@@ -71,8 +71,8 @@ class DataSchema:
         """
         if len(data_json) > self._max_bytes:
             raise Rejected(
-                f"data has {len(data_json)} bytes; the channel's dataSchema is so complex that at "
-                f"most {self._max_bytes} are allowed"
+                f"data has {len(data_json)} bytes; at most {self._max_bytes} are allowed with the "
+                "channel's complex dataSchema"
             )
         if self._validator.is_valid(data):
             return
@@ -103,7 +103,7 @@ def checked_schema(value: object) -> bytes:
     """
     if not isinstance(value, dict):
         raise BadUserInput(
-            f"dataSchema is {json_shown(value)}; allowed is a JSON Schema that is an object"
+            f"dataSchema is {json_shown(value)}; expected a JSON Schema that is an object"
         )
     text = checked_data(value, MAX_SCHEMA_BYTES, "dataSchema")
     DataSchema(value, text)
@@ -118,17 +118,17 @@ def _compiled_kib(patterns: Mapping[str, str]) -> dict[str, int]:
     """
     if len(patterns) > _PATTERNS_MAX:
         raise BadUserInput(
-            f"dataSchema has {len(patterns)} patterns; allowed are at most {_PATTERNS_MAX}"
+            f"dataSchema has {len(patterns)} patterns; allowed: at most {_PATTERNS_MAX}"
         )
     sizes = {}
     for pattern, place in patterns.items():
         kib = next((kib for kib in _PATTERN_KIB if _fits(pattern, kib)), None)
         if kib is None:
             raise BadUserInput(
-                f"dataSchema at {cut(place, _POINTER_MAX)} is {shown(pattern)}; allowed are "
-                "regular expressions without look-around and back-references, of at most "
-                f"{LARGEST_PATTERN_KIB} KiB when compiled: give lengths as minLength and "
-                "maxLength rather than as {1,200}"
+                f"dataSchema at {cut(place, _POINTER_MAX)} is {shown(pattern)}; expected a "
+                "regular expression without look-around and back-references, of at most "
+                f"{LARGEST_PATTERN_KIB} KiB when compiled: use minLength and maxLength instead of "
+                "{1,200}"
             )
         sizes[pattern] = kib
     return sizes
@@ -149,13 +149,13 @@ def _compiled(schema_json: bytes) -> jsonschema_rs.Validator:
         place = cut(pointer_of(error.instance_path), _POINTER_MAX) or "its root"
         reason = cut(error.message, _REASON_MAX)
         if error.kind.name == "anyOf":
-            reason = "the value is none of those that the keyword may have"
+            reason = "the value is not one of the keyword's allowed values"
         raise BadUserInput(
-            f"dataSchema is no JSON Schema of draft 2020-12: at {place}, {reason}"
+            f"dataSchema is not a valid JSON Schema (draft 2020-12): at {place}, {reason}"
         ) from None
     except ValueError as error:
         raise BadUserInput(
-            f"dataSchema is no JSON Schema of draft 2020-12: {cut(str(error), _REASON_MAX)}"
+            f"dataSchema is not a valid JSON Schema (draft 2020-12): {cut(str(error), _REASON_MAX)}"
         ) from None
 
 

@@ -88,7 +88,7 @@ def _reason(error: msgspec.DecodeError, text: bytes | str) -> str:
     if "truncated" in words:
         tail = text[-64:]
         tail = tail.encode() if isinstance(tail, str) else tail
-        return "a string has a lone surrogate" if _LONE_AT_END.search(tail) else "it ends too early"
+        return "a string has a lone surrogate" if _LONE_AT_END.search(tail) else "unexpected end"
     # The library's other words are its own, and may change.
     return "a number has too many digits" if "out of range" in words else "malformed"
 
@@ -230,6 +230,6 @@ def _check_number(number: int | float | Decimal, name: str) -> None:
             )
     if too_long:
         raise BadUserInput(
-            f"{name} has a number out of bounds: allowed are at most {_MAX_DIGITS} digits "
+            f"{name} has a number out of bounds: at most {_MAX_DIGITS} digits "
             "and the range of a 64-bit float"
         )

@@ -56,15 +56,15 @@ class Pacing(NamedTuple):
     def too_soon(self, wait_ms: int) -> RateLimited:
         """Return the refusal of slow mode: the publisher has to wait."""
         return RateLimited(
-            f"the channel is in slow mode: one message every {self.pause_seconds} s of each "
-            f"publisher; retry after {wait_ms} ms",
+            "the channel is in slow mode: each publisher may send one message every "
+            f"{self.pause_seconds} s; retry after {wait_ms} ms",
             wait_ms,
         )
 
     def too_many(self, wait_ms: int) -> RateLimited:
         """Return the refusal of the channel's rate: everybody has to wait."""
         return RateLimited(
-            f"the channel takes {self.per_second} messages a second; retry after {wait_ms} ms",
+            f"the channel accepts {self.per_second} messages per second; retry after {wait_ms} ms",
             wait_ms,
         )
 
@@ -122,7 +122,7 @@ class ChannelPolicy(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         opens_at, closes_at = policy.opens_at, policy.closes_at
         if opens_at is not None and closes_at is not None and opens_at >= closes_at:
             raise BadUserInput(
-                f"opensAt is {opens_at} and closesAt is {closes_at}; allowed is an opensAt before "
+                f"opensAt is {opens_at} and closesAt is {closes_at}; opensAt must be before "
                 "closesAt"
             )
         return policy
@@ -146,21 +146,21 @@ def policy_from_json(text: bytes | str) -> ChannelPolicy:
 def _integer(least: int, most: int, name: str, value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
         return value
-    raise BadUserInput(f"{name} is {json_shown(value)}; allowed are {least} to {most}")
+    raise BadUserInput(f"{name} is {json_shown(value)}; allowed: {least} to {most}")
 
 
 def _choice(kind: type[StrEnum], name: str, value: object) -> StrEnum:
     if isinstance(value, str) and value in kind.__members__:
         return kind(value)
     allowed = ", ".join(kind.__members__)
-    raise BadUserInput(f"{name} is {json_shown(value)}; allowed are {allowed}")
+    raise BadUserInput(f"{name} is {json_shown(value)}; allowed: {allowed}")
 
 
 def _words(name: str, value: object) -> tuple[str, ...]:
     if not isinstance(value, list | tuple):
-        raise BadUserInput(f"{name} is {json_shown(value)}; allowed is a list of words")
+        raise BadUserInput(f"{name} is {json_shown(value)}; expected a list of words")
     if len(value) > _MAX_WORDS:
-        raise BadUserInput(f"{name} has {len(value)} words; allowed are at most {_MAX_WORDS}")
+        raise BadUserInput(f"{name} has {len(value)} words; allowed: at most {_MAX_WORDS}")
     for place, word in enumerate(value):
         if not (
             isinstance(word, str)
@@ -170,8 +170,8 @@ def _words(name: str, value: object) -> tuple[str, ...]:
         ):
             came = shown(word) if isinstance(word, str) else json_shown(word)
             raise BadUserInput(
-                f"{name}[{place}] is {came}; allowed are 1 to {_MAX_WORD_CHARACTERS} printable "
-                "characters with a letter, a digit or a symbol among them"
+                f"{name}[{place}] is {came}; expected 1 to {_MAX_WORD_CHARACTERS} printable "
+                "characters with at least one letter, digit or symbol"
             )
     return tuple(dict.fromkeys(value))
 

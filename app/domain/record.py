@@ -57,7 +57,7 @@ class Record(msgspec.Struct, forbid_unknown_fields=True):
         checked_client_id("client_id", self.client_id)
         if not 0 <= self.created < _EARLIEST_FUTURE_MS:
             raise BadUserInput(
-                f"created is {self.created}; allowed are milliseconds since 1970, from 0 on"
+                f"created is {self.created}; allowed: milliseconds since 1970, from 0 on"
             )
         if self.idempotency_key is not None:
             checked_client_id("idempotency_key", self.idempotency_key)
@@ -73,7 +73,7 @@ class Record(msgspec.Struct, forbid_unknown_fields=True):
             try:
                 self.id = str(UUID(self.id))
             except ValueError:
-                raise BadUserInput(f"id is {shown(self.id)}; allowed is a UUID") from None
+                raise BadUserInput(f"id is {shown(self.id)}; expected a UUID") from None
         return self
 
     def _made_up_id(self, number: int) -> str:
@@ -132,7 +132,7 @@ def record_of_texts(texts: dict[str, str]) -> Record:
         created = int(texts["created"])
     except ValueError:
         raise BadUserInput(
-            f"created is {shown(texts['created'])}; allowed are milliseconds since 1970"
+            f"created is {shown(texts['created'])}; allowed: milliseconds since 1970"
         ) from None
     return Record(
         client_id=texts["client_id"],
@@ -148,15 +148,13 @@ def record_of_texts(texts: dict[str, str]) -> Record:
 
 def _check_name(field: str, value: str, most: int) -> None:
     if not (1 <= len(value) <= most and value.isprintable()):
-        raise BadUserInput(
-            f"{field} is {shown(value)}; allowed are 1 to {most} printable characters"
-        )
+        raise BadUserInput(f"{field} is {shown(value)}; allowed: 1 to {most} printable characters")
 
 
 def _check_publisher(value: str) -> None:
     _check_name("publisher", value, _MAX_PUBLISHER)
     if not value.startswith(("sub:", "signed:")):
         raise BadUserInput(
-            f"publisher is {shown(value)}; allowed are 'sub:' and a token's subject, and "
-            "'signed:' and a client id"
+            f"publisher is {shown(value)}; allowed: 'sub:' and a token's subject, and 'signed:' "
+            "and a client id"
         )

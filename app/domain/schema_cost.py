@@ -107,10 +107,14 @@ class SchemaCost:
             return known
         if id(node) in way or len(way) >= _IN_PLACE_MAX:
             place = self._nodes[id(node)][1]
-            what = "applies itself without end" if id(node) in way else "is applied too indirectly"
+            what = (
+                "is applied recursively without end"
+                if id(node) in way
+                else ("is applied through too many references")
+            )
             raise BadUserInput(
-                f"dataSchema at {place} {what}; allowed are {_IN_PLACE_MAX} subschemas for one "
-                "place of the data, one inside the other"
+                f"dataSchema at {place} {what}; at most {_IN_PLACE_MAX} nested subschemas may "
+                "apply to one place of the data"
             )
         way.append(id(node))
         cost = sum([self._cost(sub, below, costs, weight, way) for sub in self._applied[id(node)]])
@@ -145,7 +149,7 @@ class SchemaCost:
             self._nodes[id(node)] = node, place or "its root"
             if len(self._nodes) > _SUBSCHEMAS_MAX:
                 raise BadUserInput(
-                    f"dataSchema has too many subschemas; allowed are at most {_SUBSCHEMAS_MAX}"
+                    f"dataSchema has too many subschemas; at most {_SUBSCHEMAS_MAX} are allowed"
                 )
             self._check(node, place)
             in_place = list(self._in_place(node))
@@ -156,15 +160,13 @@ class SchemaCost:
     def _check(self, node: Node, place: str) -> None:
         where = place or "its root"
         for keyword in _OTHER_REFERENCES & node.keys():
-            raise BadUserInput(
-                f"dataSchema at {where} has {keyword}; references are allowed as $ref only"
-            )
+            raise BadUserInput(f"dataSchema at {where} has {keyword}; use $ref for references")
         if place and "$id" in node:
-            raise BadUserInput(f"dataSchema at {where} has $id; it is allowed at the root only")
+            raise BadUserInput(f"dataSchema at {where} has $id; $id is only allowed at the root")
         dialect = node.get("$schema", _DIALECT)
         if not isinstance(dialect, str) or dialect.rstrip("#") != _DIALECT:
             raise BadUserInput(
-                f"dataSchema at {where} has $schema {json_shown(dialect)}; allowed is {_DIALECT}"
+                f"dataSchema at {where} has $schema {json_shown(dialect)}; expected {_DIALECT}"
             )
         self.has_alternatives |= "anyOf" in node or "oneOf" in node
         if isinstance(pattern := node.get("pattern"), str):
@@ -189,8 +191,8 @@ class SchemaCost:
     def _target(self, reference: object) -> object:
         if not isinstance(reference, str) or not reference.startswith("#"):
             raise BadUserInput(
-                f"dataSchema has the reference {json_shown(reference)}; allowed are those within "
-                "the schema, which begin with #"
+                f"dataSchema has the reference {json_shown(reference)}; only references within "
+                "the schema are allowed; they begin with #"
             )
         fragment = unquote(reference[1:])
         target: object = self._schema
@@ -201,7 +203,7 @@ class SchemaCost:
                 target = _step(target, part.replace("~1", "/").replace("~0", "~"))
         if not isinstance(target, dict | bool):
             raise BadUserInput(
-                f"dataSchema has the reference {shown(reference)}; there is no schema at this place"
+                f"dataSchema has the reference {shown(reference)}, which points to no schema"
             )
         return target
 

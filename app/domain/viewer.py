@@ -84,7 +84,10 @@ class Viewer:
         """
         if not self.may(permission):
             if self.anonymous:
-                raise Unauthenticated(f"a token with the permission {permission.value!r} is needed")
+                raise Unauthenticated(
+                    "authentication required: send a token with the permission "
+                    f"{permission.value!r}"
+                )
             raise Forbidden(f"the token does not grant the permission {permission.value!r}")
         if self.projects is not None and project_id not in self.projects:
             raise Forbidden(f"the token does not grant the project {project_id!r}")
@@ -103,7 +106,7 @@ class Viewer:
         checked_client_id(argument, client_id)
         if client_id.startswith(SIGNED_PREFIX) and client_id != self.client_id:
             raise Forbidden(
-                f"{argument} is {shown(client_id)}; ids that begin with {SIGNED_PREFIX!r} are the "
-                "server's: send the client token of this one, or another id"
+                f"{argument} is {shown(client_id)}; ids that begin with {SIGNED_PREFIX!r} are "
+                "reserved: send the client token of this id, or choose another id"
             )
         return client_id

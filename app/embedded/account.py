@@ -125,10 +125,10 @@ class Account:
         )
         if setpriv is None or capability is None:
             raise ConfigurationError(
-                "PostgreSQL does not run as root, and its user may not enter the directory of "
-                f"the data or of the program {program}: set {setting_names.DATA_DIR} and install "
-                "below directories that every user may enter, for example /var/lib and /opt, or "
-                "start the service as a user other than root"
+                "PostgreSQL cannot run as root, and its user cannot access the data directory or "
+                f"the program {program}: set {setting_names.DATA_DIR} and install below "
+                "directories that every user can access, for example /var/lib and /opt, or start "
+                "the service as a user other than root"
             )
         return [
             setpriv,
@@ -158,7 +158,7 @@ def account_for(data: Path) -> Account:
 
 def _system_user() -> pwd.struct_passwd:
     useradd = shutil.which("useradd", path=f"{os.defpath}:/usr/sbin:/sbin")
-    reason = "there is no useradd program"
+    reason = "the program useradd is not installed"
     for _ in range(_USERADD_ATTEMPTS):
         try:
             return pwd.getpwnam(USER_NAME)
@@ -177,7 +177,7 @@ def _system_user() -> pwd.struct_passwd:
         if made.returncode != 0:
             time.sleep(_USERADD_PAUSE_SECONDS)
     raise ConfigurationError(
-        f"PostgreSQL does not run as root, and the system user {USER_NAME!r} cannot be made "
+        f"PostgreSQL cannot run as root, and the system user {USER_NAME!r} could not be created "
         f"({reason}): start the service as a user other than root, or set "
         f"{setting_names.DATABASE_URL} to a database of your own"
     )

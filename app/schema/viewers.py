@@ -75,8 +75,8 @@ class ViewerMutations:
         context = info.context
         if context.authenticate is None:
             raise BadUserInput(
-                "authenticate came over HTTP; it is for WebSockets: over HTTP, send the token in "
-                "the Authorization header of each request"
+                "authenticate is only available on WebSockets; over HTTP, send the token in the "
+                "Authorization header of each request"
             )
         await context.authenticate(token)
         return _viewer_type(context)

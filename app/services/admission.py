@@ -102,8 +102,7 @@ class Admission:
         held = policy.hold is Hold.UNTIL_APPROVED
         if held and not persistent:
             raise Rejected(
-                "messages of this channel wait for a moderator, and persistent is false; allowed "
-                "is true"
+                "messages of this channel wait for approval, and persistent is false; expected true"
             )
         pacing = self._pacing(policy, viewer, draft)
         if pacing is not None:
@@ -143,12 +142,12 @@ class Admission:
         now = int(self._clock() * 1000)
         if policy.opens_at is not None and now < policy.opens_at:
             raise Rejected(
-                f"the channel opens at {_shown(policy.opens_at)}; by the server's clock it is "
+                f"the channel opens at {_shown(policy.opens_at)}; the server's time is "
                 f"{_shown(now)}"
             )
         if policy.closes_at is not None and now >= policy.closes_at:
             raise Rejected(
-                f"the channel closed at {_shown(policy.closes_at)}; by the server's clock it is "
+                f"the channel closed at {_shown(policy.closes_at)}; the server's time is "
                 f"{_shown(now)}"
             )
 
@@ -169,7 +168,7 @@ class Admission:
         if compiled is None or compiled.policy is not policy:
             compiled = self._compile(draft.channel, policy)
         if compiled.words is not None and compiled.words.are_in(data, draft.data_json):
-            raise Rejected("data has a word that is blocked in this channel")
+            raise Rejected("data contains a word that is blocked in this channel")
         if compiled.schema is not None:
             compiled.schema.check(data, draft.data_json)
 
@@ -181,8 +180,8 @@ class Admission:
             compiled = self._compiled[channel] = _Compiled(policy)
         except BadUserInput as error:
             # Another version of the service, or of its validator, took it.
-            logger.error("the dataSchema of %s cannot be used: %s", channel.key, error.message)
-            raise Rejected("the channel's dataSchema cannot be used; set it anew") from error
+            logger.error("cannot use the dataSchema of %s: %s", channel.key, error.message)
+            raise Rejected("the channel's dataSchema is not usable; set it again") from error
         return compiled
 
     def _policy_changed(self, channel: Channel, policy: ChannelPolicy | None) -> None:
@@ -200,12 +199,12 @@ def _check_writer(policy: ChannelPolicy, viewer: Viewer) -> None:
         case Writers.EVERYONE:
             return
         case Writers.NOBODY:
-            raise Forbidden("nobody may publish in this channel now")
+            raise Forbidden("publishing is disabled in this channel")
         case Writers.VERIFIED:
             if viewer.anonymous and viewer.publisher is None:
                 raise Forbidden(
-                    "only verified publishers may publish in this channel: send a token, or a "
-                    "client id that the server signed"
+                    "only verified publishers may publish in this channel: send a token or the "
+                    "client token of a signed client id"
                 )
 
 
@@ -213,7 +212,7 @@ def _schema(policy: ChannelPolicy) -> DataSchema:
     text = bytes(policy.data_schema)
     schema = decode_json(text)
     if not isinstance(schema, dict):
-        raise BadUserInput("dataSchema is no object")
+        raise BadUserInput("dataSchema is not an object")
     return DataSchema(schema, text)
 
 

@@ -71,7 +71,7 @@ class BanService:
         self._rights.require_in_project(viewer, Permission.MODERATE, project_id)
         if request.identity in identities(viewer):
             raise BadUserInput(
-                f"input.{request.identity.kind} is your own; a ban of oneself is not allowed"
+                f"input.{request.identity.kind} is your own; you cannot ban yourself"
             )
         ban = Ban(
             str(uuid4()), project_id, request.identity, request.mode, request.until, request.reason
@@ -79,11 +79,11 @@ class BanService:
         version = await self._store.place(ban, self._now_ms(), self._most)
         if version is None:
             raise BadUserInput(
-                f"the project {project_id!r} has {self._most} bans in force, the most allowed; "
-                "lift one, or let bans end by themselves with until"
+                f"the project {project_id!r} has {self._most} active bans, which is the limit; "
+                "remove a ban, or set until so that bans expire"
             )
         self.followed.apply(Change(ban.key, ban, version))
-        logger.info("a person was banned from the project %s: %s", project_id, ban.mode)
+        logger.info("banned a person from the project %s: %s", project_id, ban.mode)
         return ban
 
     async def unban(self, viewer: Viewer, project_id: str, ban_id: str) -> bool:
@@ -107,7 +107,7 @@ class BanService:
         if lifted is None:
             return False
         self.followed.apply(_change(lifted))
-        logger.info("a ban from the project %s was lifted", project_id)
+        logger.info("removed a ban from the project %s", project_id)
         return True
 
     async def bans(self, viewer: Viewer, project_id: str) -> Sequence[Ban]:

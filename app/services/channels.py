@@ -69,9 +69,7 @@ class ChannelService:
         checked_project_id(project_id)
         self._rights.require_in_project(viewer, Permission.MODERATE, project_id)
         if not 1 <= limit <= _MAX_LIMIT:
-            raise BadUserInput(
-                f"limit is {limit}; allowed are whole numbers from 1 to {_MAX_LIMIT}"
-            )
+            raise BadUserInput(f"limit is {limit}; allowed: whole numbers from 1 to {_MAX_LIMIT}")
         cursor: Channel | None = None
         if after is not None:
             cursor = Channel(project_id, checked_widget_id("after", after))

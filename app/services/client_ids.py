@@ -108,13 +108,13 @@ class ClientIds:
         client_id, expires_at = known
         if expires_at <= self._clock():
             self._verified.pop(token, None)
-            raise TokenExpired("the client token has expired; ask for a new one without it")
+            raise TokenExpired("the client token has expired; request a new one without it")
         return client_id
 
     def _read(self, token: str) -> tuple[str, int]:
         if len(token) > MAX_CLIENT_TOKEN:
             raise Unauthenticated(
-                f"the client token has {len(token)} characters; allowed are {MAX_CLIENT_TOKEN}",
+                f"the client token has {len(token)} characters; allowed: {MAX_CLIENT_TOKEN}",
                 f"the client token has more than {MAX_CLIENT_TOKEN} characters",
             )
         if not token or not token.isascii():
@@ -126,8 +126,7 @@ class ClientIds:
             raise _no_token() from None
         if purpose != _TYPE:
             raise Unauthenticated(
-                "the client token is a token for another purpose; allowed is a clientToken that "
-                "this server gave"
+                "the client token is another kind of token; expected a clientToken from this server"
             )
         for key in self._keys:
             try:
@@ -144,8 +143,8 @@ class ClientIds:
                 raise _no_token() from None
             return claims.client_id, claims.exp
         raise Unauthenticated(
-            "the client token's signature does not match: another server signed it, or a secret "
-            "that is no longer in use; ask for a new one without it"
+            "the client token's signature is invalid: it was signed by another server or with a "
+            "retired secret; request a new one without it"
         )
 
 
@@ -155,6 +154,4 @@ def _is_canonical(token: str, signature: bytes) -> bool:
 
 
 def _no_token() -> Unauthenticated:
-    return Unauthenticated(
-        "the client token is not one; allowed is a clientToken that this server gave"
-    )
+    return Unauthenticated("the client token is malformed; expected a clientToken from this server")

@@ -168,7 +168,7 @@ class Listening:
         try:
             member.fail(refusal)
         except Exception:
-            logger.exception("a subscription on %s could not be ended", self.channel.key)
+            logger.exception("failed to end a subscription on %s", self.channel.key)
 
     async def echo(self, entry: Message | Retraction) -> None:
         """Give one entry to whoever is behind it."""
@@ -177,7 +177,9 @@ class Listening:
                 await self._leave.give(entry)
             except Exception:
                 # Whoever published it is answered all the same, as ever.
-                logger.exception("a subscription on %s was not given a message", self.channel.key)
+                logger.exception(
+                    "failed to deliver a message to a subscription on %s", self.channel.key
+                )
         elif self._leave is None and self._member is not None:
             self._early = self._early or []
             if len(self._early) < _EARLY_MAX:

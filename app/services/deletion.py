@@ -157,16 +157,14 @@ class DeletionService:
                             told_at = time.monotonic()
         except Unavailable as error:
             raise Unavailable(
-                f"{error.message}; {deleted} messages were deleted before, and the next ones may "
-                "have been: ask again to delete the rest",
+                f"{error.message}; {deleted} messages were deleted, possibly more: retry to "
+                "delete the rest",
                 error.retry_after_ms,
             ) from error
         except BadUserInput as error:
             if not deleted:
                 raise
-            raise BadUserInput(
-                f"{error.message}; {deleted} messages were deleted before"
-            ) from error
+            raise BadUserInput(f"{error.message}; {deleted} messages were deleted") from error
         finally:
             # Also where it was cancelled or failed: what is gone is gone.
             await self._hub.publish_deleted(channel)

@@ -185,7 +185,7 @@ class RuleFollower:
                 await self._look()
             except Unavailable:
                 # The pool has logged the outage. What is known holds until it is over.
-                logger.debug("the rules stay as they are: the database is away")
+                logger.debug("cannot read changed policies and bans: the database is unavailable")
 
     async def _look(self) -> None:
         # Read before the rows are: what they have beyond it is read again, and changes nothing.

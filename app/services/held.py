@@ -86,7 +86,7 @@ class HeldService:
         """
         self._rights.require(viewer, Permission.MODERATE, channel)
         if not 1 <= limit <= _LISTED_MAX:
-            raise BadUserInput(f"limit is {limit}; allowed are 1 to {_LISTED_MAX}")
+            raise BadUserInput(f"limit is {limit}; allowed: 1 to {_LISTED_MAX}")
         return [message for _, message in await self._store.after(channel, 0, limit)]
 
     async def listen(self, viewer: Callable[[], Viewer], channel: Channel) -> HeldSource:

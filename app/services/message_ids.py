@@ -21,7 +21,7 @@ def checked_ids(ids: Sequence[str]) -> list[str]:
         BadUserInput: there are fewer or more, or one is no UUID.
     """
     if not 1 <= len(ids) <= _MOST:
-        raise BadUserInput(f"ids has {len(ids)} items; allowed are 1 to {_MOST}")
+        raise BadUserInput(f"ids has {len(ids)} items; allowed: 1 to {_MOST}")
     checked: dict[str, None] = {}
     for place, text in enumerate(ids):
         try:

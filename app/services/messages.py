@@ -210,7 +210,7 @@ class MessageService:
         if admitted.held:
             if self._held is None:
                 raise Rejected(
-                    "messages of this channel wait for a moderator; this server keeps none"
+                    "messages of this channel wait for approval; this server does not support it"
                 )
             return await self._held.hold(draft)
         written = await self._writer.write(draft, admitted.pacing)
@@ -220,7 +220,7 @@ class MessageService:
             raise _spent(draft)
         first = await self._history.by_id(draft.channel, written.first_id)
         if first is None:
-            raise Unavailable("the message was published before and has been deleted meanwhile")
+            raise Unavailable("the message was published before and has since been deleted")
         return first
 
     async def retract(
@@ -253,13 +253,13 @@ class MessageService:
         self._rights.require(viewer, needed, channel)
         if not moderates and viewer.publisher is None:
             raise Forbidden(
-                "messages can be retracted by whoever published them with a token that has a sub, "
-                "or with a signed client id, and by moderators; neither came"
+                "you cannot retract messages: a token with a sub, a signed client id or the "
+                "permission 'moderate' is required"
             )
         unique = checked_ids(ids)
         if reason is not None and (len(reason) > _REASON_MAX or not reason.isprintable()):
             raise BadUserInput(
-                f"reason is {shown(reason)}; allowed are at most {_REASON_MAX} printable characters"
+                f"reason is {shown(reason)}; allowed: at most {_REASON_MAX} printable characters"
             )
         try:
             count = await self._retractions.retract(
@@ -271,7 +271,7 @@ class MessageService:
             )
         except ForeignMessageError as error:
             raise Forbidden(
-                f"ids holds {shown(error.message_id)}, which somebody else published; only "
+                f"ids contains {shown(error.message_id)}, which another publisher published; only "
                 "moderators may retract it"
             ) from None
         if self._held is not None and count < len(unique):
@@ -331,7 +331,7 @@ class MessageService:
         """
         self._rights.require(viewer, Permission.SUBSCRIBE, channel)
         if last is not None and not 0 <= last <= self._replay_max:
-            raise BadUserInput(f"last is {last}; allowed are 0 to {self._replay_max}")
+            raise BadUserInput(f"last is {last}; allowed: 0 to {self._replay_max}")
         source = MessageSource(
             self._hub,
             self._fan_out,
@@ -351,7 +351,7 @@ class MessageService:
                 # This process may be a moment behind the one that named the place.
                 head = (await self._history.heads([channel]))[channel].sequence
                 if start > head:
-                    raise UnknownCursor(f"after is the place {start}; the channel ends at {head}")
+                    raise UnknownCursor(f"after is position {start}; the channel ends at {head}")
             if last is not None:
                 newest = await self._history.before_last(channel, joined_at, last)
                 start = max(start or 0, newest)
@@ -386,8 +386,8 @@ class MessageService:
 
 def _spent(draft: Draft) -> Rejected:
     return Rejected(
-        f"the message published under the id {shown(draft.idempotency_key)} was retracted by a "
-        "moderator; nothing can be published under it again"
+        f"the message with the id {shown(draft.idempotency_key)} was retracted by a moderator; "
+        "the id cannot be used again"
     )
 
 
@@ -398,7 +398,7 @@ def _check_replacing(idempotency_key: str | None, *, persistent: bool) -> None:
         )
     if idempotency_key is None:
         raise BadUserInput(
-            "onRepeat is REPLACE and id is missing; it names the message to be replaced"
+            "onRepeat is REPLACE and id is missing; set id to the id of the message to replace"
         )
 
 

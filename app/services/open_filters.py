@@ -60,8 +60,8 @@ class OpenFilters:
             compiled = CompiledFilters(key)
             if self.held_bytes + compiled.held_bytes > self.limits.bytes_per_process:
                 raise Unavailable(
-                    f"the filters of all subscriptions take {self.held_bytes} bytes of this "
-                    f"server's memory, with these {self.held_bytes + compiled.held_bytes}; at most "
+                    f"the filters of all subscriptions use {self.held_bytes} bytes of memory, "
+                    f"{self.held_bytes + compiled.held_bytes} with this one; at most "
                     f"{self.limits.bytes_per_process} are allowed: retry later, or use filters "
                     "with fewer values"
                 )
@@ -127,16 +127,16 @@ class ConnectionFilters:
     def _check(self, compiled: CompiledFilters, at: str) -> None:
         if compiled.searches > _MAX_SEARCHES:
             raise BadUserInput(
-                f"{at}: {compiled.searches} comparisons with CONTAINS came, at most "
-                f"{_MAX_SEARCHES} are allowed in a subscription"
+                f"{at}: {compiled.searches} comparisons with CONTAINS, at most {_MAX_SEARCHES} "
+                "are allowed per subscription"
             )
         came = self._held_bytes + compiled.held_bytes
         allowed = self._process.limits.bytes_per_connection
         if came > allowed and compiled not in self._uses:
             COUNTED.refusals["limit"] += 1
             raise RateLimited(
-                f"the filters of this connection's subscriptions take {self._held_bytes} bytes of "
-                f"memory, with {at} {came}; at most {allowed} are allowed: end a subscription, or "
+                f"the filters of this connection's subscriptions use {self._held_bytes} bytes of "
+                f"memory, {came} with {at}; at most {allowed} are allowed: end a subscription, or "
                 "use filters with fewer values"
             )
 

@@ -96,16 +96,16 @@ class PolicyService:
             written = await self._store.write(channel, policy, before.version)
             if written is not None:
                 self.followed.apply(_change(written))
-                logger.info("the policy of %s was changed", channel.key)
+                logger.info("changed the policy of %s", channel.key)
                 return policy
-        raise Unavailable("the policy is being changed by others; retry later")
+        raise Unavailable("the policy was changed by somebody else at the same time; retry later")
 
     def _check_number(self, channel: Channel) -> None:
         policies = sum(one.project_id == channel.project_id for one in self.followed.rules)
         if policies >= MAX_POLICIES_PER_PROJECT:
             raise BadUserInput(
-                f"the project {channel.project_id!r} has {policies} channels with a policy; "
-                f"allowed are {MAX_POLICIES_PER_PROJECT}: set one of them to the default first"
+                f"the project {channel.project_id!r} has {policies} channels with a policy; at "
+                f"most {MAX_POLICIES_PER_PROJECT} are allowed: reset one to the default first"
             )
 
     async def _since(self, version: int) -> Sequence[Change[Channel, ChannelPolicy]]:

@@ -81,7 +81,7 @@ class PresenceService:
             async with asyncio.timeout(_LEAVE_TIMEOUT_SECONDS):
                 await self._store.leave()
         except (Unavailable, TimeoutError):
-            logger.info("the presence lease was not given back; it ends by itself")
+            logger.info("failed to release the presence lease; it will expire")
         for channel in self._own.keys() | self._unwritten:
             self._hub.publish_presence(channel)
 
@@ -170,9 +170,9 @@ class PresenceService:
                 await self._read()
             except Unavailable:
                 # What was not written or read stays noted; the heartbeat wakes us again.
-                logger.info("connection counts wait for the database")
+                logger.info("connection counts are delayed: the database is unavailable")
             except Exception:
-                logger.exception("connection counts could not be exchanged")
+                logger.exception("failed to exchange connection counts")
             await asyncio.sleep(self._interval)
 
     async def _write(self) -> None:
@@ -219,4 +219,4 @@ class PresenceService:
                 # The lease may run out: the rows are written again when the base is back.
                 self._unwritten |= self._own.keys()
             except Exception:
-                logger.exception("the presence lease could not be renewed")
+                logger.exception("failed to renew the presence lease")

@@ -144,7 +144,7 @@ class Retention:
                 # Its pool has told of that.
                 logger.debug("retention: %s", error)
             except Exception:
-                logger.exception("retention failed; it begins again")
+                logger.exception("retention failed; restarting it")
 
     async def _lead(self) -> None:
         """Be the one that deletes for as long as this process can; return if another one is."""

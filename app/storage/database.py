@@ -78,7 +78,7 @@ class DatabaseLost(Unavailable):
     """
 
     def __init__(self, *, sent: bool = True) -> None:
-        super().__init__("the database is not reachable now; retry later")
+        super().__init__("the database is unavailable; retry later")
         self.sent = sent
 
 

@@ -108,7 +108,7 @@ async def leading(url: str, key: int, name: str) -> AsyncIterator[Leadership | N
 
 
 def _lost() -> Unavailable:
-    return Unavailable("the database is not reachable now; retry later")
+    return Unavailable("the database is unavailable; retry later")
 
 
 async def _is_taken(connection: "asyncpg.Connection[asyncpg.Record]", key: int) -> bool:

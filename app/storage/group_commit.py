@@ -242,7 +242,9 @@ class GroupCommit(ABC, Generic[Outcome]):
                 _fail(batch[0], error)
                 return
             # One draft that Postgres refuses must not take its neighbours along.
-            logger.exception("a batch of %d messages failed; writing them singly", len(batch))
+            logger.exception(
+                "storing a batch of %d messages failed; storing them one by one", len(batch)
+            )
             for pending in batch:
                 # Again: where a connection was lost before, it may be stored already.
                 await self._write_batch([pending], again=True)
@@ -351,14 +353,15 @@ def _late(seconds: float, *, uncertain: bool) -> Unavailable:
     if uncertain:
         return _maybe_stored()
     return Unavailable(
-        f"the database did not store the message within {seconds:g} s, and will not; retry later"
+        f"the database did not store the message within {seconds:g} s; it is not published; "
+        "retry later"
     )
 
 
 def _maybe_stored() -> Unavailable:
     return Unavailable(
         "the database did not confirm the message in time: it may have been stored; retry with "
-        "the same id, and it is stored once"
+        "the same id, and it is stored only once"
     )
 
 

@@ -212,7 +212,7 @@ def group_aggregates(
 
 
 def _key(query: MessageQuery) -> ColumnElement[Any]:
-    assert query.group_by is not None, "only a query with groupBy has groups"
+    assert query.group_by is not None, "groups require a query with groupBy"
     return func.coalesce(json_of(query.group_by), JSON_NULL, type_=JSONB)
 
 

@@ -68,11 +68,11 @@ class HeldWriter(GroupCommit[Message]):
                 return message_from_row(draft.channel, row, held=row["sequence"] is None)
             case "spent":
                 return Rejected(
-                    f"the message published under the id {shown(draft.idempotency_key)} was "
-                    "retracted by a moderator; nothing can be published under it again"
+                    f"the message with the id {shown(draft.idempotency_key)} was retracted by a "
+                    "moderator; the id cannot be used again"
                 )
             case _:
                 return Unavailable(
-                    f"{self._most} messages of the channel wait for a moderator, the most allowed; "
+                    f"{self._most} messages of the channel wait for approval, which is the limit; "
                     "retry later"
                 )

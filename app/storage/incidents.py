@@ -44,7 +44,7 @@ class Incidents:
         Args:
             kind: the class of the error: one outage has several, one after another.
         """
-        self._tell("lost", f"the database is not reachable ({kind})")
+        self._tell("lost", f"the database is unavailable ({kind})")
 
     def refused(self, reason: str) -> None:
         """Take note that the database answers and refuses to work.

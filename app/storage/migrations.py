@@ -44,12 +44,14 @@ _LOCK_KEY: Final = 0x57494447_45545752
 """`WIDGETWR`: the advisory lock that one migration at a time holds."""
 
 _REFUSALS: Final[dict[str | None, str]] = {
-    asyncpg.LockNotAvailableError.sqlstate: "a transaction (a backup, say) has been holding a "
-    "table that must be changed: wait for its end, then start again",
-    asyncpg.InsufficientPrivilegeError.sqlstate: "the database's user may not change its schema: "
-    "run `widgetwire migrate` as the owner of the database",
-    asyncpg.ReadOnlySQLTransactionError.sqlstate: "the database takes no writes now (a standby): "
-    "migrate the primary",
+    asyncpg.LockNotAvailableError.sqlstate: "another transaction (a backup, for example) is "
+    "locking a table that must change: wait for it to "
+    "end, then start again",
+    asyncpg.InsufficientPrivilegeError.sqlstate: "the database user may not change the schema: "
+    "run `widgetwire migrate` as the owner of the "
+    "database",
+    asyncpg.ReadOnlySQLTransactionError.sqlstate: "the database is read-only (a standby): migrate "
+    "the primary",
 }
 
 
@@ -115,8 +117,8 @@ async def check_schema(url: str) -> None:
     newest = newest_revision()
     if revision != newest:
         raise ConfigurationError(
-            f"the database's schema is at revision {revision or 'none'} and this version needs "
-            f"{newest}: run `widgetwire migrate`, or `widgetwire serve --migrate`"
+            f"the database's schema is at revision {revision or 'none'}, but this version "
+            f"requires {newest}: run `widgetwire migrate`, or `widgetwire serve --migrate`"
         )
 
 
@@ -155,8 +157,8 @@ async def _take(lock: AsyncConnection) -> None:
     while not await lock.scalar(text(f"SELECT pg_try_advisory_lock({_LOCK_KEY})")):
         if time.monotonic() > deadline:
             raise ConfigurationError(
-                "another migration of this database has been running for "
-                f"{_LOCK_TIMEOUT_SECONDS} s: wait for it, then start again"
+                f"another migration of this database has been running for {_LOCK_TIMEOUT_SECONDS} "
+                "s: wait for it to end, then start again"
             )
         await asyncio.sleep(_LOCK_POLL_SECONDS)
 
@@ -182,8 +184,8 @@ def _refuse_newer(revision: str | None) -> None:
     if revision is not None and revision not in known:
         raise ConfigurationError(
             f"the database's schema is at revision {revision}, which this version does not know "
-            f"(its newest is {newest_revision()}): a newer version of the service has migrated "
-            "it; install that one"
+            f"(its newest is {newest_revision()}): the database was migrated by a newer version; "
+            "install that version"
         )
 
 
@@ -197,18 +199,18 @@ async def _inspect(url: str) -> str | None:
         asyncpg.PostgresError,
         asyncpg.InterfaceError,
     ) as error:
-        reason = str(error) or "no answer in time"
+        reason = str(error) or "no response in time"
         kind = DatabaseUnreachable if isinstance(error, _NOT_YET) else ConfigurationError
         raise kind(
-            f"the database at {_place(url)} cannot be reached ({reason}): check "
-            f"{setting_names.DATABASE_URL} and that the server runs"
+            f"cannot reach the database at {_place(url)} ({reason}): check "
+            f"{setting_names.DATABASE_URL} and that the server is running"
         ) from error
     try:
         version = connection.get_server_version()
         if version.major < OLDEST_SERVER:
             raise ConfigurationError(
                 f"the database server is PostgreSQL {version.major}; {OLDEST_SERVER} or newer is "
-                "needed"
+                "required"
             )
         encoding = await connection.fetchval("SHOW server_encoding")
         if encoding != "UTF8":

@@ -59,7 +59,7 @@ class PolicyStore:
                 found.append(_stored(row["channel"], row["policy"], row["version"]))
             except ValueError as error:
                 logger.error(
-                    "the policy of %s cannot be read, and what was known of it goes on holding: %s",
+                    "cannot read the policy of %s; the last known policy stays in effect: %s",
                     row["channel"],
                     error,
                 )

@@ -41,9 +41,9 @@ _SEARCHING: Final = {
     "work_mem": "16MB",
 }
 _ADVICE: Final = (
-    f"no search may ({setting_names.STATEMENT_TIMEOUT_SECONDS}), and this one was cancelled: "
-    "narrow it by created or by an indexed field, or have the operator index the field "
-    "(widgetwire indexes add PATH)"
+    f"this is the limit for a search ({setting_names.STATEMENT_TIMEOUT_SECONDS}), and the search "
+    "was cancelled: narrow it by created or by an indexed field, or ask the operator to index the "
+    "field (widgetwire indexes add PATH)"
 )
 
 

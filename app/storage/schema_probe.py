@@ -37,15 +37,15 @@ class SchemaProbe:
         try:
             rows = await self._database.fetch(_REVISION)
         except Unavailable:
-            return "not known while the database does not answer"
+            return "unknown: the database does not respond"
         except asyncpg.UndefinedTableError:
             rows = []
         if not rows:
-            return f"the database has no schema of this service: {_ADVICE}"
+            return f"the database does not have this service's schema: {_ADVICE}"
         revision: str = rows[0]["version_num"]
         if revision < NEEDED_REVISION:
             return (
-                f"the database's schema is at revision {revision}, this version needs "
+                f"the database's schema is at revision {revision}, this version requires "
                 f"{NEEDED_REVISION}: {_ADVICE}"
             )
         return None

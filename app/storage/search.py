@@ -188,8 +188,8 @@ class MessageSearch:
         """
         if len(keys) * limit > MAX_GROUP_MESSAGES:
             raise BadUserInput(
-                f"{len(keys)} groups of up to {limit} messages are asked for, at most "
-                f"{MAX_GROUP_MESSAGES} messages together are allowed; lower one of the limits"
+                f"{len(keys)} groups of up to {limit} messages are requested, at most "
+                f"{MAX_GROUP_MESSAGES} messages in total are allowed; lower one of the limits"
             )
         if not (keys and limit):
             return [[] for _ in keys]

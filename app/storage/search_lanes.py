@@ -117,8 +117,9 @@ class SearchLanes:
         elif 0 < self._max_scan < messages:
             raise BadUserInput(
                 f"this search would read {messages} messages, at most {self._max_scan} are "
-                "allowed; narrow it by created or by an indexed field, or have the operator index "
-                f"the field (widgetwire indexes add PATH) or raise {setting_names.SEARCH_MAX_SCAN}"
+                "allowed; narrow it by created or by an indexed field, or ask the operator to "
+                "index the field (widgetwire indexes add PATH) or to raise "
+                f"{setting_names.SEARCH_MAX_SCAN}"
             )
         return await self.slow.fetch(channel, request, sql, *parameters, on_send=on_send)
 

@@ -179,11 +179,11 @@ class SearchQueue:
         loop = asyncio.get_running_loop()
         begun = 0.0 < request.ran_seconds < self._request_seconds
         if not begun and self._expected_wait(channel, request, loop.time()) > self._wait_seconds:
-            raise self._refusal("so many wait that it would not begin in time")
+            raise self._refusal("it would wait too long")
         waiter = _Waiter(channel, request, loop.create_future())
         self._enter(waiter, begun)
         if self._waiting > self._waiting_max:
-            self._refuse(self._longest_line()[-1], "too many wait")
+            self._refuse(self._longest_line()[-1], "the queue is full")
         # Not all who came together are refused together: the answers would hold up the loop.
         wait = self._wait_seconds * (1 - _EARLIER * self._spread())
         timer = loop.call_later(wait, self._refuse, waiter, f"it waited for {wait:.2g} s")
@@ -267,8 +267,8 @@ class SearchQueue:
         retry = drained * 1000 * (1 + self._spread()) + _LEAST_RETRY_MS * self._spread()
         retry_after_ms = round(min(max(retry, _LEAST_RETRY_MS), _MOST_RETRY_MS))
         return Unavailable(
-            f"too many searches: {why} ({self._waiting} wait, {len(self._running)} run); "
-            f"retry after {retry_after_ms} ms, or subscribe to the result with liveMessages",
+            f"too many searches: {why} ({self._waiting} waiting, {len(self._running)} running); "
+            f"retry after {retry_after_ms} ms, or subscribe with liveMessages",
             retry_after_ms,
         )
 

@@ -233,12 +233,12 @@ def _judged(
             imported.known += 1
         elif number in taken or repeat_key in keys:
             imported.refused[number] = (
-                "another message of its publisher has the same idempotency_key"
+                "another message of the same publisher has this idempotency_key"
             )
         elif created < newest[channel]:
             imported.refused[number] = (
-                f"created is {created}, and the message before it in the channel has "
-                f"{newest[channel]}: time never runs backwards within a channel"
+                f"created is {created}, but the previous message of the channel has "
+                f"{newest[channel]}: created must not decrease within a channel"
             )
         else:
             newest[channel] = created

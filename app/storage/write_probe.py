@@ -48,6 +48,6 @@ class WriteProbe:
         try:
             await self._database.fetch(_TRIAL)
         except Unavailable:
-            return f"it stores nothing: {self._incidents.refusal}"
+            return f"cannot store messages: {self._incidents.refusal}"
         self._incidents.refusal = None
         return None

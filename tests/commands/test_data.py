@@ -35,7 +35,7 @@ def test_a_project_goes_out_and_into_another_one_in_either_form(
     database_url: str, recording: Path, tmp_path: Path
 ) -> None:
     done = run(database_url, "import", str(recording), "--into", "p")
-    assert "imported 30 messages; 0 were there already, 0 bad lines" in done.stderr
+    assert "imported 30 messages; 0 existed already; 0 bad lines" in done.stderr
     first, second = tmp_path / "first.jsonl", tmp_path / "second.csv"
     assert "exported 30" in run(database_url, "export", "p", "--to", str(first)).stderr
     run(database_url, "import", str(first), "--into", "q")
@@ -49,7 +49,7 @@ def test_a_project_goes_out_and_into_another_one_in_either_form(
 def test_a_file_that_is_there_is_not_written_over(database_url: str, recording: Path) -> None:
     before = recording.read_bytes()
     result = run(database_url, "export", "p", "--to", str(recording))
-    assert "exists: remove it, or go on with --resume" in refusal(result)
+    assert "exists: remove it, or continue it with --resume" in refusal(result)
     assert "standard output" in refusal(run(database_url, "export", "p", "--resume"))
     assert recording.read_bytes() == before
 
@@ -67,12 +67,12 @@ def test_an_export_goes_on(database_url: str, recording: Path, tmp_path: Path) -
 def test_bad_lines_are_named_and_at_most_twenty(database_url: str) -> None:
     bad = b"{}\n" * 30
     result = run(database_url, "import", "-", "--into", "p", stdin=bad)
-    assert "ended at a bad line" in refusal(result)
+    assert "stopped at a bad line" in refusal(result)
     assert "line 1: not a message: " in result.stderr
     told = run(database_url, "import", "-", "--into", "p", "--skip-bad", stdin=bad).stderr
     assert told.count("line ") == 20
-    assert "more bad lines are counted only" in told
-    assert "imported 0 messages; 0 were there already, 30 bad lines" in told
+    assert "further bad lines are counted, not shown" in told
+    assert "imported 0 messages; 0 existed already; 30 bad lines" in told
 
 
 def test_a_file_that_is_not_there_is_said(database_url: str, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def test_a_backup_is_restored_where_nobody_would_miss_what_is_there(
     assert f"wrote {backup}: " in run(filled_url, "backup", str(backup)).stdout
     assert backup.stat().st_mode & 0o777 == 0o600
     assert "exists: remove it" in refusal(run(filled_url, "backup", str(backup)))
-    assert "--replace deletes them all" in refusal(run(filled_url, "restore", str(backup)))
+    assert "--replace deletes all of them" in refusal(run(filled_url, "restore", str(backup)))
     restored = run(filled_url, "restore", str(backup), "--replace")
     assert f"restored {backup}" in restored.stdout
     assert len(run(filled_url, "export", "p").stdout.splitlines()) == 1
@@ -38,7 +38,7 @@ def test_what_cannot_be_restored_leaves_all_as_it_is(filled_url: str, tmp_path: 
     result = run(filled_url, "restore", str(wrong), "--replace")
     wrong.write_bytes(gzip.compress(b"--\n-- PostgreSQL database dump\nnonsense;"))
     mistaken = run(filled_url, "restore", str(wrong), "--replace")
-    assert "nothing was changed; what PostgreSQL says" in refusal(mistaken)
+    assert "nothing was changed; see the output of PostgreSQL" in refusal(mistaken)
     assert "no whole backup" in refusal(result)
     assert len(run(filled_url, "export", "p").stdout.splitlines()) == 1
 
@@ -52,7 +52,7 @@ def test_a_database_that_others_use_is_not_restored_under_them(
         other = runner.run(asyncpg.connect(filled_url))
         result = run(filled_url, "restore", str(backup), "--replace")
         runner.run(other.close())
-    assert "others have 1 connections to the database: stop the services" in refusal(result)
+    assert "the database has 1 other connections: stop the services" in refusal(result)
 
 
 def test_a_backup_that_cannot_be_written_is_said(database_url: str, tmp_path: Path) -> None:

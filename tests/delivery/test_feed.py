@@ -228,7 +228,7 @@ async def test_a_head_below_the_position_begins_anew_and_says_so(
         feed.stored(newly(table, sequence))
     await recorder.has(5)
     assert recorder.sequences == [1, 2, 3, 4, 5]
-    assert caplog.text.count("counts its messages anew") == 1
+    assert caplog.text.count("restarts its message numbers") == 1
     assert table.forgotten == 1
     feed.close()
 

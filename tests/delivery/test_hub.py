@@ -333,7 +333,7 @@ async def test_the_poll_finds_a_channel_that_counts_anew(
         hub.missed()
         await recorder.has(2)
         assert recorder.sequences == [1, 2]
-        assert "counts its messages anew" in caplog.text
+        assert "restarts its message numbers" in caplog.text
 
 
 async def test_a_poll_that_fails_in_an_unknown_way_goes_on_and_says_so(

@@ -38,7 +38,7 @@ async def test_it_is_well_while_echoes_come_back_and_says_when_the_last_one_did(
     way.broken = True
     await asyncio.sleep(0.25)
     trouble = await way.pulse.trouble()
-    assert trouble == "the last event came back from the bus 0 s ago; expected every 0.02 s"
+    assert trouble == "the last event returned from the bus 0 s ago; expected every 0.02 s"
     way.broken = False
     assert await way.pulse.trouble() is None
     beating.cancel()
@@ -51,7 +51,7 @@ async def test_a_way_that_never_worked_is_said_to_be_one() -> None:
     await asyncio.sleep(0)
     trouble = await way.pulse.trouble()
     assert trouble is not None
-    assert trouble.startswith("no event has come back from the bus since the start 0 s ago")
+    assert trouble.startswith("no event returned from the bus in 0 s since the start")
     beating.cancel()
 
 

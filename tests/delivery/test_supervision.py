@@ -33,7 +33,7 @@ async def test_what_fails_or_ends_begins_again_until_it_is_cancelled(
         await task
     assert begun == 3
     assert [record.getMessage() for record in caplog.records] == [
-        "the test failed; it begins again",
-        "the test ended; it begins again",
+        "the test failed; restarting it",
+        "the test ended unexpectedly; restarting it",
     ]
     assert "ZeroDivisionError" in caplog.text

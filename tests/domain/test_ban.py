@@ -56,9 +56,9 @@ def test_it_holds_until_its_time() -> None:
 @pytest.mark.parametrize(
     ("told", "one"),
     [
-        ("you are muted in the project 'show' for ever", ban()),
+        ("you are muted in the project 'show' permanently", ban()),
         (
-            "you are banned in the project 'show' until 2027-01-15 08:00:00 UTC; the reason: spam",
+            "you are banned in the project 'show' until 2027-01-15 08:00:00 UTC; reason: spam",
             ban(BanMode.KICK, NOW, "spam"),
         ),
         ("you are banned in the project 'show' until 9999-12-31 23:59:59 UTC", None),
@@ -102,23 +102,27 @@ def test_one_name_is_enough(names: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ({}, "exactly one of input.username, input.sub and input.clientId; none of them came"),
+        (
+            {},
+            "exactly one of input.username, input.sub and input.clientId is required; "
+            "got none of them",
+        ),
         (
             {"username": "a", "client_id": "b"},
-            "exactly one of .*; input.username and input.clientId came",
+            "exactly one of .*; got input.username and input.clientId",
         ),
-        ({"username": "", "sub": ""}, "input.username and input.sub came"),
-        ({"username": ""}, "input.username is ''; allowed are 1 to 256 printable characters"),
-        ({"sub": "x" * 257}, "input.sub is 'x+…; allowed are 1 to 256"),
-        ({"sub": "a\nb"}, r"input.sub is 'a\\nb'; allowed"),
-        ({"client_id": "c1"}, "input.clientId is 'c1'; allowed are ids that the server signed"),
-        ({"client_id": "x" * 129}, "input.clientId is 'x+…; allowed are 1 to 128"),
-        ({"client_id": "\ud800"}, "input.clientId is .*; allowed"),
-        ({"sub": "a", "until": NOW}, f"input.until is {NOW}; allowed are milliseconds later than"),
+        ({"username": "", "sub": ""}, "got input.username and input.sub"),
+        ({"username": ""}, "input.username is ''; allowed: 1 to 256 printable characters"),
+        ({"sub": "x" * 257}, "input.sub is 'x+…; allowed: 1 to 256"),
+        ({"sub": "a\nb"}, r"input.sub is 'a\\nb'; expected"),
+        ({"client_id": "c1"}, "input.clientId is 'c1'; expected an id that the server signed"),
+        ({"client_id": "x" * 129}, "input.clientId is 'x+…; allowed: 1 to 128"),
+        ({"client_id": "\ud800"}, "input.clientId is .*; expected"),
+        ({"sub": "a", "until": NOW}, f"input.until is {NOW}; allowed: milliseconds after now"),
         ({"sub": "a", "until": -1}, "input.until is -1; allowed"),
-        ({"sub": "a", "until": MAX_UNTIL + 1}, f"up to {MAX_UNTIL}; null bans for ever"),
-        ({"sub": "a", "reason": ""}, "input.reason is ''; allowed are 1 to 500 printable"),
-        ({"sub": "a", "reason": "x" * 501}, "input.reason is 'x+…; allowed are 1 to 500"),
+        ({"sub": "a", "until": MAX_UNTIL + 1}, f"up to {MAX_UNTIL}; null for a permanent ban"),
+        ({"sub": "a", "reason": ""}, "input.reason is ''; allowed: 1 to 500 printable"),
+        ({"sub": "a", "reason": "x" * 501}, "input.reason is 'x+…; allowed: 1 to 500"),
         ({"sub": "a", "reason": "\u202egnp"}, "input.reason is .*; allowed"),
     ],
 )

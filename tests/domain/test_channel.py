@@ -20,7 +20,7 @@ def test_a_name_of_the_pattern_is_a_name(name: str) -> None:
 @pytest.mark.parametrize("name", ["", "x" * 65, "a/b", "a b", "a\n", "é", "\u0661", "\0", "\ud800"])
 def test_any_other_name_is_refused_and_named(name: str) -> None:
     for argument, ids in (("projectId", (name, "poll")), ("widgetId", ("p", name))):
-        pattern = f"^{argument} is .*; allowed are 1 to 64 characters of A-Z a-z 0-9 _ . -$"
+        pattern = f"^{argument} is .*; allowed: 1 to 64 characters of A-Z a-z 0-9 _ . -$"
         with pytest.raises(BadUserInput, match=pattern) as refusal:
             parse_channel(*ids)
         refusal.value.message.encode()
@@ -42,7 +42,7 @@ def test_a_client_id_is_any_printable_text(client_id: str) -> None:
 
 @pytest.mark.parametrize("client_id", ["", "x" * 129, "a\n", "\0", "\x7f", "\ud800", "\u202e"])
 def test_any_other_client_id_is_refused(client_id: str) -> None:
-    allowed = re.escape("; allowed are 1 to 128 printable characters")
+    allowed = re.escape("; allowed: 1 to 128 printable characters")
     with pytest.raises(BadUserInput, match=f"^clientId is .*{allowed}$") as refusal:
         checked_client_id("clientId", client_id)
     refusal.value.message.encode()

@@ -90,16 +90,16 @@ def test_numbers_are_exact(schema: dict[str, Any], good: JsonValue, bad: JsonVal
 @pytest.mark.parametrize(
     ("schema", "why"),
     [
-        (None, "dataSchema is null; allowed is a JSON Schema that is an object"),
-        (True, "dataSchema is true; allowed is a JSON Schema that is an object"),
-        ([], "dataSchema is a list of 0; allowed"),
-        ("{}", "dataSchema is '{}'; allowed"),
-        ({"type": "nope"}, "at /type, the value is none of those that the keyword may have"),
+        (None, "dataSchema is null; expected a JSON Schema that is an object"),
+        (True, "dataSchema is true; expected a JSON Schema that is an object"),
+        ([], "dataSchema is a list of 0; expected"),
+        ("{}", "dataSchema is '{}'; expected"),
+        ({"type": "nope"}, "at /type, the value is not one of the keyword's allowed values"),
         ({"minLength": -1}, "at /minLength, the value is less than the minimum of 0"),
         ({"properties": {"a": {"required": "b"}}}, 'at /properties/a/required, .* type "array"'),
         (
             {"pattern": "(?=a)"},
-            r"at /pattern is '\(\?=a\)'; allowed are regular expressions without",
+            r"at /pattern is '\(\?=a\)'; expected a regular expression without",
         ),
         ({"pattern": r"(a)\1"}, "without look-around and back-references"),
         ({"items": {"pattern": "("}}, r"at /items/pattern is '\('"),
@@ -107,7 +107,7 @@ def test_numbers_are_exact(schema: dict[str, Any], good: JsonValue, bad: JsonVal
         ({"pattern": "a{1000}{1000}"}, "at most 128 KiB when compiled"),
         (
             {"allOf": [{"pattern": f"a{i}"} for i in range(33)]},
-            "has 33 patterns; allowed are at most 32",
+            "has 33 patterns; allowed: at most 32",
         ),
         ({"allOf": [{"items": {"$ref": "#"}}, {"items": {"$ref": "#"}}]}, "is too complex"),
         ({"enum": [Decimal(i) / 7 for i in range(900)]}, "is too complex"),
@@ -165,13 +165,13 @@ def test_a_check_takes_no_longer_than_it_may(schema: dict[str, Any], data: JsonV
 def test_a_pattern_is_as_dear_as_it_is_large() -> None:
     """Ordinary ones take all the data that there may be; one of a thousand states may not."""
     check({"items": {"pattern": "^[^<>]+$"}}, ["a" * 60_000])
-    with pytest.raises(Rejected, match=r"data has 60004 bytes; .* so complex that at most 4\d\d\d"):
+    with pytest.raises(Rejected, match=r"data has 60004 bytes; at most 4\d\d\d"):
         check({"items": {"pattern": "[ab]*a[ab]{1400}[cd]"}}, ["a" * 60_000])
 
 
 def test_much_data_is_refused_where_the_schema_is_complex() -> None:
     schema = {"allOf": [{"pattern": f"^[a-z]{i}"} for i in range(30)]}
-    with pytest.raises(Rejected, match=r"data has 10002 bytes; .* so complex that at most 3\d\d\d"):
+    with pytest.raises(Rejected, match=r"data has 10002 bytes; at most 3\d\d\d"):
         check(schema, "a" * 10_000)
 
 

@@ -77,8 +77,8 @@ def test_a_value_is_kept_to_the_last_digit(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "it ends too early"),
-        ("[1", "it ends too early"),
+        ("", "unexpected end"),
+        ("[1", "unexpected end"),
         ("NaN", "invalid character (byte 0)"),
         ("[Infinity]", "invalid character (byte 1)"),
         ("[1,]", "trailing comma in array (byte 3)"),
@@ -97,9 +97,9 @@ def test_a_value_is_kept_to_the_last_digit(text: str) -> None:
         (r'["\ud83d","and more"]', "a string has a lone surrogate"),
         (r'"\ude00"', "a string has a lone surrogate"),
         (r'"\\\ud83d"', "a string has a lone surrogate"),
-        (r'"\ud83d', "it ends too early"),
-        (r'"\ud83d\ude', "it ends too early"),
-        (r'"\\ud83d', "it ends too early"),
+        (r'"\ud83d', "unexpected end"),
+        (r'"\ud83d\ude', "unexpected end"),
+        (r'"\\ud83d', "unexpected end"),
     ],
 )
 def test_what_is_not_json_is_refused_with_the_reason(text: str | bytes, reason: str) -> None:
@@ -161,9 +161,7 @@ def test_data_that_no_jsonb_holds_is_refused(value: object, message: str) -> Non
     ],
 )
 def test_a_number_out_of_bounds_is_refused(number: object) -> None:
-    with pytest.raises(
-        BadUserInput, match=r"^data has a number out of bounds: allowed are at most"
-    ):
+    with pytest.raises(BadUserInput, match=r"^data has a number out of bounds: at most"):
         checked_data([number], _MANY_BYTES)
 
 

@@ -70,34 +70,37 @@ def test_dear_checks_count_more() -> None:
 @pytest.mark.parametrize(
     ("schema", "why"),
     [
-        ({"$ref": "#"}, "applies itself without end"),
-        ({"allOf": [{"not": {"$ref": "#"}}]}, "applies itself without end"),
+        ({"$ref": "#"}, "is applied recursively without end"),
+        ({"allOf": [{"not": {"$ref": "#"}}]}, "is applied recursively without end"),
         (
             {
                 "$ref": "#/$defs/0",
                 "$defs": {f"{i}": {"$ref": f"#/$defs/{i + 1}"} for i in range(150)} | {"150": {}},
             },
-            "is applied too indirectly; allowed are 100 subschemas",
+            "is applied through too many references; at most 100 nested subschemas",
         ),
-        ({"$ref": "https://example.com/x"}, "has the reference 'https://example.com/x'; allowed"),
-        ({"$ref": "file:///etc/passwd"}, "those within the schema, which begin with #"),
-        ({"items": {"$ref": "other.json#/a"}}, "those within the schema"),
-        ({"$ref": "#/$defs/missing"}, r"'#/\$defs/missing'; there is no schema at this place"),
-        ({"$ref": "#nowhere"}, "there is no schema at this place"),
-        ({"$ref": "#/allOf/7", "allOf": [{}]}, "there is no schema at this place"),
-        ({"$ref": "#/$comment/x", "$comment": "x"}, "there is no schema at this place"),
-        ({"$ref": 5}, "has the reference 5; allowed"),
-        ({"$dynamicRef": "#a"}, r"its root has \$dynamicRef; references are allowed as \$ref only"),
+        ({"$ref": "https://example.com/x"}, "has the reference 'https://example.com/x'; only"),
+        (
+            {"$ref": "file:///etc/passwd"},
+            "only references within the schema are allowed; they begin with #",
+        ),
+        ({"items": {"$ref": "other.json#/a"}}, "only references within the schema"),
+        ({"$ref": "#/$defs/missing"}, r"'#/\$defs/missing', which points to no schema"),
+        ({"$ref": "#nowhere"}, "which points to no schema"),
+        ({"$ref": "#/allOf/7", "allOf": [{}]}, "which points to no schema"),
+        ({"$ref": "#/$comment/x", "$comment": "x"}, "which points to no schema"),
+        ({"$ref": 5}, "has the reference 5; only references within"),
+        ({"$dynamicRef": "#a"}, r"its root has \$dynamicRef; use \$ref for references"),
         (
             {"items": {"$id": "https://example.com"}},
-            r"at /items has \$id; it is allowed at the root",
+            r"at /items has \$id; \$id is only allowed at the root",
         ),
         (
             {"$schema": "http://json-schema.org/draft-07/schema#"},
             r"has \$schema 'http://json-schema",
         ),
-        ({"$schema": 7}, r"\$schema 7; allowed is https://json-schema.org/draft/2020-12/schema"),
-        ({"anyOf": [{} for _ in range(2001)]}, "too many subschemas; allowed are at most 2000"),
+        ({"$schema": 7}, r"\$schema 7; expected https://json-schema.org/draft/2020-12/schema"),
+        ({"anyOf": [{} for _ in range(2001)]}, "too many subschemas; at most 2000 are allowed"),
     ],
 )
 def test_what_is_not_allowed_is_named(schema: dict[str, Any], why: str) -> None:

@@ -53,7 +53,9 @@ def test_nobody_moderates_without_a_token() -> None:
     viewer = Viewer(None, frozenset(Permission), anonymous=True)
     assert {one for one in Permission if viewer.may(one)} == DEFAULT_PERMISSIONS
     for permission in (Permission.MODERATE, Permission.ADMIN):
-        with pytest.raises(Unauthenticated, match=f"'{permission}' is needed"):
+        with pytest.raises(
+            Unauthenticated, match=f"send a token with the permission '{permission}'"
+        ):
             viewer.require(permission, CHANNEL)
 
 

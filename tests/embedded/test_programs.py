@@ -30,8 +30,8 @@ def test_a_program_that_is_not_there_is_told_with_what_to_set() -> None:
     [
         ("could not write: No space left on device", "free some disk space"),
         ("could not create shared memory segment", "more shared memory"),
-        ("could not open file: Permission denied", "give the service's user the data"),
-        ("something new", "mend what it says, or set WIDGETWIRE_DATABASE_URL"),
+        ("could not open file: Permission denied", "make the service's user the owner of the data"),
+        ("something new", "fix the problem below, or set WIDGETWIRE_DATABASE_URL"),
     ],
 )
 def test_a_failure_says_what_helps_and_what_postgresql_said(said: str, advice: str) -> None:

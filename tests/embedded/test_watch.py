@@ -56,11 +56,11 @@ def test_a_killed_server_is_started_again_with_a_line_for_each_turn(
 ) -> None:
     with DatabaseWatch(server):
         killed = _killed(server)
-        (back,) = said("is back")
+        (back,) = said("is running again")
     assert re.fullmatch(
-        r"the embedded database is back after \d+\.\d s, started by this process", back
+        r"the embedded database is running again after \d+\.\d s, restarted by this process", back
     )
-    assert said("died") == ["the embedded database died; starting it again"]
+    assert said("died") == ["the embedded database crashed; restarting it"]
     assert server.process() not in {None, killed}
     assert server.answers(5)
 
@@ -70,7 +70,7 @@ def test_a_server_that_was_dead_before_the_watch_began_is_started_too(
 ) -> None:
     _killed(server).wait(10)
     with DatabaseWatch(server):
-        said("is back")
+        said("is running again")
 
 
 def test_a_server_that_is_killed_again_and_again_comes_back_within_two_seconds_more(
@@ -79,7 +79,7 @@ def test_a_server_that_is_killed_again_and_again_comes_back_within_two_seconds_m
     with DatabaseWatch(server) as watch:
         for times in range(1, 5):
             _killed(server)
-            said("is back", times)
+            said("is running again", times)
         assert watch._most_pause() == 2
         server_lived_since = time.monotonic()
         while watch._failures:
@@ -98,13 +98,13 @@ def test_a_server_that_cannot_start_is_tried_again_and_each_failure_is_one_line(
         _killed(server)
         lines = said("cannot start", 3)
         settings.write_text(good)
-        said("is back")
+        said("is running again")
     assert len(said("died")) == 1
     for line in lines:
         assert "\n" not in line
         assert 'invalid value for parameter "max_connections": "banana"' in line
     assert [line[line.index("(tried") :] for line in lines] == [
-        f"(tried again in at most {seconds} s)" for seconds in ("0.5", "1", "2")
+        f"(retrying within {seconds} s)" for seconds in ("0.5", "1", "2")
     ]
 
 
@@ -125,8 +125,8 @@ def test_a_restart_on_purpose_is_not_disturbed(server: EmbeddedPostgres, said: S
             assert server.answers(5)
         # The watch still works.
         _killed(server)
-        said("started by this process")
-    assert len(said("started by this process")) == 1
+        said("restarted by this process")
+    assert len(said("restarted by this process")) == 1
 
 
 def test_a_server_that_was_stopped_is_left_a_moment_to_whoever_stopped_it(
@@ -135,10 +135,10 @@ def test_a_server_that_was_stopped_is_left_a_moment_to_whoever_stopped_it(
     with DatabaseWatch(server):
         server._cluster.stop("fast")
         assert server.ended_in_order()
-        said("ended, or was stopped; it is started again in 2 s unless somebody else does")
+        said("stopped; restarting it in 2 s unless another process does")
         with server._starting():
             server._cluster.start()
-        said("is back after .* started by another process")
+        said("is running again after .* restarted by another process")
 
 
 def test_a_hanging_server_is_told_once_and_left_alone(
@@ -150,11 +150,11 @@ def test_a_hanging_server_is_told_once_and_left_alone(
     assert process is not None
     with DatabaseWatch(server):
         process.suspend()
-        said("runs but does not answer")
+        said("runs but has not responded")
         time.sleep(0.5)  # it is asked again meanwhile, and that is not told
         process.resume()
-        said("answers again")
-    assert len(said("runs but does not answer")) == 1
+        said("responds again")
+    assert len(said("runs but has not responded")) == 1
     assert server.process() == process
 
 
@@ -165,8 +165,8 @@ def test_the_watch_outlives_a_defect_of_its_own(
         with monkeypatch.context() as broken:
             broken.setattr(EmbeddedPostgres, "revive", lambda _: 1 / 0)
             _killed(server)
-            said("watching the embedded database failed; going on")
-        said("is back")
+            said("the check of the embedded database failed; continuing")
+        said("is running again")
 
 
 def test_a_directory_that_is_gone_is_told_and_no_database_is_made(
@@ -180,4 +180,4 @@ def test_a_directory_that_is_gone_is_told_and_no_database_is_made(
         assert str(server.data_dir) in line
         assert not server.data_dir.exists()
         aside.rename(server.data_dir)
-        said("is back")
+        said("is running again")

@@ -50,4 +50,4 @@ async def test_bad_arguments_delete_nothing(
 async def test_nobody_deletes_without_a_token(ask: Ask) -> None:
     (error,) = (await ask(DELETE))["errors"]
     assert error["extensions"]["code"] == "UNAUTHENTICATED"
-    assert error["message"] == "a token with the permission 'admin' is needed"
+    assert error["message"] == "authentication required: send a token with the permission 'admin'"

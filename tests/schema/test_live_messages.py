@@ -39,7 +39,7 @@ class AwayForAMoment:
     async def count(self, _channel: Channel, _query: MessageQuery, head: Head) -> Dated[int]:
         self.reads += 1
         if self.reads <= 2:
-            raise Unavailable("the database is not reachable now; retry later")
+            raise Unavailable("the database is unavailable; retry later")
         return Dated(5, head.sequence)
 
 

@@ -30,7 +30,7 @@ class Asked:
         self.reads.append(what)
         await asyncio.sleep(0)
         if self.away:
-            raise Unavailable("the database is not reachable now; retry later")
+            raise Unavailable("the database is unavailable; retry later")
 
     async def messages(self, *_: Any) -> list[Any]:
         await self._read("messages")

@@ -198,7 +198,7 @@ async def test_a_project_with_the_most_bans_is_told_so(
     bans = pair[0].bans
     for name in ("a", "b"):
         await bans.ban(MODERATOR, project, request(Identity(IdentityKind.SUB, name)))
-    with pytest.raises(BadUserInput, match="has 2 bans in force, the most allowed; lift one"):
+    with pytest.raises(BadUserInput, match="has 2 active bans, which is the limit; remove a ban"):
         await bans.ban(MODERATOR, project, request(Identity(IdentityKind.SUB, "c")))
 
 
@@ -210,7 +210,7 @@ async def test_known_bans_hold_while_the_database_is_away(
     await until(lambda: not there.allows())
 
     async def away(*_: object, **__: object) -> None:
-        raise Unavailable("the database is not reachable now; retry later")
+        raise Unavailable("the database is unavailable; retry later")
 
     with monkeypatch.context() as outage:
         outage.setattr(database, "fetch", away)

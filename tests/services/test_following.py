@@ -33,12 +33,12 @@ class Table:
     async def newest(self) -> int:
         self.looks += 1
         if self.away:
-            raise Unavailable("the database is not reachable now; retry later")
+            raise Unavailable("the database is unavailable; retry later")
         return self.version
 
     async def read(self, known: int) -> Sequence[Change[str, int]]:
         if self.away:
-            raise Unavailable("the database is not reachable now; retry later")
+            raise Unavailable("the database is unavailable; retry later")
         self.reads.append(known)
         return [row for row in self.rows.values() if row.version > known]
 

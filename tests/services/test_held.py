@@ -142,7 +142,7 @@ async def test_a_muted_moderator_is_one_no_more(process: Process) -> None:
 async def test_a_limit_out_of_bounds_is_refused(process: Process, limit: int) -> None:
     with pytest.raises(BadUserInput) as refused:
         await process.service.waiting(MODERATOR, process.channel, limit)
-    assert refused.value.message == f"limit is {limit}; allowed are 1 to 1000"
+    assert refused.value.message == f"limit is {limit}; allowed: 1 to 1000"
 
 
 @pytest.mark.parametrize("ids", [[], ["x"], [str(uuid4())] * 1_001])

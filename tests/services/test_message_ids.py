@@ -17,8 +17,8 @@ def test_each_id_comes_once_in_its_usual_form() -> None:
 @pytest.mark.parametrize(
     ("ids", "words"),
     [
-        ([], "ids has 0 items; allowed are 1 to 1000"),
-        ([str(uuid4())] * 1_001, "ids has 1001 items; allowed are 1 to 1000"),
+        ([], "ids has 0 items; allowed: 1 to 1000"),
+        ([str(uuid4())] * 1_001, "ids has 1001 items; allowed: 1 to 1000"),
         ([str(uuid4()), "x"], "ids[1] is 'x'; expected the id of a message"),
     ],
 )

@@ -50,7 +50,7 @@ def test_a_connection_has_a_bound_of_its_own_and_others_are_not_concerned() -> N
     _, give_back = one.open(numbers(4 * 10**9))
     one.open(numbers(2 * 10**9))
     refused = COUNTED.refusals["limit"]
-    with pytest.raises(RateLimited, match=r"^the filters of this connection's subscriptions take"):
+    with pytest.raises(RateLimited, match=r"^the filters of this connection's subscriptions use"):
         one.open(numbers(3 * 10**9))
     assert COUNTED.refusals["limit"] == refused + 1
     one.open(numbers(2 * 10**9))  # in use already
@@ -85,7 +85,7 @@ def test_searches_of_one_subscription_are_bounded() -> None:
     connection.open(parse_filters([wire] * 20))
     with pytest.raises(
         BadUserInput,
-        match=r"^query.filters: 21 comparisons with CONTAINS came, at most 20 are allowed",
+        match=r"^query.filters: 21 comparisons with CONTAINS, at most 20 are allowed",
     ):
         connection.open(parse_filters([{"or": [wire] * 21}]), "query.filters")
 

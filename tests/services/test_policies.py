@@ -139,7 +139,9 @@ async def test_the_policies_of_a_project_are_bounded(
     service = PolicyService(PolicyStore(database))
     for widget in ("a", "b"):
         await service.set(MODERATOR, Channel("project", widget), {"slowModeSeconds": 1})
-    with pytest.raises(BadUserInput, match="'project' has 2 channels with a policy; allowed are 2"):
+    with pytest.raises(
+        BadUserInput, match="'project' has 2 channels with a policy; at most 2 are allowed"
+    ):
         await service.set(MODERATOR, CHANNEL, {"slowModeSeconds": 1})
     await service.set(MODERATOR, Channel("another", "c"), {"slowModeSeconds": 1})
     await service.set(MODERATOR, Channel("project", "b"), {"slowModeSeconds": 2})
@@ -155,5 +157,7 @@ async def test_whoever_never_comes_first_is_told_to_retry(
 
     store = PolicyStore(database)
     monkeypatch.setattr(store, "write", never)
-    with pytest.raises(Unavailable, match="is being changed by others; retry later"):
+    with pytest.raises(
+        Unavailable, match="was changed by somebody else at the same time; retry later"
+    ):
         await PolicyService(store).set(MODERATOR, CHANNEL, {"slowModeSeconds": 1})

@@ -104,8 +104,7 @@ async def test_a_key_that_a_moderator_has_spent_is_refused(room: WaitingRoom) ->
         with pytest.raises(Rejected) as refused:
             await room.hold(key="k", replaces=replaces)
         assert refused.value.message == (
-            "the message published under the id 'k' was retracted by a moderator; nothing can be "
-            "published under it again"
+            "the message with the id 'k' was retracted by a moderator; the id cannot be used again"
         )
     assert await room.waiting() == []
 
@@ -116,7 +115,7 @@ async def test_more_than_the_bound_are_refused_and_nothing_is_lost(database: Dat
     with pytest.raises(Unavailable) as refused:
         await room.hold()
     assert refused.value.message == (
-        "3 messages of the channel wait for a moderator, the most allowed; retry later"
+        "3 messages of the channel wait for approval, which is the limit; retry later"
     )
     # What is there already is found, and what replaces one takes its room.
     assert await room.hold(key="1") == two

@@ -17,7 +17,7 @@ def test_one_line_for_each_cause_and_later_how_often_it_came(
         incidents.lost("CannotConnectNowError")
         incidents.refused("disk full")
     assert caplog.messages == [
-        "the database is not reachable (ConnectionRefusedError)",
+        "the database is unavailable (ConnectionRefusedError)",
         "the database refuses to work: disk full",
     ]
     assert {record.levelno for record in caplog.records} == {logging.WARNING}

@@ -106,7 +106,7 @@ async def test_a_user_without_rights_is_told_so(empty_database_url: str) -> None
     try:
         await connection.execute("CREATE ROLE reader LOGIN")
         reader = empty_database_url.replace("//postgres@", "//reader@")
-        with pytest.raises(ConfigurationError, match="may not change its schema"):
+        with pytest.raises(ConfigurationError, match="may not change the schema"):
             await migrate(reader)
         await connection.execute("DROP ROLE reader")
     finally:
@@ -116,8 +116,11 @@ async def test_a_user_without_rights_is_told_so(empty_database_url: str) -> None
 @pytest.mark.parametrize(
     ("url", "text"),
     [
-        ("postgresql://u:secret@127.0.0.1:1/shop", r"at 127\.0\.0\.1:1/shop cannot be reached"),
-        ("postgresql://u:secret@[::1/shop", "at the given address cannot be reached"),
+        (
+            "postgresql://u:secret@127.0.0.1:1/shop",
+            r"cannot reach the database at 127\.0\.0\.1:1/shop",
+        ),
+        ("postgresql://u:secret@[::1/shop", "cannot reach the database at the given address"),
     ],
 )
 async def test_a_database_that_is_not_there_is_named_without_its_password(

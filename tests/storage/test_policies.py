@@ -91,6 +91,6 @@ async def test_a_policy_that_cannot_be_read_is_left_out_and_can_be_set_anew(
         ONE.key,
     )
     assert await store.since(-1) == [StoredPolicy(OTHER, CLOSED, 2)]
-    assert "the policy of project/one cannot be read" in caplog.text
+    assert "cannot read the policy of project/one" in caplog.text
     assert await store.read(ONE) == StoredPolicy(ONE, DEFAULT_POLICY, 1)
     assert await store.write(ONE, SLOW, 1)

@@ -79,10 +79,10 @@ async def test_a_search_that_takes_too_long_is_told_what_would_help(database_url
         with pytest.raises(DatabaseTookTooLong) as late:
             await pools.searching.fetch("SELECT pg_sleep(30)")
     assert late.value.message == (
-        "the database took longer than 0.1 s; no search may "
-        "(WIDGETWIRE_STATEMENT_TIMEOUT_SECONDS), and this one was cancelled: narrow it by created "
-        "or by an indexed field, or have the operator index the field "
-        "(widgetwire indexes add PATH)"
+        "the database took longer than 0.1 s; this is the limit for a search "
+        "(WIDGETWIRE_STATEMENT_TIMEOUT_SECONDS), and the search was cancelled: narrow it by "
+        "created or by an indexed field, or ask the operator to index the field (widgetwire "
+        "indexes add PATH)"
     )
 
 

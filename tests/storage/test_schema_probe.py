@@ -23,9 +23,10 @@ async def test_a_schema_that_is_older_or_gone_is_named_and_a_newer_one_is_well(
     await database.fetch("UPDATE alembic_version SET version_num = '0003'")
     advice = "check WIDGETWIRE_DATABASE_URL, or run `widgetwire migrate`"
     assert await probe.state() == (
-        f"the database's schema is at revision 0003, this version needs {NEEDED_REVISION}: {advice}"
+        f"the database's schema is at revision 0003, this version requires {NEEDED_REVISION}: "
+        f"{advice}"
     )
-    gone = f"the database has no schema of this service: {advice}"
+    gone = f"the database does not have this service's schema: {advice}"
     await database.fetch("DELETE FROM alembic_version")
     assert await probe.state() == gone
     await database.fetch("DROP TABLE alembic_version")
@@ -34,4 +35,4 @@ async def test_a_schema_that_is_older_or_gone_is_named_and_a_newer_one_is_well(
 
 async def test_a_database_that_is_away_has_no_known_schema(database: Database) -> None:
     await database.close()
-    assert await SchemaProbe(database).state() == "not known while the database does not answer"
+    assert await SchemaProbe(database).state() == "unknown: the database does not respond"

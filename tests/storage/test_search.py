@@ -339,7 +339,7 @@ def test_a_page_of_nothing_asks_nothing(stored: Stored) -> None:
 
 def test_the_messages_of_all_groups_together_are_bounded(stored: Stored) -> None:
     query, keys = MessageQuery(group_by=FieldPath("data")), [b"1"] * 101
-    with pytest.raises(BadUserInput, match=r"^101 groups of up to 100 messages are asked for, at"):
+    with pytest.raises(BadUserInput, match=r"^101 groups of up to 100 messages are requested, at"):
         stored.run(stored.search.group_messages(CHANNEL, query, keys, MAX_GROUP_MESSAGES // 100))
 
 

@@ -130,8 +130,8 @@ async def test_what_would_read_too_much_is_refused_and_told_what_would_help(
             await refused
         assert error.value.message == (
             f"this search would read {LARGE} messages, at most {LARGE - 1} are allowed; narrow it "
-            "by created or by an indexed field, or have the operator index the field (widgetwire "
-            "indexes add PATH) or raise WIDGETWIRE_SEARCH_MAX_SCAN"
+            "by created or by an indexed field, or ask the operator to index the field "
+            "(widgetwire indexes add PATH) or to raise WIDGETWIRE_SEARCH_MAX_SCAN"
         )
     # What it says helps.
     narrowed = parse_query(

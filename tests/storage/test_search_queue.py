@@ -125,7 +125,10 @@ async def test_beyond_the_bound_the_newest_of_the_longest_line_is_refused() -> N
     assert searches.refused("single") is None
     refused = searches.refused("many 2")
     assert refused is not None
-    assert "too many searches: too many wait (3 wait, 1 run); retry after" in refused.message
+    assert (
+        "too many searches: the queue is full (3 waiting, 1 running); retry after"
+        in refused.message
+    )
     # Of the longest line itself, whoever comes last.
     await searches.ask("many 3", asker="many")
     assert searches.refused("many 3") is not None
@@ -173,7 +176,7 @@ async def test_who_would_wait_too_long_is_told_at_once_and_when_to_come_back(
     await searches.ask("sixth", asker="a")  # would be 7 s
     refused = searches.refused("sixth")
     assert refused is not None
-    assert "so many wait that it would not begin in time (3 wait, 1 run)" in refused.message
+    assert "it would wait too long (3 wait, 1 run)" in refused.message
     # Four of 2 s each, but after 5 s and one more none of them waits; once to twice that long.
     assert refused.retry_after_ms == 7000 * 1.5 + 250 * 0.5
     # Another's first one comes after the third only.

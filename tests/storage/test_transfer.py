@@ -99,7 +99,7 @@ async def test_what_was_retracted_does_not_come_back(connection: Connection) -> 
 async def test_time_never_runs_backwards_in_a_channel(connection: Connection) -> None:
     imported = await store(connection, message(1, created=9), message(2, B), message(3))
     assert list(imported.refused) == [3]
-    assert "created is 5, and the message before it in the channel has 9" in imported.refused[3]
+    assert "created is 5, but the previous message of the channel has 9" in imported.refused[3]
     assert await stored(connection) == [(1, 1)]
 
 

@@ -30,7 +30,7 @@ async def test_a_refused_write_is_remembered_until_a_message_can_be_stored(
         # Neither time nor a write of something else makes it forget.
         await database.fetch("INSERT INTO channels (channel) VALUES ('project/other')")
         for _ in range(2):
-            assert await probe.state() == "it stores nothing: disk full"
+            assert await probe.state() == "cannot store messages: disk full"
     assert await probe.state() is None
     await database.close()
 

@@ -83,7 +83,7 @@ class Backend(BroadcastBackend, ABC):
             PayloadTooLarge: the broker takes no text of this size.
         """
         if not self.post(channel, message):
-            raise Unavailable("too many events wait to be sent; retry later")
+            raise Unavailable("too many events waiting to be sent; retry later")
         await self.flush()
 
     async def next_published(self) -> NoReturn:

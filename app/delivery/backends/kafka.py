@@ -86,7 +86,7 @@ class KafkaBackend(RemoteBackend):
             PayloadTooLarge: about 1,000,000 bytes, or more.
         """
         if text_size(text) > _MAX_TEXT_BYTES and (size := len(text.encode())) > _MAX_TEXT_BYTES:
-            raise PayloadTooLarge(f"an event of {size} bytes; Kafka takes 1,000,000 by default")
+            raise PayloadTooLarge(f"an event of {size} bytes; Kafka accepts 1,000,000 by default")
         return super().post(topic, text)
 
     async def _prepare(self) -> None:
@@ -185,7 +185,9 @@ class KafkaBackend(RemoteBackend):
             error = for_code(code)
             # Another process may have been quicker.
             if code and error is not TopicAlreadyExistsError:
-                raise error(f"topic {self._address.topic!r} is missing and cannot be made")
+                raise error(
+                    f"topic {self._address.topic!r} does not exist and could not be created"
+                )
 
     async def _listen(self) -> NoReturn:
         consumer = self._consumer
@@ -209,11 +211,11 @@ class KafkaBackend(RemoteBackend):
         assigned = consumer.assignment()
         numbers = consumer.partitions_for_topic(self._address.topic) or set()
         if numbers != {partition.partition for partition in assigned}:
-            raise KafkaError("the topic's partitions have changed")
+            raise KafkaError("the topic's partitions changed")
         async with asyncio.timeout(_REPLY_TIMEOUT_SECONDS):
             ends = await consumer.end_offsets(assigned)
         if any(end < self._ends.get(partition, 0) for partition, end in ends.items()):
-            raise KafkaError("the topic was made anew")
+            raise KafkaError("the topic was recreated")
         self._ends = ends
 
     def _take(self, record: "ConsumerRecord[bytes, bytes]") -> None:
@@ -224,7 +226,7 @@ class KafkaBackend(RemoteBackend):
         try:
             topic, text = (record.key or b"").decode(), (record.value or b"").decode()
         except UnicodeDecodeError:
-            logger.warning("a record of partition %d is not UTF-8; ignored", record.partition)
+            logger.warning("ignored a record of partition %d: not UTF-8", record.partition)
             return
         if topic in self._topics:
             self._inbox.put(topic, text)

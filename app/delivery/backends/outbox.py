@@ -80,7 +80,7 @@ class Outbox:
         wire = f"{self._name}/{next(self._numbers)}/{text}"
         if not self.waiting.take(text_size(wire)):
             if not self._overflowing:
-                logger.warning("%s wait to be sent; events are dropped", self.waiting)
+                logger.warning("outbox full (%s waiting): dropping events", self.waiting)
             self._overflowing = True
             self.dropped += 1
             return False
@@ -114,7 +114,7 @@ class Outbox:
             except Exception as error:
                 # Stored messages are found by the readers' poll; one loss must not be many.
                 why = str(error) or repr(error)
-                logger.warning("%d events could not be sent: %s", len(batch), why)
+                logger.warning("failed to send %d events: %s", len(batch), why)
             finally:
                 self._give_back(batch)
 
@@ -131,7 +131,7 @@ class Outbox:
             # Nearly always the only one, and without what it costs to try again.
             await self._send(batch)
         except self._failures as error:
-            logger.debug("sending events failed, trying again: %r", error)
+            logger.debug("sending events failed, retrying: %r", error)
         else:
             return
         async for attempt in AsyncRetrying(
@@ -173,7 +173,9 @@ class Inbox:
         sender, _, rest = wire.partition("/")
         number, separator, text = rest.partition("/")
         if not separator or not (number.isascii() and number.isdigit() and len(number) < 20):
-            logger.warning("a text of %d characters on %s is not ours; ignored", len(wire), topic)
+            logger.warning(
+                "ignored %d characters on %s: not sent by this service", len(wire), topic
+            )
             return
         key = sender, topic
         last = self._last.pop(key, 0)
@@ -192,7 +194,7 @@ class Inbox:
             self._overflowing = False
             return True
         if not self._overflowing:
-            logger.warning("%s wait to be handled; events are dropped", self.waiting)
+            logger.warning("inbox full (%s waiting): dropping events", self.waiting)
         self._overflowing = True
         self.dropped += 1
         self._on_missed()
@@ -213,5 +215,5 @@ class Inbox:
                 self._receive(topic, text)
             except Exception:
                 # One event must not cost those behind it; the table has what it was about.
-                logger.exception("an event on %s could not be handled", topic)
+                logger.exception("failed to handle an event on %s", topic)
                 self._on_missed()

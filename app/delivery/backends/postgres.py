@@ -124,7 +124,7 @@ class PostgresBackend(RemoteBackend):
         try:
             text = self._assembler.add(str(payload))
         except ValueError:
-            logger.warning("a notification on %s is not ours; ignored", topic)
+            logger.warning("ignored a notification on %s: not sent by this service", topic)
             return
         if text is not None:
             self._inbox.put(topic, text)

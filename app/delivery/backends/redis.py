@@ -71,7 +71,7 @@ class RedisBackend(RemoteBackend):
         except (ValueError, TypeError):
             raise ConfigurationError(
                 "the bus: expected redis://user:password@host:port/database, got a URL that "
-                "redis-py does not take"
+                "redis-py does not accept"
             ) from None
         super().__init__()
         self._connection: AbstractConnection | None = None
@@ -165,7 +165,7 @@ class RedisBackend(RemoteBackend):
                 try:
                     self._inbox.put(self._topic(channel), data.decode())
                 except UnicodeDecodeError:
-                    logger.warning("%d bytes that are not UTF-8 came; ignored", len(data))
+                    logger.warning("ignored %d bytes: not UTF-8", len(data))
             case [b"subscribe", bytes(channel), _]:
                 confirmed = self._unconfirmed.pop(self._topic(channel), None)
                 if confirmed is not None and not confirmed.done():

@@ -56,7 +56,7 @@ class RemoteBackend(Backend):
         except self._failures as error:
             await self.disconnect()
             why = str(error) or repr(error)
-            raise ConfigurationError(f"the bus: {self._broker} cannot be used: {why}") from error
+            raise ConfigurationError(f"the bus: cannot use {self._broker}: {why}") from error
         self._listener = asyncio.create_task(self._listen_forever(), name="event listener")
 
     async def disconnect(self) -> None:
@@ -119,7 +119,7 @@ class RemoteBackend(Backend):
             )
             await self._open_again(pause)
             self.reconnects += 1
-            logger.info("the listener is connected to %s again", self._broker)
+            logger.info("listener reconnected to %s", self._broker)
             self._on_missed()
 
     async def _open_again(self, pause: float) -> None:
@@ -130,7 +130,7 @@ class RemoteBackend(Backend):
                 await self._open_or_drop()
             except Exception as error:
                 if not isinstance(error, self._failures):
-                    logger.exception("the listener could not be connected to %s", self._broker)
+                    logger.exception("listener failed to connect to %s", self._broker)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
             else:
                 return
@@ -140,7 +140,10 @@ class RemoteBackend(Backend):
         # What is not known to happen is a defect: with its traceback.
         defect = None if isinstance(error, self._failures) else error
         logger.warning(
-            "the listener lost %s (%s); opening it again", self._broker, why, exc_info=defect
+            "listener lost its connection to %s (%s); reconnecting",
+            self._broker,
+            why,
+            exc_info=defect,
         )
 
     async def _open_or_drop(self) -> None:

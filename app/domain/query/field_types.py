@@ -53,7 +53,7 @@ def check_operand(at: str, field: FieldPath, operator: Operator, value: JsonValu
     if operator in _OF_STRINGS and type_.kind != _STRING.kind:
         allowed = ", ".join(one for one in Operator if one not in _OF_STRINGS)
         raise BadUserInput(
-            f"{at}.operator is {operator}; {field} is {type_.words}: allowed are {allowed}"
+            f"{at}.operator is {operator}; {field} is {type_.words}; allowed: {allowed}"
         )
     may_be_null = type_.nullable and operator in _EQUALITY
     if isinstance(value, list) and operator in _LISTS:
@@ -67,5 +67,5 @@ def _check(at: str, field: FieldPath, type_: _Type, value: JsonValue, may_be_nul
     if json_kind(value) != type_.kind and not (value is None and may_be_null):
         allowed = f"{type_.kind} or null" if may_be_null else type_.kind
         raise BadUserInput(
-            f"{at} is {json_shown(value)}; {field} is {type_.words}: allowed is {allowed}"
+            f"{at} is {json_shown(value)}; {field} is {type_.words}; expected {allowed}"
         )

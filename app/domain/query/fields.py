@@ -63,9 +63,7 @@ def parse_field(argument: str, text: object) -> FieldPath:
             hold, more than 256 characters or more than 32 segments.
     """
     if not isinstance(text, str):
-        raise BadUserInput(
-            f"{argument} is {json_shown(text)}; allowed is a string: {ALLOWED_FIELDS}"
-        )
+        raise BadUserInput(f"{argument} is {json_shown(text)}; expected a string: {ALLOWED_FIELDS}")
     if len(text) > MAX_FIELD_LENGTH:
         raise BadUserInput(
             f"{argument} has {len(text)} characters, at most {MAX_FIELD_LENGTH} are allowed"
@@ -73,14 +71,14 @@ def parse_field(argument: str, text: object) -> FieldPath:
     root, *path = text.split(".")
     name = _NAMES.get(root)
     if name is None or (path and name != "data"):
-        raise BadUserInput(f"{argument} is {json_shown(text)}; allowed are {ALLOWED_FIELDS}")
+        raise BadUserInput(f"{argument} is {json_shown(text)}; allowed: {ALLOWED_FIELDS}")
     if len(path) >= MAX_SEGMENTS:
         raise BadUserInput(
             f"{argument} has {len(path) + 1} segments, at most {MAX_SEGMENTS} are allowed"
         )
     if "" in path:
         raise BadUserInput(
-            f"{argument} is {json_shown(text)}; a segment between dots must not be empty"
+            f"{argument} is {json_shown(text)}; segments between dots must not be empty"
         )
     if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text):
         raise BadUserInput(

@@ -26,7 +26,7 @@ MAX_COMPARISONS: Final = 64
 _COMPARISON_KEYS: Final = ("field", "operator", "value")
 _COMBINATORS: Final = ("and", "or", "not")
 _KEYS: Final = frozenset(_COMPARISON_KEYS + _COMBINATORS)
-_SHAPE: Final = "allowed are field, operator and value together, or one of and, or, not"
+_SHAPE: Final = "expected field, operator and value together, or one of and, or, not"
 
 
 def parse_filter(wire: Mapping[str, object], at: str = "filters[0]") -> Filter:
@@ -68,7 +68,7 @@ class _Parser:
 
     def filters(self, wire: object, at: str, levels_left: int) -> tuple[Filter, ...]:
         if not isinstance(wire, list | tuple):
-            raise BadUserInput(f"{at} is {json_shown(wire)}; allowed is a list of filters")
+            raise BadUserInput(f"{at} is {json_shown(wire)}; expected a list of filters")
         return tuple(
             self.filter(item, f"{at}[{index}]", levels_left) for index, item in enumerate(wire)
         )
@@ -79,7 +79,7 @@ class _Parser:
                 f"{at} is nested too deeply, at most {MAX_NESTING} levels of filters are allowed"
             )
         if not isinstance(wire, Mapping):
-            raise BadUserInput(f"{at} is {json_shown(wire)}; allowed is a filter object")
+            raise BadUserInput(f"{at} is {json_shown(wire)}; expected a filter object")
         for key in wire:
             if key not in _KEYS:
                 raise BadUserInput(f"{at} has the key {json_shown(key)}; {_SHAPE}")
@@ -121,12 +121,10 @@ class _Parser:
     def _count(self, at: str) -> None:
         self._comparisons += 1
         if self._comparisons > MAX_COMPARISONS:
-            raise BadUserInput(
-                f"{at} is one comparison too many, at most {MAX_COMPARISONS} are allowed"
-            )
+            raise BadUserInput(f"{at} exceeds the limit of {MAX_COMPARISONS} comparisons")
 
 
 def _operator(at: str, wire: object) -> Operator:
     if isinstance(wire, str) and wire in Operator.__members__:
         return Operator(wire)
-    raise BadUserInput(f"{at} is {json_shown(wire)}; allowed are {', '.join(Operator)}")
+    raise BadUserInput(f"{at} is {json_shown(wire)}; allowed: {', '.join(Operator)}")

@@ -116,11 +116,11 @@ def parse_query(wire: Mapping[str, object], at: str = "query") -> MessageQuery:
             `after` or `before` in any order but the publish order.
     """
     if not isinstance(wire, Mapping):
-        raise BadUserInput(f"{at} is {json_shown(wire)}; allowed is a query object")
+        raise BadUserInput(f"{at} is {json_shown(wire)}; expected a query object")
     for key in wire:
         if key not in QUERY_KEYS:
             raise BadUserInput(
-                f"{at} has the key {json_shown(key)}; allowed are {', '.join(QUERY_KEYS)}"
+                f"{at} has the key {json_shown(key)}; allowed: {', '.join(QUERY_KEYS)}"
             )
     group_by = wire.get("groupBy")
     query = MessageQuery(
@@ -137,8 +137,8 @@ def parse_query(wire: Mapping[str, object], at: str = "query") -> MessageQuery:
         if cursor is not None and not query.in_publish_order:
             came = "groupBy" if query.group_by is not None else f"sortField {query.sort_field}"
             raise BadUserInput(
-                f"{at}.{name} came with {came}; it pages in publish order, so allowed is no "
-                "groupBy, and no sortField or created"
+                f"{at}.{name} cannot be combined with {came}; it pages in publish order: omit "
+                "groupBy, and omit sortField or set it to created"
             )
     return query
 
@@ -161,9 +161,7 @@ def _number(at: str, wire: object, default: int, most: int) -> int:
     if wire is None:
         return default
     if not isinstance(wire, int) or isinstance(wire, bool) or not 0 <= wire <= most:
-        raise BadUserInput(
-            f"{at} is {json_shown(wire)}; allowed are whole numbers from 0 to {most}"
-        )
+        raise BadUserInput(f"{at} is {json_shown(wire)}; allowed: whole numbers from 0 to {most}")
     return wire
 
 
@@ -176,7 +174,7 @@ def _sort_field(
     if not grouped:
         if aggregate or wire in ("count", "key"):
             raise BadUserInput(
-                f"{at} is {json_shown(wire)}, which needs groupBy; allowed are {ALLOWED_FIELDS}"
+                f"{at} is {json_shown(wire)}, which needs groupBy; allowed: {ALLOWED_FIELDS}"
             )
         return parse_field(at, wire)
     if wire == "count":
@@ -187,14 +185,14 @@ def _sort_field(
         function, field = aggregate.groups()
         at = f"the field of {function} in {at}"
         return AggregateSort(AggregateFunction(function), parse_field(at, field))
-    raise BadUserInput(f"{at} is {json_shown(wire)}; with groupBy allowed are {_GROUP_SORTS}")
+    raise BadUserInput(f"{at} is {json_shown(wire)}; allowed with groupBy: {_GROUP_SORTS}")
 
 
 def _cursor(at: str, wire: object) -> str | None:
     if wire is None:
         return None
     if not isinstance(wire, str):
-        raise BadUserInput(f"{at} is {json_shown(wire)}; allowed is the id of a message")
+        raise BadUserInput(f"{at} is {json_shown(wire)}; expected the id of a message")
     if len(wire) > MAX_CURSOR_LENGTH:
         raise BadUserInput(
             f"{at} has {len(wire)} characters, at most {MAX_CURSOR_LENGTH} are allowed"
@@ -207,4 +205,4 @@ def _descending(at: str, wire: object) -> bool | None:
         return None
     if isinstance(wire, str) and wire in SortOrder.__members__:
         return wire == SortOrder.DESC
-    raise BadUserInput(f"{at} is {json_shown(wire)}; allowed are {' and '.join(SortOrder)}")
+    raise BadUserInput(f"{at} is {json_shown(wire)}; allowed: {' and '.join(SortOrder)}")

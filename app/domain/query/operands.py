@@ -98,8 +98,8 @@ class Operands:
         self._bytes += len(text)
         if self._bytes > MAX_OPERAND_BYTES:
             raise BadUserInput(
-                f"{at} has {len(text)} bytes of JSON text, with the values before it "
-                f"{self._bytes}; at most {MAX_OPERAND_BYTES} are allowed in one request"
+                f"{at} has {len(text)} bytes of JSON, {self._bytes} with the values before it; at "
+                f"most {MAX_OPERAND_BYTES} are allowed per request"
             )
         return decode_json(text)
 
@@ -123,15 +123,16 @@ class Operands:
             known = self._values + len(uncounted) + len(inside)
             if known > MAX_OPERAND_VALUES:
                 raise BadUserInput(
-                    f"{at} brings the values of all filters to {known} at least, with what is in "
-                    f"arrays and objects; at most {MAX_OPERAND_VALUES} are allowed in one request"
+                    f"{at} raises the number of filter values to at least {known}, including the "
+                    f"contents of arrays and objects; at most {MAX_OPERAND_VALUES} are allowed "
+                    "per request"
                 )
             if isinstance(inside, Mapping):
                 characters += sum(len(key) for key in inside if isinstance(key, str))
                 inside = inside.values()
             if characters > MAX_OPERAND_BYTES:
                 raise BadUserInput(
-                    f"{at} has strings of {characters} characters at least; at most "
-                    f"{MAX_OPERAND_BYTES} bytes of JSON text are allowed"
+                    f"{at} has strings of at least {characters} characters; at most "
+                    f"{MAX_OPERAND_BYTES} bytes of JSON are allowed"
                 )
             uncounted.extend(inside)

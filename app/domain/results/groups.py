@@ -64,7 +64,7 @@ class KeptGroups:
             fields: whose values are tallied in each group, and whether their different values
                 are counted.
         """
-        assert query.group_by is not None, "only a query with groupBy has groups"
+        assert query.group_by is not None, "groups require a query with groupBy"
         self.size = 0
         """Bytes of memory, roughly."""
         self._key_of = field_getter(query.group_by)

@@ -177,7 +177,7 @@ class ChannelResults:
             self.position = entry.sequence
         if broken:
             example = next(iter(broken.values()))
-            logger.error("a message failed %d live results", len(broken), exc_info=example)
+            logger.error("a message failed in %d live results", len(broken), exc_info=example)
         for result in broken:
             self._drop(result)
         for sequence, reached in self._waiting:

@@ -197,7 +197,7 @@ class _HeldChannel:
         """Take the last number, as it was read after the position was `place`."""
         if newest < place:
             # The channel's row was deleted, by hand or with its database: it counts anew.
-            logger.warning("held messages of %s are counted anew", self._channel.key)
+            logger.warning("recounting the held messages of %s", self._channel.key)
             self.position = 0
             for group in self._groups.values():
                 group.counts_anew()
@@ -219,9 +219,11 @@ class _HeldChannel:
                     for number, message in page:
                         self._give(number, message)
         except Unavailable:
-            logger.info("held messages of %s wait for the database", self._channel.key)
+            logger.info(
+                "the database is unavailable: held messages of %s are delayed", self._channel.key
+            )
         except Exception:
-            logger.exception("held messages of %s could not be read", self._channel.key)
+            logger.exception("failed to read the held messages of %s", self._channel.key)
         finally:
             self._reader = None
 
@@ -318,7 +320,7 @@ class _HeldGroup:
         try:
             payload = _encoded(self._respond, message)
         except Exception:
-            logger.exception("a held message could not be given")
+            logger.exception("failed to deliver a held message")
             self.members.drop(DeliveryFailed())
             self._allowed.clear()
             return

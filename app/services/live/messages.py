@@ -247,7 +247,8 @@ class MessageSource(Source):
         self._transient_bytes += entry.size + _OVERHEAD_BYTES
         if self._transient_bytes > _TRANSIENT_BYTES_MAX and self._failure is None:
             self._failure = SubscriberTooSlow(
-                f"{self._transient_bytes} bytes are waiting, at most {_TRANSIENT_BYTES_MAX} may"
+                f"{self._transient_bytes} bytes are waiting, at most {_TRANSIENT_BYTES_MAX} "
+                "are allowed"
             )
 
     def _leave(self) -> None:

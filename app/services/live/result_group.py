@@ -173,7 +173,7 @@ class ResultGroup:
                 assert self._response is not None
                 await self._members.give_in_turns((self._response,), self._version)
         except Exception:
-            logger.exception("a live result could not be made")
+            logger.exception("failed to update a live result")
             self._look_again()
         finally:
             self._giving = None

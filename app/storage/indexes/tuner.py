@@ -102,9 +102,9 @@ class IndexTuner:
             # Its pool has told of that. What was noted meanwhile is lost, and comes again.
             logger.debug("indexes: %s", error)
         except asyncpg.PostgresError as error:
-            self._tell_once(f"indexes are neither built nor counted: {error}")
+            self._tell_once(f"automatic indexes are paused: {error}")
         except Exception:
-            logger.exception("the tuning of indexes failed; it begins again")
+            logger.exception("automatic indexing failed; restarting it")
 
     async def _build(self, builder: IndexBuilder) -> None:
         while True:
@@ -122,7 +122,7 @@ class IndexTuner:
                         COUNTED.index_builds["failed"] += 1
                         self._retry_at[index.name] = time.monotonic() + _RETRY_SECONDS
                         fields = ", ".join(map(str, index.fields))
-                        self._tell_once(f"the index on {fields} could not be built: {error}")
+                        self._tell_once(f"failed to build the index on {fields}: {error}")
                         return
 
     def _next(self, known: Registry) -> Build | Drop | None:

@@ -239,7 +239,7 @@ async def test_the_pulse_tells_whether_events_flow(medium: Medium) -> None:
                 if not isinstance(medium, PostgresMedium):  # whose server stays
                     while (trouble := await bus.trouble()) is None:  # noqa: ASYNC110
                         await asyncio.sleep(0.1)
-                    assert re.match("the last event came back from the bus \\d+ s ago", trouble)
+                    assert re.match("the last event returned from the bus \\d+ s ago", trouble)
                 await medium.restore()
                 while await bus.trouble() is not None:  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
@@ -309,5 +309,5 @@ async def test_a_broker_that_is_away_at_the_start_is_told_with_the_reason(
 ) -> None:
     medium, link = linked
     link.close()
-    with pytest.raises(ConfigurationError, match=r"the bus: \w+ cannot be used: .+"):
+    with pytest.raises(ConfigurationError, match=r"the bus: cannot use \w+: .+"):
         await medium.backend().connect()

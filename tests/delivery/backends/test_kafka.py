@@ -21,7 +21,7 @@ async def test_the_largest_text_arrives_and_a_larger_one_is_refused_with_its_siz
     backend.attach(lambda _topic, text: came.put_nowait(text), lambda: None)
     async with Broadcast(backend=backend) as broadcast, broadcast.subscribe("topic"):
         largest = "é" * (999_000 // 2)
-        with pytest.raises(PayloadTooLarge, match="999001 bytes; Kafka takes 1,000,000"):
+        with pytest.raises(PayloadTooLarge, match="999001 bytes; Kafka accepts 1,000,000"):
             backend.post("topic", largest + "x")
         assert backend.post("topic", largest)
         assert await asyncio.wait_for(came.get(), 20) == largest

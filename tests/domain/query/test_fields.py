@@ -31,19 +31,19 @@ def test_a_field_is_a_column_or_a_path_below_data(text: str, field: FieldPath) -
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("score", "groupBy is 'score'; allowed are id, client_id (or clientId), created, username"),
-        ("", "groupBy is ''; allowed are id,"),
-        ("Data", "groupBy is 'Data'; allowed are id,"),
-        ("username.first", "groupBy is 'username.first'; allowed are id,"),
-        ("sequence", "groupBy is 'sequence'; allowed are id,"),
-        ("data.", "groupBy is 'data.'; a segment between dots must not be empty"),
-        ("data..a", "groupBy is 'data..a'; a segment between dots must not be empty"),
+        ("score", "groupBy is 'score'; allowed: id, client_id (or clientId), created, username"),
+        ("", "groupBy is ''; allowed: id,"),
+        ("Data", "groupBy is 'Data'; allowed: id,"),
+        ("username.first", "groupBy is 'username.first'; allowed: id,"),
+        ("sequence", "groupBy is 'sequence'; allowed: id,"),
+        ("data.", "groupBy is 'data.'; segments between dots must not be empty"),
+        ("data..a", "groupBy is 'data..a'; segments between dots must not be empty"),
         ("data.\0", "groupBy is 'data.\\x00'; U+0000 and lone surrogates are not allowed"),
         ("data.\ud800", "groupBy is 'data.\\ud800'; U+0000 and lone surrogates are not allowed"),
         ("data." + "a" * 252, "groupBy has 257 characters, at most 256 are allowed"),
         ("data" + ".a" * 32, "groupBy has 33 segments, at most 32 are allowed"),
-        (5, "groupBy is 5; allowed is a string: id,"),
-        (["data"], "groupBy is a list of 1; allowed is a string: id,"),
+        (5, "groupBy is 5; expected a string: id,"),
+        (["data"], "groupBy is a list of 1; expected a string: id,"),
     ],
 )
 def test_any_other_field_is_refused_with_what_is_allowed(text: object, message: str) -> None:

@@ -19,7 +19,7 @@ from tests.domain.test_json_value import anything, refusal
 
 _SCORE = {"field": "data.score", "operator": "GT", "value": 55}
 _PARSED = Comparison(FieldPath("data", ("score",)), Operator.GT, 55)
-_SHAPE = "; allowed are field, operator and value together, or one of and, or, not"
+_SHAPE = "; expected field, operator and value together, or one of and, or, not"
 
 
 def _nested(levels: int) -> dict[str, Any]:
@@ -72,21 +72,21 @@ def test_comparisons_of_values_that_only_python_takes_for_equal_differ() -> None
         ({"field": "data", "value": 1}, "f.operator is missing" + _SHAPE),
         ({"field": "data", "operator": "EQ"}, "f.value is missing; EQ needs a JSON value"),
         ({"field": "data", "operator": "EXISTS"}, "f.value is missing; EXISTS needs true or false"),
-        ({**_SCORE, "field": "score"}, "f.field is 'score'; allowed are id,"),
-        ({**_SCORE, "operator": "gt"}, "f.operator is 'gt'; allowed are EQ, NEQ, GT, GTE, LT, LTE"),
-        ({**_SCORE, "operator": ["GT"]}, "f.operator is a list of 1; allowed are EQ,"),
+        ({**_SCORE, "field": "score"}, "f.field is 'score'; allowed: id,"),
+        ({**_SCORE, "operator": "gt"}, "f.operator is 'gt'; allowed: EQ, NEQ, GT, GTE, LT, LTE"),
+        ({**_SCORE, "operator": ["GT"]}, "f.operator is a list of 1; allowed: EQ,"),
         ({**_SCORE, "filed": 1}, "f has the key 'filed'" + _SHAPE),
-        ({"and": _SCORE}, "f.and is an object; allowed is a list of filters"),
+        ({"and": _SCORE}, "f.and is an object; expected a list of filters"),
         ({"or": [_SCORE, {}]}, "f.or[1] is an empty filter" + _SHAPE),
-        ({"or": [_SCORE, None]}, "f.or[1] is null; allowed is a filter object"),
-        ({"not": [_SCORE]}, "f.not is a list of 1; allowed is a filter object"),
+        ({"or": [_SCORE, None]}, "f.or[1] is null; expected a filter object"),
+        ({"not": [_SCORE]}, "f.not is a list of 1; expected a filter object"),
         ({"not": {"not": {"and": [{}]}}}, "f.not.not.and[0] is an empty filter"),
         ({**_SCORE, "value": "\0"}, "f.value has a string with the character U+0000"),
         ({**_SCORE, "value": "\ud800"}, "f.value has a string with a lone surrogate"),
         ({**_SCORE, "value": Decimal("1e400")}, "f.value has a number out of bounds"),
         ({**_SCORE, "value": float("nan")}, "f.value has a number out of bounds"),
         ({**_SCORE, "value": "x" * 65536}, "f.value has 65538 bytes, at most 65536 are allowed"),
-        ({**_SCORE, "value": "x" * 65537}, "f.value has strings of 65537 characters at least; at"),
+        ({**_SCORE, "value": "x" * 65537}, "f.value has strings of at least 65537 characters; at"),
     ],
 )
 def test_a_mistake_is_named_with_what_is_allowed(wire: dict[str, object], message: str) -> None:
@@ -125,10 +125,12 @@ def test_nesting_is_bounded() -> None:
 
 def test_comparisons_are_bounded_over_the_whole_request() -> None:
     parse_filters([{"and": [_SCORE] * 32}, {"or": [_SCORE] * 32}])
-    message = r"^filters\[1\]\.or\[32\] is one comparison too many, at most 64 are allowed$"
+    message = r"^filters\[1\]\.or\[32\] exceeds the limit of 64 comparisons$"
     with pytest.raises(BadUserInput, match=message):
         parse_filters([{"and": [_SCORE] * 32}, {"or": [_SCORE] * 33}])
-    with pytest.raises(BadUserInput, match=r"^filters\[64\].and is one comparison too many"):
+    with pytest.raises(
+        BadUserInput, match=r"^filters\[64\].and exceeds the limit of 64 comparisons"
+    ):
         parse_filters([{"and": []}] * 65)
 
 
@@ -148,10 +150,8 @@ def _in(values: list[Any]) -> dict[str, Any]:
 def test_values_are_bounded_over_the_whole_request() -> None:
     """A hundred lists of a thousand numbers, each within its bound, once took 17 MiB."""
     parse_filters([_in([1] * 1000), {"or": [_in([2] * 999), _SCORE]}])
-    message = (
-        r"^filters\[1\]\.or\[1\]\.value brings the values of all filters to 2001 at least, with "
-        "what is in arrays and objects; at most 2000 are allowed in one request$"
-    )
+    message = r"^filters\[1\]\.or\[1\]\.value raises the number of filter values to at least 2001, "
+        r"including the contents of arrays and objects; at most 2000 are allowed per request$"
     with pytest.raises(BadUserInput, match=message):
         parse_filters([_in([1] * 1000), {"or": [_in([2] * 1000), _SCORE]}])
 
@@ -177,8 +177,8 @@ def test_the_text_of_all_values_is_bounded() -> None:
     parse_filters([half, half])
     with pytest.raises(
         BadUserInput,
-        match=r"^filters\[2\]\.value has 1 bytes of JSON text, with the values before it 65537; "
-        "at most 65536 are allowed in one request$",
+        match=r"^filters\[2\]\.value has 1 bytes of JSON, 65537 with the values before it; "
+        r"at most 65536 are allowed per request$",
     ):
         parse_filters([half, half, {**_SCORE, "value": 1}])
 
@@ -206,9 +206,7 @@ def test_filters_are_a_list_or_absent() -> None:
     assert parse_filters(None) == ()
     assert parse_filters([_SCORE]) == (_PARSED,)
     for wire, shown in (({}, "an object"), ("x", "'x'"), (1, "1")):
-        with pytest.raises(
-            BadUserInput, match=f"^filters is {shown}; allowed is a list of filters$"
-        ):
+        with pytest.raises(BadUserInput, match=f"^filters is {shown}; expected a list of filters$"):
             parse_filters(wire)
 
 

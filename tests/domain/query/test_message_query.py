@@ -99,58 +99,58 @@ def test_cursors_are_taken_as_they_come_in_publish_order() -> None:
 @pytest.mark.parametrize(
     ("wire", "message"),
     [
-        ({"limit": -1}, "query.limit is -1; allowed are whole numbers from 0 to 1000"),
-        ({"limit": 1001}, "query.limit is 1001; allowed are whole numbers from 0 to 1000"),
-        ({"limit": 10**4000}, "query.limit is a very large number; allowed are whole numbers"),
-        ({"limit": True}, "query.limit is true; allowed are whole numbers"),
-        ({"limit": "5"}, "query.limit is '5'; allowed are whole numbers"),
-        ({"limit": Decimal("1.5")}, "query.limit is 1.5; allowed are whole numbers"),
-        ({"offset": -1}, "query.offset is -1; allowed are whole numbers from 0 to 100000"),
-        ({"offset": 100_001}, "query.offset is 100001; allowed are whole numbers from 0 to 100000"),
-        ({"sortOrder": "asc"}, "query.sortOrder is 'asc'; allowed are ASC and DESC"),
-        ({"sortOrder": 1}, "query.sortOrder is 1; allowed are ASC and DESC"),
-        ({"sortField": "score"}, "query.sortField is 'score'; allowed are id,"),
+        ({"limit": -1}, "query.limit is -1; allowed: whole numbers from 0 to 1000"),
+        ({"limit": 1001}, "query.limit is 1001; allowed: whole numbers from 0 to 1000"),
+        ({"limit": 10**4000}, "query.limit is a very large number; allowed: whole numbers"),
+        ({"limit": True}, "query.limit is true; allowed: whole numbers"),
+        ({"limit": "5"}, "query.limit is '5'; allowed: whole numbers"),
+        ({"limit": Decimal("1.5")}, "query.limit is 1.5; allowed: whole numbers"),
+        ({"offset": -1}, "query.offset is -1; allowed: whole numbers from 0 to 100000"),
+        ({"offset": 100_001}, "query.offset is 100001; allowed: whole numbers from 0 to 100000"),
+        ({"sortOrder": "asc"}, "query.sortOrder is 'asc'; allowed: ASC and DESC"),
+        ({"sortOrder": 1}, "query.sortOrder is 1; allowed: ASC and DESC"),
+        ({"sortField": "score"}, "query.sortField is 'score'; allowed: id,"),
         (
             {"sortField": "count"},
-            "query.sortField is 'count', which needs groupBy; allowed are id,",
+            "query.sortField is 'count', which needs groupBy; allowed: id,",
         ),
         (
             {"sortField": "max(data.score)"},
-            "query.sortField is 'max(data.score)', which needs groupBy; allowed are id,",
+            "query.sortField is 'max(data.score)', which needs groupBy; allowed: id,",
         ),
         *(
             (
                 {"sortField": came, "groupBy": "data"},
-                f"query.sortField is '{came}'; with groupBy allowed are count, key, or one of "
-                "count, distinct, sum, avg, min, max of a field, such as max(data.score)",
+                f"query.sortField is '{came}'; allowed with groupBy: count, key, or one of count, "
+                "distinct, sum, avg, min, max of a field, such as max(data.score)",
             )
             for came in ("created", "MAX(data.score)", "max (data.a)", "median(data.a)", "max")
         ),
         (
             {"sortField": "sum(score)", "groupBy": "data"},
-            "the field of sum in query.sortField is 'score'; allowed are id,",
+            "the field of sum in query.sortField is 'score'; allowed: id,",
         ),
         (
             {"sortField": "sum(data..a)", "groupBy": "data"},
-            "the field of sum in query.sortField is 'data..a'; a segment between dots must not",
+            "the field of sum in query.sortField is 'data..a'; segments between dots must not",
         ),
         (
             {"before": "x", "groupBy": "data.a"},
-            "query.before came with groupBy; it pages in publish order, so allowed is no groupBy, "
-            "and no sortField or created",
+            "query.before cannot be combined with groupBy; it pages in publish order: omit "
+            "groupBy, and omit sortField or set it to created",
         ),
         (
             {"after": "x", "sortField": "data.a"},
-            "query.after came with sortField data.a; it pages in publish order",
+            "query.after cannot be combined with sortField data.a; it pages in publish order",
         ),
-        ({"after": 7}, "query.after is 7; allowed is the id of a message"),
+        ({"after": 7}, "query.after is 7; expected the id of a message"),
         ({"before": "x" * 129}, "query.before has 129 characters, at most 128 are allowed"),
-        ({"groupBy": "liked"}, "query.groupBy is 'liked'; allowed are id,"),
-        ({"groupBy": ["data"]}, "query.groupBy is a list of 1; allowed is a string"),
-        ({"filters": {}}, "query.filters is an object; allowed is a list of filters"),
+        ({"groupBy": "liked"}, "query.groupBy is 'liked'; allowed: id,"),
+        ({"groupBy": ["data"]}, "query.groupBy is a list of 1; expected a string"),
+        ({"filters": {}}, "query.filters is an object; expected a list of filters"),
         ({"filters": [{}]}, "query.filters[0] is an empty filter"),
-        ({"sort": "id"}, "query has the key 'sort'; allowed are sortField, sortOrder, offset"),
-        ([], "query is a list of 0; allowed is a query object"),
+        ({"sort": "id"}, "query has the key 'sort'; allowed: sortField, sortOrder, offset"),
+        ([], "query is a list of 0; expected a query object"),
     ],
 )
 def test_a_mistake_is_named_with_what_is_allowed(wire: Any, message: str) -> None:
@@ -160,7 +160,7 @@ def test_a_mistake_is_named_with_what_is_allowed(wire: Any, message: str) -> Non
 
 def test_a_limit_elsewhere_has_its_own_default() -> None:
     assert parse_limit("limit", None, 10) == 10
-    with pytest.raises(BadUserInput, match=r"^limit is 1001; allowed are whole numbers from 0 to"):
+    with pytest.raises(BadUserInput, match=r"^limit is 1001; allowed: whole numbers from 0 to"):
         parse_limit("limit", 1001, 10)
 
 
