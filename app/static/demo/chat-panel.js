@@ -28,7 +28,7 @@ function remember(name) {
 
 /** Returns what gives the visitor's name. */
 export function drawChat(channel) {
-  const panel = new Panel("chat", "What you said is sent when the connection is back.");
+  const panel = new Panel("chat", "Your message will be sent when the connection is back.");
   const log = $(".log", panel.within);
   const outbox = $(".outbox", panel.within);
   const form = $("form", panel.within);

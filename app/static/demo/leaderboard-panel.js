@@ -5,7 +5,7 @@ import { Panel } from "./panel.js";
 
 /** @param {() => string} me gives the visitor's name */
 export function drawLeaderboard(client, channel, me) {
-  const panel = new Panel("leaderboard", "Your roll is sent when the connection is back.");
+  const panel = new Panel("leaderboard", "Your roll will be sent when the connection is back.");
 
   const show = (groups) =>
     $(".ranks", panel.within).replaceChildren(

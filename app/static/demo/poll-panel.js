@@ -8,7 +8,7 @@ const CHOICES = ["Into the forest", "Down to the harbour", "Up the mountain"];
 const votes = (count) => `${count} ${count === 1 ? "vote" : "votes"}`;
 
 export function drawPoll(client, channel) {
-  const panel = new Panel("poll", "Your vote is sent when the connection is back.");
+  const panel = new Panel("poll", "Your vote will be sent when the connection is back.");
   const bars = $(".bars", panel.within);
   const rows = new Map();
   let groups = [];

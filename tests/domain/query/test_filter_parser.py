@@ -150,8 +150,10 @@ def _in(values: list[Any]) -> dict[str, Any]:
 def test_values_are_bounded_over_the_whole_request() -> None:
     """A hundred lists of a thousand numbers, each within its bound, once took 17 MiB."""
     parse_filters([_in([1] * 1000), {"or": [_in([2] * 999), _SCORE]}])
-    message = r"^filters\[1\]\.or\[1\]\.value raises the number of filter values to at least 2001, "
+    message = (
+        r"^filters\[1\]\.or\[1\]\.value raises the number of filter values to at least 2001, "
         r"including the contents of arrays and objects; at most 2000 are allowed per request$"
+    )
     with pytest.raises(BadUserInput, match=message):
         parse_filters([_in([1] * 1000), {"or": [_in([2] * 1000), _SCORE]}])
 
