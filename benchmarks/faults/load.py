@@ -50,6 +50,8 @@ class Load:
         self.under_way: set[int] = set()
         self.dropped: set[int] = set()
         """Numbers of which a try ended with the connection."""
+        self.wrong: list[str] = []
+        """Other errors that publishes were answered with: there should be none."""
         self.refused = 0
         """Tries that were answered with UNAVAILABLE."""
 
@@ -57,6 +59,11 @@ class Load:
     def publishers(self) -> int:
         """How many publishes may be under way at a time."""
         return len(self._lanes)
+
+    @property
+    def published(self) -> int:
+        """How many numbers were given out to be published."""
+        return self._next - 1
 
     async def exactly(self, count: int) -> None:
         """Publish so many, as fast as they are acknowledged."""
@@ -110,6 +117,8 @@ class Load:
                 self.dropped.add(number)
             except Unavailable:
                 self.refused += 1
+            except RuntimeError as error:
+                self.wrong.append(str(error))
             else:
                 return
             await asyncio.sleep(random.uniform(*_PAUSE_SECONDS))
