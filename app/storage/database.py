@@ -23,6 +23,7 @@ import asyncpg
 from app.defaults import DATABASE_POOL_SIZE, STATEMENT_TIMEOUT_SECONDS
 from app.errors import Unavailable
 from app.storage.incidents import Incidents
+from app.storage.trust import Trust
 
 __all__ = [
     "Connection",
@@ -101,7 +102,9 @@ class DatabaseRefuses(Unavailable):
 
 
 async def _prepare(
-    connection: Connection, then: Callable[[Connection], Awaitable[None]] | None
+    connection: "asyncpg.Connection[asyncpg.Record]",
+    trust: Trust,
+    then: Callable[[Connection], Awaitable[None]] | None,
 ) -> None:
     # Messages' data stays JSON text from the table to the wire.
     # The binary format of jsonb is a version byte and the text (jsonb_recv in jsonb.c).
@@ -114,6 +117,7 @@ async def _prepare(
     )
     if then is not None:
         await then(connection)
+    trust.believe(connection)
 
 
 class Database:
@@ -127,11 +131,13 @@ class Database:
         pool: "asyncpg.Pool[asyncpg.Record]",
         statement_timeout: float,
         incidents: Incidents,
+        trust: Trust,
         advice: str,
         *,
         keep: bool = False,
     ) -> None:
         self._pool = pool
+        self._trust = trust
         # With a pool that keeps its idle connections: those that nobody uses now. To give one
         # back to the pool and to take it again costs a task and two timers.
         self._keep = keep
@@ -176,6 +182,8 @@ class Database:
         Raises:
             DatabaseLost: no connection can be opened.
         """
+        incidents = incidents or Incidents()
+        trust = Trust(incidents)
         pool = asyncpg.create_pool(
             url,
             # No floor: asyncpg restores one by itself after an outage, and logs a trace for
@@ -183,7 +191,7 @@ class Database:
             min_size=0,
             max_size=pool_size,
             max_inactive_connection_lifetime=0.0 if keep_idle else _IDLE_SECONDS,
-            init=partial(_prepare, then=prepare),
+            init=partial(_prepare, trust=trust, then=prepare),
             timeout=_CONNECT_TIMEOUT_SECONDS,
             # A server that is cut off cannot cancel anything: our own clock has to.
             command_timeout=statement_timeout_seconds + _GRACE_SECONDS,
@@ -200,7 +208,8 @@ class Database:
         database = cls(
             pool,
             statement_timeout_seconds,
-            incidents or Incidents(),
+            incidents,
+            trust,
             advice,
             keep=keep_idle,
         )
@@ -270,6 +279,17 @@ class Database:
             self._pool.terminate()
 
     async def _acquire(self, wait: float) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]":
+        if not self._incidents.silences:
+            return await self._take(wait)
+        deadline = time.monotonic() + wait
+        while True:
+            connection = await self._take(max(0.001, deadline - time.monotonic()))
+            if await self._trust.holds(connection, deadline - time.monotonic()):
+                return connection
+            connection.terminate()
+            await self._release(connection)
+
+    async def _take(self, wait: float) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]":
         while self._kept:
             kept = self._kept.pop()
             if self._usable(kept):
@@ -345,7 +365,7 @@ class Database:
             return False  # it was closed and taken out of the pool meanwhile
 
     def _lost(self, error: Exception, *, sent: bool) -> DatabaseLost:
-        self._incidents.lost(type(error).__name__)
+        self._incidents.lost(type(error).__name__, silent=isinstance(error, TimeoutError))
         return DatabaseLost(sent=sent)
 
     def _refused(self, error: Exception) -> DatabaseRefuses:

@@ -66,6 +66,8 @@ def main() -> None:
         if account is not None:
             rows += [[kind, *row] for row in account.rows]
             broken += [f"{kind}: {one}" for one in account.broken]
+            for what, figure in account.rows:
+                _say(f"{kind}: {what}: {figure}")
     show(f"Chaos, seed {plan.seed}", ("run", "what", "figure"), rows, chosen.json)
     for one in broken:
         print(f"BROKEN: {one}", file=sys.stderr)

@@ -22,6 +22,7 @@ __all__ = ["ExternalPostgres", "Postgres"]
 _START_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.05
 _HOGS_AT_ONCE: Final = 20
+_WHOLE_LINES: Final = 5
 _END_OTHERS: Final = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
     "WHERE application_name LIKE 'widgetwire%'"
@@ -41,9 +42,15 @@ class Postgres:
 
     @property
     def url(self) -> str:
-        """Its address, by its Unix socket; the same after every start."""
+        """Its address, by its Unix socket; the same after every start.
+
+        Raises:
+            OSError, ValueError: it is only starting for the first time.
+        """
         if self._url is None:
             lines = self.pid_file.read_text(encoding="utf-8").splitlines()
+            if len(lines) < _WHOLE_LINES or not lines[4]:
+                raise ValueError("the server has not said yet where it listens")
             self._url = f"postgresql://postgres@/postgres?host={lines[4]}&port={lines[3]}"
         return self._url
 
@@ -142,7 +149,8 @@ class ExternalPostgres(Postgres):
             if asyncio.run(self._takes_connections()):
                 return
             time.sleep(_POLL_SECONDS)
-        raise RuntimeError(f"Postgres does not start: see {self.data_dir}/postgres.log")
+        said = (self.data_dir / "postgres.log").read_text(encoding="utf-8", errors="replace")
+        raise RuntimeError(f"Postgres does not start: {said[-1000:]}")
 
     def ended(self) -> bool:
         """Whether its process has ended."""
@@ -185,7 +193,7 @@ class ExternalPostgres(Postgres):
     async def _takes_connections(self) -> bool:
         try:
             connection = await self._connection()
-        except (OSError, ValueError, IndexError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError):
             return False
         await connection.close()
         return True

@@ -11,7 +11,7 @@ from typing import Final
 __all__ = ["Disk", "disk"]
 
 _SIZE: Final = "900m"
-_PIECE_BYTES: Final = 4096
+_PIECES_BYTES: Final = (1 << 20, 4096)
 
 
 class Disk:
@@ -29,12 +29,11 @@ class Disk:
 
     def fill(self) -> None:
         """Take all the space that is left."""
-        with self._filler.open("ab", buffering=0) as filler, suppress(OSError):
-            free = os.statvfs(self.root)
-            os.posix_fallocate(filler.fileno(), 0, max(1, free.f_bfree * free.f_bsize))
-        with self._filler.open("ab", buffering=0) as filler, suppress(OSError):
-            while True:
-                filler.write(bytes(_PIECE_BYTES))
+        with self._filler.open("ab", buffering=0) as filler:
+            for piece in _PIECES_BYTES:
+                with suppress(OSError):
+                    while True:
+                        filler.write(bytes(piece))
 
     def free(self) -> None:
         """Give the space back. Idempotent."""

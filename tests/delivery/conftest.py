@@ -9,8 +9,8 @@ import pytest
 
 from tests.broker import Broker, free_port
 from tests.delivery.brokers import kafka_server, redis_server
-from tests.delivery.link import Link
 from tests.delivery.media import KafkaMedium, Medium, MemoryMedium, PostgresMedium, RedisMedium
+from tests.link import Link
 
 
 @pytest.fixture

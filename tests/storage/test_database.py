@@ -88,6 +88,25 @@ async def test_it_comes_back_with_the_server(
             break
 
 
+async def test_a_database_without_a_connection_left_is_lost_until_there_is_one(
+    database_url: str,
+) -> None:
+    operator = await asyncpg.connect(database_url)
+    await operator.execute("CREATE ROLE narrow LOGIN CONNECTION LIMIT 1")
+    database = await Database.connect(database_url.replace("postgres@", "narrow@"))
+    try:
+        both = (values(database, "SELECT pg_sleep(0.1)") for _ in range(2))
+        _, lost = await asyncio.gather(*both, return_exceptions=True)
+        assert isinstance(lost, DatabaseLost)
+        assert not lost.sent, "it did not happen"
+        await operator.execute("ALTER ROLE narrow CONNECTION LIMIT 2")
+        await asyncio.gather(*(values(database, "SELECT pg_sleep(0.1)") for _ in range(2)))
+    finally:
+        await database.close()
+        await operator.execute("DROP ROLE narrow")
+        await operator.close()
+
+
 async def test_a_bug_of_ours_is_not_called_unavailable(database: Database) -> None:
     for sql, parameters in (("SELECT nothing", ()), ("SELECT $1::bigint", ("one",))):
         with pytest.raises(Exception) as failure:  # noqa: PT011  whatever it is, it is not ours
