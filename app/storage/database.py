@@ -40,6 +40,7 @@ Connection: TypeAlias = (
 
 _CONNECT_TIMEOUT_SECONDS: Final = 5.0
 _GRACE_SECONDS: Final = 1.0
+_CLOSE_SECONDS: Final = 0.5
 _IDLE_SECONDS: Final = 300.0
 
 _LOST: Final = (
@@ -269,12 +270,15 @@ class Database:
             await self._release(connection, sound=sound)
 
     async def close(self) -> None:
-        """Close all connections; those in use are waited for, shortly. Idempotent."""
+        """Close all connections; those in use are waited for half a second. Idempotent.
+
+        Who writes has been closed before: what is left is a search that nobody waits for.
+        """
         self._keep = False
         while self._kept:
             await self._release(self._kept.pop())
         try:
-            await asyncio.wait_for(self._pool.close(), 5.0)
+            await asyncio.wait_for(self._pool.close(), _CLOSE_SECONDS)
         except TimeoutError:
             self._pool.terminate()
 
@@ -286,7 +290,7 @@ class Database:
             connection = await self._take(max(0.001, deadline - time.monotonic()))
             if await self._trust.holds(connection, deadline - time.monotonic()):
                 return connection
-            connection.terminate()
+            _end(connection)
             await self._release(connection)
 
     async def _take(self, wait: float) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]":
@@ -343,14 +347,14 @@ class Database:
             return DatabaseBusy("the database is overloaded; retry later")
         if isinstance(error, TimeoutError):
             # It did not even cancel the statement. Do not wait for it in the release.
-            connection.terminate()
+            _end(connection)
         if isinstance(error, _LOST):
             return self._lost(error, sent=True)
         if isinstance(error, _BY_STATE):
             return error if self._usable(connection) else self._lost(error, sent=True)
         if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
             # A standby during a failover. The next connection may find the new primary.
-            connection.terminate()
+            _end(connection)
             self._refused(error)
             return DatabaseLost(sent=False)
         return self._refused(error) if isinstance(error, _REFUSED) else error
@@ -365,13 +369,20 @@ class Database:
             return False  # it was closed and taken out of the pool meanwhile
 
     def _lost(self, error: Exception, *, sent: bool) -> DatabaseLost:
-        self._incidents.lost(type(error).__name__, silent=isinstance(error, TimeoutError))
+        if not self._pool.is_closing():  # else it was we who ended it
+            self._incidents.lost(type(error).__name__, silent=isinstance(error, TimeoutError))
         return DatabaseLost(sent=sent)
 
     def _refused(self, error: Exception) -> DatabaseRefuses:
         reason = next((text for kind, text in _REASONS if isinstance(error, kind)), "read-only")
         self._incidents.refused(reason)
         return DatabaseRefuses(reason)
+
+
+def _end(connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> None:
+    # The pool has taken it back by itself if it was lost a moment ago.
+    with suppress(asyncpg.InterfaceError):
+        connection.terminate()
 
 
 async def _no_reset(_connection: Connection) -> None:

@@ -141,6 +141,21 @@ async def test_a_statement_with_one_argument_too_few_is_our_bug(database: Databa
     assert await values(database, "SELECT 1") == [1]
 
 
+async def test_closing_does_not_wait_for_a_long_search(database_url: str) -> None:
+    """A process that was to end was cut off while it waited: a trace in the log."""
+    database = await Database.connect(database_url)
+    searching = asyncio.create_task(database.fetch("SELECT pg_sleep(20)"))
+    async with asyncio.timeout(10):
+        while not await values(
+            database, "SELECT 1 FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(20)'"
+        ):
+            await asyncio.sleep(0.01)
+        async with asyncio.timeout(2):
+            await database.close()
+        with pytest.raises(DatabaseLost):
+            await searching
+
+
 async def test_a_closed_pool_is_lost_and_no_bug(database_url: str) -> None:
     database = await Database.connect(database_url)
     sleeping = asyncio.create_task(database.fetch("SELECT pg_sleep(30)"))

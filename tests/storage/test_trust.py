@@ -25,7 +25,7 @@ def link(database_url: str) -> Iterator[Link]:
 @pytest.fixture
 async def two(link: Link, database_url: str) -> AsyncIterator[tuple[Database, Database]]:
     """Two pools of one process, over the link."""
-    url = f"postgresql://postgres@127.0.0.1:{link.port}{urlsplit(database_url).path}"
+    url = _url(link, database_url)
     incidents = Incidents()
     one, other = [
         await Database.connect(url, pool_size=4, incidents=incidents, keep_idle=keep)
@@ -33,6 +33,10 @@ async def two(link: Link, database_url: str) -> AsyncIterator[tuple[Database, Da
     ]
     yield one, other
     await asyncio.gather(one.close(), other.close())
+
+
+def _url(link: Link, database_url: str) -> str:
+    return f"postgresql://postgres@127.0.0.1:{link.port}{urlsplit(database_url).path}"
 
 
 async def _fill(database: Database) -> None:
@@ -55,6 +59,23 @@ async def test_one_that_falls_silent_costs_one_user_of_one_pool_its_time(
             assert len(await database.fetch("SELECT 1")) == 1
     # A second for a sign of life in each pool; the other three are not asked.
     assert time.monotonic() - began < 4
+
+
+@pytest.mark.parametrize("keep", [False, True])
+async def test_one_that_is_lost_while_it_is_asked_is_replaced(
+    link: Link, database_url: str, keep: bool
+) -> None:
+    """The pool had taken it back by then: an error that nobody expected."""
+    incidents = Incidents()
+    database = await Database.connect(_url(link, database_url), incidents=incidents, keep_idle=keep)
+    await database.fetch("SELECT 1")
+    link.fall_silent()
+    incidents.lost("TimeoutError", silent=True)
+    asking = asyncio.create_task(database.fetch("SELECT 1"))
+    await asyncio.sleep(0.1)
+    link.cut()
+    assert len(await asking) == 1
+    await database.close()
 
 
 async def test_those_that_live_are_asked_once_and_go_on(two: tuple[Database, Database]) -> None:
