@@ -15,6 +15,7 @@ from benchmarks.chaos.listeners import (
     StreamSubscriber,
     VoteFollower,
 )
+from benchmarks.chaos.searcher import Searcher
 from benchmarks.faults.client import Address, Subscriber
 from benchmarks.faults.load import Load
 from benchmarks.faults.scene import until
@@ -63,6 +64,7 @@ class Audience:
         ]
         self.listeners: Sequence[Listener] = (*self.sockets, *self._streams)
         self.watchers = [ResultWatcher(address, WIDGET, _soon) for _ in range(2)]
+        self.searcher = Searcher(address, WIDGET, lambda: len(self.load.acked))
         self.followers = [VoteFollower(address, VOTES_WIDGET, _soon) for _ in range(2)]
         self._all: Sequence[Returning] = (*self.listeners, *self.watchers, *self.followers)
         self.left: list[asyncio.Transport] = []
@@ -111,6 +113,7 @@ class Audience:
             "not all heard the first message",
         )
         self.load.start(per_second)
+        self.searcher.start()
 
     async def _expect(self, condition: Callable[[], bool], otherwise: str) -> None:
         if not await until(condition, _START_SECONDS):
@@ -119,6 +122,7 @@ class Audience:
     async def finish(self, seconds: float) -> list[str]:
         """Publish and vote no more; return what was not acknowledged in time."""
         self.ballot.close()
+        await self.searcher.stop()
         late = []
         try:
             await self.load.finish(seconds)
@@ -138,7 +142,7 @@ class Audience:
 
     def wrong(self) -> list[str]:
         """What was answered wrongly."""
-        told = [*self.load.wrong, *self.ballot.wrong]
+        told = [*self.load.wrong, *self.ballot.wrong, *self.searcher.wrong]
         for one in self._all:
             told += one.wrong
         return told

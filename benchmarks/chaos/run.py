@@ -176,6 +176,7 @@ async def _hold_to_account(stage: Stage, audience: Audience, account: Account) -
     account.owe("out of order", verdict.out_of_order)
     account.owe("not acknowledged in the end", load.published - len(load.acked))
     account.rows += [
+        ("searches answered, with all that was acknowledged", audience.searcher.answered),
         ("tries sent again: connection lost", len(load.dropped)),
         ("tries answered with UNAVAILABLE", load.refused),
         ("subscriptions answered with UNAVAILABLE", sum(one.refused for one in listeners)),
