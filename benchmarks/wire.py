@@ -190,25 +190,28 @@ def http_publish(widget: str, data: object = DATA) -> bytes:
     return post({"query": _PUBLISH, "variables": {"widget": widget, "data": data}})
 
 
-def _data(number: int) -> str:
-    return f"{number:09d}" + "x" * 245
+def _data(number: int, length: int) -> str:
+    return f"{number:09d}".ljust(length, "x")
 
 
-def numbered(number: int, widget: str, key: str | None = None) -> dict[str, object]:
-    """A mutation whose data begins with nine digits and makes 256 bytes.
+def numbered(
+    number: int, widget: str, key: str | None = None, length: int = len(DATA)
+) -> dict[str, object]:
+    """A mutation whose data begins with nine digits.
 
     Args:
         number: in the data.
         widget: the channel.
         key: idempotency key.
+        length: of the data, in characters.
     """
-    variables = {"widget": widget, "data": _data(number), "key": key}
+    variables = {"widget": widget, "data": _data(number, length), "key": key}
     return {"query": _NUMBERED, "variables": variables}
 
 
-def socket_numbered(number: int, widget: str, key: str) -> bytes:
+def socket_numbered(number: int, widget: str, key: str, length: int) -> bytes:
     """The same over graphql-transport-ws; the number is the operation's id."""
-    payload = numbered(number, widget, key)
+    payload = numbered(number, widget, key, length)
     return text(json.dumps({"id": f"{number:09d}", "type": "subscribe", "payload": payload}))
 
 
@@ -231,7 +234,8 @@ def legacy_open(after: str | None) -> bytes:
     return text(json.dumps(message if after is None else message | {"after": after}))
 
 
-def legacy_numbered(number: int, key: str) -> bytes:
+def legacy_numbered(number: int, key: str, length: int) -> bytes:
     """What `numbered` says, on a legacy socket; the number is the `ref`."""
-    message = {"type": "publish", "ref": f"{number:09d}", "data": _data(number), "id": key}
+    data = _data(number, length)
+    message = {"type": "publish", "ref": f"{number:09d}", "data": data, "id": key}
     return text(json.dumps(message))

@@ -29,6 +29,7 @@ _START_SECONDS: Final = 30.0
 _VOTER_SOCKETS: Final = 3
 _VOTERS_OF_A_SOCKET: Final = 4
 _VOTER_PAUSE_SECONDS: Final = 1.0
+_RECEIVE_BUFFER_BYTES: Final = 32_768
 _ENDLESS: Final = 1_000_000
 _MEDIA_TYPES: Final = ("text/event-stream", "multipart/mixed;subscriptionSpec=1.0")
 
@@ -43,9 +44,11 @@ class Audience:
     Args:
         port: of the service.
         of_each: subscribers of each of the six kinds.
+        per_second: publishes.
     """
 
-    def __init__(self, port: int, of_each: int) -> None:
+    def __init__(self, port: int, of_each: int, per_second: float) -> None:
+        self._per_second = per_second
         address = Address(port)
         self.load = Load(address, WIDGET)
         self.sockets: list[Subscriber] = []
@@ -57,6 +60,8 @@ class Audience:
                 self.sockets.append(
                     kind(address, 4 * place + number, WIDGET, legacy=legacy, retry=_soon)
                 )
+                # So that a reader that is slow is noticed as such.
+                self.sockets[-1].receive_buffer_bytes = _RECEIVE_BUFFER_BYTES
         self._streams = [
             StreamSubscriber(address, WIDGET, media_type, _soon)
             for _ in range(of_each)
@@ -93,7 +98,7 @@ class Audience:
         """Whether every one of them is subscribed."""
         return all(one.live for one in self._all)
 
-    async def join(self, per_second: float) -> None:
+    async def join(self) -> None:
         """Subscribe all, publish the first message, then begin the load.
 
         Raises:
@@ -112,7 +117,7 @@ class Audience:
             ),
             "not all heard the first message",
         )
-        self.load.start(per_second)
+        self.load.start(self._per_second)
         self.searcher.start()
 
     async def _expect(self, condition: Callable[[], bool], otherwise: str) -> None:

@@ -28,6 +28,8 @@ _KEY: Final = b"key-"
 _FOREIGN_PID: Final = os.getpid()
 _OFFSETS: Final = (-86_400, -3_600, -30, 30, 3_600, 86_400)
 """Seconds by which a clock is set."""
+_LONG: Final = 40_000
+"""Characters of a message while some read nothing."""
 _BACK_SECONDS: Final = 30.0
 
 
@@ -224,7 +226,12 @@ async def _slow_readers(scene: Scene) -> None:
     slow = scene.chance.sample(scene.audience.sockets, _some(scene.audience))
     for one in slow:
         one.stop_reading()
-    await asyncio.sleep(2 * scene.seconds)
+    # More than buffers hold: the kernel's take some megabytes on one machine.
+    load = scene.audience.load
+    usual, load.length = load.length, _LONG
+    await asyncio.sleep(scene.seconds)
+    load.length = usual
+    await asyncio.sleep(scene.seconds / 2)
     for one in slow:
         one.read_on()
 

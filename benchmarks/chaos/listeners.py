@@ -23,7 +23,7 @@ __all__ = [
 
 _DROPPED: Final = 1006
 _MESSAGE: Final = re.compile(rb'"id":"([0-9a-f-]{36})"[^{}]*?"data":"(\d{9})x*"')
-_LONGEST_BYTES: Final = 4096
+_LONGEST_BYTES: Final = 65_536
 """Of an event or a part, with room to spare."""
 
 

@@ -82,8 +82,8 @@ async def chaos(stage: Stage, plan: Plan, say: Callable[[str], None]) -> Account
         plan: what shall happen.
         say: takes a line for each fault.
     """
-    audience = Audience(stage.service.port, plan.of_each)
-    await audience.join(plan.per_second)
+    audience = Audience(stage.service.port, plan.of_each, plan.per_second)
+    await audience.join()
     await asyncio.sleep(min(5.0, plan.every_seconds))
     memory = max(stage.service.mebibytes())
     happened = await _break(stage, audience, plan, say)

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import socket
 from array import array
 from collections import Counter
 from collections.abc import Callable
@@ -46,6 +47,8 @@ class WebSocketClient(asyncio.Protocol):
         self.address = address
         self.reader = Reader()
         self._request = request
+        self.receive_buffer_bytes: int | None = None
+        """Of its sockets from the next connection on; None: what the kernel gives."""
         self._head: bytes | None = b""
         self._transport: asyncio.Transport | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -128,9 +131,16 @@ class WebSocketClient(asyncio.Protocol):
 
     async def _connect(self) -> None:
         loop = asyncio.get_running_loop()
+        connecting = socket.socket()
+        connecting.setblocking(False)
+        if self.receive_buffer_bytes is not None:
+            # Before it connects: afterwards the other side has been promised more.
+            connecting.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer_bytes)
         try:
-            await loop.create_connection(lambda: self, "127.0.0.1", self.address.port)
+            await loop.sock_connect(connecting, ("127.0.0.1", self.address.port))
+            await loop.create_connection(lambda: self, sock=connecting)
         except OSError:
+            connecting.close()
             self.lost(_DROPPED)
 
 

@@ -5,6 +5,7 @@ import random
 from collections.abc import Sequence
 from typing import Final
 
+from benchmarks import wire
 from benchmarks.faults.client import Address
 from benchmarks.faults.links import Dropped, HttpLink, LegacyLink, Link, SocketLink, Unavailable
 
@@ -45,6 +46,8 @@ class Load:
         self._per_second = 0.0
         self._next = self._first = 1
         self._last: int | None = None
+        self.length = len(wire.DATA)
+        """Of the data, in characters."""
         self.acked: dict[int, float] = {}
         """When each number was acknowledged, in the loop's seconds."""
         self.under_way: set[int] = set()
@@ -112,7 +115,7 @@ class Load:
     async def _publish(self, link: Link, number: int) -> None:
         while True:
             try:
-                await link.publish(number)
+                await link.publish(number, self.length)
             except Dropped:
                 self.dropped.add(number)
             except Unavailable:
