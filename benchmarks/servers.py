@@ -109,6 +109,7 @@ class Server:
         workers: processes; each gets a core.
         settings: further `WIDGETWIRE_…`.
         log: where it writes what it logs; None: where this process does.
+        tree: the checkout that it runs from; None: `TREE`.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class Server:
         workers: int = 1,
         settings: dict[str, str] | None = None,
         log: IO[str] | None = None,
+        tree: Path | None = None,
     ) -> None:
         self.kind: Kind = kind
         environment = {k: v for k, v in os.environ.items() if not k.startswith("WIDGETWIRE_")}
@@ -130,7 +132,7 @@ class Server:
         with on_core(server_core() if workers == 1 else None):
             self.process = subprocess.Popen(
                 launch.command,
-                cwd=TREE,
+                cwd=tree or TREE,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -244,6 +246,7 @@ def serve(
 def another(
     database_url: str | None,
     settings: dict[str, str] | None = None,
+    tree: Path | None = None,
     *,
     workers: int = 1,
     port: int = 0,
@@ -254,11 +257,12 @@ def another(
     Args:
         database_url: None: the embedded database.
         settings: further `WIDGETWIRE_…`.
+        tree: the checkout that it runs from; None: `TREE`.
         workers: processes.
         port: to listen on; 0: a free one.
         log: as for `Server`.
     """
-    return Server("widgetwire", _ours(port), database_url, workers, settings, log)
+    return Server("widgetwire", _ours(port), database_url, workers, settings, log, tree)
 
 
 async def _empty(database_url: str) -> None:
