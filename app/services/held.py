@@ -1,6 +1,7 @@
 """Held messages: kept until a moderator approves or rejects them."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from app.domain.channel import Channel
