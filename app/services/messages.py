@@ -363,8 +363,6 @@ class MessageService:
                     partial(self._history.before_last, channel, joined_at, last)
                 )
                 start = max(start or 0, newest)
-            # A ban may have come while the database was waited for.
-            self._rights.require(viewer, Permission.SUBSCRIBE, channel)
             if start is not None:
                 source.replay_after(start)
         except BaseException:

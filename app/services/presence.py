@@ -134,14 +134,7 @@ class PresenceService:
             Unavailable: the database has been away for 30 s.
         """
         self._rights.require(viewer, Permission.SUBSCRIBE, channel)
-        source = await patiently(partial(self._source, channel, event_of))
-        try:
-            # A ban may have come while the database was waited for.
-            self._rights.require(viewer, Permission.SUBSCRIBE, channel)
-        except BaseException:
-            source.close()
-            raise
-        return source
+        return await patiently(partial(self._source, channel, event_of))
 
     async def _source(self, channel: Channel, event_of: EventOf) -> CountSource:
         watched = self._watched.get(channel)
