@@ -22,6 +22,7 @@ from app.schema.context import Context
 from app.schema.operations import answer, publish, search, searched, subscribe
 from app.storage.database import Database
 from app.storage.write_probe import WriteProbe
+from app.telemetry.traces import exported
 from app.transports.auth import Authenticator, VerificationKey
 from app.transports.graphql.http import GraphQLHttp, HttpLimits
 from app.transports.graphql.operations import OperationLimits
@@ -63,6 +64,8 @@ class Process:
         Yields the lifespan's state, in which connections find what answers without an ASGI call.
         """
         async with AsyncExitStack() as stack:
+            if self._settings.tracing:
+                await stack.enter_async_context(exported())
             below = self._started = await started(stack, self._settings)
             app.router.routes.extend(self._routes(below))
             app.graphql = self._graphql

@@ -28,6 +28,7 @@ from app.services.shadow import Echo, ShadowMessages
 from app.storage.retractions import ForeignMessageError, MessageRetractions
 from app.storage.shared_history import SharedHistory
 from app.storage.writer import MessageWriter
+from app.telemetry.traces import TRACES
 
 __all__ = ["MessageService"]
 
@@ -347,6 +348,8 @@ class MessageService:
             return first
         created = max(int(time.time() * 1000), self._hub.last_created(draft.channel))
         message = draft.placed(None, created)
+        if TRACES.recorder is not None:
+            TRACES.recorder.published((message.id,), (TRACES.recorder.current(),))
         self._hub.publish_transient(message)
         self._recent_transients.add(draft, message)
         return message

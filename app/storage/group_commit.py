@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypedDict, TypeVar
 
 import asyncpg
 
@@ -28,6 +28,10 @@ from app.domain.message import Draft
 from app.domain.policy import Pacing
 from app.errors import ShuttingDown, Unavailable
 from app.storage.database import Database, DatabaseLost
+from app.telemetry.traces import TRACES
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import SpanContext
 
 __all__ = ["DRAFT_PARAMETERS", "CommitBounds", "GroupCommit", "Pending"]
 
@@ -61,6 +65,8 @@ class Pending(Generic[Outcome]):
     """Of the event loop's clock."""
     uncertain: bool = False
     """Whether a statement that nobody confirmed may have stored it."""
+    traced: "SpanContext | None" = None
+    """The span of whoever publishes it, if that is recorded."""
 
     @property
     def size(self) -> int:
@@ -141,6 +147,8 @@ class GroupCommit(ABC, Generic[Outcome]):
             raise Unavailable(
                 f"messages of {self._queue_max_bytes} bytes are waiting to be stored; retry later"
             )
+        if TRACES.recorder is not None:
+            pending.traced = TRACES.recorder.current()
         self._pending.append(pending)
         self._bytes += pending.size
         if self._flusher is None:
@@ -319,7 +327,7 @@ class GroupCommit(ABC, Generic[Outcome]):
     async def _insert(self, batch: list[Pending[Outcome]], *, again: bool) -> None:
         before = [pending.uncertain for pending in batch]
         try:
-            outcomes = await self.store(batch, again=again)
+            outcomes = await self._stored(batch, again=again)
         except Exception as error:
             if not (isinstance(error, DatabaseLost) and error.sent):
                 # It did not happen: nothing is less certain than it was before.
@@ -332,6 +340,18 @@ class GroupCommit(ABC, Generic[Outcome]):
                 _fail(pending, outcome)
             elif not pending.written.done():
                 pending.written.set_result(outcome)
+
+    async def _stored(
+        self, batch: Sequence[Pending[Outcome]], *, again: bool
+    ) -> "Sequence[Outcome | Exception]":
+        recorder = TRACES.recorder
+        if recorder is None:
+            return await self.store(batch, again=again)
+        publishers = [pending.traced for pending in batch]
+        with recorder.commit(publishers):
+            outcomes = await self.store(batch, again=again)
+        recorder.published([pending.draft.id for pending in batch], publishers)
+        return outcomes
 
 
 def _late(seconds: float, *, uncertain: bool) -> Unavailable:

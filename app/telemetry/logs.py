@@ -13,6 +13,8 @@ from typing import Final, Literal, NamedTuple, TextIO
 
 import msgspec
 
+from app.telemetry.log_fields import Fact, as_text, facts_of
+
 __all__ = ["LogLine", "LogThrottle", "configure_logging"]
 
 _TEXT: Final = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
@@ -23,15 +25,22 @@ class _TextFormatter(logging.Formatter):
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's
+        # Before the traceback, which has lines of its own.
+        return super().formatMessage(record) + as_text(facts_of(record))
+
 
 class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        entry: dict[str, str | int] = {
+        facts = facts_of(record)
+        entry: dict[str, Fact] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
+            "event": facts.pop("event"),
             "message": record.getMessage(),
             "process": record.process or 0,
+            **facts,
         }
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)

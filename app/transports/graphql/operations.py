@@ -19,6 +19,7 @@ from app.engine.documents import Operation
 from app.engine.errors import RequestRefused, ResponseError, response_error
 from app.engine.execution import Executor, Subscription
 from app.errors import ErrorCode, Forbidden, SubscriberTooSlow
+from app.telemetry.traces import TRACES
 from app.transports.graphql.context import OperationContext
 from app.transports.graphql.parameters import Parameters
 
@@ -63,6 +64,7 @@ class _Entry:
     leave: Callable[[], None] | None = None
     """Ends a subscription that a group has taken over: it has no task any more."""
     kind: OperationType | None = None
+    traceparent: str | None = None
     stopped: bool = False
 
 
@@ -182,6 +184,7 @@ class Operations:
             except RequestRefused as refused:
                 self._fail(entry, refused.errors)
             else:
+                entry.traceparent = parameters.traceparent
                 self._begin(entry, operation, parameters.variables)
 
     def _begin(self, entry: _Entry, operation: Operation, variables: Mapping[str, object]) -> None:
@@ -209,6 +212,8 @@ class Operations:
     async def _execute(
         self, entry: _Entry, operation: Operation, variables: Mapping[str, object]
     ) -> None:
+        if TRACES.recorder is not None:
+            TRACES.recorder.enter_remote(entry.traceparent)
         try:
             payload = await self._executor.execute(operation, variables, self._context)
         except RequestRefused as refused:
@@ -224,6 +229,8 @@ class Operations:
         self, entry: _Entry, operation: Operation, variables: Mapping[str, object]
     ) -> None:
         subscription: Subscription | None = None
+        if TRACES.recorder is not None:
+            TRACES.recorder.enter_remote(entry.traceparent)
         try:
             subscription = await self._executor.subscribe(operation, variables, self._context)
             # A replay may take long, and needs neither any more.

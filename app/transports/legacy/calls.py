@@ -19,6 +19,7 @@ from app.services.live.pace import Pace
 from app.services.messages import MessageService
 from app.services.searching import Searching
 from app.services.shadow import Echo
+from app.telemetry.traces import TRACES
 from app.transports.legacy import replies
 from app.transports.legacy.frames import Call, Publish, Ref, Retract, Search
 from app.transports.legacy.lane import Lane
@@ -154,6 +155,20 @@ class Calls:
         self._outlet.send(replies.error_frame(error.code, error.message, frame.ref))
 
     async def _change(self, caller: Caller, frame: Publish | Retract) -> None:
+        recorder = TRACES.recorder
+        if recorder is None:
+            await self._answer_change(caller, frame)
+            return
+        kind = "publish" if isinstance(frame, Publish) else "retract"
+        with recorder.call(kind, self._channel.key) as recorded:
+            await self._answer_change(caller, frame, recorded.failed)
+
+    async def _answer_change(
+        self,
+        caller: Caller,
+        frame: Publish | Retract,
+        on_error: Callable[[Exception], None] = lambda _error: None,
+    ) -> None:
         try:
             if isinstance(frame, Retract):
                 answer = await self._retracted(caller, frame)
@@ -163,6 +178,7 @@ class Calls:
             self._on_shutting_down()
             return
         except Exception as error:
+            on_error(error)
             answer = _error(error, frame.ref)
         self._outlet.send(answer)
 
@@ -186,6 +202,19 @@ class Calls:
         return replies.count_frame(frame.ref, count)
 
     async def _search(self, caller: Caller, frame: Search) -> None:
+        recorder = TRACES.recorder
+        if recorder is None:
+            await self._answer_search(caller, frame)
+            return
+        with recorder.call("search", self._channel.key) as recorded:
+            await self._answer_search(caller, frame, recorded.failed)
+
+    async def _answer_search(
+        self,
+        caller: Caller,
+        frame: Search,
+        on_error: Callable[[Exception], None] = lambda _error: None,
+    ) -> None:
         try:
             result = await self._found(caller, frame)
             if len(result) > self._limits.result_bytes:
@@ -198,6 +227,7 @@ class Calls:
                 await Pace(self._outlet.drained).wait()
                 self._outlet.send(result)
         except Exception as error:
+            on_error(error)
             self._outlet.send(_error(error, frame.ref))
 
     async def _found(self, caller: Caller, frame: Search) -> bytes:
