@@ -17,6 +17,7 @@ from app.engine.direct import Resolvers
 from app.engine.execution import Executor
 from app.engine.limits import DocumentLimits
 from app.errors import ConfigurationError, Unavailable
+from app.peer import Peer
 from app.schema import build_schema
 from app.schema.context import Context
 from app.schema.operations import answer, publish, search, searched, subscribe
@@ -104,9 +105,9 @@ class Process:
             Resolvers(publish, subscribe, search, answer, searched),
         )
 
-        def context(viewer: Viewer, connection: bool) -> Context:
+        def context(viewer: Viewer, connection: bool, peer: Peer) -> Context:
             # Who asks by one socket is one asker; requests without a token tell nothing.
-            return Context(viewer, services, object() if connection else None)
+            return Context(viewer, services, object() if connection else None, peer=peer)
 
         graphql = self._graphql = GraphQLHttp(
             executor,
