@@ -25,6 +25,7 @@ from app.domain.entry import Entry, Retraction
 from app.domain.message import Message
 from app.domain.query import CompiledFilters
 from app.errors import DeliveryFailed, SubscriberTooSlow
+from app.telemetry.log_fields import event
 from app.telemetry.traces import TRACES
 
 __all__ = ["Encode", "FanOut", "Group", "Slice"]
@@ -454,7 +455,11 @@ class _ChannelGroups:
         error = SubscriberTooSlow(
             f"{came} {what} wait for filters that take long, at most {allowed} may"
         )
-        logger.warning("filters on a channel cannot keep up: %s", error.message)
+        logger.warning(
+            "filters on a channel cannot keep up: %s",
+            error.message,
+            extra=event("filters.too_slow", waiting=came),
+        )
         for group in [one for alike in self._slow.values() for one in alike]:
             self._drop(group, error)
 

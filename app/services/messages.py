@@ -1,5 +1,6 @@
 """Publishing, retracting, searching and subscribing: the rights and checks, then the work."""
 
+import logging
 import time
 from collections.abc import Callable, Hashable, Sequence
 from typing import Final, cast
@@ -28,9 +29,12 @@ from app.services.shadow import Echo, ShadowMessages
 from app.storage.retractions import ForeignMessageError, MessageRetractions
 from app.storage.shared_history import SharedHistory
 from app.storage.writer import MessageWriter
+from app.telemetry.log_fields import event
 from app.telemetry.traces import TRACES
 
 __all__ = ["MessageService"]
+
+logger = logging.getLogger(__name__)
 
 _REASON_MAX: Final = 500
 """Characters of its reason."""
@@ -249,6 +253,17 @@ class MessageService:
             )
         if self._shadow is not None and self._rights.shadows(viewer, channel):
             count += len(await self._shadow.retract(viewer, channel, unique, reason, echo))
+        if moderates:
+            logger.info(
+                "a moderator retracted messages of %s",
+                channel.key,
+                extra=event(
+                    "messages.retracted",
+                    channel=channel.key,
+                    messages=count,
+                    moderator=viewer.subject,
+                ),
+            )
         return count
 
     def search(self, viewer: Viewer, channel: Channel, asker: Hashable = None) -> Searching:

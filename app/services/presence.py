@@ -18,6 +18,7 @@ from app.errors import Unavailable
 from app.services.live.counts import CountSource, EventOf, WatchedChannel
 from app.services.rights import Rights
 from app.storage.presence import PresenceStore
+from app.telemetry.log_fields import event
 
 __all__ = ["PresenceService"]
 
@@ -165,7 +166,10 @@ class PresenceService:
                 await self._read()
             except Unavailable:
                 # What was not written or read stays noted; the heartbeat wakes us again.
-                logger.info("connection counts wait for the database")
+                logger.info(
+                    "connection counts wait for the database",
+                    extra=event("database.waited_for", what="counts"),
+                )
             except Exception:
                 logger.exception("connection counts could not be exchanged")
             await asyncio.sleep(self._interval)

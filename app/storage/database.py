@@ -264,6 +264,8 @@ class Database:
         try:
             rows = await connection.fetch(sql, *parameters, timeout=left)
             sound = True
+            if self._incidents.lost_since is not None:
+                self._incidents.answered()
             return rows
         except Exception as error:
             translated = self._translated(error, connection)

@@ -16,17 +16,24 @@ class LogContext:
 
     Args:
         connection_id: of the connection that it came on.
-        request_id: of the request; None: it has none.
+        request: its id, or its number on the connection: then the id is made of both, if
+            somebody wants it.
     """
 
-    __slots__ = ("_task", "connection_id", "request_id")
+    __slots__ = ("_request", "_task", "connection_id")
 
-    def __init__(self, connection_id: str, request_id: str | None) -> None:
+    def __init__(self, connection_id: str, request: str | int) -> None:
         self.connection_id = connection_id
-        self.request_id = request_id
+        self._request = request
         # An address, so that nothing is kept alive; no other task has it while this one lives.
         self._task: int | None = id(asyncio.current_task())
         _context.set(self)
+
+    @property
+    def request_id(self) -> str:
+        """The id of the request."""
+        request = self._request
+        return request if isinstance(request, str) else f"{self.connection_id}-{request}"
 
     def end(self) -> None:
         """The request is over. Idempotent."""

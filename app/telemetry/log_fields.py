@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, TypeAlias
 
+from app.peer import Peer
 from app.telemetry.log_context import log_context
 
 __all__ = ["Fact", "as_text", "event", "facts_of"]
@@ -26,14 +27,19 @@ _OTHER: Final = "other"
 """Of one without either: most are of libraries."""
 
 
-def event(name: str, **facts: Fact) -> Mapping[str, Mapping[str, Fact]]:
+def event(name: str, peer: Peer | None = None, **facts: Fact) -> Mapping[str, Mapping[str, Fact]]:
     """Return what a logging call takes as `extra`.
 
     Args:
         name: what happened: `subject.happening`, from a fixed list.
+        peer: whom it is about: its address and its connection.
         facts: about it; floats are seconds.
     """
-    return {_KEY: {"event": name, **facts}}
+    told: dict[str, Fact] = {"event": name, **facts}
+    if peer is not None:
+        told["address"] = peer.address
+        told["connection_id"] = peer.connection_id
+    return {_KEY: told}
 
 
 def facts_of(record: logging.LogRecord) -> dict[str, Fact]:
@@ -47,19 +53,15 @@ def facts_of(record: logging.LogRecord) -> dict[str, Fact]:
     if context is not None:
         facts["connection_id"] = context.connection_id
         facts["request_id"] = context.request_id
-    facts.update(own)
+    facts.update((name, fact) for name, fact in own.items() if fact is not None)
     return {
-        name: round(fact, 6) if isinstance(fact, float) else fact
-        for name, fact in facts.items()
-        if fact is not None
+        name: round(fact, 6) if isinstance(fact, float) else fact for name, fact in facts.items()
     }
 
 
 def as_text(facts: Mapping[str, Fact]) -> str:
     """Return facts for a person: ` name=value …`, without the event, which the text tells."""
-    return "".join(
-        f" {name}={_shown(fact)}" for name, fact in facts.items() if name != "event"
-    )
+    return "".join(f" {name}={_shown(fact)}" for name, fact in facts.items() if name != "event")
 
 
 def _shown(fact: Fact) -> str:

@@ -12,6 +12,9 @@ from http import HTTPStatus
 from typing import Any, Final, Protocol
 
 from app.peer import UNKNOWN_PEER, Peer
+from app.telemetry.log_context import LogContext
+from app.telemetry.traces import TRACES
+from app.wire.watched import WatchedRequest, kept_request_id, watched
 
 __all__ = ["RESPONDER", "AnswerWriter", "Exchange", "RequestHead", "Responder"]
 
@@ -32,9 +35,10 @@ class RequestHead:
         fields: names in lower case, without `Content-Length`.
         peer: who says it.
         judged: what the responder made of it, for the next request with this head.
+        request_id: what it names its requests by; None: each is given an id.
     """
 
-    __slots__ = ("fields", "judged", "peer", "target")
+    __slots__ = ("fields", "judged", "peer", "request_id", "target")
 
     def __init__(
         self, target: bytes, fields: list[tuple[bytes, bytes]], peer: Peer = UNKNOWN_PEER
@@ -43,6 +47,7 @@ class RequestHead:
         self.fields = fields
         self.peer = peer
         self.judged: object = None
+        self.request_id = kept_request_id(fields)
 
 
 class Responder(Protocol):
@@ -63,6 +68,9 @@ class Responder(Protocol):
 
 class AnswerWriter(Protocol):
     """A connection as an exchange sees it."""
+
+    access_log: bool
+    """Whether there is a line in the log for each request."""
 
     def write_answer(
         self, status_line: bytes, fields: bytes, body: bytes, keep_alive: bool
@@ -91,6 +99,11 @@ class Exchange:
         head: see there.
         body: all of it.
         keep_alive: whether the client wants to go on with the connection.
+        number: of the request on its connection.
+
+    Attributes:
+        request_id: kept or made; it stands in the answer and in the log.
+        watched: what the access log and traces have of it; None: nothing, or not yet.
     """
 
     __slots__ = (
@@ -99,11 +112,18 @@ class Exchange:
         "disconnected",
         "head",
         "keep_alive",
+        "request_id",
         "response_complete",
+        "watched",
     )
 
     def __init__(
-        self, connection: AnswerWriter, head: RequestHead, body: bytes, keep_alive: bool
+        self,
+        connection: AnswerWriter,
+        head: RequestHead,
+        body: bytes,
+        keep_alive: bool,
+        number: int = 0,
     ) -> None:
         self._connection = connection
         self.head = head
@@ -111,6 +131,8 @@ class Exchange:
         self.keep_alive = keep_alive
         self.disconnected = False
         self.response_complete = False
+        self.request_id = head.request_id or f"{head.peer.connection_id}-{number}"
+        self.watched: WatchedRequest | None = None
 
     @property
     def response_started(self) -> bool:
@@ -136,14 +158,40 @@ class Exchange:
         if self.disconnected or self.response_complete:
             return
         self.response_complete = True
-        fields = b"%bcontent-length: %d\r\n" % (fields, len(body))
+        fields = b"%bx-request-id: %b\r\ncontent-length: %d\r\n" % (
+            fields,
+            self.request_id.encode(),
+            len(body),
+        )
+        self._watch()
         self._connection.write_answer(_STATUS_LINES[status], fields, body, self.keep_alive)
+        if self.watched is not None:
+            self.watched.answering(status)
+            self.watched.sent_bytes = len(body)
+            self.watched.ended()
 
     def run(self, answering: Coroutine[Any, Any, None]) -> None:
         """Run what will call `answer`. Its failure is answered with 500 and logged."""
+        self._watch()
         self._connection.run(self._guarded(answering))
 
+    def _watch(self) -> None:
+        # Not before somebody is sure to answer: what is declined is watched as another request.
+        if self.watched is None and (self._connection.access_log or TRACES.recorder is not None):
+            head = self.head
+            self.watched = watched(
+                head.peer,
+                self.request_id,
+                "POST",
+                head.target,
+                head.fields,
+                access_log=self._connection.access_log,
+            )
+
     async def _guarded(self, answering: Coroutine[Any, Any, None]) -> None:
+        context = LogContext(self.head.peer.connection_id, self.request_id)
+        if self.watched is not None:
+            self.watched.enter()
         try:
             await answering
         except asyncio.CancelledError:
@@ -152,6 +200,8 @@ class Exchange:
         except Exception:
             _logger.exception("answering a request failed")
             self._fail()
+        finally:
+            context.end()
 
     def _fail(self) -> None:
         self.keep_alive = False

@@ -61,8 +61,8 @@ class OrdinaryRequests(HttpConnection):
         peers: Peers | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop, bounds=bounds, peers=peers)
-        # With a line in the log for each request, uvicorn has to see all of them.
-        self._responder: Responder | None = None if self.access_log else app_state.get(RESPONDER)
+        self._responder: Responder | None = app_state.get(RESPONDER)
+        self._requests = 0
         self._held: _Held | None = None
         self._repeated: RepeatedHead | None = None
 
@@ -148,9 +148,10 @@ class OrdinaryRequests(HttpConnection):
         if self._responder is None or not self._all_answered() or self.flow.write_paused:
             return False
         before = self.cycle, self._answering
-        exchange = Exchange(self, head, body, keep_alive)
+        exchange = Exchange(self, head, body, keep_alive, self._requests + 1)
         self.cycle = self._answering = cast(RequestResponseCycle, exchange)
         if self._responder.respond(exchange):
+            self._requests += 1
             return True
         self.cycle, self._answering = before
         return False

@@ -76,6 +76,8 @@ class FrameWriter(asyncio.Protocol):
         "_transport",
         "_turn",
         "_waiting_bytes",
+        "sent_bytes",
+        "sent_frames",
     )
 
     _transport: asyncio.Transport
@@ -84,6 +86,7 @@ class FrameWriter(asyncio.Protocol):
         self._turn = turn
         self._frames: list[bytes] = []
         self._waiting_bytes = 0
+        self.sent_frames = self.sent_bytes = 0
         self._max_outbound_bytes = 0
         # What the transport held when it became busy; it holds no more until it is not.
         self._in_transport_bytes = 0
@@ -169,6 +172,9 @@ class FrameWriter(asyncio.Protocol):
         if self._blocked or not frames:
             return
         data = frames[0] if len(frames) == 1 else b"".join(frames)
+        # Here and not for each frame: a delivery is a frame, and this is once for many.
+        self.sent_frames += len(frames)
+        self.sent_bytes += len(data)
         frames.clear()
         self._waiting_bytes = 0
         try:

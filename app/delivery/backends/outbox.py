@@ -17,6 +17,8 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay
 from tenacity.wait import wait_random_exponential
 
 from app.delivery.budget import Budget, text_size
+from app.telemetry.log_fields import event
+from app.telemetry.tracebacks import error_text
 
 __all__ = ["Inbox", "Outbox", "Receive", "Send"]
 
@@ -76,7 +78,11 @@ class Outbox:
         wire = f"{self._name}/{next(self._numbers)}/{text}"
         if not self._budget.take(text_size(wire)):
             if not self._overflowing:
-                logger.warning("%s wait to be sent; events are dropped", self._budget)
+                logger.warning(
+                    "%s wait to be sent; events are dropped",
+                    self._budget,
+                    extra=event("bus.overflowed", direction="out"),
+                )
             self._overflowing = True
             return False
         self._overflowing = False
@@ -107,8 +113,13 @@ class Outbox:
                 await self._send_again_and_again(batch)
             except Exception as error:
                 # Stored messages are found by the readers' poll; one loss must not be many.
-                why = str(error) or repr(error)
-                logger.warning("%d events could not be sent: %s", len(batch), why)
+                why = error_text(error)
+                logger.warning(
+                    "%d events could not be sent: %s",
+                    len(batch),
+                    why,
+                    extra=event("bus.not_sent", events=len(batch)),
+                )
             finally:
                 self._give_back(batch)
 
@@ -125,7 +136,7 @@ class Outbox:
             # Nearly always the only one, and without what it costs to try again.
             await self._send(batch)
         except self._failures as error:
-            logger.debug("sending events failed, trying again: %r", error)
+            logger.debug("sending events failed, trying again: %s", error_text(error))
         else:
             return
         async for attempt in AsyncRetrying(
@@ -163,7 +174,12 @@ class Inbox:
         sender, _, rest = wire.partition("/")
         number, separator, text = rest.partition("/")
         if not separator or not (number.isascii() and number.isdigit() and len(number) < 20):
-            logger.warning("a text of %d characters on %s is not ours; ignored", len(wire), topic)
+            logger.warning(
+                "a text of %d characters on %s is not ours; ignored",
+                len(wire),
+                topic,
+                extra=event("bus.not_ours"),
+            )
             return
         key = sender, topic
         last = self._last.pop(key, 0)
@@ -181,7 +197,11 @@ class Inbox:
             self._overflowing = False
             return True
         if not self._overflowing:
-            logger.warning("%s wait to be handled; events are dropped", self._budget)
+            logger.warning(
+                "%s wait to be handled; events are dropped",
+                self._budget,
+                extra=event("bus.overflowed", direction="in"),
+            )
         self._overflowing = True
         self._on_missed()
         return False

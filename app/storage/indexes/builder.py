@@ -12,6 +12,7 @@ from app.storage.elected import elected
 from app.storage.indexes import registry
 from app.storage.indexes.definitions import IndexDefinition
 from app.storage.indexes.registry import Registry
+from app.telemetry.log_fields import event
 
 __all__ = ["IndexBuilder", "building"]
 
@@ -55,7 +56,12 @@ class IndexBuilder:
         # Until then planners guess what is in an expression.
         await self._connection.execute("ANALYZE messages")
         seconds = time.monotonic() - started
-        logger.info("built the index on %s in %.1f s", _shown(index), seconds)
+        logger.info(
+            "built the index on %s in %.1f s",
+            _shown(index),
+            seconds,
+            extra=event("index.built", index=index.name, seconds=seconds),
+        )
 
     async def keep(self, index: IndexDefinition) -> None:
         """Never let the service drop an index that is there."""
@@ -65,7 +71,9 @@ class IndexBuilder:
         """Drop an index, and forget that it was wanted."""
         await self._connection.execute(index.drop_sql)
         await registry.forget(self._connection.fetch, index)
-        logger.info("dropped the index on %s", _shown(index))
+        logger.info(
+            "dropped the index on %s", _shown(index), extra=event("index.dropped", index=index.name)
+        )
 
 
 @asynccontextmanager

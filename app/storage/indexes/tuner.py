@@ -19,6 +19,8 @@ from app.storage.indexes.catalogue import SearchIndexes
 from app.storage.indexes.decisions import Build, Drop, decide
 from app.storage.indexes.demand import Demand
 from app.storage.indexes.registry import Registry
+from app.telemetry.log_fields import event
+from app.telemetry.tracebacks import error_text
 
 __all__ = ["IndexTuner"]
 
@@ -101,7 +103,7 @@ class IndexTuner:
             # Its pool has told of that. What was noted meanwhile is lost, and comes again.
             logger.debug("indexes: %s", error)
         except asyncpg.PostgresError as error:
-            self._tell_once(f"indexes are neither built nor counted: {error}")
+            self._tell_once(f"indexes are neither built nor counted: {error_text(error)}")
         except Exception:
             logger.exception("the tuning of indexes failed; it begins again")
 
@@ -120,7 +122,8 @@ class IndexTuner:
                     except asyncpg.PostgresError as error:
                         self._retry_at[index.name] = time.monotonic() + _RETRY_SECONDS
                         fields = ", ".join(map(str, index.fields))
-                        self._tell_once(f"the index on {fields} could not be built: {error}")
+                        why = error_text(error)
+                        self._tell_once(f"the index on {fields} could not be built: {why}")
                         return
 
     def _next(self, known: Registry) -> Build | Drop | None:
@@ -135,4 +138,4 @@ class IndexTuner:
     def _tell_once(self, text: str) -> None:
         if text not in self._told:
             self._told.add(text)
-            logger.warning("%s", text)
+            logger.warning("%s", text, extra=event("index.failed"))

@@ -18,6 +18,9 @@ class OperationContext(Protocol):
     resume_after: str | None
     """A cursor that the client has come to already, whatever its arguments say."""
 
+    peer: Peer
+    """Who is at the other end."""
+
     def close(self) -> None:
         """Let go of what the context holds, its place in the presence counts above all."""
 

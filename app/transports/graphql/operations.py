@@ -19,6 +19,7 @@ from app.engine.documents import Operation
 from app.engine.errors import RequestRefused, ResponseError, response_error
 from app.engine.execution import Executor, Subscription
 from app.errors import ErrorCode, Forbidden, SubscriberTooSlow
+from app.telemetry.log_context import LogContext
 from app.telemetry.traces import TRACES
 from app.transports.graphql.context import OperationContext
 from app.transports.graphql.parameters import Parameters
@@ -96,6 +97,7 @@ class Operations:
         self._waiting: deque[_Entry] = deque()
         self._running: set[_Entry] = set()
         self._joining: _Entry | None = None
+        self._begun = 0
         self._subscriptions = 0
         self._handed_over = 0
 
@@ -212,8 +214,7 @@ class Operations:
     async def _execute(
         self, entry: _Entry, operation: Operation, variables: Mapping[str, object]
     ) -> None:
-        if TRACES.recorder is not None:
-            TRACES.recorder.enter_remote(entry.traceparent)
+        context = self._log_context(entry)
         try:
             payload = await self._executor.execute(operation, variables, self._context)
         except RequestRefused as refused:
@@ -224,13 +225,14 @@ class Operations:
             if not entry.stopped:
                 self._replies.next(entry.id, payload)
                 self._complete(entry)
+        finally:
+            context.end()
 
     async def _subscribe(
         self, entry: _Entry, operation: Operation, variables: Mapping[str, object]
     ) -> None:
         subscription: Subscription | None = None
-        if TRACES.recorder is not None:
-            TRACES.recorder.enter_remote(entry.traceparent)
+        context = self._log_context(entry)
         try:
             subscription = await self._executor.subscribe(operation, variables, self._context)
             # A replay may take long, and needs neither any more.
@@ -252,6 +254,14 @@ class Operations:
         finally:
             if subscription is not None:
                 subscription.close()
+            context.end()
+
+    def _log_context(self, entry: _Entry) -> LogContext:
+        """Tell the log, and traces, what the running task is about."""
+        if TRACES.recorder is not None:
+            TRACES.recorder.enter_remote(entry.traceparent)
+        self._begun += 1
+        return LogContext(self._context.peer.connection_id, self._begun)
 
     # Ending.
 

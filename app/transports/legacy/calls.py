@@ -20,6 +20,7 @@ from app.services.live.pace import Pace
 from app.services.messages import MessageService
 from app.services.searching import Searching
 from app.services.shadow import Echo
+from app.telemetry.log_context import LogContext
 from app.telemetry.traces import TRACES
 from app.transports.legacy import replies
 from app.transports.legacy.frames import Call, Publish, Ref, Retract, Search
@@ -67,6 +68,7 @@ class Calls:
     """The calls of one socket."""
 
     __slots__ = (
+        "_begun",
         "_caller",
         "_channel",
         "_early",
@@ -113,6 +115,7 @@ class Calls:
         )
         self._searches = Lane(limits.searches_in_flight, limits.searches_waiting)
         self._results = asyncio.Lock()
+        self._begun = 0
         self._early: list[Call] = []
         self._caller: Caller | None = None
 
@@ -158,13 +161,17 @@ class Calls:
         self._outlet.send(replies.error_frame(error.code, error.message, frame.ref))
 
     async def _change(self, caller: Caller, frame: Publish | Retract) -> None:
+        context = self._log_context(caller)
         recorder = TRACES.recorder
-        if recorder is None:
-            await self._answer_change(caller, frame)
-            return
-        kind = "publish" if isinstance(frame, Publish) else "retract"
-        with recorder.call(kind, self._channel.key) as recorded:
-            await self._answer_change(caller, frame, recorded.failed)
+        try:
+            if recorder is None:
+                await self._answer_change(caller, frame)
+                return
+            kind = "publish" if isinstance(frame, Publish) else "retract"
+            with recorder.call(kind, self._channel.key) as recorded:
+                await self._answer_change(caller, frame, recorded.failed)
+        finally:
+            context.end()
 
     async def _answer_change(
         self,
@@ -205,12 +212,20 @@ class Calls:
         return replies.count_frame(frame.ref, count)
 
     async def _search(self, caller: Caller, frame: Search) -> None:
+        context = self._log_context(caller)
         recorder = TRACES.recorder
-        if recorder is None:
-            await self._answer_search(caller, frame)
-            return
-        with recorder.call("search", self._channel.key) as recorded:
-            await self._answer_search(caller, frame, recorded.failed)
+        try:
+            if recorder is None:
+                await self._answer_search(caller, frame)
+                return
+            with recorder.call("search", self._channel.key) as recorded:
+                await self._answer_search(caller, frame, recorded.failed)
+        finally:
+            context.end()
+
+    def _log_context(self, caller: Caller) -> LogContext:
+        self._begun += 1
+        return LogContext(caller.peer.connection_id, self._begun)
 
     async def _answer_search(
         self,

@@ -33,6 +33,7 @@ from app.services.messages import MessageService
 from app.services.policies import PolicyService
 from app.services.presence import PresenceService
 from app.services.rights import Rights
+from app.telemetry.log_fields import event
 from app.transports.auth import Authenticator
 from app.transports.expiry import Expiry
 from app.transports.legacy import replies
@@ -160,7 +161,8 @@ class LegacySession:
 
     def _break(self, error: Exception) -> None:
         doing = f"serving a legacy socket on {self._channel.key}"
-        self._fail(WidgetwireError(masked(error, doing)))
+        text = masked(error, doing, connection_id=self._peer.connection_id)
+        self._fail(WidgetwireError(text))
 
     def _end(self, close: Close) -> None:
         """Say why, close, and stop everything but what is being published."""
@@ -192,7 +194,11 @@ class LegacySession:
             async with asyncio.timeout(self._limits.shutdown_seconds):
                 await self._calls.finished()
         except TimeoutError:
-            logger.warning("publishes on %s were not acknowledged in time", self._channel.key)
+            logger.warning(
+                "publishes on %s were not acknowledged in time",
+                self._channel.key,
+                extra=event("process.stopped_late"),
+            )
         self._protocol.closed()
         self._outlet.close(CloseCode.SERVICE_RESTART, "restarting")
         self._stop()
@@ -250,7 +256,7 @@ class LegacySession:
         try:
             viewer = self._services.authenticator.viewer(frame.token, frame.client_token or None)
         except Unauthenticated as error:
-            log_refused_token(error)
+            log_refused_token(error, self._peer)
             raise
         if frame.client_token == "" and viewer.subject is None:
             # Signed from the first socket on: a retry on the next one finds what this one stored.
