@@ -65,10 +65,19 @@ class _JsonFormatter(_Formatter):
         return msgspec.json.encode(clean).decode()
 
 
-class _WithoutErrorTexts(logging.Filter):
-    """Cuts the errors off what asyncio writes of tasks: their texts may quote what users sent."""
+class _WithoutPayloads(logging.Filter):
+    """Cuts off what libraries write of what users sent.
+
+    Query strings of paths: a GET's has the user's document and variables. And the errors of tasks,
+    which asyncio quotes: their texts may quote anything.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                arg.partition("?")[0] if isinstance(arg, str) and arg.startswith("/") else arg
+                for arg in record.args
+            )
         if record.name == "asyncio":
             record.msg = _TASK_ERROR.sub("exception=…", record.getMessage())
             record.args = ()
@@ -90,7 +99,7 @@ def configure_logging(
     """
     handler = logging.StreamHandler(sys.stderr if stream is None else stream)
     handler.setFormatter(_JsonFormatter() if form == "json" else _TextFormatter(_TEXT))
-    handler.addFilter(_WithoutErrorTexts())
+    handler.addFilter(_WithoutPayloads())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     least = logging.getLevelNamesMapping()[level.upper()]

@@ -23,7 +23,7 @@ from app.wire.peer import peer_of
 __all__ = ["OriginPolicy"]
 
 _PREFLIGHT_SECONDS: Final = 600
-_EXPOSED: Final = ("ETag", "Retry-After")
+_EXPOSED: Final = ("ETag", "Retry-After", "X-Request-Id")
 """Fields of an answer that a page of another origin may see."""
 
 
