@@ -151,7 +151,7 @@ class TraceRecorder:
         Args:
             publishers: for each message of the batch, the span of whoever published it.
         """
-        recorded = [*dict.fromkeys(one for one in publishers if one is not None)]
+        recorded = _distinct(publishers)
         if not recorded:
             # The writer's task was begun by some publisher, and has its context.
             token = contexts.attach(contexts.Context())
@@ -232,7 +232,7 @@ class TraceRecorder:
             channel: its key.
             message_ids: of what is given to the channel's groups.
         """
-        recorded = [publisher for _, publisher in self._known(message_ids)]
+        recorded = _distinct([publisher for _, publisher in self._known(message_ids)])
         if not recorded:
             yield None
             return
@@ -318,6 +318,10 @@ class FanOutSpan:
     def given(self, groups: int, members: int) -> None:
         """Take note of how many are given something."""
         self._span.set_attributes({"widgetwire.groups": groups, "widgetwire.members": members})
+
+
+def _distinct(spans: Iterable[SpanContext | None]) -> list[SpanContext]:
+    return [*{one.span_id: one for one in spans if one is not None}.values()]
 
 
 def _failed(span: Span, kind: str) -> None:
