@@ -10,6 +10,7 @@ from typing import Final
 from app import setting_names
 from app.errors import TokenExpired, Unauthenticated, shown
 from app.peer import Peer
+from app.telemetry.counters import COUNTED
 from app.telemetry.log_fields import event
 from app.telemetry.logs import LogThrottle
 
@@ -29,6 +30,7 @@ def log_refused_origin(origin: str, host: str | None, peer: Peer | None = None) 
         host: the `Host` header: a proxy that changes it refuses the service's own pages.
         peer: who asked; None: the log knows by its own, or does not.
     """
+    COUNTED.refusals["origin"] += 1
     line = _origins.admit(shown(origin, 120))
     if line is not None:
         _logger.warning(
@@ -53,6 +55,7 @@ def log_refused_token(error: Unauthenticated, peer: Peer | None = None) -> None:
         error: its reason is logged.
         peer: as for `log_refused_origin`.
     """
+    COUNTED.refusals["token"] += 1
     line = _tokens.admit(error.reason)
     if line is not None:
         # Tokens expire every day; the others are somebody's mistake.
