@@ -32,8 +32,7 @@ async def hosted(database_url: str, **settings: Any) -> AsyncIterator[str]:
         ws_max_size=1 << 20,
         lifespan="on",
         log_config=None,
-        # As the service runs: with a line for each request, uvicorn would answer them all.
-        access_log=False,
+        access_log=bool(settings.get("access_log")),
     )
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(config)

@@ -106,8 +106,8 @@ def configure_logging(
     # Libraries say at DEBUG what they send and receive: data, passwords, tokens.
     root.setLevel(max(logging.INFO, least))
     logging.getLogger("app").setLevel(least)
-    # uvicorn writes lines of its own about what is in ours.
-    for noisy in ("asyncio", "websockets", "alembic", "uvicorn"):
+    # What these say at INFO is in lines of ours, or has addresses with queries in them.
+    for noisy in ("alembic", "asyncio", "httpx", "uvicorn", "websockets"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, least))
     logging.captureWarnings(True)
 

@@ -19,7 +19,7 @@ def _restored() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
-    for name in ("app", "asyncio", "websockets", "alembic", "uvicorn"):
+    for name in ("app", "alembic", "asyncio", "httpx", "uvicorn", "websockets"):
         logging.getLogger(name).setLevel(logging.NOTSET)
     root.handlers[:] = handlers
     root.setLevel(level)
