@@ -194,6 +194,13 @@ class Settings(BaseSettings):
         300,
         "a search that runs longer is cancelled: UNAVAILABLE",
     )
+    slow_seconds: float = _number(
+        defaults.SLOW_SECONDS,
+        0,
+        300,
+        "a statement of a search, or the storing of messages, that takes longer is a line in the "
+        "log, once a minute for each channel; 0: none is",
+    )
     search_indexes: int = _number(
         defaults.SEARCH_INDEXES,
         0,

@@ -10,10 +10,12 @@ being written, its publisher is told that nobody knows.
 import asyncio
 import logging
 import random
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, Generic, TypedDict, TypeVar
 
 import asyncpg
@@ -23,11 +25,13 @@ from app.defaults import (
     PUBLISH_QUEUE_MAX,
     PUBLISH_QUEUE_MAX_BYTES,
     PUBLISH_TIMEOUT_SECONDS,
+    SLOW_SECONDS,
 )
 from app.domain.message import Draft
 from app.domain.policy import Pacing
 from app.errors import ShuttingDown, Unavailable
 from app.storage.database import Database, DatabaseLost
+from app.telemetry.slow import log_slow_commit
 from app.telemetry.traces import TRACES
 
 if TYPE_CHECKING:
@@ -80,6 +84,7 @@ class CommitBounds(TypedDict, total=False):
     queue_max: int
     queue_max_bytes: int
     timeout_seconds: float
+    slow_seconds: float
 
 
 class GroupCommit(ABC, Generic[Outcome]):
@@ -93,6 +98,7 @@ class GroupCommit(ABC, Generic[Outcome]):
         queue_max: int = PUBLISH_QUEUE_MAX,
         queue_max_bytes: int = PUBLISH_QUEUE_MAX_BYTES,
         timeout_seconds: float = PUBLISH_TIMEOUT_SECONDS,
+        slow_seconds: float = SLOW_SECONDS,
     ) -> None:
         """Take the database to write to.
 
@@ -103,12 +109,14 @@ class GroupCommit(ABC, Generic[Outcome]):
             queue_max_bytes: bytes of the drafts that wait or are being written, 1 KiB added
                 for each; beyond it `write` refuses.
             timeout_seconds: how long a draft may take, from `write` to its commit.
+            slow_seconds: a batch that takes longer is logged; 0: none is.
         """
         self._database = database
         self._batch_max = batch_max
         self._queue_max = queue_max
         self._queue_max_bytes = queue_max_bytes
         self._timeout = timeout_seconds
+        self._slow_seconds = slow_seconds or inf
         self._pending: deque[Pending[Outcome]] = deque()
         self._writing: list[Pending[Outcome]] = []
         self._bytes = 0
@@ -338,6 +346,7 @@ class GroupCommit(ABC, Generic[Outcome]):
 
     async def _insert(self, batch: list[Pending[Outcome]], *, again: bool) -> None:
         before = [pending.uncertain for pending in batch]
+        began = time.monotonic()
         try:
             outcomes = await self._stored(batch, again=again)
         except Exception as error:
@@ -346,6 +355,10 @@ class GroupCommit(ABC, Generic[Outcome]):
                 for pending, uncertain in zip(batch, before, strict=True):
                     pending.uncertain = uncertain
             raise
+        finally:
+            seconds = time.monotonic() - began
+            if seconds > self._slow_seconds:
+                log_slow_commit(seconds=seconds, messages=len(batch))
         self.commits += 1
         self.committed([one for one in outcomes if not isinstance(one, Exception)])
         for pending, outcome in zip(batch, outcomes, strict=True):

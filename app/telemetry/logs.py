@@ -10,15 +10,13 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TextIO
+from typing import Any, Final, Literal, NamedTuple, TextIO
 
 import msgspec
 
 from app.telemetry.log_fields import Fact, as_text, facts_of
 from app.telemetry.tracebacks import traceback_text
 
-if TYPE_CHECKING:
-    from logging import _SysExcInfoType
 
 __all__ = ["LogLine", "LogThrottle", "configure_logging"]
 
@@ -27,7 +25,7 @@ _TEXT: Final = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 
 class _Formatter(logging.Formatter):
-    def formatException(self, ei: "_SysExcInfoType") -> str:  # noqa: N802 - logging's
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's
         return "" if ei[1] is None else traceback_text(ei[1])
 
 

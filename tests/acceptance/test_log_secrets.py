@@ -180,10 +180,11 @@ async def over_sockets(host: str) -> None:
             [marked("no json")],
         ):
             talks.append(on_socket(graphql, protocol, *frames))
-    begin = {"type": "open", "persistent": True, "token": good, "client_id": marked("client")}
-    for frames in (
+    client_id = marked("client")
+    begin_legacy = {"type": "open", "persistent": True, "token": good, "client_id": client_id}
+    conversations: list[list[Any]] = [
         [
-            begin,
+            begin_legacy,
             {"type": "publish", "ref": 1, "data": marked("data"), "id": marked("key")},
             {"type": "publish", "ref": marked("ref"), "data": marked("data"), "id": 7},
             {"type": "search", "ref": 2, "query": {"filters": [{"field": marked("field")}]}},
@@ -195,8 +196,8 @@ async def over_sockets(host: str) -> None:
         [{"type": "open", "after": marked("after")}],
         [{"type": marked("type")}],
         [marked("no json")],
-    ):
-        talks.append(on_socket(f"ws://{host}/c8/p/w", None, *frames))
+    ]
+    talks += [on_socket(f"ws://{host}/c8/p/w", None, *frames) for frames in conversations]
     await asyncio.gather(*talks)
 
 
@@ -225,7 +226,7 @@ async def with_faults(host: str, database_url: str, monkeypatch: pytest.MonkeyPa
         async with admin.transaction():
             await admin.execute("LOCK TABLE messages")
             publishing = asyncio.create_task(publish())
-            while not await admin.fetchval(_WAITING):
+            while not await admin.fetchval(_WAITING):  # noqa: ASYNC110 - Postgres tells nobody
                 await asyncio.sleep(0.01)
             await admin.execute(_CUT)
         await admin.close()
@@ -291,6 +292,6 @@ async def test_no_token_data_name_or_query_is_ever_logged(
 )
 def test_a_wrong_setting_is_told_without_its_secret(settings: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        Settings(**settings)  # type: ignore[arg-type]
+        Settings(**settings)
     assert not isinstance(caught.value.__cause__, ValidationError)
     assert MARK not in str(caught.value)

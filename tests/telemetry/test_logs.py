@@ -67,7 +67,7 @@ def test_facts_stand_beside_the_text_in_both_forms() -> None:
     stream = io.StringIO()
     facts = event("worker.ended", exit_code=-9, pause_seconds=0.25, channel=None, said="a b")
     for form in ("text", "json"):
-        configure_logging("info", form, stream)  # type: ignore[arg-type]
+        configure_logging("info", form, stream)
         logging.getLogger("app.test").info("a worker ended", extra=facts)
     text, line = stream.getvalue().splitlines()
     assert text.endswith('app.test: a worker ended exit_code=-9 pause_seconds=0.25 said="a b"')
