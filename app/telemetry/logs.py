@@ -17,7 +17,6 @@ import msgspec
 from app.telemetry.log_fields import Fact, as_text, facts_of
 from app.telemetry.tracebacks import traceback_text
 
-
 __all__ = ["LogLine", "LogThrottle", "configure_logging"]
 
 _TASK_ERROR: Final = re.compile(r"exception=.*")
