@@ -1,5 +1,6 @@
 """What may not be seen is told by an id, the same in the answer and in the log."""
 
+import asyncio
 import logging
 import re
 
@@ -7,7 +8,7 @@ import pytest
 
 from app.errors import BadUserInput, ErrorCode, Unavailable, WidgetwireError
 from app.masking import masked, told
-from app.telemetry.log_context import LogContext
+from app.telemetry.log_context import WORKING, NumberedRequest
 from app.telemetry.log_fields import facts_of
 
 
@@ -31,10 +32,12 @@ async def test_the_id_is_that_of_the_request_else_of_the_connection(
 ) -> None:
     text = masked(RuntimeError(), "reading", connection_id="ab-1")
     assert text == "internal server error (id ab-1)"
-    context = LogContext("ab-1", 3)
+    task = asyncio.current_task()
+    assert task is not None
+    WORKING[task] = NumberedRequest("ab-1", 3)
     assert masked(RuntimeError(), "answering") == "internal server error (id ab-1-3)"
     facts = [facts_of(record) for record in caplog.records]
-    context.end()
+    del WORKING[task]
     assert [one["error_id"] for one in facts] == ["ab-1", "ab-1-3"]
     assert facts[1].items() >= {"event": "error.masked", "request_id": "ab-1-3"}.items()
 

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any, Final, Protocol
 
 from app.peer import UNKNOWN_PEER, Peer
-from app.telemetry.log_context import LogContext
+from app.telemetry.log_context import Asked
 from app.telemetry.traces import TRACES
 from app.wire.watched import WatchedRequest, kept_request_id, watched
 
@@ -38,7 +38,7 @@ class RequestHead:
         request_id: what it names its requests by; None: each is given an id.
     """
 
-    __slots__ = ("fields", "judged", "peer", "request_id", "target")
+    __slots__ = ("fields", "id_line", "judged", "peer", "request_id", "target")
 
     def __init__(
         self, target: bytes, fields: list[tuple[bytes, bytes]], peer: Peer = UNKNOWN_PEER
@@ -48,6 +48,11 @@ class RequestHead:
         self.peer = peer
         self.judged: object = None
         self.request_id = kept_request_id(fields)
+        # Of each answer; a number follows where none is kept.
+        if self.request_id is None:
+            self.id_line = b"x-request-id: %b-" % peer.connection_id.encode()
+        else:
+            self.id_line = b"x-request-id: %b\r\n" % self.request_id.encode()
 
 
 class Responder(Protocol):
@@ -84,8 +89,13 @@ class AnswerWriter(Protocol):
             keep_alive: False: it is the last, and the connection is closed behind it.
         """
 
-    def run(self, answering: Coroutine[Any, Any, None]) -> None:
-        """Run what answers a request; the server waits for it when it ends."""
+    def run(self, answering: Coroutine[Any, Any, None], asked: Asked) -> None:
+        """Run what answers a request; the server waits for it when it ends.
+
+        Args:
+            answering: never fails.
+            asked: whose it is, for the log.
+        """
 
 
 class Exchange:
@@ -102,7 +112,6 @@ class Exchange:
         number: of the request on its connection.
 
     Attributes:
-        request_id: kept or made; it stands in the answer and in the log.
         watched: what the access log and traces have of it; None: nothing, or not yet.
     """
 
@@ -112,7 +121,7 @@ class Exchange:
         "disconnected",
         "head",
         "keep_alive",
-        "request_id",
+        "number",
         "response_complete",
         "watched",
     )
@@ -131,8 +140,18 @@ class Exchange:
         self.keep_alive = keep_alive
         self.disconnected = False
         self.response_complete = False
-        self.request_id = head.request_id or f"{head.peer.connection_id}-{number}"
+        self.number = number
         self.watched: WatchedRequest | None = None
+
+    @property
+    def connection_id(self) -> str:
+        """Of its connection."""
+        return self.head.peer.connection_id
+
+    @property
+    def request_id(self) -> str:
+        """Kept or made; it stands in the answer and in the log."""
+        return self.head.request_id or f"{self.connection_id}-{self.number}"
 
     @property
     def response_started(self) -> bool:
@@ -158,38 +177,41 @@ class Exchange:
         if self.disconnected or self.response_complete:
             return
         self.response_complete = True
-        fields = b"%bx-request-id: %b\r\ncontent-length: %d\r\n" % (
-            fields,
-            self.request_id.encode(),
-            len(body),
-        )
-        self._watch()
-        self._connection.write_answer(_STATUS_LINES[status], fields, body, self.keep_alive)
+        head, size = self.head, len(body)
+        if head.request_id is None:
+            more = fields, head.id_line, self.number, size
+            fields = b"%b%b%d\r\ncontent-length: %d\r\n" % more
+        else:
+            fields = b"%b%bcontent-length: %d\r\n" % (fields, head.id_line, size)
+        connection = self._connection
+        if self.watched is None and (connection.access_log or TRACES.recorder is not None):
+            self._watch()
+        connection.write_answer(_STATUS_LINES[status], fields, body, self.keep_alive)
         if self.watched is not None:
             self.watched.answering(status)
-            self.watched.sent_bytes = len(body)
+            self.watched.sent_bytes = size
             self.watched.ended()
 
     def run(self, answering: Coroutine[Any, Any, None]) -> None:
         """Run what will call `answer`. Its failure is answered with 500 and logged."""
-        self._watch()
-        self._connection.run(self._guarded(answering))
+        connection = self._connection
+        if connection.access_log or TRACES.recorder is not None:
+            self._watch()
+        connection.run(self._guarded(answering), self)
 
     def _watch(self) -> None:
         # Not before somebody is sure to answer: what is declined is watched as another request.
-        if self.watched is None and (self._connection.access_log or TRACES.recorder is not None):
-            head = self.head
-            self.watched = watched(
-                head.peer,
-                self.request_id,
-                "POST",
-                head.target,
-                head.fields,
-                access_log=self._connection.access_log,
-            )
+        head = self.head
+        self.watched = watched(
+            head.peer,
+            self.request_id,
+            "POST",
+            head.target,
+            head.fields,
+            access_log=self._connection.access_log,
+        )
 
     async def _guarded(self, answering: Coroutine[Any, Any, None]) -> None:
-        context = LogContext(self.head.peer.connection_id, self.request_id)
         if self.watched is not None:
             self.watched.enter()
         try:
@@ -200,8 +222,6 @@ class Exchange:
         except Exception:
             _logger.exception("answering a request failed")
             self._fail()
-        finally:
-            context.end()
 
     def _fail(self) -> None:
         self.keep_alive = False

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from app.telemetry.log_context import LogContext
+from app.telemetry.log_context import WORKING
 from app.wire.watched import WatchedRequest
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Answer(RequestResponseCycle):
 
     watched: WatchedRequest | None = None
     """What the access log and traces have of it; None: nobody wants to know."""
-    _connection_id = _request_id = ""
+    connection_id = request_id = ""
 
     def known_as(
         self, connection_id: str, request_id: str, watched_request: WatchedRequest | None
@@ -48,19 +48,21 @@ class Answer(RequestResponseCycle):
             request_id: of itself.
             watched_request: for the access log and traces; None: for neither.
         """
-        self._connection_id = connection_id
-        self._request_id = request_id
+        self.connection_id = connection_id
+        self.request_id = request_id
         self.watched = watched_request
 
     async def run_asgi(self, app: "ASGI3Application") -> None:
         """Call the application, in a task of its own."""
-        context = LogContext(self._connection_id, self._request_id)
+        task = asyncio.current_task()
+        assert task is not None
+        WORKING[task] = self
         if self.watched is not None:
             self.watched.enter()
         try:
             await super().run_asgi(app)
         finally:
-            context.end()
+            del WORKING[task]
 
 
 class CarefulAnswer(Answer):

@@ -13,6 +13,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
+from app.telemetry.log_context import WORKING, Asked
 from app.wire.exchange import RESPONDER, Exchange, RequestHead, Responder
 from app.wire.http_connection import HttpBounds, HttpConnection, Phase
 from app.wire.peer import Peers
@@ -84,11 +85,16 @@ class OrdinaryRequests(HttpConnection):
                 self._linger()
         self.on_response_complete()
 
-    def run(self, answering: Coroutine[Any, Any, None]) -> None:
+    def run(self, answering: Coroutine[Any, Any, None], asked: Asked) -> None:
         """See `AnswerWriter.run`."""
         task = self.loop.create_task(answering)
         self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        WORKING[task] = asked
+        task.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[Any]") -> None:
+        self.tasks.discard(task)
+        del WORKING[task]
 
     # Ordinary requests.
 

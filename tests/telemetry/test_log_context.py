@@ -5,55 +5,42 @@ import logging
 
 import pytest
 
-from app.telemetry.log_context import LogContext, log_context
+from app.telemetry.log_context import WORKING, NumberedRequest, log_context
 from app.telemetry.log_fields import facts_of
 
 pytestmark = pytest.mark.anyio
 
 
-def ids() -> tuple[str, str] | None:
-    """What a log line that is written now would have."""
-    context = log_context()
-    return None if context is None else (context.connection_id, context.request_id)
-
-
-async def test_a_task_has_the_ids_of_its_request_until_that_is_over() -> None:
-    async def work() -> None:
-        context = LogContext("ab-1", "r")
-        assert ids() == ("ab-1", "r")
-        await asyncio.sleep(0)
-        assert ids() == ("ab-1", "r")
-        context.end()
-        assert ids() is None
-
-    await asyncio.gather(work(), work())
-    assert ids() is None
+async def ids() -> tuple[str, str] | None:
+    """Return what a log line that is written now would have."""
+    asked = log_context()
+    return None if asked is None else (asked.connection_id, asked.request_id)
 
 
 async def test_what_a_request_began_for_everybody_does_not_have_its_ids() -> None:
     """A writer is begun by the first publish and serves all later ones: its lines had that id."""
-    begun: list[asyncio.Task[tuple[str, str] | None]] = []
-
-    async def serve_everybody() -> tuple[str, str] | None:
-        return ids()
 
     async def work() -> None:
-        context = LogContext("ab-1", 7)
-        begun.append(asyncio.create_task(serve_everybody()))
-        assert await begun[0] is None
-        assert ids() == ("ab-1", "ab-1-7")
-        context.end()
-        begun.append(asyncio.create_task(serve_everybody()))
+        await asyncio.sleep(0)
+        assert await ids() == ("ab-1", "ab-1-7")
+        assert await asyncio.create_task(ids()) is None
 
-    await asyncio.create_task(work())
-    assert await begun[1] is None
+    task = asyncio.create_task(work())
+    WORKING[task] = NumberedRequest("ab-1", 7)
+    task.add_done_callback(WORKING.pop)
+    await task
+    assert await ids() is None
+    assert not WORKING
 
 
-async def test_the_ids_are_facts_of_a_record_and_its_own_come_first() -> None:
+async def test_the_ids_are_facts_of_a_record() -> None:
     record = logging.LogRecord("app", logging.INFO, "", 0, "text", (), None)
-    context = LogContext("ab-1", "r")
-    assert facts_of(record) == {"event": "other", "connection_id": "ab-1", "request_id": "r"}
-    context.end()
+    task = asyncio.current_task()
+    assert task is not None
+    WORKING[task] = NumberedRequest("ab-1", 2)
+    facts = facts_of(record)
+    del WORKING[task]
+    assert facts == {"event": "other", "connection_id": "ab-1", "request_id": "ab-1-2"}
     assert facts_of(record) == {"event": "other"}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.telemetry.log_context import Asked
 from app.wire.exchange import Exchange, RequestHead
 
 HEAD = RequestHead(b"/graphql", [])
@@ -26,7 +27,8 @@ class Connection:
     ) -> None:
         self.written.append((status_line, fields, body, keep_alive))
 
-    def run(self, answering: Coroutine[Any, Any, None]) -> None:
+    def run(self, answering: Coroutine[Any, Any, None], asked: Asked) -> None:
+        assert asked.connection_id == "unknown"
         self.running.append(answering)
 
 

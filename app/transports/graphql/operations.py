@@ -20,7 +20,7 @@ from app.engine.errors import RequestRefused, ResponseError, response_error
 from app.engine.execution import Executor, Subscription
 from app.errors import ErrorCode, Forbidden, SubscriberTooSlow
 from app.telemetry.counters import COUNTED
-from app.telemetry.log_context import LogContext
+from app.telemetry.log_context import WORKING, NumberedRequest
 from app.telemetry.traces import TRACES
 from app.transports.graphql.context import OperationContext
 from app.transports.graphql.parameters import Parameters
@@ -208,15 +208,18 @@ class Operations:
             run = self._execute(entry, operation, variables)
         entry.kind = operation.kind
         self._running.add(entry)
-        entry.task = asyncio.create_task(run)
-        entry.task.add_done_callback(lambda _task: self._done(entry))
+        self._begun += 1
+        task = entry.task = asyncio.create_task(run)
+        WORKING[task] = NumberedRequest(self._context.peer.connection_id, self._begun)
+        task.add_done_callback(lambda task: self._done(entry, task))
 
     # Running.
 
     async def _execute(
         self, entry: _Entry, operation: Operation, variables: Mapping[str, object]
     ) -> None:
-        context = self._log_context(entry)
+        if TRACES.recorder is not None:
+            TRACES.recorder.enter_remote(entry.traceparent)
         try:
             payload = await self._executor.execute(operation, variables, self._context)
         except RequestRefused as refused:
@@ -227,14 +230,13 @@ class Operations:
             if not entry.stopped:
                 self._replies.next(entry.id, payload)
                 self._complete(entry)
-        finally:
-            context.end()
 
     async def _subscribe(
         self, entry: _Entry, operation: Operation, variables: Mapping[str, object]
     ) -> None:
         subscription: Subscription | None = None
-        context = self._log_context(entry)
+        if TRACES.recorder is not None:
+            TRACES.recorder.enter_remote(entry.traceparent)
         try:
             subscription = await self._executor.subscribe(operation, variables, self._context)
             # A replay may take long, and needs neither any more.
@@ -256,14 +258,6 @@ class Operations:
         finally:
             if subscription is not None:
                 subscription.close()
-            context.end()
-
-    def _log_context(self, entry: _Entry) -> LogContext:
-        """Tell the log, and traces, what the running task is about."""
-        if TRACES.recorder is not None:
-            TRACES.recorder.enter_remote(entry.traceparent)
-        self._begun += 1
-        return LogContext(self._context.peer.connection_id, self._begun)
 
     # Ending.
 
@@ -296,7 +290,8 @@ class Operations:
             self._advance()
             self._on_load()
 
-    def _done(self, entry: _Entry) -> None:
+    def _done(self, entry: _Entry, task: "asyncio.Task[None]") -> None:
+        del WORKING[task]
         self._running.discard(entry)
         if self._joining is entry:
             self._joining = None

@@ -20,7 +20,7 @@ from app.services.live.pace import Pace
 from app.services.messages import MessageService
 from app.services.searching import Searching
 from app.services.shadow import Echo
-from app.telemetry.log_context import LogContext
+from app.telemetry.log_context import NumberedRequest
 from app.telemetry.traces import TRACES
 from app.transports.legacy import replies
 from app.transports.legacy.frames import Call, Publish, Ref, Retract, Search
@@ -112,8 +112,11 @@ class Calls:
             limits.publishes_waiting,
             weight_max=limits.publish_bytes_in_flight,
             on_change=on_change,
+            asked=self._next_request,
         )
-        self._searches = Lane(limits.searches_in_flight, limits.searches_waiting)
+        self._searches = Lane(
+            limits.searches_in_flight, limits.searches_waiting, asked=self._next_request
+        )
         self._results = asyncio.Lock()
         self._begun = 0
         self._early: list[Call] = []
@@ -154,6 +157,11 @@ class Calls:
         self._early.clear()
         self._searches.cancel()
 
+    def _next_request(self) -> NumberedRequest:
+        assert self._caller is not None, "calls begin with it"
+        self._begun += 1
+        return NumberedRequest(self._caller.peer.connection_id, self._begun)
+
     def _refuse(self, frame: Call, what: str, allowed: int) -> None:
         error = RateLimited(
             f"more than {allowed} {what} are waiting on this socket; wait for answers, then retry"
@@ -161,17 +169,13 @@ class Calls:
         self._outlet.send(replies.error_frame(error.code, error.message, frame.ref))
 
     async def _change(self, caller: Caller, frame: Publish | Retract) -> None:
-        context = self._log_context(caller)
         recorder = TRACES.recorder
-        try:
-            if recorder is None:
-                await self._answer_change(caller, frame)
-                return
-            kind = "publish" if isinstance(frame, Publish) else "retract"
-            with recorder.call(kind, self._channel.key) as recorded:
-                await self._answer_change(caller, frame, recorded.failed)
-        finally:
-            context.end()
+        if recorder is None:
+            await self._answer_change(caller, frame)
+            return
+        kind = "publish" if isinstance(frame, Publish) else "retract"
+        with recorder.call(kind, self._channel.key) as recorded:
+            await self._answer_change(caller, frame, recorded.failed)
 
     async def _answer_change(
         self,
@@ -212,20 +216,12 @@ class Calls:
         return replies.count_frame(frame.ref, count)
 
     async def _search(self, caller: Caller, frame: Search) -> None:
-        context = self._log_context(caller)
         recorder = TRACES.recorder
-        try:
-            if recorder is None:
-                await self._answer_search(caller, frame)
-                return
-            with recorder.call("search", self._channel.key) as recorded:
-                await self._answer_search(caller, frame, recorded.failed)
-        finally:
-            context.end()
-
-    def _log_context(self, caller: Caller) -> LogContext:
-        self._begun += 1
-        return LogContext(caller.peer.connection_id, self._begun)
+        if recorder is None:
+            await self._answer_search(caller, frame)
+            return
+        with recorder.call("search", self._channel.key) as recorded:
+            await self._answer_search(caller, frame, recorded.failed)
 
     async def _answer_search(
         self,
