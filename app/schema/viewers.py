@@ -8,29 +8,30 @@ from app.schema.types import Info
 __all__ = ["ViewerQueries", "ViewerType"]
 
 
-@strawberry.type(name="Viewer", description="Who is asking, as the server knows it.")
+@strawberry.type(name="Viewer", description="The authenticated user or anonymous client.")
 class ViewerType:
     """A `Viewer` of the domain, in words."""
 
     sub: strawberry.ID | None = strawberry.field(
-        description="The sub of the token; null: there is no token, or it has none."
+        description="The token's sub claim; null: no token, or a token without sub."
     )
     username: str | None = strawberry.field(
-        description="What messages will say of whoever publishes now."
+        description="The username that your messages carry; null: anonymous."
     )
     client_id: strawberry.ID | None = strawberry.field(
-        description="The client id that the server signed; made up for a viewer without token and "
-        "client token. null: a token names the viewer already."
+        description="A client id that the server signed; a new one if you sent neither a token "
+        "nor a client token. null: your token identifies you already."
     )
     client_token: str | None = strawberry.field(
-        description="Proves clientId for 400 days, renewed each time. A secret: send it as the "
-        "header Widgetwire-Client, as clientToken in connection_init, as client_token in open."
+        description="Proves clientId; valid for 400 days, renewed on each request. Keep it "
+        "secret. Send it as the header Widgetwire-Client, as clientToken in "
+        "connection_init, or as client_token in the legacy open frame."
     )
     projects: list[strawberry.ID] | None = strawberry.field(
-        description="The projects that may be touched; null: all."
+        description="The projects you may access; null: all."
     )
     permissions: list[str] = strawberry.field(
-        description="What may be done there: publish, subscribe, search, moderate, admin."
+        description="Your permissions: publish, subscribe, search, moderate, admin."
     )
 
 
@@ -38,7 +39,10 @@ class ViewerType:
 class ViewerQueries:
     """Root of queries: about the viewer."""
 
-    @strawberry.field(description="Who is asking. Never cached: the answer holds a secret.")
+    @strawberry.field(
+        description="The authenticated user or anonymous client. Never cached, "
+        "because the result contains a secret."
+    )
     def viewer(self, info: Info) -> ViewerType:
         context = info.context
         context.private = True

@@ -21,10 +21,12 @@ from websockets.typing import Subprotocol
 from app.config import Settings
 from app.errors import ConfigurationError
 from app.storage.writer import MessageWriter
-from app.telemetry.logs import configure_logging
+from app.telemetry.logs import LogThrottle, configure_logging
+from app.wire import closings
 from tests.hosted import hosted
 from tests.postgres_faults import refusing
 from tests.transports.raw_http import answer_to
+from tests.transports.test_refusals import forget_refusals
 
 pytestmark = pytest.mark.anyio
 
@@ -58,8 +60,10 @@ def token(*permissions: str, **claims: Any) -> str:
 
 
 @pytest.fixture
-async def log() -> AsyncIterator[io.StringIO]:
-    """All that is written at the lowest level."""
+async def log(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[io.StringIO]:
+    """All that is written at the lowest level, with nothing withheld for what came before."""
+    forget_refusals(monkeypatch)
+    monkeypatch.setattr(closings, "_throttle", LogThrottle(others="others"))
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     stream = io.StringIO()

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -11,10 +12,18 @@ _COMMON: Final = {"peer"}
 """Of `event`: it becomes `address` and `connection_id`."""
 
 
-def calls() -> Iterator[tuple[set[str], set[str]]]:
-    """Yield the names that each call of `event` may have, and its facts."""
+@cache
+def calls() -> list[tuple[set[str], set[str]]]:
+    """Return the names that each call of `event` may have, and its facts."""
+    return [*_calls()]
+
+
+def _calls() -> Iterator[tuple[set[str], set[str]]]:
     for path in (ROOT / "app").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        text = path.read_text(encoding="utf-8")
+        if "log_fields import event" not in text:
+            continue
+        for node in ast.walk(ast.parse(text)):
             if not (
                 isinstance(node, ast.Call)
                 and isinstance(node.func, ast.Name)

@@ -20,6 +20,7 @@ from app.services.live.pace import Pace
 from app.services.messages import MessageService
 from app.services.searching import Searching
 from app.services.shadow import Echo
+from app.telemetry.counters import COUNTED
 from app.telemetry.log_context import NumberedRequest
 from app.telemetry.traces import TRACES
 from app.transports.legacy import replies
@@ -163,6 +164,7 @@ class Calls:
         return NumberedRequest(self._caller.peer.connection_id, self._begun)
 
     def _refuse(self, frame: Call, what: str, allowed: int) -> None:
+        COUNTED.refusals["limit"] += 1
         error = RateLimited(
             f"more than {allowed} {what} are waiting on this socket; wait for answers, then retry"
         )
