@@ -76,7 +76,7 @@ class TraceRecorder:
         # The path has ids of channels and of files: too many for a name.
         return self._tracer.start_span(
             method,
-            extract(carrier, contexts.Context()),
+            _remote(carrier),
             SpanKind.SERVER,
             {"http.request.method": method, "url.path": path},
         )
@@ -108,7 +108,7 @@ class TraceRecorder:
             traceparent: what came; what is none begins a trace.
         """
         carrier = {"traceparent": traceparent} if isinstance(traceparent, str) else {}
-        contexts.attach(extract(carrier, contexts.Context()))
+        contexts.attach(_remote(carrier))
 
     @contextmanager
     def operation(self, kind: str, name: str | None) -> Iterator["Operation"]:
@@ -118,6 +118,11 @@ class TraceRecorder:
             kind: query, mutation or subscription.
             name: of the operation.
         """
+        request = trace.get_current_span()
+        if request.get_span_context().is_valid and _is_left_out(request):
+            # Samplers are asked once a request: to ask costs more than many an operation.
+            yield Operation(request)
+            return
         attributes = {"graphql.operation.type": kind}
         if name:
             attributes["graphql.operation.name"] = name[:_NAME_MAX]
@@ -318,6 +323,16 @@ class FanOutSpan:
     def given(self, groups: int, members: int) -> None:
         """Take note of how many are given something."""
         self._span.set_attributes({"widgetwire.groups": groups, "widgetwire.members": members})
+
+
+def _remote(carrier: Mapping[str, str]) -> contexts.Context:
+    """Return the context that a caller tells of; without one, that of a new trace."""
+    return extract(carrier, contexts.Context()) if carrier else contexts.Context()
+
+
+def _is_left_out(span: Span) -> bool:
+    """Return whether a span is one of this process that its sampler did not choose."""
+    return not span.is_recording() and not span.get_span_context().is_remote
 
 
 def _distinct(spans: Iterable[SpanContext | None]) -> list[SpanContext]:

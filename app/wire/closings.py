@@ -45,7 +45,7 @@ def log_closing(code: int, peer: Peer) -> None:
     level, cause = found
     _log.log(
         level,
-        "a socket is closed with %d: %s%s",
+        "a socket or stream is closed with %d: %s%s",
         code,
         cause,
         line.more,

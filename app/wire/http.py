@@ -196,6 +196,7 @@ class BoundedHttpProtocol(OrdinaryRequests):
             chunked=bool(cycle.chunked_encoding),
             hang_up=self._linger,
             give_up=self.transport.abort,
+            peer=self._caller,
         )
         COUNTED.ended("http")  # from here on it is the stream's
         writer.write_through(self.transport, max_outbound_bytes)
