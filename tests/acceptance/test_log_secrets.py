@@ -171,12 +171,17 @@ async def over_sockets(host: str) -> None:
     publish = f"mutation ($d: JSON!) {{ publish({CHANNEL}, data: $d) {{ id }} }}"
     operation = {"query": publish, "variables": {"d": marked("data")}}
     malformed = {"query": marked("document"), "variables": marked("variables")}
+    renewed = {
+        "query": "mutation ($t: String!) { authenticate(token: $t) { sub } }",
+        "variables": {"t": marked("token")},
+    }
     talks: list[Any] = []
     for protocol, start in (("graphql-transport-ws", "subscribe"), ("graphql-ws", "start")):
         begin = {"type": "connection_init", "payload": {"authToken": good}}
         for frames in (
             [begin, {"type": start, "id": marked("operation"), "payload": operation}],
             [begin, {"type": start, "id": "1", "payload": malformed}],
+            [begin, {"type": start, "id": "2", "payload": renewed}],
             [begin, {"type": marked("type")}],
             [begin, *[{"type": start, "id": marked("same")[:9], "payload": operation}] * 2],
             [{"type": "connection_init", "payload": {"authToken": marked("token")}}],
