@@ -36,8 +36,7 @@ class Incidents:
         self._every = every_seconds
         self._told: dict[str, _Told] = {}
         self.lost_since: float | None = None
-        """Since when no statement was carried out, as `time.monotonic` tells it; None: it is not
-        lost."""
+        """Since when it is told to be lost, as `time.monotonic` tells it; None: it is not."""
         self.refusal: str | None = None
         """Why the database refused a statement that it should carry out; None: it did not.
 
@@ -50,10 +49,11 @@ class Incidents:
         Args:
             kind: the class of the error: one outage has several, one after another.
         """
-        if self.lost_since is None:
-            self.lost_since = time.monotonic()
         text = f"the database is not reachable ({kind})"
-        self._tell("lost", text, event("database.lost", kind=kind))
+        told = self._tell("lost", text, event("database.lost", kind=kind))
+        # Its end is told if it was: a connection that comes and goes is not two lines each time.
+        if told and self.lost_since is None:
+            self.lost_since = time.monotonic()
 
     def answered(self) -> None:
         """Take note that the database carried out a statement after it was lost."""
@@ -76,12 +76,13 @@ class Incidents:
         text = f"the database refuses to work: {reason}"
         self._tell(reason, text, event("database.refuses", reason=reason))
 
-    def _tell(self, cause: str, text: str, extra: Mapping[str, object]) -> None:
+    def _tell(self, cause: str, text: str, extra: Mapping[str, object]) -> bool:
         now = time.monotonic()
         told = self._told.get(cause)
         if told is not None and now < told.at + self._every:
             told.untold += 1
-            return
+            return False
         again = f" ({told.untold} more times since the last line)" if told and told.untold else ""
         logger.warning("%s%s", text, again, extra=extra)
         self._told[cause] = _Told(now)
+        return True
