@@ -43,12 +43,17 @@ class Incidents:
         Whoever finds that it carries out such statements again sets this to None.
         """
 
-    def lost(self, kind: str) -> None:
+        self.silences = 0
+        """How often it neither answered nor ended a connection: others may be as dead."""
+
+    def lost(self, kind: str, *, silent: bool = False) -> None:
         """Take note that the database could not be reached.
 
         Args:
             kind: the class of the error: one outage has several, one after another.
+            silent: whether nothing was heard of it, not even an end.
         """
+        self.silences += silent
         text = f"the database is not reachable ({kind})"
         told = self._tell("lost", text, event("database.lost", kind=kind))
         # Its end is told if it was: a connection that comes and goes is not two lines each time.
