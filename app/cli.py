@@ -83,7 +83,7 @@ def serve(
     from app.process.supervisor import Supervisor, bind
     from app.process.worker import server_options
     from app.setting_names import PREFIX
-    from app.telemetry import configure_logging
+    from app.telemetry.logs import configure_logging
 
     for name, value in (("HOST", host), ("PORT", port), ("WORKERS", workers)):
         if value is not None:
@@ -127,7 +127,7 @@ def serve(
 def migrate() -> None:
     """Bring the database's schema to this version's."""
     from app.process.database import ServiceDatabase
-    from app.telemetry import configure_logging
+    from app.telemetry.logs import configure_logging
 
     settings = _settings()
     configure_logging(settings.log_level, settings.log_format)
@@ -221,7 +221,7 @@ def erase(
 
     from app.process.database import ServiceDatabase
     from app.process.erasure import Person, erased, found, kept_bans, listed
-    from app.telemetry import configure_logging
+    from app.telemetry.logs import configure_logging
 
     settings = _settings()
     configure_logging(settings.log_level, settings.log_format)
@@ -304,7 +304,7 @@ def _on_database(work: "Callable[[str], Coroutine[None, None, str]]") -> None:
     import asyncio
 
     from app.process.database import ServiceDatabase
-    from app.telemetry import configure_logging
+    from app.telemetry.logs import configure_logging
 
     settings = _settings()
     configure_logging(settings.log_level, settings.log_format)

@@ -18,7 +18,7 @@ from app.config import Settings
 from app.errors import ConfigurationError, StartupError
 from app.process.server import ServerOptions, run_server
 from app.process.supervisor import READY
-from app.telemetry import configure_logging
+from app.telemetry.logs import configure_logging
 from app.wire.http import HttpBounds
 from app.wire.trusted_proxies import TrustedProxies
 

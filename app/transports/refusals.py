@@ -9,7 +9,7 @@ from typing import Final
 
 from app import setting_names
 from app.errors import TokenExpired, Unauthenticated, shown
-from app.telemetry import LogThrottle
+from app.telemetry.logs import LogThrottle
 
 __all__ = ["log_refused_origin", "log_refused_token"]
 

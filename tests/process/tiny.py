@@ -24,7 +24,7 @@ from app.config import Settings
 from app.errors import ConfigurationError, StartupError
 from app.process.server import ServerOptions, run_server
 from app.process.supervisor import Supervisor, bind
-from app.telemetry import configure_logging
+from app.telemetry.logs import configure_logging
 from tests.wire.echo import echo
 
 
