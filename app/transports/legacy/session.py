@@ -270,7 +270,8 @@ class LegacySession:
     def _begin(self, caller: Caller) -> None:
         """Carry out what came before `open` was answered, and read on."""
         self._protocol.ready()
-        self._outlet.accept_peer()
+        anonymous = caller.viewer.anonymous
+        self._outlet.accept_peer(self._limits.max_anonymous_bytes if anonymous else None)
         self._calls.begin(caller)
         self._regulate()
 

@@ -40,8 +40,9 @@ class Recorder:
         self.closed = self.closed or (code, reason)
         self._changed.set()
 
-    def accept_peer(self) -> None:
+    def accept_peer(self, max_message_bytes: int | None = None) -> None:
         self.accepted = True
+        self.max_message_bytes = max_message_bytes
 
     def pause_reading(self) -> None:
         self._reading = False
