@@ -325,6 +325,12 @@ class Settings(BaseSettings):
         "open connections of one address (IPv6: of one /64 network) per process; the next is "
         "answered 429; 0: no limit",
     )
+    max_streams: int = _number(
+        defaults.MAX_STREAMS,
+        0,
+        _MILLION,
+        "subscriptions over HTTP (SSE, multipart) open per process; the next is answered 503",
+    )
     max_subscriptions_per_connection: int = _number(
         defaults.MAX_SUBSCRIPTIONS_PER_CONNECTION,
         1,
@@ -347,7 +353,8 @@ class Settings(BaseSettings):
         defaults.MAX_OPERATIONS_IN_FLIGHT,
         1,
         10_000,
-        "unanswered operations per socket; reading pauses until one is answered",
+        "unanswered operations per socket; reading pauses until one is answered; legacy searches "
+        "that wait above: RATE_LIMITED",
     )
     max_outbound_bytes: int = _number(
         defaults.MAX_OUTBOUND_BYTES,

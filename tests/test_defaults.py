@@ -44,6 +44,7 @@ PARTS: Final[dict[Callable[..., Any], dict[str, str]]] = {
         "open_timeout_seconds": "handshake_timeout_seconds",
         "max_anonymous_bytes": "max_anonymous_bytes",
         "publishes_in_flight": "max_operations_in_flight",
+        "searches_waiting": "max_operations_in_flight",
     },
     Database.connect: {
         "pool_size": "database_pool_size",
@@ -78,6 +79,7 @@ PARTS: Final[dict[Callable[..., Any], dict[str, str]]] = {
     HttpLimits: {
         "max_body_bytes": "max_request_bytes",
         "max_anonymous_bytes": "max_anonymous_bytes",
+        "max_streams": "max_streams",
         "max_outbound_bytes": "max_outbound_bytes",
     },
     HeldWriter: {"most": "max_held_messages"},

@@ -116,6 +116,7 @@ class Process:
             limits=HttpLimits(
                 max_body_bytes=settings.max_request_bytes,
                 max_anonymous_bytes=settings.max_anonymous_bytes,
+                max_streams=settings.max_streams,
                 max_outbound_bytes=settings.max_outbound_bytes,
             ),
         )
@@ -157,6 +158,7 @@ class Process:
                 open_timeout_seconds=settings.handshake_timeout_seconds,
                 max_anonymous_bytes=settings.max_anonymous_bytes,
                 publishes_in_flight=settings.max_operations_in_flight,
+                searches_waiting=settings.max_operations_in_flight,
                 result_bytes=settings.max_outbound_bytes // 2,
             ),
             max_outbound_bytes=settings.max_outbound_bytes,

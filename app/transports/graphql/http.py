@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.defaults import MAX_ANONYMOUS_BYTES, MAX_OUTBOUND_BYTES, MAX_REQUEST_BYTES
+from app.defaults import MAX_ANONYMOUS_BYTES, MAX_OUTBOUND_BYTES, MAX_REQUEST_BYTES, MAX_STREAMS
 from app.domain.json_value import encode_json
 from app.domain.viewer import Viewer
 from app.engine.documents import Operation
@@ -70,7 +70,7 @@ class HttpLimits:
     """Silence of a stream after which a heartbeat is sent."""
     max_outbound_bytes: int = MAX_OUTBOUND_BYTES
     """What may wait for the reader of a stream; more, and it ends so that its client comes back."""
-    max_streams: int = 20_000
+    max_streams: int = MAX_STREAMS
     """Subscriptions over HTTP at once; more are refused with 503."""
 
 

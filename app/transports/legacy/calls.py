@@ -48,7 +48,7 @@ class LegacyLimits:
     publishes_waiting: int = 10_000
     """What may come in while reading is being paused; more are refused: RATE_LIMITED."""
     searches_in_flight: int = 8
-    searches_waiting: int = 100
+    searches_waiting: int = MAX_OPERATIONS_IN_FLIGHT
     """More are refused: RATE_LIMITED."""
     result_bytes: int = MAX_OUTBOUND_BYTES // 2
     """The largest result sent; half of what may wait for a reader, by default."""
