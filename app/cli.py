@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 import typer
 
 from app import __version__
+from app.commands.data import export_command, import_command, replay_command
+from app.commands.database import backup_command, psql_command, restore_command
 from app.domain.viewer import Permission
 from app.errors import ConfigurationError, DatabaseUnreachable, StartupError, WidgetwireError
 
@@ -50,6 +52,12 @@ _indexes = typer.Typer(
     rich_markup_mode=None,
 )
 _cli.add_typer(_indexes, name="indexes")
+_cli.command("export")(export_command)
+_cli.command("import")(import_command)
+_cli.command("replay")(replay_command)
+_cli.command("backup")(backup_command)
+_cli.command("restore")(restore_command)
+_cli.command("psql", context_settings={"ignore_unknown_options": True})(psql_command)
 
 
 def main() -> NoReturn:

@@ -270,6 +270,11 @@ class Settings(BaseSettings):
     max_token_bytes: int = _number(
         defaults.MAX_TOKEN_BYTES, 256, 65536, "longest token; a longer one is refused"
     )
+    metrics_token: SecretStr | None = Field(
+        None,
+        description="/metrics answers whoever sends this as a bearer token, at least 32 bytes; "
+        "unset: everybody who reaches the port",
+    )
     graphiql: bool = Field(True, description="serve GraphiQL and the demonstration page")
     introspection: bool = Field(
         True,
@@ -481,7 +486,7 @@ class Settings(BaseSettings):
         broadcast_scheme(url)
         return url
 
-    @field_validator("jwt_secret")
+    @field_validator("jwt_secret", "metrics_token")
     @classmethod
     def _check_secret(cls, secret: SecretStr | None) -> SecretStr | None:
         # RFC 7518, 3.2: "A key of the same size as the hash output (for instance, 256 bits

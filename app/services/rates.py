@@ -14,6 +14,7 @@ from app.defaults import RATE_BURST_SECONDS
 from app.domain.viewer import Viewer
 from app.errors import RateLimited
 from app.peer import Peer
+from app.telemetry.counters import COUNTED
 
 __all__ = ["Buckets", "PerSecond", "Rates"]
 
@@ -103,7 +104,7 @@ class Rates:
         clock: nanoseconds of a clock that is never set.
     """
 
-    __slots__ = ("_clock", "_kinds", "_what", "refused")
+    __slots__ = ("_clock", "_kinds", "_what")
 
     def __init__(
         self,
@@ -120,8 +121,6 @@ class Rates:
             ("project", per_second.project),
         )
         self._kinds = [(kind, Buckets(rate, burst_seconds)) for kind, rate in rates if rate]
-        self.refused: dict[_Kind, int] = {"publisher": 0, "address": 0, "project": 0}
-        """How many were refused so far, by what was used up."""
 
     def admit(self, viewer: Viewer, peer: Peer, project_id: str) -> None:
         """Return if one more may be done now, and count it.
@@ -153,7 +152,7 @@ class Rates:
                 key = publisher
             wait = buckets.wait(key, now)
             if wait > 0:
-                self.refused[kind] += 1
+                COUNTED.refusals["rate"] += 1
                 raise self._too_many(kind, buckets, wait)
             taken.append((buckets, key))
         for buckets, key in taken:

@@ -3,6 +3,7 @@
 from typing import Final
 
 from app.peer import Peer
+from app.telemetry.counters import COUNTED
 
 __all__ = ["AddressPlaces", "Place"]
 
@@ -19,21 +20,19 @@ class AddressPlaces:
         most: connections of one address; 0: any number, and nothing is counted.
     """
 
-    __slots__ = ("_taken", "leaving", "most", "refused")
+    __slots__ = ("_taken", "leaving", "most")
 
     def __init__(self, most: int = 0) -> None:
         self.most = most
         self._taken: dict[str, int] = {}
         self.leaving = 0
         """Refused connections that are still there."""
-        self.refused = 0
-        """How many connections were refused so far."""
 
     def take(self, network: str) -> bool:
         """Count a connection; False: its address has as many as it may, and it is not counted."""
         taken = self._taken.get(network, 0)
         if taken >= self.most:
-            self.refused += 1
+            COUNTED.refusals["limit"] += 1
             return False
         self._taken[network] = taken + 1
         return True

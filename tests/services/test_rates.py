@@ -10,6 +10,7 @@ from app.domain.viewer import DEFAULT_PERMISSIONS, Permission, Viewer
 from app.errors import RateLimited
 from app.peer import Peer
 from app.services.rates import Buckets, PerSecond, Rates
+from app.telemetry.counters import COUNTED
 
 SECOND = 1_000_000_000
 HERE, ELSEWHERE = Peer("192.0.2.1", "1"), Peer("192.0.2.2", "2")
@@ -55,6 +56,7 @@ def test_a_burst_and_then_the_rate() -> None:
 def test_a_refusal_says_when_to_come_back_and_counts_nothing() -> None:
     clock = Clock()
     of = rates(clock, publisher=4, burst_seconds=1)
+    before = COUNTED.refusals["rate"]
     assert admitted(of) == 4
     with pytest.raises(RateLimited) as raised:
         of.admit(ALICE, HERE, "demo")
@@ -64,7 +66,7 @@ def test_a_refusal_says_when_to_come_back_and_counts_nothing() -> None:
     )
     clock.now += 250_000_000
     of.admit(ALICE, HERE, "demo")
-    assert of.refused == {"publisher": 2, "address": 0, "project": 0}
+    assert COUNTED.refusals["rate"] == before + 2
 
 
 def test_a_rate_below_one_lets_one_at_once() -> None:

@@ -22,6 +22,7 @@ from app.engine.execution import Executor
 from app.errors import Forbidden, SubscriberTooSlow, TokenExpired, Unauthenticated, WidgetwireError
 from app.masking import masked
 from app.peer import UNKNOWN_PEER, Peer
+from app.telemetry.counters import COUNTED
 from app.transports.auth import bearer_token, connection_init_token
 from app.transports.client_tokens import connection_init_client_token
 from app.transports.expiry import Expiry
@@ -127,6 +128,7 @@ class GraphQLSession:
     def opened(self, outlet: Outlet) -> None:
         """Begin to wait for `connection_init`."""
         self._outlet = outlet
+        COUNTED.opened(self._dialect.subprotocol)
         self._timer(
             "init",
             self._limits.init_timeout_seconds,
@@ -151,6 +153,7 @@ class GraphQLSession:
 
     def lost(self) -> None:
         """End everything the connection holds."""
+        COUNTED.ended(self._dialect.subprotocol)
         self._state = State.CLOSED
         self._release()
 

@@ -33,6 +33,7 @@ from app.services.messages import MessageService
 from app.services.policies import PolicyService
 from app.services.presence import PresenceService
 from app.services.rights import Rights
+from app.telemetry.counters import COUNTED
 from app.transports.auth import Authenticator
 from app.transports.expiry import Expiry
 from app.transports.legacy import replies
@@ -97,6 +98,7 @@ class LegacySession:
 
     def opened(self, outlet: Outlet) -> None:
         self._outlet = outlet
+        COUNTED.opened("legacy")
         self._calls = Calls(
             self._channel,
             self._services.messages,
@@ -135,6 +137,7 @@ class LegacySession:
             self._end(close)
 
     def lost(self) -> None:
+        COUNTED.ended("legacy")
         self._protocol.closed()
         self._stop()
         # What was published stays so: the lane ends by itself, its acks go nowhere.
