@@ -63,8 +63,9 @@ def _problems(settings: "Settings") -> list[str]:
         )
     if settings.anonymous != "allow" and not settings.verifies_tokens:
         problems.append(
-            f"{PREFIX}JWT_SECRET or {PREFIX}JWT_PUBLIC_KEY: expected one of them, got neither, and "
-            f"nobody could publish; for a service without accounts, set {PREFIX}ANONYMOUS=allow"
+            f"{PREFIX}JWT_SECRET, {PREFIX}JWT_PUBLIC_KEY or {PREFIX}JWKS_URL: expected one, got "
+            f"none, and nobody could publish; for a service without accounts, set "
+            f"{PREFIX}ANONYMOUS=allow"
         )
     for proxy in settings.trusted_proxies:
         if ip_network(proxy).prefixlen == 0:

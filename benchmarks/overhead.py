@@ -1,18 +1,24 @@
 """What a feature costs: the same load on two servers side by side, with the feature and without.
 
     python -m benchmarks.overhead limits
+    git worktree add ../before COMMIT
+    BENCHMARK_BEFORE=../before python -m benchmarks.overhead metrics
 
+What has a setting is compared by that. What has none, as what `/metrics` counts, is compared with
+a checkout of a commit before it; without one it is left out, with a line that says so.
 Both servers run on one core and one database, and are measured in turn, round by round: what the
 machine does meanwhile touches both. What counts is the CPU time that the server takes for one
 acknowledged publish, or for one delivery; "more" is the median over the rounds of the one by the
 other.
 """
 
+import os
 import statistics
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from benchmarks.conversations import over_http
@@ -25,6 +31,8 @@ from benchmarks.subscribers import Subscribers
 
 _COLUMNS = ("load", "feature", "CPU µs without", "CPU µs with", "more %", "least %", "most %")
 _DEPTH = 64
+_BEFORE: Final = os.environ.get("BENCHMARK_BEFORE")
+"""The checkout of an earlier commit."""
 _NO_LIMIT: Final = "1000000"
 """A rate that no load comes to: counted, and never refused."""
 
@@ -35,6 +43,8 @@ class Feature:
 
     on: dict[str, str]
     off: dict[str, str]
+    before: bool = False
+    """Whether the one that has not runs from the checkout of an earlier commit."""
 
 
 FEATURES: Final[dict[str, Feature]] = {
@@ -47,6 +57,7 @@ FEATURES: Final[dict[str, Feature]] = {
         | {"WIDGETWIRE_MAX_CONNECTIONS_PER_ADDRESS": _NO_LIMIT},
         off={},
     ),
+    "metrics": Feature(on={}, off={}, before=True),
 }
 """What is compared; a further one is a further row here."""
 
@@ -108,18 +119,26 @@ def _compared(
     return figures
 
 
+def _can_be_compared(name: str) -> bool:
+    if not FEATURES[name].before or _BEFORE:
+        return True
+    print(f"{name} is left out: BENCHMARK_BEFORE names no checkout of a commit before it")
+    return False
+
+
 def main() -> None:
     chosen = options(__doc__ or "", tuple(FEATURES), subscribers=1_000)
-    names = chosen.parts or list(FEATURES)
+    names = [name for name in chosen.parts or FEATURES if _can_be_compared(name)]
     subscribers = 20 if chosen.small else chosen.subscribers
     rows: list[list[object]] = []
     with postgres() as url, steps(4 * len(names), "overhead") as bar:
         for name in names:
             feature = FEATURES[name]
             with ExitStack() as stack:
-                off = stack.enter_context(serve("widgetwire", url, settings=feature.off))
-                on = another(url, feature.on)
-                stack.callback(on.stop)
+                on = stack.enter_context(serve("widgetwire", url, settings=feature.on))
+                tree = Path(_BEFORE).resolve() if feature.before and _BEFORE else None
+                off = another(url, feature.off, tree)
+                stack.callback(off.stop)
                 both = [_loads(stack, server, subscribers, name) for server in (off, on)]
                 for load in both[0]:
                     bar.says(f"{name}, {load}")

@@ -37,8 +37,8 @@ def test_each_of_them_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             {},
             [
-                "WIDGETWIRE_JWT_SECRET or WIDGETWIRE_JWT_PUBLIC_KEY: expected one of them, got "
-                "neither, and nobody could publish; for a service without accounts, set "
+                "WIDGETWIRE_JWT_SECRET, WIDGETWIRE_JWT_PUBLIC_KEY or WIDGETWIRE_JWKS_URL: expected "
+                "one, got none, and nobody could publish; for a service without accounts, set "
                 "WIDGETWIRE_ANONYMOUS=allow"
             ],
         ),
@@ -97,6 +97,7 @@ def test_production_does_not_start_with_what_is_unsafe(
         {"jwt_secret": SECRET},
         {"jwt_secret": SECRET, "client_secret": OTHER, "anonymous": "deny"},
         {"anonymous": "allow"},
+        {"jwks_url": "https://issuer.example/keys"},
         {"jwt_secret": SECRET, "allowed_origins": "*", "trusted_proxies": "10.0.0.0/8"},
     ],
 )
