@@ -8,7 +8,7 @@ few look-ups, and is asked before the work it bounds. The channel's own rates ar
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from app.defaults import RATE_BURST_SECONDS
 from app.domain.viewer import Viewer
@@ -55,27 +55,34 @@ class Buckets:
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 
-    def wait(self, key: str, now: int) -> int:
-        """Return how long it is until the bucket has a token; 0 or less: it has one.
+    def take(self, key: str, now: int) -> int:
+        """Take a token if the bucket has one; return how long until it has one, 0: it is taken.
 
         Args:
             key: whose.
             now: nanoseconds of a clock that is never set.
         """
-        full_at = self._young.get(key) or self._old.get(key, 0)
-        return full_at + self._share - self._burst - now
-
-    def take(self, key: str, now: int) -> None:
-        """Take a token from a bucket that has one. Args: as `wait`."""
-        young = self._young
-        full_at = young.get(key)
+        full_at = self._young.get(key)
         if full_at is None:
-            full_at = self._old.get(key, 0)
-            if now >= self._turns_at or len(young) >= _MOST:
-                self._old = young
-                young = self._young = {}
-                self._turns_at = now + self._burst
-        young[key] = (full_at if full_at > now else now) + self._share
+            full_at = self._grown(key, now)
+        full_at = (full_at if full_at > now else now) + self._share
+        wait = full_at - self._burst - now
+        if wait > 0:
+            return wait
+        self._young[key] = full_at
+        return 0
+
+    def give_back(self, key: str) -> None:
+        """Put a token back that was just taken."""
+        self._young[key] -= self._share
+
+    def _grown(self, key: str, now: int) -> int:
+        """Return when an older bucket is full; begin a generation when that is due."""
+        full_at = self._old.get(key, 0)
+        if now >= self._turns_at or len(self._young) >= _MOST:
+            self._old, self._young = self._young, {}
+            self._turns_at = now + self._burst
+        return full_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +111,7 @@ class Rates:
         clock: nanoseconds of a clock that is never set.
     """
 
-    __slots__ = ("_clock", "_kinds", "_what")
+    __slots__ = ("_by_address", "_by_project", "_by_publisher", "_clock", "_off", "_what")
 
     def __init__(
         self,
@@ -113,14 +120,15 @@ class Rates:
         burst_seconds: float = RATE_BURST_SECONDS,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
+        def buckets(rate: float) -> Buckets | None:
+            return Buckets(rate, burst_seconds) if rate else None
+
         self._what = what
         self._clock = clock
-        rates: tuple[tuple[_Kind, float], ...] = (
-            ("publisher", per_second.publisher),
-            ("address", per_second.address),
-            ("project", per_second.project),
-        )
-        self._kinds = [(kind, Buckets(rate, burst_seconds)) for kind, rate in rates if rate]
+        self._off = per_second == PerSecond()
+        self._by_publisher = buckets(per_second.publisher)
+        self._by_address = buckets(per_second.address)
+        self._by_project = buckets(per_second.project)
 
     def admit(self, viewer: Viewer, peer: Peer, project_id: str) -> None:
         """Return if one more may be done now, and count it.
@@ -133,44 +141,36 @@ class Rates:
         Raises:
             RateLimited: not yet. Nothing is counted.
         """
-        kinds = self._kinds
-        if not kinds:
+        # No list and no loop: this is asked with every publish.
+        if self._off:
             return
         now = self._clock()
-        taken: list[tuple[Buckets, str]] = []
-        for kind, buckets in kinds:
-            if kind == "project":
-                key = project_id
-            elif kind == "address":
-                if viewer.subject is not None:
-                    continue
-                key = peer.network
-            else:
-                publisher = viewer.publisher
-                if publisher is None:
-                    continue
-                key = publisher
-            wait = buckets.wait(key, now)
-            if wait > 0:
-                COUNTED.refusals["rate"] += 1
-                raise self._too_many(kind, buckets, wait)
-            taken.append((buckets, key))
-        for buckets, key in taken:
-            buckets.take(key, now)
+        publisher = None
+        if self._by_publisher is not None:
+            publisher = viewer.publisher
+            if publisher is not None and (wait := self._by_publisher.take(publisher, now)):
+                raise self._too_many("by this publisher", self._by_publisher, wait)
+        by_address = self._by_address if viewer.subject is None else None
+        if by_address is not None and (wait := by_address.take(peer.network, now)):
+            self._give_back(publisher, None)
+            raise self._too_many("from this address", by_address, wait)
+        by_project = self._by_project
+        if by_project is not None and (wait := by_project.take(project_id, now)):
+            self._give_back(publisher, None if by_address is None else peer.network)
+            raise self._too_many("in this project", by_project, wait)
 
-    def _too_many(self, kind: "_Kind", buckets: Buckets, wait: int) -> RateLimited:
+    def _give_back(self, publisher: str | None, address: str | None) -> None:
+        """Uncount what was counted already of something that is refused."""
+        if self._by_publisher is not None and publisher is not None:
+            self._by_publisher.give_back(publisher)
+        if self._by_address is not None and address is not None:
+            self._by_address.give_back(address)
+
+    def _too_many(self, whose: str, buckets: Buckets, wait: int) -> RateLimited:
+        COUNTED.refusals["rate"] += 1
         wait_ms = -(-wait // _MILLISECOND)
         return RateLimited(
-            f"too many {self._what} {_WHOSE[kind]}: allowed are {buckets.per_second:g} a second, "
+            f"too many {self._what} {whose}: allowed are {buckets.per_second:g} a second, "
             f"{buckets.at_once} at once; retry in {wait_ms} ms",
             wait_ms,
         )
-
-
-_Kind = Literal["publisher", "address", "project"]
-
-_WHOSE: Final[dict[_Kind, str]] = {
-    "publisher": "by this publisher",
-    "address": "from this address",
-    "project": "in this project",
-}

@@ -148,8 +148,18 @@ def test_at_most_two_generations_are_kept_and_the_older_one_begins_anew() -> Non
     for number in range(60_000):
         buckets.take(str(number), now)
     assert len(buckets) <= 40_000
-    assert buckets.wait("59999", now) > 0
-    assert buckets.wait("0", now) <= 0
+    assert buckets.take("59999", now) > 0
+    assert buckets.take("0", now) == 0
+
+
+def test_a_project_that_is_used_up_leaves_address_and_publisher_as_they_were() -> None:
+    clock = Clock()
+    of = rates(clock, publisher=2, address=2, project=1, burst_seconds=1)
+    assert admitted(of, ANONYMOUS, ELSEWHERE) == 1
+    for _ in range(5):
+        with pytest.raises(RateLimited, match="in this project"):
+            of.admit(SIGNED, HERE, "demo")
+    assert admitted(of, SIGNED, HERE, "one") + admitted(of, SIGNED, HERE, "two") == 2
 
 
 @given(
@@ -168,9 +178,8 @@ def test_generations_change_nothing(
     for key, later in steps:
         now += later
         expected = max(full_at.get(key, 0), now) + share - buckets.at_once * share <= now
-        assert (buckets.wait(key, now) <= 0) == expected
+        assert (buckets.take(key, now) == 0) == expected
         if expected:
-            buckets.take(key, now)
             full_at[key] = max(full_at.get(key, 0), now) + share
 
 
