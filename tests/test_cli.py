@@ -25,6 +25,7 @@ from tests.served import Served
 pytestmark = pytest.mark.usefixtures("counted_processes")
 
 SECRET = "a secret of thirty-two bytes, at least"
+STRONG = "Zr8tQy0mVJx3nE5uKc7wHd2bLf9gSa4p"
 
 
 def _widgetwire(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -93,6 +94,25 @@ def test_wrong_settings_are_a_line_each_and_exit_code_2(command: str) -> None:
         "widgetwire: WIDGETWIRE_PORT: expected a whole number from 0 to 65535, got 'x'",
         "widgetwire: WIDGETWIRE_ANONYMOUS: expected one of allow, read, deny, got 'y'",
     ]
+
+
+@pytest.mark.parametrize("command", ["serve", "config"])
+def test_production_does_not_start_with_a_weak_secret(command: str) -> None:
+    printed = _widgetwire(command, ENV="production", JWT_SECRET="a" * 32, TRUSTED_PROXIES="::/0")
+    assert printed.returncode == 2
+    assert printed.stderr.splitlines() == [
+        "widgetwire: WIDGETWIRE_JWT_SECRET: expected a random secret in production, got one that "
+        "repeats itself; make one with: openssl rand -base64 48",
+        "widgetwire: WIDGETWIRE_TRUSTED_PROXIES: expected the addresses of your proxies, got ::/0: "
+        "everybody could pass for any address",
+    ]
+
+
+def test_config_names_the_defaults_of_both_profiles() -> None:
+    printed = _widgetwire("config", ENV="production", JWT_SECRET=STRONG).stdout
+    assert "WIDGETWIRE_ANONYMOUS=read\n" in printed
+    assert "(default: allow, in production: read)" in printed
+    assert "WIDGETWIRE_PORT=8000\n    TCP port; 0 lets the system choose one\n" in printed
 
 
 def test_a_key_that_cannot_be_used_is_told_at_start() -> None:

@@ -20,6 +20,7 @@ from app.engine.execution import Executor
 from app.engine.limits import DocumentLimits
 from app.errors import ConfigurationError, Unavailable
 from app.peer import Peer
+from app.profile import check_profile
 from app.schema import build_schema
 from app.schema.context import Context
 from app.schema.operations import answer, publish, search, searched, subscribe
@@ -118,6 +119,7 @@ class Process:
             ),
             settings.document_cache_size,
             Resolvers(publish, subscribe, search, answer, searched),
+            introspection=settings.introspection,
         )
 
         def context(viewer: Viewer, connection: bool, peer: Peer) -> Context:
@@ -131,6 +133,8 @@ class Process:
             landing=graphiql_page if settings.graphiql else None,
             limits=HttpLimits(
                 max_body_bytes=settings.max_request_bytes,
+                max_anonymous_bytes=settings.max_anonymous_bytes,
+                max_streams=settings.max_streams,
                 max_outbound_bytes=settings.max_outbound_bytes,
             ),
         )
@@ -141,6 +145,7 @@ class Process:
             context,
             origins,
             max_body_bytes=settings.max_request_bytes,
+            max_anonymous_bytes=settings.max_anonymous_bytes,
         )
         sockets = self._graphql_sockets = GraphQLSocket(
             executor,
@@ -150,6 +155,7 @@ class Process:
             max_outbound_bytes=settings.max_outbound_bytes,
             limits=SessionLimits(
                 init_timeout_seconds=settings.handshake_timeout_seconds,
+                max_anonymous_bytes=settings.max_anonymous_bytes,
                 operations=OperationLimits(
                     max_subscriptions=settings.max_subscriptions_per_connection,
                     max_in_flight=settings.max_operations_in_flight,
@@ -168,7 +174,9 @@ class Process:
             origins,
             LegacyLimits(
                 open_timeout_seconds=settings.handshake_timeout_seconds,
+                max_anonymous_bytes=settings.max_anonymous_bytes,
                 publishes_in_flight=settings.max_operations_in_flight,
+                searches_waiting=settings.max_operations_in_flight,
                 result_bytes=settings.max_outbound_bytes // 2,
             ),
             max_outbound_bytes=settings.max_outbound_bytes,
@@ -218,7 +226,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
             f"{setting_names.DATABASE_URL}: expected postgresql://…, got nothing; "
             "`widgetwire serve` starts an embedded database"
         )
-    # A bad key or a bad bus is told at start.
+    # A bad key, a bad bus or an unsafe service is told at start.
+    check_profile(settings)
     check_keys(settings)
     bus_backend(settings)
     process = Process(settings)

@@ -21,6 +21,7 @@ from graphql import (
     GraphQLSchema,
     GraphQLSyntaxError,
     InlineFragmentNode,
+    NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
@@ -101,6 +102,7 @@ class Documents:
         schema: what the documents are validated against.
         limits: what a document may hold.
         cache_size: documents kept at most.
+        introspection: whether they may ask for the schema, and errors suggest names of it.
     """
 
     def __init__(
@@ -108,10 +110,14 @@ class Documents:
         schema: strawberry.Schema,
         limits: DocumentLimits | None = None,
         cache_size: int = DOCUMENT_CACHE_SIZE,
+        *,
+        introspection: bool = True,
     ) -> None:
         self._schema: GraphQLSchema = schema._schema
         self._limits = limits or DocumentLimits()
         self._cache_size = cache_size
+        self._suggests = introspection
+        self._rules = _RULES if introspection else (*_RULES, NoSchemaIntrospectionCustomRule)
         self._kept: OrderedDict[str, _Document] = OrderedDict()
         self._kept_bytes = 0
 
@@ -176,7 +182,13 @@ class Documents:
         try:
             uses = check_limits(document, limits)
             # One less, for the word that there are more.
-            errors = validate(self._schema, document, _RULES, max_errors=MAX_ERRORS - 1)
+            errors = validate(
+                self._schema,
+                document,
+                self._rules,
+                max_errors=MAX_ERRORS - 1,
+                hide_suggestions=not self._suggests,
+            )
         except GraphQLError as error:
             errors = [error]
         except RecursionError as error:

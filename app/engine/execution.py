@@ -58,6 +58,8 @@ class Executor:
     documents: Documents
     resolvers: Resolvers | None = None
     queries: AskedQueries = field(default_factory=AskedQueries)
+    suggests: bool = True
+    """Whether errors suggest names of the schema."""
 
     @classmethod
     def of(
@@ -66,6 +68,8 @@ class Executor:
         limits: DocumentLimits | None = None,
         document_cache_size: int = DOCUMENT_CACHE_SIZE,
         resolvers: Resolvers | None = None,
+        *,
+        introspection: bool = True,
     ) -> "Executor":
         """Return an executor with an empty cache.
 
@@ -75,8 +79,10 @@ class Executor:
             document_cache_size: documents kept at most.
             resolvers: what fields of the schema do, to do it without the engine where an
                 operation is of the ordinary form; None: all goes through the engine.
+            introspection: whether clients may learn of the schema what they do not know.
         """
-        return cls(schema, Documents(schema, limits, document_cache_size), resolvers)
+        documents = Documents(schema, limits, document_cache_size, introspection=introspection)
+        return cls(schema, documents, resolvers, suggests=introspection)
 
     def prepare(self, query: str, operation_name: str | None = None) -> Operation:
         """Return the operation a request asks for.
@@ -231,6 +237,7 @@ class Executor:
             ),
             operation_name=operation.name,
             max_coercion_errors=MAX_ERRORS - 1,
+            hide_suggestions=not self.suggests,
         )
         if isinstance(executor, list):
             raise RequestRefused(response_errors(executor))

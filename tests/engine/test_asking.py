@@ -59,7 +59,9 @@ class Messages:
     def __init__(self, known: Known) -> None:
         self._known = known
 
-    def search(self, viewer: Viewer, channel: Channel, _asker: object = None) -> Searching:
+    def search(
+        self, viewer: Viewer, channel: Channel, _asker: object = None, _peer: object = None
+    ) -> Searching:
         viewer.require(Permission.SEARCH, channel)
         return self._known
 

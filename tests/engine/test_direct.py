@@ -20,6 +20,7 @@ from app.engine.errors import RequestRefused
 from app.engine.execution import Executor, _engine
 from app.engine.projection import Projection
 from app.errors import Unavailable, UnknownCursor
+from app.peer import UNKNOWN_PEER, Peer
 from app.schema import build_schema
 from app.schema.context import Context, Services
 from app.schema.operations import answer, publish, search, searched, subscribe
@@ -49,6 +50,7 @@ class KnownMessages:
         idempotency_key: str | None = None,
         on_repeat: OnRepeat = OnRepeat.KEEP,  # noqa: ARG002  as the service has it
         echo: Echo | None = None,  # noqa: ARG002
+        peer: Peer = UNKNOWN_PEER,  # noqa: ARG002
     ) -> Message:
         viewer.require(Permission.PUBLISH, channel)
         if idempotency_key == "away":

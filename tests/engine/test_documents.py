@@ -144,3 +144,25 @@ def _nodes(node: Node) -> Iterator[Node]:
         for one in value if isinstance(value, tuple) else (value,):
             if isinstance(one, Node):
                 yield from _nodes(one)
+
+
+def test_without_introspection_nobody_learns_of_the_schema() -> None:
+    documents = Documents(SCHEMA, introspection=False)
+    for query in ("{ __schema { queryType { name } } }", '{ __type(name: "Query") { name } }'):
+        code, message = refused(documents, query)
+        assert code == "GRAPHQL_VALIDATION_FAILED"
+        assert message.startswith("GraphQL introspection has been disabled")
+    assert documents.prepare("{ __typename hello }").name is None
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("{ helo }", "hello"),
+        ("query ($a: Strng) { hello(name: $a) }", "String"),
+        ("{ count(nmber: 1) }", "number"),
+    ],
+)
+def test_without_introspection_errors_suggest_no_names(query: str, name: str) -> None:
+    assert f"Did you mean '{name}'?" in refused(Documents(SCHEMA), query)[1]
+    assert "Did you mean" not in refused(Documents(SCHEMA, introspection=False), query)[1]

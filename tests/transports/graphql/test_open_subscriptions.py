@@ -53,6 +53,9 @@ LIVE = (
 class NotSearched:
     """The search of a query whose selection reads nothing."""
 
+    def asked_by(self, _asker: object) -> "NotSearched":
+        return self
+
 
 class UncountedPresence:
     """Presence that nobody asks about here."""
@@ -118,7 +121,7 @@ class Socket:
         )
         self.session.opened(self)
 
-    def accept_peer(self) -> None:
+    def accept_peer(self, max_message_bytes: int | None = None) -> None:
         pass
 
     async def acknowledged(self) -> "Socket":
