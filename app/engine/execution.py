@@ -39,6 +39,7 @@ from app.engine.errors import (
     response_error,
     response_errors,
 )
+from app.engine.known_documents import KnownDocuments
 from app.engine.limits import DocumentLimits
 from app.engine.reading import ReadingFailedError
 from app.engine.results import HasScope
@@ -54,7 +55,7 @@ class Executor:
     """Executes operations of one schema. Stateless but for what it keeps of documents."""
 
     schema: strawberry.Schema
-    documents: Documents
+    documents: KnownDocuments
     resolvers: Resolvers | None = None
     queries: AskedQueries = field(default_factory=AskedQueries)
 
@@ -65,6 +66,8 @@ class Executor:
         limits: DocumentLimits | None = None,
         document_cache_size: int = DOCUMENT_CACHE_SIZE,
         resolvers: Resolvers | None = None,
+        listed: Mapping[str, str] | None = None,
+        only_listed: bool = False,
     ) -> "Executor":
         """Return an executor with an empty cache.
 
@@ -74,16 +77,27 @@ class Executor:
             document_cache_size: documents kept at most.
             resolvers: what fields of the schema do, to do it without the engine where an
                 operation is of the ordinary form; None: all goes through the engine.
-        """
-        return cls(schema, Documents(schema, limits, document_cache_size), resolvers)
+            listed: see `KnownDocuments`.
+            only_listed: see there.
 
-    def prepare(self, query: str, operation_name: str | None = None) -> Operation:
+        Raises:
+            ConfigurationError: see there.
+        """
+        documents = Documents(schema, limits, document_cache_size)
+        return cls(schema, KnownDocuments(documents, listed, only_listed=only_listed), resolvers)
+
+    def prepare(
+        self,
+        query: str | None,
+        operation_name: str | None = None,
+        document_id: str | None = None,
+    ) -> Operation:
         """Return the operation a request asks for.
 
         Raises:
-            RequestRefused: see `Documents.prepare`.
+            RequestRefused: see `KnownDocuments.prepare`.
         """
-        return self.documents.prepare(query, operation_name)
+        return self.documents.prepare(query, operation_name, document_id)
 
     async def execute(
         self, operation: Operation, variables: Mapping[str, Any], context: object

@@ -52,6 +52,8 @@ __all__ = ["GraphQLHttp", "HttpLimits", "Landing"]
 Landing: TypeAlias = Callable[[Request], Awaitable[Response]]
 """The page for a browser that opens the endpoint."""
 
+_ASKING: Final = (b"query=", b"documentId=", b"extensions=")
+"""Where a GET may have a document, or the id of one."""
 _CONTENT_TYPES: Final = {one: f"{one.value}; charset=utf-8".encode() for one in MediaType}
 
 
@@ -181,7 +183,7 @@ class GraphQLHttp:
                 406, f"the Accept header allows nothing we have: {', '.join(MediaType)}"
             )
         try:
-            operation = self._executor.prepare(parameters.query, parameters.operation_name)
+            operation = self._executor.prepare(*parameters.asked)
             if operation.kind is OperationType.SUBSCRIPTION:
                 return await self._subscribe(
                     operation, preferences, viewer, parameters, headers.get("last-event-id")
@@ -259,7 +261,7 @@ class GraphQLHttp:
 
 def _asks(query_string: bytes) -> bool:
     """Return whether a GET has a document; its parameters are read, and bounded, later."""
-    return any(part.startswith(b"query=") for part in query_string.split(b"&"))
+    return any(part.startswith(_ASKING) for part in query_string.split(b"&"))
 
 
 def _one_response(

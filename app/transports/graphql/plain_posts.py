@@ -92,7 +92,7 @@ class PlainPosts:
         try:
             viewer = self._viewer_of(bearer_token(judged.authorization), judged.client_token)
             parameters = Parameters.of_body(exchange.body)
-            operation = self._executor.prepare(parameters.query, parameters.operation_name)
+            operation = self._executor.prepare(*parameters.asked)
         except RequestRefused as refused:
             _answer_refused(exchange, judged, refused)
             return True
