@@ -22,6 +22,7 @@ from app.config_words import printable, problem
 from app.domain.origin import ORIGIN_FORMS, OriginList
 from app.errors import ConfigurationError
 from app.setting_names import PREFIX
+from app.wire.trusted_proxies import TrustedProxies
 
 __all__ = ["SettingDescription", "Settings", "broadcast_scheme", "unknown_variables"]
 
@@ -120,6 +121,11 @@ class Settings(BaseSettings):
         0.1,
         9,
         "after SIGTERM, acknowledged work gets this long; the process ends within 10 s",
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="addresses and networks of proxies whose X-Forwarded-For is believed, "
+        "separated by commas: 10.0.0.5,10.0.0.0/8",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least severe log record that is written"
@@ -479,9 +485,9 @@ class Settings(BaseSettings):
             raise ValueError("a public key: a private one does not belong on this server")
         return key
 
-    @field_validator("allowed_origins", mode="before")
+    @field_validator("allowed_origins", "trusted_proxies", mode="before")
     @classmethod
-    def _split_origins(cls, value: object) -> object:
+    def _split(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
         return _parts(value)
@@ -495,6 +501,15 @@ class Settings(BaseSettings):
         except ValueError:
             raise ValueError(ORIGIN_FORMS) from None
         return lowered
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_proxies(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            TrustedProxies(proxies)
+        except ValueError:
+            raise ValueError("IP addresses and networks such as 10.0.0.0/8") from None
+        return proxies
 
     @field_validator("data_dir", "documents_file")
     @classmethod

@@ -15,6 +15,7 @@ from app.composition.services import Started, bus_backend, started
 from app.config import Settings
 from app.domain.viewer import Viewer
 from app.errors import ConfigurationError, Unavailable
+from app.peer import Peer
 from app.schema.context import Context
 from app.storage.database import Database
 from app.storage.write_probe import WriteProbe
@@ -88,9 +89,9 @@ class Process:
         origins = OriginPolicy(settings.allowed_origins)
         executor = self._executor
 
-        def context(viewer: Viewer, connection: bool) -> Context:
+        def context(viewer: Viewer, connection: bool, peer: Peer) -> Context:
             # Who asks by one socket is one asker; requests without a token tell nothing.
-            return Context(viewer, services, object() if connection else None)
+            return Context(viewer, services, object() if connection else None, peer=peer)
 
         graphql = self._graphql = GraphQLHttp(
             executor,

@@ -20,6 +20,7 @@ from app.process.server import ServerOptions, run_server
 from app.process.supervisor import READY
 from app.telemetry.logs import configure_logging
 from app.wire.http import HttpBounds
+from app.wire.trusted_proxies import TrustedProxies
 
 __all__ = ["main", "server_options"]
 
@@ -33,6 +34,7 @@ def server_options(settings: Settings) -> ServerOptions:
             max_header_bytes=settings.max_header_bytes,
             max_connections=settings.max_connections,
         ),
+        trusted_proxies=TrustedProxies(settings.trusted_proxies),
         max_frame_bytes=settings.max_frame_bytes,
         ping_interval_seconds=settings.ping_interval_seconds,
         ping_timeout_seconds=settings.ping_timeout_seconds,

@@ -21,6 +21,7 @@ from uvicorn.server import ServerState
 from app.wire.http_answer import CarefulAnswer
 from app.wire.http_connection import MAX_DROPPED_BYTES, HttpBounds, Phase
 from app.wire.ordinary import OrdinaryRequests
+from app.wire.peer import PEER, Peers
 from app.wire.request_head import Head, HttpRefusal, checked_head
 from app.wire.shared import Shared
 from app.wire.stream import STREAM, Streamed, StreamWriter
@@ -37,7 +38,8 @@ _logger: Final = logging.getLogger(__name__)
 class BoundedHttpProtocol(OrdinaryRequests):
     """One HTTP connection, or the beginning of a `WebSocketProtocol`.
 
-    For `uvicorn.Config(http=, ws=WebSocketProtocol)`; bind `bounds` with `functools.partial`.
+    For `uvicorn.Config(http=, ws=WebSocketProtocol)`; bind `bounds` and `peers` with
+    `functools.partial`.
     """
 
     def __init__(
@@ -48,8 +50,9 @@ class BoundedHttpProtocol(OrdinaryRequests):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         bounds: HttpBounds | None = None,
+        peers: Peers | None = None,
     ) -> None:
-        super().__init__(config, server_state, app_state, _loop, bounds=bounds)
+        super().__init__(config, server_state, app_state, _loop, bounds=bounds, peers=peers)
         self._fed_bytes = self._head_bytes = 0
         self._content_bytes = self._dropped_bytes = 0
         # Of the request parsed last.
@@ -241,7 +244,11 @@ class BoundedHttpProtocol(OrdinaryRequests):
         self.scope["path"] = self.root_path + (urllib.parse.unquote(path) if "%" in path else path)
         self.scope["raw_path"] = self.root_path.encode("ascii") + raw_path
         self.scope["query_string"] = query_string
-        self.scope["extensions"] = cast(Any, {STREAM: self})
+        peer = self._peers.of_request(self._caller, self.headers)
+        if self.access_log and peer is not self._caller:
+            # A proxy does not tell the port.
+            self.scope["client"] = (peer.address, 0)
+        self.scope["extensions"] = cast(Any, {STREAM: self, PEER: peer})
         version = self.scope["http_version"]
         kind = CarefulAnswer if version == "1.0" or head.expects_continue else RequestResponseCycle
         cycle = self.cycle = kind(
@@ -290,7 +297,8 @@ class BoundedHttpProtocol(OrdinaryRequests):
         self.transport.set_protocol(protocol)
         self.flow.resume_reading()
         assert self._head is not None
-        protocol.upgrade(cast(Scope, self.scope), self._head.target)
+        peer = self._peers.of_request(self._caller, self.headers)
+        protocol.upgrade(cast(Scope, self.scope), self._head.target, peer)
         early, self._early = self._early, b""
         if early:
             protocol.data_received(early)

@@ -26,11 +26,13 @@ from app.defaults import (
     MAX_HEADER_BYTES,
 )
 from app.errors import Unavailable
+from app.peer import Peer
 from app.wire.exchange import Exchange
 from app.wire.http_answer import LastWord
 from app.wire.keepalive import Pinged
 from app.wire.lingering import LingeringClose
 from app.wire.outcomes import OUTCOMES
+from app.wire.peer import Peers
 from app.wire.request_head import HttpRefusal
 from app.wire.stream import StreamWriter
 
@@ -89,6 +91,7 @@ class HttpConnection(HttpToolsProtocol):
         server_state: of the server.
         app_state: the lifespan's state.
         bounds: see there.
+        peers: of the server; None: no proxy is trusted.
     """
 
     def __init__(
@@ -99,9 +102,12 @@ class HttpConnection(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         bounds: HttpBounds | None = None,
+        peers: Peers | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._bounds = bounds or HttpBounds()
+        self._peers = peers or Peers()
+        self._caller: Peer
         self._phase = Phase.HEAD
         self._deadline: asyncio.TimerHandle | None = None
         # uvicorn's `cycle` is of the newest request; this is the one being answered.
@@ -119,11 +125,12 @@ class HttpConnection(HttpToolsProtocol):
         if self.access_log:
             super().connection_made(transport)
         else:
-            # Only a line in the log names addresses, and to ask for them takes system calls.
+            # Only a line in the log names the server's address and the client's port.
             self.connections.add(self)
             self.transport = transport
             self.flow = FlowControl(transport)
             self.scheme = "https" if is_ssl(transport) else "http"
+        self._caller = self._peers.of_connection(transport)
         self._last_word = LastWord(transport, self._linger)
         if len(self.connections) > self._bounds.max_connections:
             self._refuse(

@@ -19,12 +19,14 @@ from starlette.types import ASGIApp, Scope
 from uvicorn.server import ServerState
 
 from app.errors import shown
+from app.peer import Peer
 from app.wire.close_codes import CloseCode
 from app.wire.frames import PING, Opcode, close_frame
 from app.wire.handshake import Handshake
 from app.wire.inbound import FrameError, FrameReader
 from app.wire.keepalive import Pinged
 from app.wire.outbound import CLOSE_TIMEOUT_SECONDS, FrameWriter
+from app.wire.peer import PEER
 from app.wire.scope import websocket_scope
 from app.wire.session import MAX_UNACCEPTED_BYTES, Session
 from app.wire.shared import Shared
@@ -124,12 +126,13 @@ class WebSocketProtocol(FrameWriter):
         self._transport = cast(asyncio.Transport, transport)
         self._server_state.connections.add(cast(Any, self))
 
-    def upgrade(self, http: Scope, target: bytes) -> None:
+    def upgrade(self, http: Scope, target: bytes, peer: Peer) -> None:
         """Take the upgrade request: refuse it, or ask for an answer.
 
         Args:
             http: of the request, as far as uvicorn fills it for an upgrade: without a path.
             target: of the request.
+            peer: who sent it.
         """
         handshake = Handshake(http)
         if handshake.refusal is not None:
@@ -139,7 +142,8 @@ class WebSocketProtocol(FrameWriter):
             path = target.partition(b"?")[0].decode("ascii", "backslashreplace")
             self._story = (path, None)
         upgrade = self._upgrade = Upgrade(self, handshake, self._server_state.default_headers)
-        scope = websocket_scope(http, target, handshake.subprotocols, {SOCKET: upgrade})
+        extensions = {SOCKET: upgrade, PEER: peer}
+        scope = websocket_scope(http, target, handshake.subprotocols, extensions)
         endpoint = self._endpoint_of(scope["path"])
         if endpoint is not None:
             upgrade.ask_endpoint(endpoint, scope)

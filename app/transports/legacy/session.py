@@ -25,6 +25,7 @@ from app.errors import (
     WidgetwireError,
 )
 from app.masking import masked
+from app.peer import UNKNOWN_PEER, Peer
 from app.services.client_ids import ClientIds
 from app.services.connection_rights import ConnectionRights
 from app.services.live.messages import MessageSource
@@ -71,11 +72,16 @@ class LegacySession:
     """A `Session` of the legacy protocol on one channel."""
 
     def __init__(
-        self, channel: Channel, services: LegacyServices, limits: LegacyLimits | None = None
+        self,
+        channel: Channel,
+        services: LegacyServices,
+        limits: LegacyLimits | None = None,
+        peer: Peer = UNKNOWN_PEER,
     ) -> None:
         self._channel = channel
         self._services = services
         self._limits = limits or LegacyLimits()
+        self._peer = peer
         self._protocol = Protocol(self._limits.open_timeout_seconds)
         self._ends: list[Callable[[], None]] = []
         """What lets go of the channel, in the order in which it was taken."""
@@ -237,7 +243,7 @@ class LegacySession:
         if asked is not None or policy != DEFAULT_POLICY:
             self._outlet.send(replies.policy_frame(policy.json()))
         self._expiry = Expiry(self._viewer, self._expired)
-        self._begin(Caller(viewer, client_id, frame.persistent, rights.echo))
+        self._begin(Caller(viewer, client_id, frame.persistent, rights.echo, self._peer))
         await listening.begun(await messages.begin(_EVERYTHING, replies.entry_frame, self))
 
     def _viewer_of(self, frame: Open) -> Viewer:
