@@ -61,6 +61,9 @@ class OrdinaryRequests(HttpConnection):
         peers: Peers | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop, bounds=bounds, peers=peers)
+        # uvicorn asks whether its logger has a handler; one that somebody else has put there
+        # makes no lines of what nobody wants logged.
+        self.access_log = self.access_log and config.access_log
         # With a line in the log for each request, uvicorn has to see all of them.
         self._responder: Responder | None = None if self.access_log else app_state.get(RESPONDER)
         self._held: _Held | None = None

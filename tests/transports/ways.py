@@ -28,6 +28,8 @@ class Answer:
     """Of HTTP, or the close code of a socket that the request ended; 101: the socket lives."""
     errors: list[dict[str, Any]] = field(default_factory=list)
     data: Any = None
+    executed: bool = False
+    """Whether the response has `data`, if only null."""
     reason: str = ""
     """Of the close."""
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -54,10 +56,13 @@ class Stream(Protocol):
 
 
 def _answer(response: httpx.Response) -> Answer:
-    body = response.json() if response.content else {}
-    return Answer(
-        response.status_code, body.get("errors", []), body.get("data"), headers=response.headers
-    )
+    is_json = "json" in response.headers.get("content-type", "")
+    return _read(response.status_code, response.json() if is_json else {}, response.headers)
+
+
+def _read(status: int, payload: dict[str, Any], headers: Mapping[str, str] | None = None) -> Answer:
+    errors, executed = payload.get("errors", []), "data" in payload
+    return Answer(status, errors, payload.get("data"), executed, headers=headers or {})
 
 
 async def post(http: httpx.AsyncClient, body: bytes) -> Answer:
@@ -115,13 +120,7 @@ async def _stream(http: httpx.AsyncClient, body: bytes, accept: str, begins: boo
         await response.aread()
         payloads = re.findall(r"^(?:data: )?(\{.+\})\r?$", response.text, re.MULTILINE)
         payload = json.loads(payloads[0])
-        payload = payload.get("payload") or payload
-        return Answer(
-            response.status_code,
-            payload.get("errors", []),
-            payload.get("data"),
-            headers=response.headers,
-        )
+        return _read(response.status_code, payload.get("payload") or payload, response.headers)
 
 
 async def transport_socket(http: httpx.AsyncClient, body: bytes, *, begins: bool = False) -> Answer:
@@ -139,10 +138,16 @@ async def legacy_graphql_socket(
 async def _socket(
     http: httpx.AsyncClient, subprotocol: str, begin: bytes, body: bytes, begins: bool
 ) -> Answer:
-    url = f"ws://{http.base_url.netloc.decode()}/graphql"
     async with (
         asyncio.timeout(_PATIENCE_SECONDS),
-        connect(url, subprotocols=[Subprotocol(subprotocol)], compression=None) as socket,
+        connect(
+            f"ws://{http.base_url.netloc.decode()}/graphql",
+            subprotocols=[Subprotocol(subprotocol)],
+            compression=None,
+            additional_headers={
+                name: http.headers[name] for name in ("authorization",) if name in http.headers
+            },
+        ) as socket,
     ):
         await socket.send('{"type":"connection_init"}')
         assert await next_frame(socket) == {"type": "connection_ack"}
@@ -158,7 +163,7 @@ async def _socket(
         payload = frame["payload"]
         if frame["type"] == "error":
             return Answer(101, payload if isinstance(payload, list) else [payload])
-        return Answer(101, payload.get("errors", []), payload.get("data"))
+        return _read(101, payload)
 
 
 async def next_frame(socket: ClientConnection) -> Any:

@@ -1,0 +1,61 @@
+"""A running service, for tests of what it refuses."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+
+from app.embedded.postgres import EmbeddedPostgres
+from tests.conftest import cloned
+from tests.hosted import hosted
+from tests.transports.refusing import SECRET, Service
+
+
+class _Complaints(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name != "app.transports.refusals":
+            self.texts.append(self.format(record))
+
+
+@pytest.fixture(scope="module")
+def service(postgres: EmbeddedPostgres, template_database: str) -> Iterator[Service]:
+    log = _Complaints()
+    logging.getLogger().addHandler(log)
+    for url in cloned(postgres, template_database):
+        with asyncio.Runner() as runner:
+            stack = AsyncExitStack()
+            host = runner.run(stack.enter_async_context(hosted(url, jwt_secret=SECRET)))
+            claims = {
+                "sub": "moderator",
+                "permissions": ["publish", "subscribe", "search", "admin"],
+            }
+            token = jwt.encode(claims, SECRET, "HS256")
+            http = httpx.AsyncClient(
+                base_url=f"http://{host}",
+                timeout=20,
+                headers={"authorization": f"Bearer {token}"},
+            )
+            yield Service(runner, host, http, log.texts)
+            assert runner.run(_stored(http)) == []
+            runner.run(http.aclose())
+            runner.run(stack.aclose())
+    logging.getLogger().removeHandler(log)
+    assert not log.texts
+
+
+async def _stored(http: httpx.AsyncClient) -> Any:
+    """Return what the project of bad requests has: messages, a policy or bans would be a defect."""
+    document = (
+        '{ channels(projectId: "bad-input") { widgetId } bans(projectId: "bad-input") { id } }'
+    )
+    data = (await http.post("/graphql", json={"query": document})).json()["data"]
+    return data["channels"] + data["bans"]
