@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import pytest
 from websockets.asyncio.client import connect
-from websockets.typing import Subprotocol
 
+from tests.transports.endpoints import ENDPOINTS, LEGACY_GRAPHQL, WIDGET, Endpoint, opened
 from tests.transports.refusing import BAD, INTERNALS, Service, wrong_words
 from tests.transports.ways import (
     next_frame,
@@ -15,14 +15,6 @@ from tests.wire.wire import MASK, client_frame
 
 # Frames of the sockets.
 
-_TRANSPORT: Final = ("/graphql", "graphql-transport-ws", '{"type":"connection_init"}')
-_LEGACY_GRAPHQL: Final = ("/graphql", "graphql-ws", '{"type":"connection_init"}')
-_WIDGET: Final = ("/c8/p/w", None, '{"type":"open"}')
-ENDPOINTS: Final = {
-    "graphql-transport-ws": _TRANSPORT,
-    "graphql-ws": _LEGACY_GRAPHQL,
-    "widget": _WIDGET,
-}
 _MIB: Final = 1 << 20
 
 FRAMES: Final[dict[str, tuple[bytes, int]]] = {
@@ -99,19 +91,10 @@ ON_WIDGETS: Final[dict[str, tuple[bytes, int]]] = {
 
 
 async def _close_code(
-    service: Service, endpoint: tuple[str, str | None, str], said: bytes, *, introduced: bool = True
+    service: Service, endpoint: Endpoint, said: bytes, *, introduced: bool = True
 ) -> tuple[int | None, str]:
     """Say raw bytes on an open socket; return the code and the reason of its close."""
-    path, subprotocol, first = endpoint
-    async with connect(
-        f"ws://{service.host}{path}",
-        subprotocols=[Subprotocol(subprotocol)] if subprotocol else None,
-        compression=None,
-        max_size=None,
-    ) as socket:
-        if introduced:
-            await socket.send(first)
-            assert (await next_frame(socket))["type"] in {"connection_ack", "open"}
+    async with opened(service.host, endpoint, introduced=introduced) as socket:
         socket.transport.write(said)
         while not isinstance(await next_frame(socket), int):
             pass
@@ -119,17 +102,11 @@ async def _close_code(
 
 
 def _closes(
-    service: Service, table: list[tuple[str, tuple[str, str | None, str], bytes, int]], **how: bool
+    service: Service, table: list[tuple[str, Endpoint, bytes, int]], **how: bool
 ) -> list[str]:
     async def wrong() -> list[str]:
         found = []
-        path, subprotocol, first = table[0][1]
-        async with connect(
-            f"ws://{service.host}{path}",
-            subprotocols=[Subprotocol(subprotocol)] if subprotocol else None,
-        ) as other:
-            await other.send(first)
-            assert (await next_frame(other))["type"] in {"connection_ack", "open"}
+        async with opened(service.host, table[0][1]) as other:
             for name, endpoint, said, code in table:
                 came, reason = await _close_code(service, endpoint, said, **how)
                 if came != code or INTERNALS.search(reason) or (code >= 4000 and not reason):
@@ -147,14 +124,14 @@ def _closes(
 def test_a_frame_that_is_wrong_closes_its_socket(service: Service, endpoint: str) -> None:
     one = ENDPOINTS[endpoint]
     table = [(name, one, said, code) for name, (said, code) in FRAMES.items()]
-    if one is _WIDGET:
+    if one is WIDGET:
         table += [
             (name, one, client_frame(0x1, said), code) for name, (said, code) in ON_WIDGETS.items()
         ]
     else:
         for name, (said, code) in ON_GRAPHQL.items():
             words = said
-            if one is _LEGACY_GRAPHQL:
+            if one is LEGACY_GRAPHQL:
                 words = said.replace(b'"subscribe"', b'"start"').replace(b'"complete"', b'"stop"')
             table.append((name, one, client_frame(0x1, words), code))
     assert _closes(service, table) == []
@@ -191,14 +168,11 @@ def test_a_socket_that_begins_badly_is_closed(
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_a_good_message_may_come_in_pieces_of_any_size(service: Service, endpoint: str) -> None:
-    path, subprotocol, first = ENDPOINTS[endpoint]
+    one = ENDPOINTS[endpoint]
 
     async def accepted() -> str:
-        async with connect(
-            f"ws://{service.host}{path}",
-            subprotocols=[Subprotocol(subprotocol)] if subprotocol else None,
-        ) as socket:
-            text = first.replace("}", ',"é":"é"}').encode()
+        async with opened(service.host, one, introduced=False) as socket:
+            text = one.first.replace("}", ',"é":"é"}').encode()
             pieces = [client_frame(0x1, text[:1], fin=False)]
             for at in range(1, len(text)):
                 pieces += [
