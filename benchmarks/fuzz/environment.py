@@ -29,7 +29,7 @@ def python() -> Path:
         place.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", place], check=True)
         subprocess.run(
-            [program, "-m", "pip", "install", "--quiet", _REQUIREMENT],
+            [program, "-m", "pip", "install", "-qq", _REQUIREMENT],
             timeout=_INSTALL_SECONDS,
             check=True,
             cwd=tempfile.gettempdir(),
