@@ -11,15 +11,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import setting_names
 from app.composition.executor import executor_of
+from app.composition.metrics import METRICS, Parts, reading
 from app.composition.services import Started, bus_backend, started
+from app.composition.tokens import check_keys, started_authenticator
 from app.config import Settings
 from app.domain.viewer import Viewer
 from app.errors import ConfigurationError, Unavailable
 from app.peer import Peer
 from app.schema.context import Context
 from app.storage.database import Database
+from app.storage.schema_probe import SchemaProbe
 from app.storage.write_probe import WriteProbe
-from app.transports.auth import Authenticator, VerificationKey
+from app.telemetry.loop_lag import LoopLag
+from app.telemetry.workers import ALONE, WorkerPlace, Workers
+from app.transports.auth.authenticator import Authenticator
 from app.transports.graphql.http import GraphQLHttp, HttpLimits
 from app.transports.graphql.operations import OperationLimits
 from app.transports.graphql.plain_posts import PlainPosts
@@ -30,6 +35,7 @@ from app.transports.legacy.calls import LegacyLimits
 from app.transports.legacy.player_api import player_api_routes
 from app.transports.legacy.session import LegacyServices
 from app.transports.legacy.socket import LegacySockets
+from app.transports.metrics import MetricsPage
 from app.transports.origins import OriginPolicy
 from app.transports.pages.graphiql import graphiql_page
 from app.transports.pages.routes import page_routes
@@ -62,7 +68,9 @@ class Process:
         """
         async with AsyncExitStack() as stack:
             below = self._started = await started(stack, self._settings)
-            app.router.routes.extend(self._routes(below))
+            authenticator = started_authenticator(stack, self._settings, below.services.client_ids)
+            metrics = await self._metrics(stack, below, app.place)
+            app.router.routes.extend([*self._routes(below, authenticator), metrics.route()])
             app.graphql = self._graphql
             app.state.drain = self.drain
             yield {RESPONDER: self._plain_posts, ENDPOINTS: self._socket_endpoint}
@@ -78,14 +86,21 @@ class Process:
         if self._graphql is not None:
             self._graphql.shutdown()
 
-    def _routes(self, below: Started) -> list[BaseRoute]:
+    async def _metrics(
+        self, stack: AsyncExitStack, below: Started, place: WorkerPlace
+    ) -> MetricsPage:
+        loop_lag = LoopLag()
+        loop_lag.start()
+        stack.callback(loop_lag.stop)
+        parts = Parts(below, loop_lag, self._settings.workers)
+        workers = Workers(partial(reading, parts), place)
+        await workers.start()
+        stack.push_async_callback(workers.stop)
+        token = self._settings.metrics_token
+        return MetricsPage(METRICS, workers, None if token is None else token.get_secret_value())
+
+    def _routes(self, below: Started, authenticator: Authenticator) -> list[BaseRoute]:
         settings, services, pools = self._settings, below.services, below.pools
-        authenticator = Authenticator(
-            _verification_key(settings),
-            client_ids=services.client_ids,
-            anonymous=settings.anonymous,
-            max_token_bytes=settings.max_token_bytes,
-        )
         origins = OriginPolicy(settings.allowed_origins)
         executor = self._executor
 
@@ -144,7 +159,14 @@ class Process:
         )
         probe = WriteProbe(pools.leasing, pools.incidents)
         database = partial(_database_state, pools.leasing, probe)
-        health = Health({"database": database, "bus": below.hub.trouble, "process": self._state})
+        health = Health(
+            {
+                "database": database,
+                "schema": SchemaProbe(pools.leasing).state,
+                "bus": below.hub.trouble,
+                "process": self._state,
+            }
+        )
         return [
             Route(GRAPHQL_PATH, graphql),
             WebSocketRoute(GRAPHQL_PATH, sockets),
@@ -181,7 +203,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             "`widgetwire serve` starts an embedded database"
         )
     # A bad key or a bad bus is told at start.
-    _verification_key(settings)
+    check_keys(settings)
     bus_backend(settings)
     process = Process(settings)
     return Application(
@@ -197,6 +219,8 @@ class Application(Starlette):
     """
 
     graphql: GraphQLHttp | None = None
+    place: WorkerPlace = ALONE
+    """Among the workers of the service; whoever starts this one of several sets it."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI calls it."""
@@ -216,11 +240,3 @@ async def _database_state(database: Database, probe: WriteProbe) -> str | None:
     except Unavailable as error:
         return error.message
     return await probe.state()
-
-
-def _verification_key(settings: Settings) -> VerificationKey | None:
-    if settings.jwt_secret is not None:
-        return VerificationKey.from_secret(settings.jwt_secret.get_secret_value())
-    if settings.jwt_public_key is not None:
-        return VerificationKey.from_pem(settings.jwt_public_key)
-    return None

@@ -18,6 +18,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
+from app.telemetry.counters import COUNTED
 from app.wire.http_answer import CarefulAnswer
 from app.wire.http_connection import MAX_DROPPED_BYTES, HttpBounds, Phase
 from app.wire.ordinary import OrdinaryRequests
@@ -195,6 +196,7 @@ class BoundedHttpProtocol(OrdinaryRequests):
             hang_up=self._linger,
             give_up=self.transport.abort,
         )
+        COUNTED.ended("http")  # from here on it is the stream's
         writer.write_through(self.transport, max_outbound_bytes)
         self._beats = shared.beats(beat_seconds).add(writer)
         return writer
@@ -292,6 +294,7 @@ class BoundedHttpProtocol(OrdinaryRequests):
         self._enter(Phase.OVER)
         self._unset_keepalive_if_required()
         self.connections.discard(self)
+        COUNTED.ended("http")
         protocol = WebSocketProtocol(self.config, self.server_state, self.app_state)
         protocol.connection_made(self.transport)
         self.transport.set_protocol(protocol)

@@ -27,6 +27,7 @@ from app.defaults import (
 )
 from app.errors import Unavailable
 from app.peer import Peer
+from app.telemetry.counters import COUNTED
 from app.wire.exchange import Exchange
 from app.wire.http_answer import LastWord
 from app.wire.keepalive import Pinged
@@ -130,9 +131,11 @@ class HttpConnection(HttpToolsProtocol):
             self.transport = transport
             self.flow = FlowControl(transport)
             self.scheme = "https" if is_ssl(transport) else "http"
+        COUNTED.opened("http")
         self._caller = self._peers.of_connection(transport)
         self._last_word = LastWord(transport, self._linger)
         if len(self.connections) > self._bounds.max_connections:
+            COUNTED.refusals["limit"] += 1
             self._refuse(
                 HttpRefusal(
                     _OVERLOADED.status, "too many connections; retry later", _OVERLOADED.headers
@@ -142,6 +145,8 @@ class HttpConnection(HttpToolsProtocol):
             self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._streaming is None:
+            COUNTED.ended("http")
         self._enter(Phase.OVER)
         if self._lingering is not None:
             self._lingering.stop()

@@ -20,6 +20,7 @@ from uvicorn.server import ServerState
 
 from app.errors import shown
 from app.peer import Peer
+from app.telemetry.counters import COUNTED
 from app.wire.close_codes import CloseCode
 from app.wire.frames import PING, Opcode, close_frame
 from app.wire.handshake import Handshake
@@ -46,6 +47,8 @@ _NO_CODE: Final = 1005
 _ABNORMAL: Final = 1006
 # RFC 6455, 7.1.5: what "_The WebSocket Connection Close Code_ is considered to be" when
 # the close frame had none, and when no close frame came.
+
+_COUNTED_CODES: Final = frozenset({*CloseCode, _NO_CODE, _ABNORMAL})
 
 _log: Final = logging.getLogger(__name__)
 
@@ -172,6 +175,8 @@ class WebSocketProtocol(FrameWriter):
         self._hang_up_when_written()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
+        if self._phase is _Phase.OPEN:
+            _count_close("client", _ABNORMAL)
         self._phase = _Phase.CLOSED
         self._stop_visits()
         self._stop_timer()
@@ -280,6 +285,7 @@ class WebSocketProtocol(FrameWriter):
 
     def _message(self, opcode: Opcode, payload: bytes) -> None:
         assert self._session is not None, "an open connection has a session"
+        COUNTED.frames_in += 1
         if opcode is Opcode.TEXT:
             self._session.received(payload)
         else:
@@ -335,6 +341,7 @@ class WebSocketProtocol(FrameWriter):
         if self._phase is not _Phase.OPEN:
             return
         self._phase = _Phase.CLOSING
+        _count_close("server", code)
         self._stop_visits()
         self._start_timer(CLOSE_TIMEOUT_SECONDS, self._transport.abort)
         self.send_last(close_frame(code, reason), instead=instead)
@@ -351,6 +358,7 @@ class WebSocketProtocol(FrameWriter):
         self._reader = None
         if self._phase is _Phase.OPEN:
             self._phase = _Phase.CLOSING
+            _count_close("client", code or _NO_CODE)
             self._stop_visits()
             self._start_timer(CLOSE_TIMEOUT_SECONDS, self._transport.abort)
             self.send_last(close_frame(code, ""))
@@ -403,3 +411,8 @@ class WebSocketProtocol(FrameWriter):
 
 def _no_endpoint(_path: str) -> SocketEndpoint | None:
     return None
+
+
+def _count_close(by: str, code: int) -> None:
+    # A client may send any code of 5,000.
+    COUNTED.closes[by, str(int(code)) if code in _COUNTED_CODES else "other"] += 1

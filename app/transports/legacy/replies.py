@@ -13,11 +13,13 @@ import msgspec
 from app.domain.entry import Entry, PolicyChange, Retraction
 from app.domain.message import MESSAGE_FIELDS, Message
 from app.errors import ErrorCode, cut
+from app.telemetry.counters import COUNTED
 from app.transports.legacy.frames import Ref
 
 __all__ = [
     "ack_frame",
     "active_connections_frame",
+    "authenticated_frame",
     "count_frame",
     "entry_frame",
     "error_frame",
@@ -124,6 +126,11 @@ def count_frame(ref: Ref | None, count: int) -> bytes:
     return b'{"type":"ack","ref":%b,"count":%d}' % (ref or b"null", count)
 
 
+def authenticated_frame(ref: Ref | None, username: str | None) -> bytes:
+    """Return the frame that says who goes on, by the token of an `auth`."""
+    return b'{"type":"ack","ref":%b,"username":%b}' % (ref or b"null", _encode(username))
+
+
 def active_connections_frame(count: int) -> bytes:
     """Return the frame of a new count of connections."""
     return b'{"type":"activeConnections","data":%d}' % count
@@ -164,6 +171,7 @@ def error_frame(
         ref: of the call that failed; None: it had none, or the connection as a whole fails.
         retry_after_ms: when the same call may succeed; None: not known.
     """
+    COUNTED.errors[code.value] += 1
     fields: dict[str, object] = {
         "type": "error",
         "code": str(code),
