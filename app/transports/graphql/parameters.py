@@ -30,6 +30,8 @@ class Parameters:
     operation_name: str | None
     variables: Mapping[str, Any]
     document_id: str | None = None
+    traceparent: str | None = None
+    """That of `extensions`: the client's span, on transports whose requests have no headers."""
 
     @property
     def asked(self) -> tuple[str | None, str | None, str | None]:
@@ -78,7 +80,14 @@ class Parameters:
                 f"query is {came}; allowed is a string with a GraphQL document, "
                 "or a documentId in its place"
             )
-        return cls(query, operation_name, variables or {}, document_id)
+        traceparent = extensions.get("traceparent") if extensions else None
+        return cls(
+            query,
+            operation_name,
+            variables or {},
+            document_id,
+            traceparent if isinstance(traceparent, str) else None,
+        )
 
     @classmethod
     def of_body(cls, body: bytes) -> "Parameters":
