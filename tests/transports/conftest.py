@@ -23,7 +23,9 @@ class _Complaints(logging.Handler):
         self.texts: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.name != "app.transports.refusals":
+        # What was refused is told once a minute, whatever it was.
+        refusal = record.name in {"app.transports.refusals", "app.wire.closings"}
+        if record.levelno >= logging.ERROR or not refusal:
             self.texts.append(self.format(record))
 
 
