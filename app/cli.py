@@ -101,6 +101,7 @@ def serve(
     configure_logging(settings.log_level, settings.log_format)
     _check_keys(settings)
     check_profile(settings)
+    _check_documents(settings)
     raise_file_limit()
     with _ended_by_sigterm() as end:
         sockets = bind(settings.host, settings.port, settings.workers)
@@ -158,6 +159,7 @@ def config(
     settings = _settings()
     _check_keys(settings)
     check_profile(settings)
+    _check_documents(settings)
     descriptions = settings.describe()
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(one) for one in descriptions], indent=2))
@@ -354,12 +356,20 @@ def _check_keys(settings: "Settings") -> None:
         JwksAddress.of(settings.jwks_url)
 
 
+def _check_documents(settings: "Settings") -> None:
+    """Read the listed documents, so that a bad one is told before a database is started."""
+    if settings.documents_file is not None:
+        from app.composition.executor import executor_of
+
+        executor_of(settings)
+
+
 def _announce(settings: "Settings", port: int) -> None:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = f"http://{host}:{port}"
     lines = [f"widgetwire is ready on {url}"]
     if sys.stdout.isatty():
-        if settings.graphiql:
+        if settings.pages:
             lines += [f"  try it      {url}/", f"  GraphiQL    {url}/graphql"]
         lines += [f"  data        {settings.data_dir}", "  stop        Ctrl+C"]
     typer.echo("\n".join(lines))

@@ -341,6 +341,15 @@ class Settings(BaseSettings):
         100_000,
         "parsed and validated GraphQL documents kept; least recent goes first",
     )
+    documents: Literal["any", "known"] = Field(
+        "any",
+        description="GraphQL documents that are executed: any, or known: those of DOCUMENTS_FILE "
+        "alone, without GraphiQL and the demonstration page",
+    )
+    documents_file: Path | None = Field(
+        None,
+        description="JSON file of known documents: an object of id to text, or Apollo's manifest",
+    )
 
     # Bounds of connections
     max_connections: int = _number(
@@ -537,6 +546,11 @@ class Settings(BaseSettings):
         return secret
 
     @property
+    def pages(self) -> bool:
+        """Whether GraphiQL and the demonstration page are served: both send their own documents."""
+        return self.graphiql and self.documents == "any"
+
+    @property
     def client_secrets(self) -> tuple[str, ...]:
         """The secrets of client ids, the one that signs first; empty: the database keeps one."""
         return () if self.client_secret is None else _parts(self.client_secret.get_secret_value())
@@ -586,10 +600,10 @@ class Settings(BaseSettings):
             raise ValueError("IP addresses and networks such as 10.0.0.0/8") from None
         return proxies
 
-    @field_validator("data_dir")
+    @field_validator("data_dir", "documents_file")
     @classmethod
-    def _absolute_data_dir(cls, path: Path) -> Path:
-        return path.expanduser().absolute()
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return None if path is None else path.expanduser().absolute()
 
     @model_validator(mode="before")
     @classmethod
@@ -606,6 +620,11 @@ class Settings(BaseSettings):
                 self.workers > 1 and broadcast_scheme(self.broadcast_url) == "memory",
                 f"{PREFIX}BROADCAST_URL: expected a bus that joins processes when "
                 f"{PREFIX}WORKERS is above 1, got memory://",
+            ),
+            (
+                self.documents == "known" and self.documents_file is None,
+                f"{PREFIX}DOCUMENTS_FILE: expected a file when {PREFIX}DOCUMENTS is known, got "
+                "nothing",
             ),
             (
                 self.presence_lease_seconds < 3 * self.presence_heartbeat_seconds,

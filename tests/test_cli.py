@@ -122,6 +122,21 @@ def test_a_key_that_cannot_be_used_is_told_at_start() -> None:
     assert "expected an RSA (2048 to 8192 bits), EC P-256 or Ed25519 public key" in printed.stderr
 
 
+@pytest.mark.parametrize("command", ["serve", "config"])
+def test_a_listed_document_that_cannot_be_executed_is_told_at_start(
+    command: str, tmp_path: Path
+) -> None:
+    """Before a database is started, and with the id: it may be one of hundreds."""
+    file = tmp_path / "documents.json"
+    file.write_text(json.dumps({"good": "{ viewer { sub } }", "old": "{ gone }"}))
+    printed = _widgetwire(command, DOCUMENTS="known", DOCUMENTS_FILE=str(file))
+    assert (printed.returncode, printed.stdout) == (2, "")
+    assert printed.stderr == (
+        "widgetwire: WIDGETWIRE_DOCUMENTS_FILE: document 'old': Cannot query field 'gone' on type "
+        "'Query'.\n"
+    )
+
+
 def test_token_signs_what_the_service_accepts() -> None:
     printed = _widgetwire(
         *("token", "--sub", "u1", "--username", "Ada", "--project", "P1", "--project", "P2"),

@@ -81,6 +81,13 @@ def test_variables_are_read_and_arguments_go_before_them(monkeypatch: pytest.Mon
             "(65536), got 1024",
         ),
         ("graphiql", "perhaps", "WIDGETWIRE_GRAPHIQL: expected true or false, got 'perhaps'"),
+        ("documents", "some", "WIDGETWIRE_DOCUMENTS: expected one of any, known, got 'some'"),
+        (
+            "documents",
+            "known",
+            "WIDGETWIRE_DOCUMENTS_FILE: expected a file when WIDGETWIRE_DOCUMENTS is known, got "
+            "nothing",
+        ),
         (
             "host",
             "http://here",

@@ -10,20 +10,16 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import setting_names
+from app.composition.executor import executor_of
 from app.composition.metrics import METRICS, Parts, reading
 from app.composition.services import Started, bus_backend, started
 from app.composition.tokens import check_keys, started_authenticator
 from app.config import Settings
 from app.domain.viewer import Viewer
-from app.engine.direct import Resolvers
-from app.engine.execution import Executor
-from app.engine.limits import DocumentLimits
 from app.errors import ConfigurationError, Unavailable
 from app.peer import Peer
 from app.profile import check_profile
-from app.schema import build_schema
 from app.schema.context import Context
-from app.schema.operations import answer, publish, search, searched, subscribe
 from app.storage.database import Database
 from app.storage.schema_probe import SchemaProbe
 from app.storage.write_probe import WriteProbe
@@ -58,6 +54,7 @@ class Process:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._executor = executor_of(settings)
         self._draining = False
         self._started: Started | None = None
         self._graphql: GraphQLHttp | None = None
@@ -109,18 +106,7 @@ class Process:
     def _routes(self, below: Started, authenticator: Authenticator) -> list[BaseRoute]:
         settings, services, pools = self._settings, below.services, below.pools
         origins = OriginPolicy(settings.allowed_origins)
-        executor = Executor.of(
-            build_schema(),
-            DocumentLimits(
-                tokens=settings.max_query_tokens,
-                depth=settings.max_query_depth,
-                aliases=settings.max_query_aliases,
-                root_fields=settings.max_query_aliases,
-            ),
-            settings.document_cache_size,
-            Resolvers(publish, subscribe, search, answer, searched),
-            introspection=settings.introspection,
-        )
+        executor = self._executor
 
         def context(viewer: Viewer, connection: bool, peer: Peer) -> Context:
             # Who asks by one socket is one asker; requests without a token tell nothing.
@@ -130,7 +116,7 @@ class Process:
             executor,
             authenticator.viewer,
             context,
-            landing=graphiql_page if settings.graphiql else None,
+            landing=graphiql_page if settings.pages else None,
             limits=HttpLimits(
                 max_body_bytes=settings.max_request_bytes,
                 max_anonymous_bytes=settings.max_anonymous_bytes,
@@ -197,7 +183,7 @@ class Process:
             *player_api_routes(),
             legacy.route(),
             *health.routes(),
-            *page_routes(settings.graphiql),
+            *page_routes(settings.pages),
         ]
 
     def _socket_endpoint(self, path: str) -> SocketEndpoint | None:

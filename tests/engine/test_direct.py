@@ -295,9 +295,9 @@ async def test_a_viewer_without_the_right_is_refused_in_the_same_words() -> None
 def test_what_clients_send_takes_the_direct_way() -> None:
     documents = Documents(SCHEMA)
     for document in (PLAIN, CONSTANTS):
-        assert documents.prepare(document).direct is not None
-    assert documents.prepare(RESUMING).direct is not None
-    assert documents.prepare(FILTERED).direct is None
+        assert documents.document(document).operation().direct is not None
+    assert documents.document(RESUMING).operation().direct is not None
+    assert documents.document(FILTERED).operation().direct is None
 
 
 def selections() -> Iterator[str]:

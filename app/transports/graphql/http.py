@@ -58,6 +58,8 @@ __all__ = ["GraphQLHttp", "HttpLimits", "Landing"]
 Landing: TypeAlias = Callable[[Request], Awaitable[Response]]
 """The page for a browser that opens the endpoint."""
 
+_ASKING: Final = (b"query=", b"documentId=", b"extensions=")
+"""Where a GET may have a document, or the id of one."""
 _CONTENT_TYPES: Final = {one: f"{one.value}; charset=utf-8".encode() for one in MediaType}
 
 
@@ -190,8 +192,8 @@ class GraphQLHttp:
                 406, f"the Accept header allows nothing we have: {', '.join(MediaType)}"
             )
         try:
-            operation = self._executor.prepare(parameters.query, parameters.operation_name)
             watched: WatchedRequest | None = request.scope.get("extensions", {}).get(WATCHED)
+            operation = self._executor.prepare(*parameters.asked)
             if watched is not None:
                 watched.operation = operation.name
             if operation.kind is OperationType.SUBSCRIPTION:
@@ -272,7 +274,7 @@ class GraphQLHttp:
 
 def _asks(query_string: bytes) -> bool:
     """Return whether a GET has a document; its parameters are read, and bounded, later."""
-    return any(part.startswith(b"query=") for part in query_string.split(b"&"))
+    return any(part.startswith(_ASKING) for part in query_string.split(b"&"))
 
 
 def _one_response(

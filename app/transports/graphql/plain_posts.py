@@ -97,7 +97,7 @@ class PlainPosts:
             if viewer.anonymous and len(exchange.body) > self._max_anonymous_bytes:
                 return False
             parameters = Parameters.of_body(exchange.body)
-            operation = self._executor.prepare(parameters.query, parameters.operation_name)
+            operation = self._executor.prepare(*parameters.asked)
         except RequestRefused as refused:
             _answer_refused(exchange, judged, refused)
             return True

@@ -211,7 +211,7 @@ async def test_an_open_subscription_does_not_keep_its_document(document: str) ->
         socket = await server.socket()
         assert await socket.subscribe("1", document, f=numbers(0)) is None
         operation = weakref.ref(server.executor.prepare(document))
-        server.executor.documents._kept.clear()
+        server.executor.documents._documents._kept.clear()
         await asyncio.sleep(0)
         gc.collect()
         assert operation() is None
