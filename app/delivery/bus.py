@@ -22,6 +22,7 @@ from app.delivery.pulse import Pulse
 from app.delivery.supervision import keep_running
 from app.domain.channel import Channel
 from app.errors import Unavailable
+from app.telemetry.log_fields import event as logged
 
 __all__ = ["TOPICS", "Bus", "topic_of"]
 
@@ -151,7 +152,9 @@ class Bus:
             cause = error.__context__ or error
             if not isinstance(cause, Exception):
                 raise cause from None
-            logger.warning("failed to subscribe to %s", topic, exc_info=cause)
+            logger.warning(
+                "failed to subscribe to %s", topic, exc_info=cause, extra=logged("bus.refused")
+            )
             raise Unavailable("cannot join the bus now; retry later") from cause
         self._subscriptions[topic] = subscription
 
@@ -174,6 +177,7 @@ class Bus:
                 "ignored an event of %d characters on %s: not sent by this service",
                 len(text),
                 topic,
+                extra=logged("bus.not_ours"),
             )
             return
         if isinstance(event, Echo):

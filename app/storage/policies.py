@@ -8,6 +8,7 @@ from app.domain.channel import Channel
 from app.domain.policy import DEFAULT_POLICY, ChannelPolicy, policy_from_json
 from app.storage.database import Database
 from app.storage.rules import NEXT_VERSION
+from app.telemetry.log_fields import event
 
 __all__ = ["PolicyStore", "StoredPolicy"]
 
@@ -62,6 +63,7 @@ class PolicyStore:
                     "cannot read the policy of %s; the last known policy stays in effect: %s",
                     row["channel"],
                     error,
+                    extra=event("policy.unusable", channel=row["channel"]),
                 )
         return found
 

@@ -17,6 +17,8 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay
 from tenacity.wait import wait_random_exponential
 
 from app.delivery.budget import Budget, text_size
+from app.telemetry.log_fields import event
+from app.telemetry.tracebacks import error_text
 
 __all__ = ["Inbox", "Outbox", "Receive", "Send"]
 
@@ -80,7 +82,11 @@ class Outbox:
         wire = f"{self._name}/{next(self._numbers)}/{text}"
         if not self.waiting.take(text_size(wire)):
             if not self._overflowing:
-                logger.warning("outbox full (%s waiting): dropping events", self.waiting)
+                logger.warning(
+                    "outbox full (%s waiting): dropping events",
+                    self.waiting,
+                    extra=event("bus.overflowed", direction="out"),
+                )
             self._overflowing = True
             self.dropped += 1
             return False
@@ -113,8 +119,13 @@ class Outbox:
                 await self._send_again_and_again(batch)
             except Exception as error:
                 # Stored messages are found by the readers' poll; one loss must not be many.
-                why = str(error) or repr(error)
-                logger.warning("failed to send %d events: %s", len(batch), why)
+                why = error_text(error)
+                logger.warning(
+                    "failed to send %d events: %s",
+                    len(batch),
+                    why,
+                    extra=event("bus.not_sent", events=len(batch)),
+                )
             finally:
                 self._give_back(batch)
 
@@ -131,7 +142,7 @@ class Outbox:
             # Nearly always the only one, and without what it costs to try again.
             await self._send(batch)
         except self._failures as error:
-            logger.debug("sending events failed, retrying: %r", error)
+            logger.debug("sending events failed, trying again: %s", error_text(error))
         else:
             return
         async for attempt in AsyncRetrying(
@@ -174,7 +185,10 @@ class Inbox:
         number, separator, text = rest.partition("/")
         if not separator or not (number.isascii() and number.isdigit() and len(number) < 20):
             logger.warning(
-                "ignored %d characters on %s: not sent by this service", len(wire), topic
+                "ignored %d characters on %s: not sent by this service",
+                len(wire),
+                topic,
+                extra=event("bus.not_ours"),
             )
             return
         key = sender, topic
@@ -194,7 +208,11 @@ class Inbox:
             self._overflowing = False
             return True
         if not self._overflowing:
-            logger.warning("inbox full (%s waiting): dropping events", self.waiting)
+            logger.warning(
+                "inbox full (%s waiting): dropping events",
+                self.waiting,
+                extra=event("bus.overflowed", direction="in"),
+            )
         self._overflowing = True
         self.dropped += 1
         self._on_missed()
