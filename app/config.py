@@ -33,7 +33,9 @@ _MAX_CLIENT_SECRETS: Final = 8
 """Each one costs whoever sends a bad client token another look."""
 _MIB: Final = 1024 * 1024
 _MILLION: Final = 1_000_000
-_BY_PUBLISHER: Final = "by one publisher that a token's sub or a signed client id proves"
+_BY_PUBLISHER: Final = (
+    "by a publisher with a verified identity (a token's sub or a signed client id)"
+)
 _BY_ADDRESS: Final = "from one address by clients without a token's sub"
 _BY_PROJECT: Final = "in one project"
 
@@ -43,7 +45,9 @@ def _number(default: float, least: float, most: float, meaning: str) -> Any:
 
 
 def _rate(what: str, whose: str) -> Any:
-    return _number(0, 0, _MILLION, f"{what} a second {whose}: RATE_LIMITED above; 0: no limit")
+    return _number(0, 0, _MILLION, 
+        f"maximum number of {what} per second {whose}; above: RATE_LIMITED; 0: no limit"
+)
 
 
 def _parts(text: str) -> tuple[str, ...]:
@@ -103,7 +107,10 @@ class Settings(BaseSettings):
 
     env: Literal["development", "production"] = Field(
         "development",
-        description="profile: production has safer defaults, and does not start with a weak secret",
+        description=
+            "profile: development, or production with safer defaults, which refuses to start with "
+            "weak secrets"
+,
     )
 
     # Serving
@@ -151,8 +158,8 @@ class Settings(BaseSettings):
     access_log: bool = Field(False, description="log one line per HTTP request (costs throughput)")
     tracing: bool = Field(
         False,
-        description="send traces by OpenTelemetry to a collector (OTLP over HTTP) as the OTEL_* "
-        "variables say; needs the extra 'tracing'",
+        description="send OpenTelemetry traces to a collector (OTLP over HTTP) configured by the "
+                    "OTEL_* variables; requires the extra 'tracing'",
     )
 
     # Storage and delivery
@@ -213,8 +220,7 @@ class Settings(BaseSettings):
         defaults.SLOW_SECONDS,
         0,
         300,
-        "a statement of a search, or the storing of messages, that takes longer is a line in the "
-        "log, once a minute for each channel; 0: none is",
+        "log searches and commits that take longer, at most once a minute per channel; 0: log none",
     )
     search_indexes: int = _number(
         defaults.SEARCH_INDEXES,
@@ -304,7 +310,7 @@ class Settings(BaseSettings):
     graphiql: bool = Field(True, description="serve GraphiQL and the demonstration page")
     introspection: bool = Field(
         True,
-        description="answer introspection (__schema, __type), and suggest names in errors",
+        description="allow introspection (__schema, __type) and suggest names in errors",
     )
 
     # Bounds of requests
@@ -324,7 +330,7 @@ class Settings(BaseSettings):
         defaults.MAX_ANONYMOUS_BYTES,
         1024,
         64 * _MIB,
-        "the same two of a client without a token",
+        "MAX_REQUEST_BYTES and MAX_FRAME_BYTES for clients without a token",
     )
     max_query_depth: int = _number(
         defaults.MAX_QUERY_DEPTH, 2, 100, "deepest selection of a GraphQL operation"
@@ -343,12 +349,15 @@ class Settings(BaseSettings):
     )
     documents: Literal["any", "known"] = Field(
         "any",
-        description="GraphQL documents that are executed: any, or known: those of DOCUMENTS_FILE "
-        "alone, without GraphiQL and the demonstration page",
+        description="GraphQL documents that may be executed: any, or known: only those in "
+                    "DOCUMENTS_FILE; GraphiQL and the demo page are then off",
     )
     documents_file: Path | None = Field(
         None,
-        description="JSON file of known documents: an object of id to text, or Apollo's manifest",
+        description=
+            "JSON file of known documents: an object that maps ids to documents, or an Apollo "
+            "manifest"
+,
     )
 
     # Bounds of connections
@@ -362,14 +371,14 @@ class Settings(BaseSettings):
         defaults.MAX_CONNECTIONS_PER_ADDRESS,
         0,
         _MILLION,
-        "open connections of one address (IPv6: of one /64 network) per process; the next is "
-        "answered 429; 0: no limit",
+        "maximum number of open connections per address (IPv6: per /64 network) and process; "
+        "above: 429; 0: no limit",
     )
     max_streams: int = _number(
         defaults.MAX_STREAMS,
         0,
         _MILLION,
-        "subscriptions over HTTP (SSE, multipart) open per process; the next is answered 503",
+        "maximum number of subscriptions over HTTP (SSE, multipart) per process; above: 503",
     )
     max_subscriptions_per_connection: int = _number(
         defaults.MAX_SUBSCRIPTIONS_PER_CONNECTION,
@@ -393,8 +402,8 @@ class Settings(BaseSettings):
         defaults.MAX_OPERATIONS_IN_FLIGHT,
         1,
         10_000,
-        "unanswered operations per socket; reading pauses until one is answered; legacy searches "
-        "that wait above: RATE_LIMITED",
+        "maximum number of unanswered operations per socket; above: reading pauses until one is "
+        "answered; above for waiting legacy searches: RATE_LIMITED",
     )
     max_outbound_bytes: int = _number(
         defaults.MAX_OUTBOUND_BYTES,
@@ -429,7 +438,7 @@ class Settings(BaseSettings):
         defaults.RATE_BURST_SECONDS,
         0,
         3600,
-        "after a rest, so many seconds' worth of each rate may come at once, at least one",
+        "burst size of each rate limit, in seconds of its rate; at least one request",
     )
 
     # Publishing, replay, live queries, counts

@@ -59,18 +59,21 @@ def _problems(settings: "Settings") -> list[str]:
             )
     if signing in settings.client_secrets:
         problems.append(
-            f"{PREFIX}CLIENT_SECRET: expected another secret than {PREFIX}JWT_SECRET, got the same"
+            
+                f"{PREFIX}CLIENT_SECRET: expected a secret different from {PREFIX}JWT_SECRET, got "
+                "the same"
+
         )
     if settings.anonymous != "allow" and not settings.verifies_tokens:
         problems.append(
-            f"{PREFIX}JWT_SECRET, {PREFIX}JWT_PUBLIC_KEY or {PREFIX}JWKS_URL: expected one, got "
-            f"none, and nobody could publish; for a service without accounts, set "
+            f"{PREFIX}JWT_SECRET, {PREFIX}JWT_PUBLIC_KEY or {PREFIX}JWKS_URL: expected one of "
+            "them, got none, so nobody could publish; for a service without accounts, set "
             f"{PREFIX}ANONYMOUS=allow"
         )
     for proxy in settings.trusted_proxies:
         if ip_network(proxy).prefixlen == 0:
             problems.append(
-                f"{PREFIX}TRUSTED_PROXIES: expected the addresses of your proxies, got {proxy}: "
-                "everybody could pass for any address"
+                f"{PREFIX}TRUSTED_PROXIES: expected the addresses of your proxies, got {proxy}, "
+                "which lets every client claim any address"
             )
     return problems

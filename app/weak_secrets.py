@@ -45,11 +45,11 @@ def weakness(secret: str) -> str | None:
     """
     size = len(secret.encode())
     if size < _MIN_BYTES:
-        return f"has {size} bytes; at least {_MIN_BYTES} are needed"
+        return f"has {size} bytes; at least {_MIN_BYTES} are required"
     if sha256(secret.encode()).hexdigest() in _EXAMPLES:
         return "is an example from documentation"
     for found, what in (
-        (_period(secret) <= len(secret) // 2, "repeats itself"),
+        (_period(secret) <= len(secret) // 2, "is repetitive"),
         (_bits(secret) < _MIN_BITS, "has too few different characters"),
         (_in_rows(secret) > 2 * len(secret) // 3, "counts up or down"),
         (_bits(_WORDS.sub("", secret)) < _MIN_BITS, "is made of well-known words"),

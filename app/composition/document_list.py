@@ -42,17 +42,17 @@ def read_document_list(path: Path) -> dict[str, str]:
     except (ValueError, RecursionError) as error:
         raise _wrong("JSON", f"{path}: {error}") from None
     if not isinstance(listed, dict):
-        raise _wrong("a JSON object of id to text", json_shown(listed))
+        raise _wrong("a JSON object that maps ids to documents", json_shown(listed))
     if listed.get("format") == _MANIFEST:
         listed = _operations(listed.get("operations"))
     texts: dict[str, str] = {}
     for document_id, text in listed.items():
         if not isinstance(text, str):
-            raise _wrong("texts", f"{json_shown(text)} for {shown(document_id, 80)}")
+            raise _wrong("texts", f"{json_shown(text)} for the id {shown(document_id, 80)}")
         if not 1 <= len(document_id) <= _MAX_ID:
             raise _wrong(
                 f"ids of 1 to {_MAX_ID} characters",
-                f"one of {len(document_id)}: {shown(document_id, 80)}",
+                f"an id of {len(document_id)}: {shown(document_id, 80)}",
             )
         texts[document_id] = text
     if not texts:
@@ -61,7 +61,7 @@ def read_document_list(path: Path) -> dict[str, str]:
 
 
 def _operations(operations: object) -> dict[str, object]:
-    expected = "a list of objects with id and body in the manifest's operations"
+    expected = "the manifest's operations as a list of objects with id and body"
     if not isinstance(operations, list):
         raise _wrong(expected, json_shown(operations))
     pairs = []
@@ -73,14 +73,14 @@ def _operations(operations: object) -> dict[str, object]:
     try:
         return _without_repeats(pairs)
     except ValueError as error:
-        raise _wrong("each id once", str(error)) from None
+        raise _wrong("unique ids", str(error)) from None
 
 
 def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members: dict[str, object] = {}
     for name, value in pairs:
         if name in members and members[name] != value:
-            raise ValueError(f"{shown(name, 80)} stands there twice")
+            raise ValueError(f"{shown(name, 80)} occurs twice")
         members[name] = value
     return members
 

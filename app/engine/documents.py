@@ -111,7 +111,7 @@ class Document:
         if name:
             if name not in operations:
                 raise RequestRefused.of(
-                    f"operationName: the document has no operation {shown(name)}",
+                    f"operationName: the document has no operation named {shown(name)}",
                     ErrorCode.BAD_USER_INPUT,
                 )
             return operations[name]

@@ -103,8 +103,8 @@ class KnownDocuments:
             _refuse_unlisted()
         if listed is not None or document_id != _id_of(query):
             raise RequestRefused.of(
-                f"the document's id is {shown(document_id)}, which is not that of the query; it is "
-                f"{_id_of(query)}",
+                f"the document's id is {shown(document_id)}, which does not match the query; "
+                f"expected {_id_of(query)}",
                 ErrorCode.BAD_USER_INPUT,
             )
         return self._documents.document(query, document_id)
@@ -129,7 +129,7 @@ def _prepared(documents: Documents, listed: Mapping[str, str]) -> dict[str, Docu
     for document_id, text in listed.items():
         wrong = None
         if document_id.startswith(_PREFIX) and document_id != _id_of(text):
-            wrong = f"the text's SHA-256 is another: {_id_of(text)}"
+            wrong = f"the SHA-256 of the document does not match: {_id_of(text)}"
         elif text not in prepared:
             try:
                 prepared[text] = documents.read(text)
@@ -145,8 +145,8 @@ def _prepared(documents: Documents, listed: Mapping[str, str]) -> dict[str, Docu
                 break
         if held_bytes > _MAX_LISTED_BYTES:
             raise ConfigurationError(
-                f"{DOCUMENTS_FILE}: expected documents that take at most {_MAX_LISTED_BYTES} bytes "
-                f"of memory, got more at document {shown(document_id, 80)}"
+                f"{DOCUMENTS_FILE}: expected documents that use at most {_MAX_LISTED_BYTES} bytes "
+                f"of memory, exceeded at document {shown(document_id, 80)}"
             )
     if complaints:
         raise ConfigurationError("\n".join(complaints))
@@ -165,6 +165,6 @@ def _aliases(document_id: str) -> list[str]:
 
 def _refuse_unlisted() -> NoReturn:
     raise RequestRefused.of(
-        "the document is not known: this server runs only those that its operator has listed",
+        "unknown document: this server only runs documents listed by its operator",
         ErrorCode.FORBIDDEN,
     )

@@ -108,7 +108,7 @@ class _Inputs:
         elif isinstance(value, Decimal):
             return _number(value)
         elif isinstance(value, list | dict) or isinstance(type_, GraphQLInputObjectType):
-            raise _refused(f"{at} is {json_shown(value)}; allowed is the type {type_}")
+            raise _refused(f"{at} is {json_shown(value)}; expected the type {type_}")
         return value
 
     def _list(self, value: Any, item_type: Any, at: str, times: int) -> Any:

@@ -102,8 +102,8 @@ def _parsed(argument: str, path: str) -> FieldPath:
         raise ConfigurationError(error.message) from None
     if not field.path:
         raise ConfigurationError(
-            f"{argument} is {path!r}; allowed are paths below data, such as data.score (clientId "
-            "and username have an index in each channel)"
+            f"{argument} is {path!r}; allowed: paths below data, such as data.score (clientId and "
+            "username have an index in each channel)"
         )
     return field
 

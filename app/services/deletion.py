@@ -101,9 +101,9 @@ class DeletionService:
             whole = True
         finally:
             logger.info(
-                "messages of %s were deleted%s",
+                "deleted messages of %s%s",
                 channel.key,
-                "" if whole else ", not all that were asked for",
+                "" if whole else ", not all that were requested",
                 extra=event(
                     "messages.deleted",
                     channel=channel.key,

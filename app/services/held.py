@@ -153,7 +153,7 @@ class HeldService:
 
 def _log_moderated(what: str, viewer: Viewer, channel: Channel, messages: int) -> None:
     logger.info(
-        "messages of %s that waited were looked at",
+        "reviewed held messages of %s",
         channel.key,
         extra=event(what, channel=channel.key, messages=messages, moderator=viewer.subject),
     )

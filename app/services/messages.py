@@ -396,7 +396,7 @@ class MessageService:
                 heads = await patiently(partial(self._history.heads, [channel]))
                 if start > heads[channel].sequence:
                     raise UnknownCursor(
-                        f"after is the place {start}; the channel ends at {heads[channel].sequence}"
+                        f"after is position {start}; the channel ends at {heads[channel].sequence}"
                     )
             if last is not None:
                 newest = await patiently(

@@ -170,7 +170,7 @@ class Rates:
         COUNTED.refusals["rate"] += 1
         wait_ms = -(-wait // _MILLISECOND)
         return RateLimited(
-            f"too many {self._what} {whose}: allowed are {buckets.per_second:g} a second, "
-            f"{buckets.at_once} at once; retry in {wait_ms} ms",
+            f"too many {self._what} {whose}: the limit is {buckets.per_second:g} per second, "
+            f"{buckets.at_once} at once; retry after {wait_ms} ms",
             wait_ms,
         )

@@ -66,7 +66,7 @@ class Incidents:
         if lost_since is not None:
             seconds = time.monotonic() - lost_since
             logger.warning(
-                "the database is back after %.1f s",
+                "the database is available again after %.1f s",
                 seconds,
                 extra=event("database.back", seconds=seconds),
             )

@@ -29,7 +29,7 @@ def log_slow_search(channel: str, *, seconds: float, waited_seconds: float, mess
     line = _throttle.admit(channel)
     if line is not None:
         _log.warning(
-            "a search took %.1f s, and had waited for %.1f s%s",
+            "slow search: it ran for %.1f s after waiting for %.1f s%s",
             seconds,
             waited_seconds,
             line.more,
@@ -54,7 +54,7 @@ def log_slow_commit(*, seconds: float, messages: int) -> None:
     line = _throttle.admit(_COMMITS)
     if line is not None:
         _log.warning(
-            "storing %d messages took %.1f s%s",
+            "slow commit: storing %d messages took %.1f s%s",
             messages,
             seconds,
             line.more,

@@ -87,4 +87,4 @@ def _text(error: BaseException) -> str:
     if hasattr(error, "sqlstate"):
         # Postgres quotes what it complains of, values above all.
         return cut(_QUOTED.sub('"…"', str(error)), _TEXT_MAX)
-    return "(its text may quote what users sent)" if str(error) else ""
+    return "(its text may quote user input)" if str(error) else ""

@@ -48,7 +48,7 @@ def connection_init_client_token(payload: Mapping[str, object]) -> str | None:
             continue
         tokens.add(checked_client_token(f"{key} in connection_init", value))
     if len(tokens) > 1:
-        raise Unauthenticated("connection_init carries two different client tokens; allowed is one")
+        raise Unauthenticated("connection_init carries two different client tokens; expected one")
     return next(iter(tokens), None)
 
 
@@ -62,7 +62,7 @@ def checked_client_token(where: str, value: object) -> str:
     if not isinstance(value, str):
         # Its type and nothing of it: half a token is still a secret.
         raise Unauthenticated(
-            f"{where} is {json_kind(value)}; allowed is a string",
+            f"{where} is {json_kind(value)}; expected a string",
             "the client token is not a string",
         )
     return value

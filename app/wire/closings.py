@@ -16,15 +16,15 @@ __all__ = ["log_closing"]
 _log: Final = logging.getLogger(__name__)
 
 _CAUSES: Final = {
-    CloseCode.MESSAGE_TOO_BIG: (logging.INFO, "a message was too large"),
-    CloseCode.INTERNAL_ERROR: (logging.ERROR, "an internal error"),
-    CloseCode.TRY_AGAIN_LATER: (logging.WARNING, "the client read too slowly, or overload"),
-    CloseCode.MALFORMED: (logging.INFO, "a message was malformed"),
-    CloseCode.UNAUTHORIZED: (logging.INFO, "a token was bad or missing"),
-    CloseCode.FORBIDDEN: (logging.INFO, "a token expired or a right was withdrawn"),
-    CloseCode.INITIALISATION_TIMEOUT: (logging.INFO, "it was not opened in time"),
-    CloseCode.CONFLICT: (logging.INFO, "it was opened twice, or an id was in use"),
-    CloseCode.TOO_MANY: (logging.WARNING, "too many of something"),
+    CloseCode.MESSAGE_TOO_BIG: (logging.INFO, "message too large"),
+    CloseCode.INTERNAL_ERROR: (logging.ERROR, "internal error"),
+    CloseCode.TRY_AGAIN_LATER: (logging.WARNING, "client reads too slowly, or server overloaded"),
+    CloseCode.MALFORMED: (logging.INFO, "malformed message"),
+    CloseCode.UNAUTHORIZED: (logging.INFO, "invalid or missing token"),
+    CloseCode.FORBIDDEN: (logging.INFO, "token expired or permission withdrawn"),
+    CloseCode.INITIALISATION_TIMEOUT: (logging.INFO, "not opened in time"),
+    CloseCode.CONFLICT: (logging.INFO, "opened twice, or id already in use"),
+    CloseCode.TOO_MANY: (logging.WARNING, "limit exceeded"),
 }
 """Those that go unmentioned are everyday: 1000, 1001, 1012."""
 
@@ -45,7 +45,7 @@ def log_closing(code: int, peer: Peer) -> None:
     level, cause = found
     _log.log(
         level,
-        "a socket or stream is closed with %d: %s%s",
+        "closing a socket or stream with %d: %s%s",
         code,
         cause,
         line.more,

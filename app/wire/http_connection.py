@@ -206,7 +206,7 @@ class HttpConnection(HttpToolsProtocol):
     def _too_many(self) -> HttpRefusal:
         return HttpRefusal(
             _TOO_MANY.status,
-            f"too many connections from this address; allowed are {self._peers.places.most}",
+            f"too many connections from this address; the limit is {self._peers.places.most}",
             _TOO_MANY.headers,
         )
 

@@ -71,7 +71,7 @@ def checked_head(
     if version not in {"1.0", "1.1"}:
         raise HttpRefusal(
             HTTPStatus.HTTP_VERSION_NOT_SUPPORTED,
-            f"the version is HTTP/{version}; allowed are HTTP/1.0 and HTTP/1.1",
+            f"the version is HTTP/{version}; allowed: HTTP/1.0 and HTTP/1.1",
         )
     found: dict[bytes, list[bytes]] = {}
     for name, value in headers:
@@ -99,7 +99,7 @@ def _check_host(hosts: Sequence[bytes], version: str) -> None:
         if version == "1.1":
             raise _bad("the Host header is missing; HTTP/1.1 requires one")
     elif len(hosts) > 1:
-        raise _bad(f"{len(hosts)} Host headers came; allowed is one")
+        raise _bad(f"{len(hosts)} Host headers came; expected one")
     elif not _AUTHORITY.fullmatch(hosts[0]):
         raise _bad("the Host header is not of the form HOST or HOST:PORT")
 
@@ -119,7 +119,7 @@ def _check_codings(values: Sequence[bytes], version: str) -> None:
         # 6.1: "A server that receives a request message with a transfer coding it does not
         # understand SHOULD respond with 501 (Not Implemented)."
         raise HttpRefusal(
-            HTTPStatus.NOT_IMPLEMENTED, "a transfer coding is not known; allowed is chunked"
+            HTTPStatus.NOT_IMPLEMENTED, "a transfer coding is not known; expected chunked"
         )
 
 
@@ -159,7 +159,7 @@ def _wants_websocket(method: bytes, version: str, found: dict[bytes, list[bytes]
         # 7.8: "A client cannot begin using an upgraded protocol on the connection until it has
         # completely sent the request message". No handshake has content: what follows would be
         # read as frames.
-        raise _bad("the upgrade request has content; allowed is none")
+        raise _bad("the upgrade request has content; expected none")
     return True
 
 

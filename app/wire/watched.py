@@ -122,7 +122,7 @@ class WatchedRequest:
             "%s %s: %s",
             self._method,
             self._path,
-            "the client went away" if status is None else status,
+            "client disconnected" if status is None else status,
             extra=event(
                 "request.abandoned" if status is None else "request.answered",
                 method=self._method,
@@ -165,7 +165,7 @@ def watched(
 def log_refused(peer: Peer, status: int) -> None:
     """Write the line of a request that cannot be understood: it has no path and no id."""
     _log.info(
-        "a request that is no valid one: %d",
+        "invalid request: %d",
         status,
         extra=event(
             "request.refused",

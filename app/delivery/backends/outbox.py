@@ -142,7 +142,7 @@ class Outbox:
             # Nearly always the only one, and without what it costs to try again.
             await self._send(batch)
         except self._failures as error:
-            logger.debug("sending events failed, trying again: %s", error_text(error))
+            logger.debug("sending events failed, retrying: %s", error_text(error))
         else:
             return
         async for attempt in AsyncRetrying(

@@ -104,7 +104,7 @@ class IndexTuner:
             # Its pool has told of that. What was noted meanwhile is lost, and comes again.
             logger.debug("indexes: %s", error)
         except asyncpg.PostgresError as error:
-            self._tell_once(f"indexes are neither built nor counted: {error_text(error)}")
+            self._tell_once(f"automatic indexes are paused: {error_text(error)}")
         except Exception:
             logger.exception("automatic indexing failed; restarting it")
 
@@ -125,7 +125,7 @@ class IndexTuner:
                         self._retry_at[index.name] = time.monotonic() + _RETRY_SECONDS
                         fields = ", ".join(map(str, index.fields))
                         why = error_text(error)
-                        self._tell_once(f"the index on {fields} could not be built: {why}")
+                        self._tell_once(f"failed to build the index on {fields}: {why}")
                         return
 
     def _next(self, known: Registry) -> Build | Drop | None:

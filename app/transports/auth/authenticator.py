@@ -106,7 +106,7 @@ class Authenticator:
         # ASCII is no token.
         if len(token) > self._max_token_bytes:
             raise Unauthenticated(
-                f"the token has {len(token)} bytes; allowed are {self._max_token_bytes}",
+                f"the token has {len(token)} bytes; allowed: {self._max_token_bytes}",
                 f"the token has more than {self._max_token_bytes} bytes",
             )
         return self._rules.viewer(self._verification.claims(token), time.time())

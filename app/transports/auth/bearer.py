@@ -46,12 +46,12 @@ def connection_init_token(payload: object) -> str | None:
         if not isinstance(value, str):
             # Its type and nothing of it: half a token is still a secret.
             raise Unauthenticated(
-                f"{key} in connection_init is {json_kind(value)}; allowed is a string",
+                f"{key} in connection_init is {json_kind(value)}; expected a string",
                 "the token in connection_init is not a string",
             )
         token = bearer_token(value) if name == "authorization" else value
         if token is not None:
             tokens.add(token)
     if len(tokens) > 1:
-        raise Unauthenticated("connection_init carries two different tokens; allowed is one")
+        raise Unauthenticated("connection_init carries two different tokens; expected one")
     return next(iter(tokens), None)

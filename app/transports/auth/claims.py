@@ -144,4 +144,4 @@ def _one_of(texts: frozenset[str]) -> str:
 
 
 def _wrong_claim(claim: str, allowed: str) -> Unauthenticated:
-    return Unauthenticated(f"the token's claim {claim!r} is wrong; allowed is {allowed}")
+    return Unauthenticated(f"the token's claim {claim!r} is wrong; expected {allowed}")

@@ -81,7 +81,7 @@ class KeySet:
         if not isinstance(listed, list):
             raise NoKeySetError("the answer has no list 'keys'")
         if len(listed) > MAX_KEYS:
-            raise NoKeySetError(f"the answer has {len(listed)} keys; allowed are {MAX_KEYS}")
+            raise NoKeySetError(f"the answer has {len(listed)} keys; allowed: {MAX_KEYS}")
         keys = [issued for one in listed if (issued := _issued_key(one)) is not None]
         return cls(keys, len(listed) - len(keys))
 

@@ -218,13 +218,13 @@ def _read(
     except BadUserInput as error:
         return Malformed(error.message)
     if not isinstance(message, Mapping):
-        return Malformed(f"the message is {json_shown(message)}; allowed is a JSON object")
+        return Malformed(f"the message is {json_shown(message)}; expected a JSON object")
     if "type" not in message:
         return Malformed("the message has no type")
     message_type = message["type"]
     reader = readers.get(message_type) if isinstance(message_type, str) else None
     if reader is None:
-        return Malformed(f"type is {json_shown(message_type)}; allowed are {', '.join(readers)}")
+        return Malformed(f"type is {json_shown(message_type)}; allowed: {', '.join(readers)}")
     return reader(message)
 
 
@@ -257,7 +257,7 @@ def _unexecutable(
 def _payload(message: Mapping[str, Any]) -> Mapping[str, Any] | Malformed | None:
     payload = message.get("payload")
     if payload is not None and not isinstance(payload, Mapping):
-        return Malformed(f"payload is {json_shown(payload)}; allowed is an object, null or none")
+        return Malformed(f"payload is {json_shown(payload)}; expected an object, null or none")
     return payload
 
 
@@ -265,9 +265,9 @@ def _id(message: Mapping[str, Any]) -> str | Malformed:
     operation_id = message.get("id")
     if not isinstance(operation_id, str):
         came = json_shown(operation_id) if "id" in message else "missing"
-        return Malformed(f"id is {came}; allowed is a string")
+        return Malformed(f"id is {came}; expected a string")
     if not 1 <= len(operation_id) <= _MAX_ID:
-        return Malformed(f"id has {len(operation_id)} characters; allowed are 1 to {_MAX_ID}")
+        return Malformed(f"id has {len(operation_id)} characters; allowed: 1 to {_MAX_ID}")
     return operation_id
 
 
@@ -281,7 +281,7 @@ def _start(message: Mapping[str, Any]) -> Start | Malformed:
     if isinstance(operation_id, Malformed):
         return operation_id
     if "payload" not in message:
-        return Malformed("payload is missing; allowed is an object with a query")
+        return Malformed("payload is missing; expected an object with a query")
     try:
         return Start(operation_id, Parameters.of(message["payload"], "payload"))
     except BadUserInput as error:

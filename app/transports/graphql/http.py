@@ -143,7 +143,7 @@ class GraphQLHttp:
         if request.method not in {"GET", "POST"}:
             return _refusal(
                 405,
-                f"the method is {shown(request.method)}; allowed are GET and POST",
+                f"the method is {shown(request.method)}; allowed: GET and POST",
                 allow="GET, POST",
             )
         try:

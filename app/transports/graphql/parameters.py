@@ -54,21 +54,21 @@ class Parameters:
                 f"{what} is a list: batching is not offered, send one operation a request"
             )
         if not isinstance(decoded, Mapping):
-            raise BadUserInput(f"{what} is {json_shown(decoded)}; allowed is a JSON object")
+            raise BadUserInput(f"{what} is {json_shown(decoded)}; expected a JSON object")
         operation_name = decoded.get("operationName")
         if operation_name is not None and not isinstance(operation_name, str):
             raise BadUserInput(
-                f"operationName is {json_shown(operation_name)}; allowed is a string or null"
+                f"operationName is {json_shown(operation_name)}; expected a string or null"
             )
         variables = decoded.get("variables")
         if variables is not None and not isinstance(variables, Mapping):
             raise BadUserInput(
-                f"variables is {json_shown(variables)}; allowed is an object or null"
+                f"variables is {json_shown(variables)}; expected an object or null"
             )
         extensions = decoded.get("extensions")
         if extensions is not None and not isinstance(extensions, Mapping):
             raise BadUserInput(
-                f"extensions is {json_shown(extensions)}; allowed is an object or null"
+                f"extensions is {json_shown(extensions)}; expected an object or null"
             )
         document_id = _document_id(decoded, extensions)
         query = decoded.get("query")
@@ -77,8 +77,7 @@ class Parameters:
         elif not isinstance(query, str):
             came = json_shown(query) if "query" in decoded else "missing"
             raise BadUserInput(
-                f"query is {came}; allowed is a string with a GraphQL document, "
-                "or a documentId in its place"
+                f"query is {came}; expected a GraphQL document, or send a documentId instead"
             )
         traceparent = extensions.get("traceparent") if extensions else None
         return cls(
@@ -148,23 +147,23 @@ def _document_id(
     # https://www.apollographql.com/docs/apollo-server/performance/apq
     what = "extensions.persistedQuery"
     if not isinstance(persisted, Mapping):
-        raise BadUserInput(f"{what} is {json_shown(persisted)}; allowed is an object")
+        raise BadUserInput(f"{what} is {json_shown(persisted)}; expected an object")
     version = persisted.get("version")
     if version != _PERSISTED_VERSION or isinstance(version, bool):
-        raise BadUserInput(f"{what}.version is {json_shown(version)}; allowed is 1")
+        raise BadUserInput(f"{what}.version is {json_shown(version)}; expected 1")
     digest = _id(persisted.get("sha256Hash"), f"{what}.sha256Hash")
     # A client may have made the ids of a list itself: those need not be hashes.
     named = f"sha256:{digest}" if SHA256_HEX.fullmatch(digest) else digest
     if document_id not in (None, named, digest):
-        raise BadUserInput(f"documentId and {what} name two documents; send one of them")
+        raise BadUserInput(f"documentId and {what} name different documents; send one of them")
     return named
 
 
 def _id(value: object, what: str) -> str:
     if not isinstance(value, str):
-        raise BadUserInput(f"{what} is {json_shown(value)}; allowed is a string")
+        raise BadUserInput(f"{what} is {json_shown(value)}; expected a string")
     if not 1 <= len(value) <= _MAX_ID:
-        raise BadUserInput(f"{what} has {len(value)} characters; allowed are 1 to {_MAX_ID}")
+        raise BadUserInput(f"{what} has {len(value)} characters; allowed: 1 to {_MAX_ID}")
     return value
 
 

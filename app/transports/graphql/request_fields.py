@@ -18,10 +18,10 @@ def unsupported_content(headers: Headers) -> str | None:
     """Return why the body's type is not read; None: it is."""
     content_type = headers.get("content-type")
     if content_type is None:
-        return "the Content-Type header is missing; allowed is application/json"
+        return "the Content-Type header is missing; expected application/json"
     media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))
     if media_type != "application/json":
-        return f"the Content-Type is {shown(content_type)}; allowed is application/json"
+        return f"the Content-Type is {shown(content_type)}; expected application/json"
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.strip() == "charset" and value.strip(' "') not in {"utf-8", "utf8"}:

@@ -156,7 +156,7 @@ def _typed(envelope: _Envelope) -> ClientFrame:
     kind = _decoded(envelope.type) if bytes(envelope.type).startswith(b'"') else None
     if not isinstance(kind, str) or kind not in _TYPES:
         came = _shown(envelope.type) if envelope.type != _NOTHING else "missing"
-        return Unreadable(f"type is {came}; allowed are {', '.join(_TYPES)}")
+        return Unreadable(f"type is {came}; allowed: {', '.join(_TYPES)}")
     ref: Ref | None = None
     try:
         ref = _ref(kind, envelope.ref)
@@ -201,7 +201,7 @@ def _on_repeat(raw: msgspec.Raw) -> OnRepeat:
         return OnRepeat.KEEP
     if isinstance(value, str) and value.upper() in OnRepeat.__members__:
         return OnRepeat(value.upper())
-    raise BadUserInput(f"publish.on_repeat is {_shown(raw)}; allowed are {', '.join(OnRepeat)}")
+    raise BadUserInput(f"publish.on_repeat is {_shown(raw)}; allowed: {', '.join(OnRepeat)}")
 
 
 def _retract(ref: Ref | None, envelope: _Envelope) -> Retract:
@@ -216,26 +216,26 @@ def _retract(ref: Ref | None, envelope: _Envelope) -> Retract:
 def _ids(raw: msgspec.Raw) -> Sequence[str]:
     value = _decoded(raw)
     if value is None:
-        raise BadUserInput("retract.ids is missing; allowed is a list of message ids")
+        raise BadUserInput("retract.ids is missing; expected a list of message ids")
     if not isinstance(value, list):
-        raise BadUserInput(f"retract.ids is {_shown(raw)}; allowed is a list of message ids")
+        raise BadUserInput(f"retract.ids is {_shown(raw)}; expected a list of message ids")
     ids = [one for one in value if isinstance(one, str)]
     if len(ids) < len(value):
         at, wrong = next((at, one) for at, one in enumerate(value) if not isinstance(one, str))
         raise BadUserInput(
-            f"retract.ids[{at}] is {json_kind(wrong)}; allowed is a string, the id of a message"
+            f"retract.ids[{at}] is {json_kind(wrong)}; expected a string, the id of a message"
         )
     return ids
 
 
 def _search(ref: Ref | None, raw: msgspec.Raw) -> Search:
     if ref is None:  # Without it no result could find its way back.
-        raise BadUserInput("search.ref is missing; allowed are strings and numbers")
+        raise BadUserInput("search.ref is missing; allowed: strings and numbers")
     query = _decoded(raw)
     if query is None:
         query = {}
     if not isinstance(query, Mapping):
-        raise BadUserInput(f"search.query is {_shown(raw)}; allowed is an object")
+        raise BadUserInput(f"search.query is {_shown(raw)}; expected an object")
     return Search(ref, query)
 
 
@@ -257,13 +257,13 @@ def _ref(kind: str, raw: msgspec.Raw) -> Ref | None:
     if len(text) > MAX_REF_BYTES:
         raise BadUserInput(f"{kind}.ref has {len(text)} bytes, at most {MAX_REF_BYTES} are allowed")
     if text[:1] not in b'"-0123456789':
-        raise BadUserInput(f"{kind}.ref is {_shown(raw)}; allowed are strings and numbers")
+        raise BadUserInput(f"{kind}.ref is {_shown(raw)}; allowed: strings and numbers")
     return text
 
 
 def _data(raw: msgspec.Raw) -> JsonValue:
     if raw == _NOTHING:
-        raise BadUserInput("publish.data is missing; allowed is any JSON value")
+        raise BadUserInput("publish.data is missing; expected any JSON value")
     return _decoded(raw)
 
 
@@ -271,7 +271,7 @@ def _text(field: str, raw: msgspec.Raw) -> str | None:
     value = _decoded(raw)
     if value is None or isinstance(value, str):
         return value
-    raise BadUserInput(f"{field} is {_shown(raw)}; allowed is a string")
+    raise BadUserInput(f"{field} is {_shown(raw)}; expected a string")
 
 
 def _token(field: str, raw: msgspec.Raw) -> str | None:
@@ -279,13 +279,13 @@ def _token(field: str, raw: msgspec.Raw) -> str | None:
     if value is None or isinstance(value, str):
         return value
     # Its type and nothing of it: half a token is still a secret.
-    raise BadUserInput(f"{field} is {json_kind(value)}; allowed is a string")
+    raise BadUserInput(f"{field} is {json_kind(value)}; expected a string")
 
 
 def _new_token(raw: msgspec.Raw) -> str:
     token = _token("auth.token", raw)
     if token is None:
-        raise BadUserInput("auth.token is missing; allowed is a string")
+        raise BadUserInput("auth.token is missing; expected a string")
     return token
 
 
@@ -300,7 +300,7 @@ def _boolean(field: str, raw: msgspec.Raw) -> bool:
         return False
     if isinstance(value, bool):
         return value
-    raise BadUserInput(f"{field} is {_shown(raw)}; allowed are true and false")
+    raise BadUserInput(f"{field} is {_shown(raw)}; allowed: true and false")
 
 
 # RFC 8259 allows both of the following in a document, and no message may hold them: a

@@ -70,7 +70,7 @@ def operator_name(at: str, operator: object) -> str:
     if name is None:
         raise BadUserInput(
             f"{at} is {shown(operator) if isinstance(operator, str) else 'not a string'}; "
-            f"allowed are > >= < <= = == != <>, words like 'greater than', and {' '.join(_NAMES)}"
+            f"allowed: > >= < <= = == != <>, words like 'greater than', and {' '.join(_NAMES)}"
         )
     return name
 
