@@ -38,7 +38,7 @@ _END_WITHIN_SECONDS: Final = 9.5
 
 _cli = typer.Typer(
     name="widgetwire",
-    help="The realtime backend for interactive-video widgets.",
+    help="A realtime backend for interactive-video widgets.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -46,7 +46,7 @@ _cli = typer.Typer(
 )
 
 _indexes = typer.Typer(
-    help="The indexes for what is searched: list them, or add and drop one by hand.",
+    help="Search indexes: list them, add one or drop one.",
     invoke_without_command=True,
     rich_markup_mode=None,
 )
@@ -76,10 +76,13 @@ def main() -> NoReturn:
 @_cli.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="TCP port; 0: any free one.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Server processes.")] = None,
+    port: Annotated[int | None, typer.Option(help="TCP port; 0 picks a free one.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Number of server processes.")] = None,
     migrate: Annotated[
-        bool, typer.Option("--migrate", help="Bring an external database's schema up to date.")
+        bool,
+        typer.Option(
+            "--migrate", help="Migrate the schema of an external database before starting."
+        ),
     ] = False,
 ) -> None:
     """Serve until SIGTERM or Ctrl+C. Without a database URL, on an embedded Postgres."""
@@ -143,12 +146,14 @@ def migrate() -> None:
     configure_logging(settings.log_level, settings.log_format)
     with ServiceDatabase(settings) as database:
         database.prepare(migrate=True)
-    typer.echo("the schema is up to date")
+    typer.echo("The schema is up to date.")
 
 
 @_cli.command()
 def config(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the settings as a JSON array.")
+    ] = False,
 ) -> None:
     """Print each setting: value, default and meaning. Secrets are masked."""
     import dataclasses
@@ -171,18 +176,22 @@ def config(
 
 @_cli.command()
 def token(
-    sub: Annotated[str, typer.Option(help="Whom the token is for.")] = "developer",
+    sub: Annotated[str, typer.Option(help="The user's id (the claim sub).")] = "developer",
     username: Annotated[
-        str | None, typer.Option(help="The name on that user's messages; unset: the subject.")
+        str | None,
+        typer.Option(help="The username shown on the user's messages; default: the user's id."),
     ] = None,
     project: Annotated[
-        list[str] | None, typer.Option(help="A project it is good for; repeat it; unset: all.")
+        list[str] | None,
+        typer.Option(help="A project the token is valid for; repeatable; default: all projects."),
     ] = None,
     permission: Annotated[
         list[Permission] | None,
-        typer.Option(help="What it grants; repeat it; unset: publish, subscribe, search."),
+        typer.Option(
+            help="A permission to grant; repeatable; default: publish, subscribe, search."
+        ),
     ] = None,
-    expires_in: Annotated[int, typer.Option(min=1, help="Seconds it is good for.")] = 3600,
+    expires_in: Annotated[int, typer.Option(min=1, help="Lifetime in seconds.")] = 3600,
 ) -> None:
     """Sign a token with WIDGETWIRE_JWT_SECRET, for trying out."""
     import jwt
@@ -198,11 +207,11 @@ def token(
         for name in ("jwt_public_key", "jwks_url"):
             if getattr(settings, name) is not None:
                 raise ConfigurationError(
-                    f"{PREFIX}{name.upper()} verifies tokens and cannot sign them: sign with the "
-                    "private key where your users log in"
+                    f"{PREFIX}{name.upper()} can verify tokens but not sign them: sign tokens "
+                    "with the private key in your login service"
                 )
         raise ConfigurationError(
-            f"{PREFIX}JWT_SECRET: expected at least 32 bytes to sign with, got nothing"
+            f"{PREFIX}JWT_SECRET: expected a secret of at least 32 bytes, got nothing"
         )
     secret = settings.jwt_secret.get_secret_value()
     now = int(time.time())
@@ -231,11 +240,11 @@ def token(
 
 @_cli.command()
 def erase(
-    username: Annotated[str, typer.Option(help="The name on the messages, exactly.")],
+    username: Annotated[str, typer.Option(help="The exact username on the messages.")],
     project: Annotated[
-        str | None, typer.Option(help="Only in this project; unset: in all.")
+        str | None, typer.Option(help="Erase only in this project; default: in all projects.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
     """Delete all messages of one person, for good. Servers may run meanwhile."""
     import asyncio
@@ -252,12 +261,12 @@ def erase(
         assert settings.database_url is not None, "it names the database"
         traces = asyncio.run(found(settings.database_url, person))
         if not traces:
-            typer.echo(f"there are no messages of {person}")
+            typer.echo(f"no messages of {person} found")
         elif not yes:
             typer.echo(listed(traces))
             if not sys.stdin.isatty():
-                raise ConfigurationError("--yes: expected where nobody can be asked, got nothing")
-            if not typer.confirm(f"erase these messages of {person} for good?"):
+                raise ConfigurationError("--yes: required when standard input is not a terminal")
+            if not typer.confirm(f"permanently erase these messages of {person}?"):
                 typer.echo("nothing was erased")
                 return
         # Also where there are none: an earlier erasure may have ended half way.
@@ -267,7 +276,9 @@ def erase(
         typer.echo(listed(gone))
         typer.echo(f"erased {sum(one.messages for one in gone)} messages of {person}")
     if bans:
-        typer.echo(f"{bans} bans by that name stay in force; the mutation unban lifts them")
+        typer.echo(
+            f"{bans} bans of this username remain active; use the mutation unban to remove them"
+        )
 
 
 @_indexes.callback()
@@ -283,10 +294,12 @@ def list_indexes(context: typer.Context) -> None:
 def add_index(
     paths: Annotated[
         list[str],
-        typer.Argument(help="What is compared by equality, such as data.user; at most 4."),
+        typer.Argument(
+            help="Fields that searches compare for equality, such as data.user; at most 4."
+        ),
     ],
     sort: Annotated[
-        str | None, typer.Option(help="What is sorted by, or compared by order, besides.")
+        str | None, typer.Option(help="A field that searches also sort by or compare by order.")
     ] = None,
 ) -> None:
     """Build an index while the service runs. The service never drops it by itself."""
@@ -298,7 +311,7 @@ def add_index(
 
 @_indexes.command("drop")
 def drop_index(
-    name: Annotated[str, typer.Argument(help="As `widgetwire indexes` lists it.")],
+    name: Annotated[str, typer.Argument(help="The name that `widgetwire indexes` shows.")],
 ) -> None:
     """Drop an index while the service runs."""
     from app.process.indexes import dropped
@@ -370,7 +383,7 @@ def _announce(settings: "Settings", port: int) -> None:
     lines = [f"widgetwire is ready on {url}"]
     if sys.stdout.isatty():
         if settings.pages:
-            lines += [f"  try it      {url}/", f"  GraphiQL    {url}/graphql"]
+            lines += [f"  demo        {url}/", f"  GraphiQL    {url}/graphql"]
         lines += [f"  data        {settings.data_dir}", "  stop        Ctrl+C"]
     typer.echo("\n".join(lines))
     sys.stdout.flush()

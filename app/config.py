@@ -45,9 +45,12 @@ def _number(default: float, least: float, most: float, meaning: str) -> Any:
 
 
 def _rate(what: str, whose: str) -> Any:
-    return _number(0, 0, _MILLION, 
-        f"maximum number of {what} per second {whose}; above: RATE_LIMITED; 0: no limit"
-)
+    return _number(
+        0,
+        0,
+        _MILLION,
+        f"maximum number of {what} per second {whose}; above: RATE_LIMITED; 0: no limit",
+    )
 
 
 def _parts(text: str) -> tuple[str, ...]:
@@ -107,82 +110,89 @@ class Settings(BaseSettings):
 
     env: Literal["development", "production"] = Field(
         "development",
-        description=
-            "profile: development, or production with safer defaults, which refuses to start with "
-            "weak secrets"
-,
+        description="profile: development, or production with safer defaults, which refuses to start with "
+        "weak secrets",
     )
 
     # Serving
-    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 or :: for all")
-    port: int = _number(8000, 0, 65535, "TCP port; 0 lets the system choose one")
-    workers: int = _number(1, 1, 64, "server processes; one per core is enough")
+    host: str = Field(
+        "127.0.0.1", description="address to listen on; 0.0.0.0 or :: for all interfaces"
+    )
+    port: int = _number(8000, 0, 65535, "TCP port; 0 picks a free one")
+    workers: int = _number(1, 1, 64, "number of server processes; one per core is enough")
     backlog: int = _number(
-        defaults.BACKLOG, 16, 65535, "connections the kernel queues before accept"
+        defaults.BACKLOG,
+        16,
+        65535,
+        "maximum number of connections waiting to be accepted (listen backlog)",
     )
     keep_alive_seconds: int = _number(
-        defaults.KEEP_ALIVE_SECONDS, 1, 3600, "an idle HTTP connection is closed after this"
+        defaults.KEEP_ALIVE_SECONDS, 1, 3600, "an idle HTTP connection is closed after this time"
     )
     body_timeout_seconds: float = _number(
         defaults.BODY_TIMEOUT_SECONDS,
         0.1,
         600,
-        "a request's body must arrive within this after its head",
+        "time for a request's body to arrive after its head",
     )
     header_timeout_seconds: float = _number(
         defaults.HEADER_TIMEOUT_SECONDS,
         0.1,
         300,
-        "a request's head must arrive within this, or the connection is closed",
+        "time for a request's head to arrive; then the connection is closed",
     )
     max_header_bytes: int = _number(
-        defaults.MAX_HEADER_BYTES, 1024, _MIB, "largest request head; a larger one is answered 431"
+        defaults.MAX_HEADER_BYTES,
+        1024,
+        _MIB,
+        "maximum size of a request's head; larger ones get 431",
     )
     shutdown_grace_seconds: float = _number(
         defaults.SHUTDOWN_GRACE_SECONDS,
         0.1,
         9,
-        "after SIGTERM, acknowledged work gets this long; the process ends within 10 s",
+        "time to finish acknowledged work after SIGTERM; the process exits within 10 s",
     )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="addresses and networks of proxies whose X-Forwarded-For is believed, "
-        "separated by commas: 10.0.0.5,10.0.0.0/8",
+        description="trusted proxies, whose X-Forwarded-For is used: addresses and networks, "
+        "separated by commas, such as 10.0.0.5,10.0.0.0/8",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="least severe log record that is written"
+        "info", description="minimum level of log records"
     )
     log_format: Literal["text", "json"] = Field(
-        "text", description="text for a person, json for one JSON object a line"
+        "text", description="log format: text, or json (one JSON object per line)"
     )
-    access_log: bool = Field(False, description="log one line per HTTP request (costs throughput)")
+    access_log: bool = Field(False, description="log each HTTP request (reduces throughput)")
     tracing: bool = Field(
         False,
         description="send OpenTelemetry traces to a collector (OTLP over HTTP) configured by the "
-                    "OTEL_* variables; requires the extra 'tracing'",
+        "OTEL_* variables; requires the extra 'tracing'",
     )
 
     # Storage and delivery
     database_url: str | None = Field(
-        None, repr=False, description="postgresql://… of PostgreSQL 15 or newer; unset: embedded"
+        None,
+        repr=False,
+        description="PostgreSQL 15 or newer, as postgresql://…; unset: the embedded database",
     )
     database_wait_seconds: float = _number(
-        60, 0, 3600, "at start, a database that takes no connections yet is waited for this long"
+        60, 0, 3600, "at start, wait this long for a database that does not accept connections yet"
     )
     database_pool_size: int = _number(
         defaults.DATABASE_POOL_SIZE,
         2,
         200,
-        "database connections per process for joining, replaying and counting; publishing, "
-        "presence and the bus have five more, searches have SEARCH_POOL_SIZE and "
-        "QUICK_SEARCH_POOL_SIZE",
+        "database connections per process for joins, replays and counts; publishing, presence and "
+        "the bus use five more, searches use SEARCH_POOL_SIZE and QUICK_SEARCH_POOL_SIZE",
     )
     search_pool_size: int = _number(
         defaults.SEARCH_POOL_SIZE,
         1,
         200,
-        "database connections per process for searches that may read more than 5,000 messages: "
-        "so many run at once",
+        "database connections per process for searches that may read more than 5,000 messages; "
+        "limits how many run at once",
     )
     quick_search_pool_size: int = _number(
         defaults.QUICK_SEARCH_POOL_SIZE,
@@ -194,27 +204,26 @@ class Settings(BaseSettings):
         defaults.SEARCH_WAIT_SECONDS,
         0.1,
         60,
-        "a search that has waited this long for its turn, or would have to: UNAVAILABLE with "
-        "retryAfterMs",
+        "maximum time a search waits for its turn; longer: UNAVAILABLE with retryAfterMs",
     )
     search_queue_max: int = _number(
         defaults.SEARCH_QUEUE_MAX,
         1,
         100_000,
-        "searches of a kind that wait for their turn, per process; the newest of the longest "
-        "line beyond: UNAVAILABLE with retryAfterMs",
+        "maximum number of waiting searches per process, for each of the two kinds; above: "
+        "UNAVAILABLE with retryAfterMs for the newest search of the client with the most",
     )
     search_max_scan: int = _number(
         defaults.SEARCH_MAX_SCAN,
         0,
         10_000_000_000,
-        "a search that would read more messages than this: BAD_USER_INPUT; 0: no limit",
+        "maximum number of messages a search may read; above: BAD_USER_INPUT; 0: no limit",
     )
     statement_timeout_seconds: float = _number(
         defaults.STATEMENT_TIMEOUT_SECONDS,
         0.1,
         300,
-        "a search that runs longer is cancelled: UNAVAILABLE",
+        "maximum time a search may run; longer: cancelled with UNAVAILABLE",
     )
     slow_seconds: float = _number(
         defaults.SLOW_SECONDS,
@@ -226,88 +235,89 @@ class Settings(BaseSettings):
         defaults.SEARCH_INDEXES,
         0,
         32,
-        "indexes that the service builds by itself for what is searched; 0: none",
+        "maximum number of indexes the service creates automatically for frequent searches; "
+        "0: none",
     )
     search_index_messages: int = _number(
         defaults.SEARCH_INDEX_MESSAGES,
         0,
         1_000_000_000,
-        "searches of channels with fewer messages do not ask for an index",
+        "minimum number of messages in a channel before its searches can create an index",
     )
     answer_cache_bytes: int = _number(
         defaults.ANSWER_CACHE_BYTES,
         0,
         1024 * _MIB,
-        "answers of searches kept in memory while their channel is unchanged; least recent goes "
-        "first; 0 keeps none",
+        "memory for cached search results; a result is used while its channel is unchanged; the "
+        "least recently used are removed first; 0: no cache",
     )
     retention_days: int | None = Field(
         None,
         ge=1,
         le=36_500,
-        description="stored messages are deleted in the background when they are older; unset: "
-        "never",
+        description="delete stored messages older than this, in the background; unset: keep them",
     )
     broadcast_url: str = Field(
         "postgres",
         repr=False,
-        description="bus between processes: postgres (the database), redis://…, rediss://… (TLS), "
-        "kafka://host:port/topic or memory:// (one process)",
+        description="bus between processes: postgres (uses the database), redis://…, rediss://… "
+        "(TLS), kafka://host:port/topic or memory:// (single process)",
     )
     data_dir: Path = Field(
-        default_factory=_data_dir, description="directory of the embedded database"
+        default_factory=_data_dir, description="data directory of the embedded database"
     )
 
     # Who may do what
     jwt_secret: SecretStr | None = Field(
-        None, description="tokens are signed with this secret, HS256; at least 32 bytes"
+        None, description="secret that signs tokens with HS256; at least 32 bytes"
     )
     jwt_public_key: str | None = Field(
         None,
         repr=False,
-        description="tokens are verified with this key: PEM text or the path of a PEM file; "
-        "RSA: RS256, EC P-256: ES256, Ed25519: EdDSA",
+        description="public key that verifies tokens: PEM text or the path of a PEM file; RSA: "
+        "RS256, EC P-256: ES256, Ed25519: EdDSA",
     )
     jwks_url: str | None = Field(
         None,
-        description="tokens are verified with the public keys of this key set (JWKS), fetched "
-        "every 5 minutes; https://…, or http://… on a loopback address",
+        description="URL of a key set (JWKS) that verifies tokens, fetched every 5 minutes; "
+        "https://…, or http://… on a loopback address",
     )
     jwt_audience: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="a token's `aud` must have one of these, separated by commas; unset: `aud` is "
-        "not looked at",
+        description="accepted values of a token's `aud`, separated by commas; unset: `aud` is not "
+        "checked",
     )
     jwt_issuer: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="a token's `iss` must be one of these, separated by commas; unset: `iss` is "
-        "not looked at",
+        description="accepted values of a token's `iss`, separated by commas; unset: `iss` is not "
+        "checked",
     )
     client_secret: SecretStr | None = Field(
         None,
-        description="client ids are signed with the first of these secrets, and verified with "
-        "all: 1 to 8 of at least 32 bytes, separated by commas; unset: one that the database keeps",
+        description="secrets that sign client ids: 1 to 8 of at least 32 bytes, separated by "
+        "commas; the first one signs, all of them verify; unset: a secret stored in "
+        "the database",
     )
     anonymous: Literal["allow", "read", "deny"] = Field(
         "allow",
-        description="without a token: allow everything but moderate and admin, read (subscribe "
-        "and search), or deny",
+        description="permissions without a token: allow (all except moderate and admin), read "
+        "(subscribe and search) or deny",
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="origins of pages that may connect besides this host's own: "
-        "https://example.com, https://*.example.com (its subdomains), null (sandboxed frames), "
-        "separated by commas; or * for all",
+        description="origins of pages that may connect in addition to the server's own host: "
+        "https://example.com, https://*.example.com (subdomains), null (sandboxed "
+        "frames), separated by commas; * allows all",
     )
     max_token_bytes: int = _number(
-        defaults.MAX_TOKEN_BYTES, 256, 65536, "longest token; a longer one is refused"
+        defaults.MAX_TOKEN_BYTES, 256, 65536, "maximum length of a token"
     )
     metrics_token: SecretStr | None = Field(
         None,
-        description="/metrics answers whoever sends this as a bearer token, at least 32 bytes; "
-        "unset: everybody who reaches the port",
+        description="bearer token required for /metrics, at least 32 bytes; unset: /metrics is "
+        "public",
     )
-    graphiql: bool = Field(True, description="serve GraphiQL and the demonstration page")
+    graphiql: bool = Field(True, description="serve GraphiQL and the demo page")
     introspection: bool = Field(
         True,
         description="allow introspection (__schema, __type) and suggest names in errors",
@@ -315,16 +325,16 @@ class Settings(BaseSettings):
 
     # Bounds of requests
     max_data_bytes: int = _number(
-        defaults.MAX_DATA_BYTES, 16, _MIB, "largest data of a message as JSON"
+        defaults.MAX_DATA_BYTES, 16, _MIB, "maximum size of a message's data as JSON"
     )
     max_request_bytes: int = _number(
-        defaults.MAX_REQUEST_BYTES, 1024, 64 * _MIB, "largest HTTP body: 413 above"
+        defaults.MAX_REQUEST_BYTES, 1024, 64 * _MIB, "maximum size of an HTTP body; larger: 413"
     )
     max_frame_bytes: int = _number(
         defaults.MAX_FRAME_BYTES,
         1024,
         64 * _MIB,
-        "largest WebSocket message from a client that is accepted: close 1009 above",
+        "maximum size of a WebSocket message from a client; larger: close 1009",
     )
     max_anonymous_bytes: int = _number(
         defaults.MAX_ANONYMOUS_BYTES,
@@ -333,31 +343,33 @@ class Settings(BaseSettings):
         "MAX_REQUEST_BYTES and MAX_FRAME_BYTES for clients without a token",
     )
     max_query_depth: int = _number(
-        defaults.MAX_QUERY_DEPTH, 2, 100, "deepest selection of a GraphQL operation"
+        defaults.MAX_QUERY_DEPTH, 2, 100, "maximum depth of a GraphQL operation"
     )
     max_query_tokens: int = _number(
-        defaults.MAX_QUERY_TOKENS, 50, 100_000, "most tokens of a GraphQL document"
+        defaults.MAX_QUERY_TOKENS, 50, 100_000, "maximum number of tokens in a GraphQL document"
     )
     max_query_aliases: int = _number(
-        defaults.MAX_QUERY_ALIASES, 1, 1000, "most root fields and aliases of a GraphQL operation"
+        defaults.MAX_QUERY_ALIASES,
+        1,
+        1000,
+        "maximum number of root fields and aliases in a GraphQL operation",
     )
     document_cache_size: int = _number(
         defaults.DOCUMENT_CACHE_SIZE,
         1,
         100_000,
-        "parsed and validated GraphQL documents kept; least recent goes first",
+        "number of parsed and validated GraphQL documents cached; the least recently used are "
+        "removed first",
     )
     documents: Literal["any", "known"] = Field(
         "any",
         description="GraphQL documents that may be executed: any, or known: only those in "
-                    "DOCUMENTS_FILE; GraphiQL and the demo page are then off",
+        "DOCUMENTS_FILE; GraphiQL and the demo page are then off",
     )
     documents_file: Path | None = Field(
         None,
-        description=
-            "JSON file of known documents: an object that maps ids to documents, or an Apollo "
-            "manifest"
-,
+        description="JSON file of known documents: an object that maps ids to documents, or an Apollo "
+        "manifest",
     )
 
     # Bounds of connections
@@ -365,7 +377,7 @@ class Settings(BaseSettings):
         defaults.MAX_CONNECTIONS,
         1,
         1_000_000,
-        "open connections per process; the next is answered 503",
+        "maximum number of open connections per process; above: 503",
     )
     max_connections_per_address: int = _number(
         defaults.MAX_CONNECTIONS_PER_ADDRESS,
@@ -384,19 +396,19 @@ class Settings(BaseSettings):
         defaults.MAX_SUBSCRIPTIONS_PER_CONNECTION,
         1,
         10_000,
-        "subscriptions on one socket: error RATE_LIMITED above",
+        "maximum number of subscriptions per socket; above: RATE_LIMITED",
     )
     max_filter_bytes_per_connection: int = _number(
         defaults.MAX_FILTER_BYTES_PER_CONNECTION,
         64 * 1024,
         1024 * _MIB,
-        "memory of the filters of one socket's subscriptions: error RATE_LIMITED above",
+        "maximum memory of the filters of one socket's subscriptions; above: RATE_LIMITED",
     )
     max_filter_bytes: int = _number(
         defaults.MAX_FILTER_BYTES,
         _MIB,
         16 * 1024 * _MIB,
-        "memory of the filters of all subscriptions of a process: error UNAVAILABLE above",
+        "maximum memory of the filters of all subscriptions of a process; above: UNAVAILABLE",
     )
     max_operations_in_flight: int = _number(
         defaults.MAX_OPERATIONS_IN_FLIGHT,
@@ -409,22 +421,22 @@ class Settings(BaseSettings):
         defaults.MAX_OUTBOUND_BYTES,
         4096,
         1024 * _MIB,
-        "bytes waiting for one subscriber: close 1013 above; a stream over HTTP ends",
+        "maximum number of unsent bytes per subscriber; above: close 1013; an HTTP stream ends",
     )
     handshake_timeout_seconds: float = _number(
         defaults.HANDSHAKE_TIMEOUT_SECONDS,
         0.1,
         300,
-        "a socket's connection_init or open must come within this: close 4408",
+        "time for connection_init or open to arrive on a new socket; later: close 4408",
     )
     ping_interval_seconds: float = _number(
-        defaults.PING_INTERVAL_SECONDS, 0.1, 3600, "a quiet socket is pinged this often"
+        defaults.PING_INTERVAL_SECONDS, 0.1, 3600, "an idle socket is pinged at this interval"
     )
     ping_timeout_seconds: float = _number(
         defaults.PING_TIMEOUT_SECONDS,
         0.1,
         3600,
-        "a socket that does not answer a ping for this long is closed",
+        "time for a socket to answer a ping; later: the socket is closed",
     )
 
     # Rates, of each process
@@ -446,55 +458,59 @@ class Settings(BaseSettings):
         defaults.PUBLISH_TIMEOUT_SECONDS,
         0.1,
         60,
-        "a publish that is not committed by then fails: UNAVAILABLE",
+        "time for a publish to be committed; later: UNAVAILABLE",
     )
     publish_batch_max: int = _number(
-        defaults.PUBLISH_BATCH_MAX, 1, 10_000, "messages written by one statement"
+        defaults.PUBLISH_BATCH_MAX, 1, 10_000, "maximum number of messages stored by one statement"
     )
     publish_queue_max: int = _number(
-        defaults.PUBLISH_QUEUE_MAX, 1, 1_000_000, "publishes waiting per process: UNAVAILABLE above"
+        defaults.PUBLISH_QUEUE_MAX,
+        1,
+        1_000_000,
+        "maximum number of waiting publishes per process; above: UNAVAILABLE",
     )
     publish_queue_max_bytes: int = _number(
         defaults.PUBLISH_QUEUE_MAX_BYTES,
         2 * _MIB,
         1024 * _MIB,
-        "bytes of publishes waiting per process: UNAVAILABLE above",
+        "maximum bytes of waiting publishes per process; above: UNAVAILABLE",
     )
     replay_max_messages: int = _number(
-        defaults.REPLAY_MAX_MESSAGES, 1, 100_000, "most messages `last` may ask for"
+        defaults.REPLAY_MAX_MESSAGES, 1, 100_000, "maximum value of `last`"
     )
     max_held_messages: int = _number(
         defaults.MAX_HELD_MESSAGES,
         1,
         1_000_000,
-        "messages of one channel that wait for a moderator: UNAVAILABLE above",
+        "maximum number of messages per channel that wait for approval; above: UNAVAILABLE",
     )
     live_query_interval_seconds: float = _number(
         defaults.LIVE_QUERY_INTERVAL_SECONDS,
         0.01,
         60,
-        "a live query reports changes at most this often",
+        "minimum time between two updates of a live query",
     )
     max_live_result_bytes: int = _number(
         defaults.MAX_LIVE_RESULT_BYTES,
         0,
         16 * 1024 * _MIB,
-        "memory of live results per process; those that find no room are searched for each time",
+        "memory of live results per process; results that do not fit are searched again for "
+        "each update",
     )
     count_interval_seconds: float = _number(
         defaults.COUNT_INTERVAL_SECONDS,
         0.01,
         60,
-        "a connection count reports changes at most this often",
+        "minimum time between two updates of a connection count",
     )
     presence_heartbeat_seconds: float = _number(
         defaults.PRESENCE_HEARTBEAT_SECONDS,
         0.1,
         60,
-        "each process renews its connection counts this often",
+        "interval at which each process renews its connection counts",
     )
     presence_lease_seconds: float = _number(
-        7, 0.3, 300, "counts of a process not renewed for this long are dropped"
+        7, 0.3, 300, "connection counts of a process are dropped if not renewed for this long"
     )
 
     def __init__(self, **values: Any) -> None:
@@ -578,7 +594,9 @@ class Settings(BaseSettings):
         # Env files and YAML often carry the line ends as the two characters \n.
         key = key.replace("\\n", "\n")
         if "PRIVATE KEY-----" in key:
-            raise ValueError("a public key: a private one does not belong on this server")
+            raise ValueError(
+                "a public key, not a private key: private keys do not belong on this server"
+            )
         return key
 
     @field_validator(
@@ -627,8 +645,8 @@ class Settings(BaseSettings):
         for wrong, text in (
             (
                 self.workers > 1 and broadcast_scheme(self.broadcast_url) == "memory",
-                f"{PREFIX}BROADCAST_URL: expected a bus that joins processes when "
-                f"{PREFIX}WORKERS is above 1, got memory://",
+                f"{PREFIX}BROADCAST_URL: expected a bus between processes when {PREFIX}WORKERS is "
+                "above 1, got memory://",
             ),
             (
                 self.documents == "known" and self.documents_file is None,
@@ -687,5 +705,5 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
         if variable.startswith(PREFIX) and variable not in known:
             close = difflib.get_close_matches(variable, known, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
-            warnings.append(f"{variable} is not a setting and has no effect{hint}")
+            warnings.append(f"{variable} is not a known setting and is ignored{hint}")
     return warnings

@@ -58,7 +58,7 @@ def problem(fields: Mapping[str, FieldInfo], details: ErrorDetails) -> str:
     raised = details.get("ctx", {}).get("error")
     expected = str(raised) if isinstance(raised, ValueError) else _expected(field)
     came = details["input"]
-    got = "a value that is not shown" if name in _SECRETS else shown(came)
+    got = "a hidden value" if name in _SECRETS else shown(came)
     return f"{PREFIX}{name.upper()}: expected {expected}, got {got}"
 
 

@@ -59,10 +59,8 @@ def _problems(settings: "Settings") -> list[str]:
             )
     if signing in settings.client_secrets:
         problems.append(
-            
-                f"{PREFIX}CLIENT_SECRET: expected a secret different from {PREFIX}JWT_SECRET, got "
-                "the same"
-
+            f"{PREFIX}CLIENT_SECRET: expected a secret different from {PREFIX}JWT_SECRET, got "
+            "the same"
         )
     if settings.anonymous != "allow" and not settings.verifies_tokens:
         problems.append(

@@ -117,7 +117,7 @@ class Document:
             return operations[name]
         if len(operations) > 1:
             raise RequestRefused.of(
-                f"operationName: the document has {len(operations)} operations, name one",
+                f"operationName: the document has {len(operations)} operations; choose one",
                 ErrorCode.BAD_USER_INPUT,
             )
         return next(iter(operations.values()))
@@ -238,7 +238,7 @@ class Documents:
         }
         if not operations:
             raise RequestRefused.of(
-                "the document has no operation", ErrorCode.GRAPHQL_VALIDATION_FAILED
+                "the document has no operations", ErrorCode.GRAPHQL_VALIDATION_FAILED
             )
         searches = any(one.asking is not None for one in operations.values())
         node_bytes = _NODE_BYTES + (_ASKING_NODE_BYTES if searches else 0)

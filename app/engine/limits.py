@@ -115,7 +115,7 @@ def check_limits(
                 raise GraphQLError(_beyond(f"the {what}", name, came, limits), node)
         if measure.repeats(node.selection_set, limits) > limits.repeats:
             raise GraphQLError(
-                f"the {what} repeats fields that it has already more than {limits.repeats} times",
+                f"the {what} repeats fields more than {limits.repeats} times",
                 node,
             )
         if isinstance(node, OperationDefinitionNode):
@@ -158,7 +158,7 @@ def _check_defaults(operation: OperationDefinitionNode, used: Mapping[str, int])
         if inputs * uses > MAX_INPUTS:
             raise GraphQLError(
                 f"the default of ${name} has {inputs} input objects and list items and is used "
-                f"{uses} times; at most {MAX_INPUTS} are allowed, each as often as it is used",
+                f"{uses} times; at most {MAX_INPUTS} are allowed, counted once per use",
                 definition,
             )
 

@@ -66,7 +66,7 @@ class ReadingFailedError(Exception):
     """A part could not be read; `search` answers with what was read, and what failed."""
 
     def __init__(self, search: Replayed) -> None:
-        super().__init__("a part of a result could not be read")
+        super().__init__("failed to read a part of a result")
         self.search = search
 
 

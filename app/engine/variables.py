@@ -76,7 +76,7 @@ def _check_repeated(name: str, value: Any, times: int) -> None:
     if values * times > MAX_REPEATED_VALUES:
         raise _refused(
             f"${name} has up to {values} values and is used {times} times; at most "
-            f"{MAX_REPEATED_VALUES} are allowed, each as often as it is used"
+            f"{MAX_REPEATED_VALUES} are allowed, counted once per use"
         )
 
 
@@ -100,9 +100,7 @@ class _Inputs:
             # graphql-core knows an enum's names as strings only.
             if not isinstance(value, str) or value not in type_.values:
                 allowed = ", ".join(type_.values)
-                raise _refused(
-                    f"{at} is {json_shown(value)}; allowed of {type_.name} are {allowed}"
-                )
+                raise _refused(f"{at} is {json_shown(value)}; allowed for {type_.name}: {allowed}")
         elif isinstance(type_, GraphQLScalarType) and _is_exact(type_):
             return value
         elif isinstance(value, Decimal):
@@ -135,7 +133,7 @@ class _Inputs:
             if field is None:
                 allowed = ", ".join(type_.fields)
                 raise _refused(
-                    f"{at} has the key {json_shown(key)}; allowed of {type_.name} are {allowed}"
+                    f"{at} has the key {json_shown(key)}; allowed for {type_.name}: {allowed}"
                 )
             plain[key] = self.plain(item, field.type, f"{at}.{key}", times)
         return plain
@@ -148,14 +146,12 @@ class _Inputs:
     def _count_plain(self, at: str, times: int) -> None:
         self._plain_left -= times
         if self._plain_left < 0:
-            raise _beyond(at, f"{MAX_PLAIN_ITEMS} list items of text or numbers", times)
+            raise _beyond(at, f"{MAX_PLAIN_ITEMS} list items that are text or numbers", times)
 
 
 def _beyond(at: str, most: str, times: int) -> RequestRefused:
     used = f", and the variable is used {times} times" if times > 1 else ""
-    return _refused(
-        f"{at} is beyond the {most} that are allowed in the variables of a request{used}"
-    )
+    return _refused(f"{at} exceeds the limit of {most} in the variables of a request{used}")
 
 
 def _is_text_or_number(type_: Any) -> bool:

@@ -65,7 +65,7 @@ class ServiceDatabase:
                 self._embedded.stop()
             except (ConfigurationError, OSError) as error:
                 _logger.error(
-                    "the embedded database could not be stopped: %s",
+                    "failed to stop the embedded database: %s",
                     error,
                     extra=event("embedded.not_stopped"),
                 )
@@ -100,7 +100,7 @@ async def _when_reachable(
         if reason != told[-1]:
             told.append(reason)
             _logger.warning(
-                "%s; waiting for it, %g s at the most",
+                "%s; waiting for it for up to %g s",
                 reason,
                 wait_seconds,
                 extra=event("database.waited_for", what="start"),

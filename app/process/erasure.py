@@ -51,11 +51,9 @@ class Person:
         try:
             username.encode()
         except UnicodeEncodeError:
-            raise ConfigurationError(
-                f"--username is {username!r}; expected text in UTF-8"
-            ) from None
+            raise ConfigurationError(f"--username is {username!r}; expected UTF-8 text") from None
         if not username:
-            raise ConfigurationError("--username is empty; expected the name on the messages")
+            raise ConfigurationError("--username is empty; expected the username on the messages")
         try:
             self.project_id = None if project_id is None else checked_project_id(project_id)
         except BadUserInput as error:
@@ -161,7 +159,8 @@ async def _clean(url: str) -> None:
             await connection.close(timeout=_CONNECT_TIMEOUT_SECONDS)
     except (*CONNECTION_FAILURES, asyncpg.PostgresError) as error:
         raise DatabaseUnreachable(
-            f"the rows are deleted, but the database's files are not cleaned ({error}): start again"
+            f"the rows are deleted, but the database's files are not cleaned ({error}): run "
+            "the command again"
         ) from error
     if warnings:
         raise ConfigurationError(
@@ -180,5 +179,6 @@ async def _database(url: str) -> AsyncIterator[Database]:
             await database.close()
     except Unavailable as error:
         raise DatabaseUnreachable(
-            f"{error.message}; what was erased until now stays erased, start again for the rest"
+            f"{error.message}; what was erased so far stays erased; run the command again to "
+            "erase the rest"
         ) from error

@@ -35,10 +35,10 @@ def parse_paths(paths: Sequence[str], sort: str | None) -> IndexDefinition:
     if sort is not None:
         fields.append(_parsed("--sort", sort))
     if len(set(fields)) < len(fields):
-        raise ConfigurationError("a path is there twice; name each of them once")
+        raise ConfigurationError("a path is repeated; name each path once")
     if len(paths) > MAX_EQUAL:
         raise ConfigurationError(
-            f"{len(paths)} paths were given; an index has at most {MAX_EQUAL}, and --sort"
+            f"{len(paths)} paths were given; an index has at most {MAX_EQUAL}, plus --sort"
         )
     return IndexDefinition.on(fields)
 
@@ -51,7 +51,7 @@ async def listed(url: str) -> str:
     found = (_row(one, is_built=bool(builds)) for one in known.shapes)
     rows = [row for row in found if row is not None]
     if not rows:
-        return "there are no indexes for what is searched, and nothing waits for one"
+        return "no search indexes, and none pending"
     table = [_HEADINGS, *rows]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return "\n".join(
@@ -70,7 +70,7 @@ async def added(url: str, index: IndexDefinition) -> str:
         ready = (await builder.read()).ready
         if index in ready:
             await builder.keep(index)
-            return f"{index.name} is there already, and is kept from now on"
+            return f"{index.name} exists already; it will not be dropped automatically"
         await builder.build(index, kept=True)
     return f"built {index.name}"
 
@@ -88,8 +88,8 @@ async def dropped(url: str, name: str) -> str:
         )
         if index is None:
             raise ConfigurationError(
-                f"there is no index {name!r} for what is searched; `widgetwire indexes` lists them "
-                f"(their names begin with {NAME_PREFIX})"
+                f"no search index is named {name!r}; `widgetwire indexes` lists them (their names "
+                f"begin with {NAME_PREFIX})"
             )
         await builder.drop(index)
     return f"dropped {name}"
@@ -102,8 +102,8 @@ def _parsed(argument: str, path: str) -> FieldPath:
         raise ConfigurationError(error.message) from None
     if not field.path:
         raise ConfigurationError(
-            f"{argument} is {path!r}; allowed: paths below data, such as data.score (clientId and "
-            "username have an index in each channel)"
+            f"{argument} is {path!r}; expected a path below data, such as data.score (clientId "
+            "and username are indexed in every channel)"
         )
     return field
 
@@ -140,8 +140,8 @@ async def _builder(url: str) -> AsyncIterator[IndexBuilder]:
         async with building(url, wait_seconds=_WAIT_SECONDS) as builder:
             if builder is None:
                 raise ConfigurationError(
-                    f"another index has been built for {_WAIT_SECONDS:g} s: wait for it, then "
-                    "start again"
+                    f"another index has been building for {_WAIT_SECONDS:g} s: wait for it, then "
+                    "run the command again"
                 )
             yield builder
     except (*CONNECTION_FAILURES, asyncpg.PostgresError) as error:
@@ -163,7 +163,7 @@ async def _connection(url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Rec
 def _refused(error: BaseException) -> ConfigurationError:
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
         return ConfigurationError(
-            f"the database refuses it ({error}): use the owner of its tables, as "
-            "`widgetwire migrate` does"
+            f"the database refused ({error}): connect as the owner of its tables, as for "
+            "`widgetwire migrate`"
         )
-    return ConfigurationError(f"the database did not do it: {error or 'no answer in time'}")
+    return ConfigurationError(f"the database command failed: {error or 'no response in time'}")

@@ -113,7 +113,7 @@ class PostgresTools:
                 # The checksum at its end tells a whole file from a part of one.
                 with gzip.open(file) as sql:
                     if not sql.peek(len(_BEGINNING)).startswith(_BEGINNING):
-                        raise gzip.BadGzipFile("it is not pg_dump's")
+                        raise gzip.BadGzipFile("not written by pg_dump")
                     shutil.copyfileobj(sql, psql.stdin)
                 psql.stdin.write(b"\nCOMMIT;\n")
             except BrokenPipeError:
@@ -122,7 +122,7 @@ class PostgresTools:
                 # It never comes to COMMIT, so that all is as it was. Killed: what it was in the
                 # middle of would be an error to tell of.
                 psql.kill()
-                raise ConfigurationError(f"it is no whole backup ({error})") from None
+                raise ConfigurationError(f"the backup is incomplete ({error})") from None
             finally:
                 with contextlib.suppress(BrokenPipeError):
                     psql.stdin.close()
@@ -165,5 +165,5 @@ class PostgresTools:
             )
         except OSError as error:
             raise ConfigurationError(
-                f"PostgreSQL's program {program} cannot be executed: {error}"
+                f"cannot execute PostgreSQL's program {program}: {error}"
             ) from None

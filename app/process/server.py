@@ -157,7 +157,7 @@ class _Server(uvicorn.Server):
         last.daemon = True
         last.start()
         _logger.info(
-            "shutting down with %d connections",
+            "shutting down with %d open connections",
             len(self.server_state.connections),
             extra=event("process.stopping", connections=len(self.server_state.connections)),
         )
@@ -173,7 +173,7 @@ class _Server(uvicorn.Server):
             await asyncio.wait_for(super().shutdown(), left + _LIFESPAN_SECONDS)
         except TimeoutError:
             _logger.error(
-                "shutting down took too long; the rest is abandoned",
+                "shutdown took too long; abandoning the remaining work",
                 extra=event("process.stopped_late"),
             )
         finally:
@@ -187,12 +187,12 @@ class _Server(uvicorn.Server):
             await asyncio.wait_for(drain(), seconds)
         except TimeoutError:
             _logger.error(
-                "draining took longer than %g s; sockets are closed as they are",
+                "draining took longer than %g s; closing the remaining sockets",
                 seconds,
                 extra=event("process.stopped_late"),
             )
         except Exception:
-            _logger.exception("draining failed; sockets are closed as they are")
+            _logger.exception("draining failed; closing the remaining sockets")
 
 
 def run_server(
@@ -270,5 +270,5 @@ def _collect_garbage_seldom() -> None:
 
 def _abandon() -> None:
     # Only a blocked event loop or a task that refuses to end gets the process here.
-    _logger.error("shutting down hangs; the process ends now", extra=event("process.stopped_late"))
+    _logger.error("shutdown hangs; exiting now", extra=event("process.stopped_late"))
     os._exit(0)

@@ -40,7 +40,7 @@ async def connected(url: str, command: str) -> AsyncIterator["asyncpg.Connection
             },
         )
     except (*CONNECTION_FAILURES, asyncpg.PostgresError) as error:
-        raise DatabaseUnreachable(f"the database is not reachable: {error}") from error
+        raise DatabaseUnreachable(f"cannot reach the database: {error}") from error
     try:
         yield connection
     except (*CONNECTION_FAILURES, *_AWAY) as error:

@@ -69,8 +69,8 @@ async def export_messages(
             place = await place_of(connection, channel, last.id or "")
             if place is None:
                 raise ConfigurationError(
-                    f"{resumed}: its last message is not in the project {project_id!r} any more: "
-                    "export it anew, without --resume"
+                    f"{resumed}: its last message is no longer in the project {project_id!r}: "
+                    "export again without --resume"
                 )
             after = channel, place
         began(await message_count(connection, project_id, widget_id))
@@ -112,7 +112,6 @@ def _last_record(path: Path, form: FileForm) -> Record | None:
         last = None
     if last is None or last.widget_id is None or last.id is None:
         raise ConfigurationError(
-            f"{path}: its last line is no message that export has written: export it anew, "
-            "without --resume"
+            f"{path}: its last line was not written by export: export again without --resume"
         )
     return last

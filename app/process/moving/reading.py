@@ -15,7 +15,7 @@ __all__ = ["NO_WIDGET", "Line", "csv_row", "form_of", "read_lines"]
 _LONGEST_LINE: Final = 4 * 1024 * 1024
 """Bytes: a message has at most 1 MiB of data; CSV doubles its quotation marks."""
 
-NO_WIDGET: Final = "it has no widget_id, and --widget names none"
+NO_WIDGET: Final = "no widget_id, and no --widget given"
 
 
 class Line(NamedTuple):
@@ -93,21 +93,21 @@ def _csv_lines(file: IO[bytes], max_data_bytes: int) -> Iterator[Line]:
     try:
         names = next(reader, None)
     except csv.Error as error:
-        raise ConfigurationError(f"the header is not CSV: {error}") from None
+        raise ConfigurationError(f"the header is not valid CSV: {error}") from None
     if names is None:
         return
     unknown = [name for name in names if name not in RECORD_FIELDS]
     if unknown or len(set(names)) < len(names):
         raise ConfigurationError(
-            f"the header names {shown(', '.join(unknown or names))}; allowed are, once each, "
-            f"{', '.join(RECORD_FIELDS)}"
+            f"the header has the columns {shown(', '.join(unknown or names))}; allowed, once "
+            f"each: {', '.join(RECORD_FIELDS)}"
         )
     while True:
         before = counted.count
         try:
             values = next(reader, None)
         except csv.Error as error:
-            yield Line(reader.line_num, None, f"not CSV: {error}", counted.count - before)
+            yield Line(reader.line_num, None, f"not valid CSV: {error}", counted.count - before)
             continue
         if values is None:
             return
@@ -116,7 +116,7 @@ def _csv_lines(file: IO[bytes], max_data_bytes: int) -> Iterator[Line]:
             continue
         number = reader.line_num
         if len(values) != len(names):
-            problem = f"it has {len(values)} values, the header {len(names)}"
+            problem = f"{len(values)} values, but the header has {len(names)} columns"
             yield Line(number, None, problem, size)
             continue
         try:

@@ -48,7 +48,7 @@ def recording_of(lines: Iterable[Line], widget_id: str | None) -> Sequence[tuple
             raise ConfigurationError(f"line {line.number}: {NO_WIDGET}")
         if len(recording) == MOST_MESSAGES:
             raise ConfigurationError(
-                f"the file has more than {MOST_MESSAGES} messages: replay it in parts"
+                f"the file has more than {MOST_MESSAGES} messages: split it and replay the parts"
             )
         recording.append((widget, line.record))
     # Stable: what came at the same time stays in the order of the file.

@@ -62,9 +62,7 @@ class Parameters:
             )
         variables = decoded.get("variables")
         if variables is not None and not isinstance(variables, Mapping):
-            raise BadUserInput(
-                f"variables is {json_shown(variables)}; expected an object or null"
-            )
+            raise BadUserInput(f"variables is {json_shown(variables)}; expected an object or null")
         extensions = decoded.get("extensions")
         if extensions is not None and not isinstance(extensions, Mapping):
             raise BadUserInput(
