@@ -110,8 +110,8 @@ class Settings(BaseSettings):
 
     env: Literal["development", "production"] = Field(
         "development",
-        description="profile: development, or production with safer defaults, which refuses to start with "
-        "weak secrets",
+        description="profile: development, or production with safer defaults, which refuses to start "
+        "with weak secrets",
     )
 
     # Serving
@@ -368,8 +368,8 @@ class Settings(BaseSettings):
     )
     documents_file: Path | None = Field(
         None,
-        description="JSON file of known documents: an object that maps ids to documents, or an Apollo "
-        "manifest",
+        description="JSON file of known documents: an object that maps ids to documents, or an "
+        "Apollo manifest",
     )
 
     # Bounds of connections

@@ -69,7 +69,7 @@ def bind(host: str, port: int, count: int = 1) -> list[list[socket.socket]]:
         _close(made)
         raise ConfigurationError(
             f"{setting_names.PORT}: expected a free port on {host}, got {port}: "
-            f"{(error.strerror or 'it cannot be used').lower()}"
+            f"{(error.strerror or 'it is not available').lower()}"
         ) from None
     return made if several else made * count
 
@@ -163,14 +163,14 @@ class Supervisor:
         _, late = await asyncio.wait(keepers, timeout=self._grace_seconds + _KILL_AFTER_SECONDS)
         if late:
             _logger.error(
-                "%d workers did not end in time and are killed",
+                "killing %d workers that did not stop in time",
                 len(self._processes),
                 extra=event("workers.killed", workers=len(self._processes)),
             )
             self._signal_all(signal.SIGKILL)
         for ended in await asyncio.gather(*keepers, return_exceptions=True):
             if isinstance(ended, Exception):
-                _logger.error("a worker keeper ended with an error", exc_info=ended)
+                _logger.error("a worker's monitor failed", exc_info=ended)
         if self._failed:
             raise StartupError
         return asked
@@ -205,14 +205,14 @@ class Supervisor:
             except OSError as error:
                 # No memory, process or descriptor left for another process: it may come back.
                 _logger.error(
-                    "a worker could not be started: %s", error, extra=event("worker.not_started")
+                    "failed to start a worker: %s", error, extra=event("worker.not_started")
                 )
                 ready, code = False, None
             if self._stopping.is_set():
                 return
             if not (ready or served):
                 _logger.error(
-                    "a worker did not start (exit code %s)",
+                    "a worker failed to start (exit code %s)",
                     code,
                     extra=event("worker.not_started", exit_code=code),
                 )
@@ -223,7 +223,7 @@ class Supervisor:
             steady = ready and time.monotonic() - started > _STEADY_SECONDS
             pause = _LEAST_PAUSE_SECONDS if steady else min(2 * pause, _MOST_PAUSE_SECONDS)
             _logger.error(
-                "a worker ended (exit code %s); another starts in %g s",
+                "a worker exited (exit code %s); restarting it in %g s",
                 code,
                 pause,
                 extra=event("worker.ended", exit_code=code, pause_seconds=pause),

@@ -11,15 +11,15 @@ from app.telemetry.measured import Metric
 __all__ = ["PROCESS_METRICS", "process_values"]
 
 _PREFIX: Final = "widgetwire_process_"
-_CPU: Final = Metric(
-    f"{_PREFIX}cpu_seconds_total", "counter", "Processor time that the process used."
+_CPU: Final = Metric(f"{_PREFIX}cpu_seconds_total", "counter", "CPU time used by the process.")
+_MEMORY: Final = Metric(
+    f"{_PREFIX}resident_memory_bytes", "gauge", "Resident memory of the process."
 )
-_MEMORY: Final = Metric(f"{_PREFIX}resident_memory_bytes", "gauge", "Memory that the process has.")
 _START: Final = Metric(
-    f"{_PREFIX}start_time_seconds", "gauge", "When the process began, as Unix time."
+    f"{_PREFIX}start_time_seconds", "gauge", "Start time of the process, as Unix time."
 )
-_FILES: Final = Metric(f"{_PREFIX}open_fds", "gauge", "Files and sockets that it has open.")
-_FILES_MAX: Final = Metric(f"{_PREFIX}max_fds", "gauge", "Files and sockets that it may open.")
+_FILES: Final = Metric(f"{_PREFIX}open_fds", "gauge", "Open file descriptors.")
+_FILES_MAX: Final = Metric(f"{_PREFIX}max_fds", "gauge", "Maximum number of open file descriptors.")
 
 PROCESS_METRICS: Final = (_CPU, _MEMORY, _START, _FILES, _FILES_MAX)
 

@@ -70,7 +70,7 @@ class Workers:
             path.unlink(missing_ok=True)
             self._server = await asyncio.start_unix_server(self._answer, path)
         except OSError as error:
-            logger.warning("other workers cannot ask this one for its metrics: %s", error)
+            logger.warning("cannot open the metrics socket of this worker: %s", error)
 
     async def stop(self) -> None:
         """Answer no more. Idempotent."""
@@ -113,7 +113,7 @@ class Workers:
                 return read_reading(await reader.read())
         except (OSError, msgspec.DecodeError) as error:
             # It is gone and will be replaced, or it hangs: `widgetwire_workers` tells.
-            logger.debug("worker %s does not say what it has measured: %r", name, error)
+            logger.debug("failed to read the metrics of worker %s: %r", name, error)
             return None
         finally:
             if writer is not None:

@@ -48,7 +48,7 @@ def connection_init_client_token(payload: Mapping[str, object]) -> str | None:
             continue
         tokens.add(checked_client_token(f"{key} in connection_init", value))
     if len(tokens) > 1:
-        raise Unauthenticated("connection_init carries two different client tokens; expected one")
+        raise Unauthenticated("connection_init has two different client tokens; send one")
     return next(iter(tokens), None)
 
 

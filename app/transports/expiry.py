@@ -74,7 +74,7 @@ class Expiry:
         try:
             on_expired()
         except Exception:
-            logger.exception("a connection whose token has expired could not be ended")
+            logger.exception("failed to close a connection whose token has expired")
 
 
 class _Ends:

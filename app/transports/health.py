@@ -78,7 +78,7 @@ class Health:
             async with asyncio.timeout(self._timeout_seconds):
                 return await probe()
         except TimeoutError:
-            return f"no answer within {self._timeout_seconds:g} s"
+            return f"no response within {self._timeout_seconds:g} s"
         except Exception:
             _logger.warning(
                 "the health probe %r failed",
@@ -86,7 +86,7 @@ class Health:
                 exc_info=True,
                 extra=event("health.failed", check=name),
             )
-            return "the check itself failed"
+            return "the health check itself failed"
 
     async def _live(self, _request: Request) -> JSONResponse:
         return JSONResponse({"status": "live"}, headers=_NO_STORE)

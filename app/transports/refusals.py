@@ -34,7 +34,7 @@ def log_refused_origin(origin: str, host: str | None, peer: Peer | None = None) 
     line = _origins.admit(shown(origin, 120))
     if line is not None:
         _logger.warning(
-            "refused the origin %s at the host %s: add it to %s to allow its pages%s",
+            "refused origin %s on host %s: to allow its pages, add it to %s%s",
             line.key,
             shown(host, 120),
             setting_names.ALLOWED_ORIGINS,

@@ -220,7 +220,7 @@ class Exchange:
             self._fail()
             raise
         except Exception:
-            _logger.exception("answering a request failed")
+            _logger.exception("failed to answer a request")
             self._fail()
 
     def _fail(self) -> None:

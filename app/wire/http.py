@@ -395,6 +395,6 @@ def _refusal(error: httptools.HttpParserError) -> HttpRefusal:
     if isinstance(cause, HttpRefusal):
         return cause
     if cause is not None:
-        _logger.error("taking an HTTP request failed", exc_info=cause)
+        _logger.error("failed to read an HTTP request", exc_info=cause)
         return HttpRefusal(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error")
-    return HttpRefusal(HTTPStatus.BAD_REQUEST, "this is not a valid HTTP request")
+    return HttpRefusal(HTTPStatus.BAD_REQUEST, "invalid HTTP request")

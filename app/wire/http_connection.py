@@ -257,7 +257,7 @@ class HttpConnection(HttpToolsProtocol):
         if self._phase in (Phase.LAST, Phase.LINGER, Phase.OVER):
             return
         _logger.debug(
-            "an HTTP request is refused with %d: %s",
+            "refused an HTTP request with %d: %s",
             refusal.status,
             refusal.text,
             extra=event(

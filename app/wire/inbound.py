@@ -179,7 +179,7 @@ class FrameReader:
         elif self._opcode is not None:
             # 5.4: "The fragments of one message MUST NOT be interleaved between the
             # fragments of another message".
-            raise FrameError(PROTOCOL_ERROR, "the message before is not finished")
+            raise FrameError(PROTOCOL_ERROR, "the previous message is not finished")
 
     def _check_length(self, first: int, length: int) -> None:
         if length >= 1 << 63:
@@ -190,8 +190,8 @@ class FrameReader:
         if so_far + length > self.max_message_bytes:
             raise FrameError(
                 CloseCode.MESSAGE_TOO_BIG,
-                f"a message of {so_far + length} bytes came, "
-                f"at most {self.max_message_bytes} are allowed",
+                f"the message has {so_far + length} bytes, at most {self.max_message_bytes} are "
+                "allowed",
             )
 
     def _begin_partial(self, first: int, start: int, length: int) -> Event | None:
@@ -236,7 +236,7 @@ class FrameReader:
 def _control(opcode: Opcode, payload: bytes) -> Event:
     if opcode is Opcode.CLOSE and payload:
         if len(payload) == 1:
-            raise FrameError(PROTOCOL_ERROR, "a close code takes 2 bytes")
+            raise FrameError(PROTOCOL_ERROR, "a close code needs 2 bytes")
         code = int.from_bytes(payload[:2], "big")
         if not _may_be_sent(code):
             raise FrameError(PROTOCOL_ERROR, f"close code {code} must not be sent")

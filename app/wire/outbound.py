@@ -204,7 +204,7 @@ class FrameWriter(asyncio.Protocol):
             self._transport.write(data)
         except Exception:
             # The others of this turn go on. What was lost here the client asks for again.
-            logger.exception("a connection could not be written to; it is closed")
+            logger.exception("failed to write to a connection; it is closed")
             self._transport.abort()
             self.end_writing()
 

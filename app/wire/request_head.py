@@ -99,28 +99,26 @@ def _check_host(hosts: Sequence[bytes], version: str) -> None:
         if version == "1.1":
             raise _bad("the Host header is missing; HTTP/1.1 requires one")
     elif len(hosts) > 1:
-        raise _bad(f"{len(hosts)} Host headers came; expected one")
+        raise _bad(f"{len(hosts)} Host headers; expected one")
     elif not _AUTHORITY.fullmatch(hosts[0]):
-        raise _bad("the Host header is not of the form HOST or HOST:PORT")
+        raise _bad("the Host header is malformed; expected HOST or HOST:PORT")
 
 
 def _check_codings(values: Sequence[bytes], version: str) -> None:
     if version == "1.0":
         # RFC 9112, 6.1: "A server or client that receives an HTTP/1.0 message containing a
         # Transfer-Encoding header field MUST treat the message as if the framing is faulty".
-        raise _bad("Transfer-Encoding came with HTTP/1.0, which does not have it")
+        raise _bad("Transfer-Encoding is not supported with HTTP/1.0")
     codings = _listed(values)
     if not codings or codings[-1] != b"chunked":
         # 6.3: "If a Transfer-Encoding header field is present in a request and the chunked
         # transfer coding is not the final encoding, [...] the server MUST respond with the 400
         # (Bad Request) status code and then close the connection."
-        raise _bad("the last transfer coding is not chunked: the body has no end")
+        raise _bad("the last transfer coding is not chunked: the end of the body is unknown")
     if len(codings) > 1:
         # 6.1: "A server that receives a request message with a transfer coding it does not
         # understand SHOULD respond with 501 (Not Implemented)."
-        raise HttpRefusal(
-            HTTPStatus.NOT_IMPLEMENTED, "a transfer coding is not known; expected chunked"
-        )
+        raise HttpRefusal(HTTPStatus.NOT_IMPLEMENTED, "unknown transfer coding; expected chunked")
 
 
 def _origin_form(method: bytes, target: bytes) -> tuple[bytes, bytes | None]:
@@ -128,7 +126,9 @@ def _origin_form(method: bytes, target: bytes) -> tuple[bytes, bytes | None]:
     if method == b"CONNECT":
         # RFC 9110, 9.1: "An origin server that receives a request method that is unrecognized
         # or not implemented SHOULD respond with the 501 (Not Implemented) status code."
-        raise HttpRefusal(HTTPStatus.NOT_IMPLEMENTED, "this is no proxy: CONNECT is not known")
+        raise HttpRefusal(
+            HTTPStatus.NOT_IMPLEMENTED, "CONNECT is not supported: this server is not a proxy"
+        )
     if b"#" in target or not target.isascii():
         raise _bad("the request target is not a valid URI")
     if target == b"*" and method == b"OPTIONS":
@@ -159,7 +159,7 @@ def _wants_websocket(method: bytes, version: str, found: dict[bytes, list[bytes]
         # 7.8: "A client cannot begin using an upgraded protocol on the connection until it has
         # completely sent the request message". No handshake has content: what follows would be
         # read as frames.
-        raise _bad("the upgrade request has content; expected none")
+        raise _bad("the upgrade request has a body; expected none")
     return True
 
 

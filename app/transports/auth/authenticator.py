@@ -78,7 +78,7 @@ class Authenticator:
         if client_token is None:
             return viewer
         if self._client_ids is None:
-            raise Unauthenticated("a client token came, and none is accepted here")
+            raise Unauthenticated("client tokens are not accepted here")
         return replace(viewer, client_id=self._client_ids.verified(client_token))
 
     def forget_verified(self) -> None:
@@ -89,7 +89,7 @@ class Authenticator:
     def _holder(self, token: str | None) -> Viewer:
         if token is None:
             if self._denied:
-                raise Unauthenticated("a token is needed and none came")
+                raise Unauthenticated("authentication required: send a token")
             return self._anonymous
         known = self._verified.get(token)
         if known is None:

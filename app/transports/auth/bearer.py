@@ -22,7 +22,7 @@ def bearer_token(header: str | None) -> str | None:
     scheme, _, token = header.strip().partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token or " " in token:
-        raise Unauthenticated("the Authorization header is not of the form 'Bearer TOKEN'")
+        raise Unauthenticated("the Authorization header is malformed; expected 'Bearer TOKEN'")
     return token
 
 
@@ -53,5 +53,5 @@ def connection_init_token(payload: object) -> str | None:
         if token is not None:
             tokens.add(token)
     if len(tokens) > 1:
-        raise Unauthenticated("connection_init carries two different tokens; expected one")
+        raise Unauthenticated("connection_init has two different tokens; send one")
     return next(iter(tokens), None)

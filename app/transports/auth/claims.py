@@ -90,7 +90,7 @@ class ClaimRules:
             return
         named = audience if isinstance(audience, list) else [audience]
         if not all(isinstance(one, str) for one in named) or self._audiences.isdisjoint(named):
-            raise _wrong_claim("aud", f"{_one_of(self._audiences)}, or a list with it")
+            raise _wrong_claim("aud", f"{_one_of(self._audiences)}, or a list that contains it")
 
 
 def check_not_expired(expires_at: float | None, now: float) -> None:
@@ -135,7 +135,7 @@ def _texts(claims: Mapping[str, object], claim: str) -> frozenset[str] | None:
         return None
     # A null or a bare string is a mistake of the issuer; to read it as "all" would grant more.
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-        raise _wrong_claim(claim, "a list of texts")
+        raise _wrong_claim(claim, "a list of strings")
     return frozenset(value)
 
 
@@ -144,4 +144,4 @@ def _one_of(texts: frozenset[str]) -> str:
 
 
 def _wrong_claim(claim: str, allowed: str) -> Unauthenticated:
-    return Unauthenticated(f"the token's claim {claim!r} is wrong; expected {allowed}")
+    return Unauthenticated(f"the token's claim {claim!r} is invalid; expected {allowed}")

@@ -107,8 +107,8 @@ class IssuedKeys:
         except (FetchFailedError, NoKeySetError) as error:
             self._fail(str(error))
         except Exception:
-            logger.exception("fetching the keys for tokens from %s failed", self._name)
-            self._fail("an error of the service")
+            logger.exception("failed to fetch the key set from %s", self._name)
+            self._fail("internal error")
         finally:
             self._fetching = None
 
@@ -124,7 +124,7 @@ class IssuedKeys:
             level = logging.INFO if keys else logging.WARNING
             logger.log(
                 level,
-                "%s has %d keys for tokens (%d others are of no use)",
+                "loaded the key set %s: %d keys, %d unsupported",
                 self._name,
                 *counts,
                 extra=event("keys.fetched", keys=counts[0]),
@@ -135,10 +135,12 @@ class IssuedKeys:
         line = self._failures.admit(reason[:200])
         if line is not None:
             logger.warning(
-                "the keys for tokens could not be fetched from %s: %s; %s%s",
+                "cannot fetch the key set from %s: %s; %s%s",
                 self._name,
                 line.key,
-                "the last ones hold" if self.keys else "tokens of that issuer wait for them",
+                "the last known keys stay in use"
+                if self.keys
+                else "tokens of this issuer cannot be verified",
                 line.more,
                 extra=event("keys.not_fetched", reason=line.key, withheld=line.withheld),
             )

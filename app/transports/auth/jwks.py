@@ -76,12 +76,14 @@ class KeySet:
             check_json_bounds(text, _MAX_VALUES, _MAX_LEVELS)
             document = msgspec.json.decode(text)
         except (BeyondBounds, msgspec.DecodeError, UnicodeError, RecursionError):
-            raise NoKeySetError("the answer is not JSON, or is too deep") from None
+            raise NoKeySetError("the response is not JSON, or is nested too deeply") from None
         listed = document.get("keys") if isinstance(document, dict) else None
         if not isinstance(listed, list):
-            raise NoKeySetError("the answer has no list 'keys'")
+            raise NoKeySetError("the response has no list 'keys'")
         if len(listed) > MAX_KEYS:
-            raise NoKeySetError(f"the answer has {len(listed)} keys; allowed: {MAX_KEYS}")
+            raise NoKeySetError(
+                f"the response has {len(listed)} keys; at most {MAX_KEYS} are allowed"
+            )
         keys = [issued for one in listed if (issued := _issued_key(one)) is not None]
         return cls(keys, len(listed) - len(keys))
 

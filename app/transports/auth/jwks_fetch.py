@@ -103,11 +103,11 @@ async def fetch(address: JwksAddress, deadline_seconds: float = FETCH_SECONDS) -
             finally:
                 writer.transport.abort()
     except TimeoutError:
-        raise FetchFailedError(f"no answer within {deadline_seconds:g} s") from None
+        raise FetchFailedError(f"no response within {deadline_seconds:g} s") from None
     except h11.RemoteProtocolError as error:
-        raise FetchFailedError(f"the answer is not HTTP: {error}") from None
+        raise FetchFailedError(f"the response is not HTTP: {error}") from None
     except OSError as error:
-        raise FetchFailedError(f"no connection: {error}") from None
+        raise FetchFailedError(f"connection failed: {error}") from None
 
 
 async def _asked(
@@ -140,20 +140,20 @@ async def _asked(
             case h11.InformationalResponse() if hints < _MAX_HINTS:
                 hints += 1
             case _:
-                raise FetchFailedError("the answer has no end, or no beginning")
+                raise FetchFailedError("the response is incomplete")
         if len(body) > MAX_JWKS_BYTES or received > MAX_JWKS_BYTES + _MAX_OVERHEAD_BYTES:
-            raise FetchFailedError(f"the answer has more than {MAX_JWKS_BYTES} bytes")
+            raise FetchFailedError(f"the response has more than {MAX_JWKS_BYTES} bytes")
 
 
 def _check_response(response: h11.Response) -> None:
     status = response.status_code
     if 300 <= status < 400:
-        raise FetchFailedError(f"the answer is a redirect ({status}), which is not followed")
+        raise FetchFailedError(f"the response is a redirect ({status}); redirects are not followed")
     if status != HTTPStatus.OK:
-        raise FetchFailedError(f"the answer has the status {status}; expected is 200")
+        raise FetchFailedError(f"the response has the status {status}; expected 200")
     coding = dict(response.headers).get(b"content-encoding", b"identity")
     if coding.lower() != b"identity":
-        raise FetchFailedError("the answer is compressed, which was not asked for")
+        raise FetchFailedError("the response is compressed; compression is not supported")
 
 
 def _is_loopback(host: str) -> bool:
@@ -168,5 +168,5 @@ def _is_loopback(host: str) -> bool:
 def _wrong() -> ConfigurationError:
     return ConfigurationError(
         f"{setting_names.JWKS_URL}: expected https://… (or http://… on a loopback address), "
-        "without user, password and fragment, got another text"
+        "without user, password and fragment, got another address"
     )

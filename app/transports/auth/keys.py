@@ -54,7 +54,7 @@ class VerificationKey:
         try:
             key = load_pem_public_key(pem.encode())
         except (ValueError, UnsupportedAlgorithm):
-            raise _unusable_setting("text that is no PEM public key") from None
+            raise _unusable_setting("text that is not a PEM public key") from None
         try:
             return cls.from_public_key(key)
         except UnusableKeyError as error:
@@ -79,7 +79,7 @@ class VerificationKey:
             case Ed25519PublicKey():
                 return cls(key, "EdDSA")
             case _:
-                raise UnusableKeyError("a key of another type")
+                raise UnusableKeyError("another type of key")
 
 
 def own_keys(secret: str | None, pem: str | None) -> tuple[VerificationKey, ...]:

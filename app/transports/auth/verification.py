@@ -35,7 +35,7 @@ class KeysWanted(Unavailable):
     """
 
     def __init__(self, fetched: Callable[[], Awaitable[None]]) -> None:
-        super().__init__("the keys that tokens are verified with are being fetched; retry later")
+        super().__init__("the keys that verify tokens are being fetched; retry later")
         self.fetched = fetched
 
 
@@ -77,7 +77,8 @@ class Verification:
             raise Unauthenticated("the token is not a JSON Web Token")
         if not self._algorithms:
             raise Unauthenticated(
-                "a token came, but this server has no key to verify it with; connect without one"
+                "this server does not accept tokens, because it has no key to verify them; "
+                "connect without a token"
             )
         _check_bounds(token)
         algorithm, key_id = self._header(token)
@@ -106,10 +107,8 @@ class Verification:
             raise Unauthenticated("the token's header has 'crit', which is not supported")
         if algorithm not in self._algorithms:
             allowed = self._algorithms
-            is_or_are = "is" if len(allowed) == 1 else "are"
             raise Unauthenticated(
-                "the token is signed with another algorithm; "
-                f"allowed {is_or_are} {', '.join(allowed)}"
+                f"the token is signed with an unsupported algorithm; allowed: {', '.join(allowed)}"
             )
         return algorithm, key_id
 
@@ -124,15 +123,13 @@ class Verification:
             if issued.may_change:
                 return KeysWanted(issued.refreshed)
             if issued.failing:
-                return Unavailable(
-                    "the keys that tokens are verified with cannot be fetched now; retry later"
-                )
+                return Unavailable("the keys that verify tokens cannot be fetched now; retry later")
             if key_id is not None:
                 return Unauthenticated(
-                    f"the token's key (kid) is {shown(key_id)}, which the issuer does not have",
-                    "the token's key (kid) is not one of the issuer's",
+                    f"the token's key id (kid) {shown(key_id)} is unknown to the issuer",
+                    "the token's key id (kid) is unknown to the issuer",
                 )
-        return Unauthenticated("the token's signature does not match")
+        return Unauthenticated("the token's signature is invalid")
 
 
 def _check_bounds(token: str) -> None:

@@ -189,7 +189,8 @@ class GraphQLHttp:
         media_type = preferences.one_response()
         if media_type is None and preferences.stream() is None:
             return _refusal(
-                406, f"the Accept header allows nothing we have: {', '.join(MediaType)}"
+                406,
+                f"the Accept header matches none of the available types: {', '.join(MediaType)}",
             )
         try:
             watched: WatchedRequest | None = request.scope.get("extensions", {}).get(WATCHED)
@@ -199,9 +200,9 @@ class GraphQLHttp:
             if operation.kind is OperationType.SUBSCRIPTION:
                 return await self._subscribe(request, operation, preferences, viewer, parameters)
             if request.method == "GET" and operation.kind is OperationType.MUTATION:
-                return _refusal(405, "a mutation came with GET; send it with POST", allow="POST")
+                return _refusal(405, "mutations are not allowed over GET; use POST", allow="POST")
             if media_type is None:
-                return _refusal(406, "multipart/mixed is for subscriptions; accept JSON as well")
+                return _refusal(406, "multipart/mixed is for subscriptions; also accept JSON")
             context = self._context_factory(viewer, False, peer_of(request.scope))
             try:
                 payload = await self._executor.execute(operation, parameters.variables, context)
@@ -227,18 +228,18 @@ class GraphQLHttp:
         if media_type is None:
             return _refusal(
                 406,
-                "a subscription is answered as text/event-stream or multipart/mixed; "
-                "accept one of them, or use a WebSocket",
+                "subscriptions need text/event-stream or multipart/mixed; accept one of them, or "
+                "use a WebSocket",
             )
         if self._shutting_down:
             return _error_response(ShuttingDown())
         streaming: Streaming | None = request.scope.get("extensions", {}).get(STREAM)
         if streaming is not None and not streaming.take_place():
-            return _error_response(RateLimited("too many connections from this address"))
-        if len(self._streams) >= self._limits.max_streams:
             return _error_response(
-                Unavailable("too many subscriptions over HTTP are open; retry later")
+                RateLimited("too many connections from this address; retry later")
             )
+        if len(self._streams) >= self._limits.max_streams:
+            return _error_response(Unavailable("too many subscriptions over HTTP; retry later"))
         context = self._context_factory(viewer, True, peer_of(request.scope))
         if media_type is MediaType.EVENT_STREAM:
             context.resume_after = request.headers.get("last-event-id") or None

@@ -195,8 +195,8 @@ class Operations:
             if self._subscriptions >= self._limits.max_subscriptions:
                 COUNTED.refusals["limit"] += 1
                 refused = RequestRefused.of(
-                    f"{self._subscriptions} subscriptions are open on this socket, at most "
-                    f"{self._limits.max_subscriptions} are allowed",
+                    f"too many subscriptions on this connection: {self._subscriptions} are open, "
+                    f"the limit is {self._limits.max_subscriptions}",
                     ErrorCode.RATE_LIMITED,
                 )
                 self._fail(entry, refused.errors)

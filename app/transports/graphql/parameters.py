@@ -51,7 +51,7 @@ class Parameters:
         """
         if isinstance(decoded, list):
             raise BadUserInput(
-                f"{what} is a list: batching is not offered, send one operation a request"
+                f"{what} is a list: batching is not supported, send one operation per request"
             )
         if not isinstance(decoded, Mapping):
             raise BadUserInput(f"{what} is {json_shown(decoded)}; expected a JSON object")
@@ -120,7 +120,7 @@ class Parameters:
         decoded: dict[str, object] = {}
         for name, value in pairs:
             if name in decoded:
-                raise BadUserInput(f"the query string has {shown(name)} more than once")
+                raise BadUserInput(f"the query string repeats {shown(name)}")
             decoded[name] = value
         for name in ("variables", "extensions"):
             text = decoded.get(name)
@@ -176,6 +176,6 @@ async def read_body(chunks: AsyncIterator[bytes], max_bytes: int) -> bytes:
     async for chunk in chunks:
         length += len(chunk)
         if length > max_bytes:
-            raise PayloadTooLarge(f"the body is longer than {max_bytes} bytes, the most allowed")
+            raise PayloadTooLarge(f"the body is larger than {max_bytes} bytes, which is the limit")
         parts.append(chunk)
     return b"".join(parts)

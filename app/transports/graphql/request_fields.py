@@ -25,7 +25,7 @@ def unsupported_content(headers: Headers) -> str | None:
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.strip() == "charset" and value.strip(' "') not in {"utf-8", "utf8"}:
-            return f"the Content-Type is {shown(content_type)}; the only charset allowed is utf-8"
+            return f"the Content-Type is {shown(content_type)}; the only supported charset is utf-8"
     encoding = headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
         return f"the Content-Encoding is {shown(encoding)}; send the body uncompressed"

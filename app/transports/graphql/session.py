@@ -158,7 +158,7 @@ class GraphQLSession:
 
     def received_binary(self) -> None:
         """End the conversation: both subprotocols speak text only."""
-        self._close(CloseCode.MALFORMED, "binary messages are not understood; send text")
+        self._close(CloseCode.MALFORMED, "binary messages are not supported; send text")
 
     def lost(self) -> None:
         """End everything the connection holds."""
@@ -183,7 +183,7 @@ class GraphQLSession:
                 await operations.mutated()
         except TimeoutError:
             _log.warning(
-                "mutations were under way for %s s; closed without their answers",
+                "mutations did not finish within %s s; closing the socket without their results",
                 self._limits.shutdown_seconds,
                 extra=event("process.stopped_late"),
             )

@@ -186,7 +186,7 @@ class Calls:
     def _refuse(self, frame: Call, what: str, allowed: int) -> None:
         COUNTED.refusals["limit"] += 1
         error = RateLimited(
-            f"more than {allowed} {what} are waiting on this socket; wait for answers, then retry"
+            f"more than {allowed} {what} are waiting on this socket; wait for responses, then retry"
         )
         self._outlet.send(replies.error_frame(error.code, error.message, frame.ref))
 
@@ -276,7 +276,7 @@ class Calls:
             if len(result) > self._limits.result_bytes:
                 raise PayloadTooLarge(
                     f"the result has {len(result)} bytes, at most {self._limits.result_bytes} are "
-                    "sent; ask for a smaller limit"
+                    "allowed; use a smaller limit"
                 )
             # One large result at a time: what waits for a reader is bounded.
             async with self._results:

@@ -129,9 +129,7 @@ class _Renaming:
     def filter(self, at: str, wire: object, depth_left: int) -> object:
         self._left -= 1
         if self._left < 0:
-            raise BadUserInput(
-                f"{at} is one filter too many, at most {_MAX_FILTERS} are allowed in a search"
-            )
+            raise BadUserInput(f"{at} exceeds the limit of {_MAX_FILTERS} filters per search")
         if not isinstance(wire, Mapping) or depth_left < 0:
             return wire
         renamed = {key: value for key, value in wire.items() if value is not None or key == "value"}

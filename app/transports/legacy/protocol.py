@@ -66,7 +66,7 @@ class Protocol:
             return self.failed(frame.error)
         if isinstance(frame, Open):
             if self._state is not State.AWAITING_OPEN:
-                return self._close(CloseCode.CONFLICT, "open came twice")
+                return self._close(CloseCode.CONFLICT, "a second open is not allowed")
             self._state = State.OPENING
         elif self._state is State.AWAITING_OPEN:
             return self._close(CloseCode.MALFORMED, "the first frame must be open")
@@ -76,7 +76,7 @@ class Protocol:
         """Return what to do about a binary message; None once the conversation is over."""
         if self._state is State.CLOSED:
             return None
-        return self._close(CloseCode.MALFORMED, "a frame must be text, a binary one came")
+        return self._close(CloseCode.MALFORMED, "frames must be text, got a binary frame")
 
     def ready(self) -> None:
         """Take note that `open` was carried out."""
@@ -91,7 +91,7 @@ class Protocol:
         return Close(
             CloseCode.INITIALISATION_TIMEOUT,
             ErrorCode.BAD_USER_INPUT,
-            f"no open came within {self._open_timeout:g} s",
+            f"open did not arrive within {self._open_timeout:g} s",
         )
 
     def failed(self, error: WidgetwireError) -> Close | None:
