@@ -70,7 +70,7 @@ def test_schema_prints_the_sdl() -> None:
 def test_config_prints_value_meaning_and_changed_defaults_with_secrets_masked() -> None:
     printed = _widgetwire("config", JWT_SECRET=SECRET, PORT="9000", PROT="1")
     assert printed.returncode == 0
-    assert "WIDGETWIRE_PORT=9000\n    TCP port; 0 lets the system choose one (default: 8000)" in (
+    assert "WIDGETWIRE_PORT=9000\n    TCP port; 0 picks a free one (default: 8000)" in (
         printed.stdout
     )
     assert "WIDGETWIRE_JWT_SECRET=(set)\n" in printed.stdout
@@ -103,8 +103,8 @@ def test_production_does_not_start_with_a_weak_secret(command: str) -> None:
     assert printed.stderr.splitlines() == [
         "widgetwire: WIDGETWIRE_JWT_SECRET: expected a random secret in production, got one that "
         "repeats itself; make one with: openssl rand -base64 48",
-        "widgetwire: WIDGETWIRE_TRUSTED_PROXIES: expected the addresses of your proxies, got ::/0: "
-        "everybody could pass for any address",
+        "widgetwire: WIDGETWIRE_TRUSTED_PROXIES: expected the addresses of your proxies, got "
+        "::/0, which lets every client claim any address",
     ]
 
 
@@ -112,7 +112,7 @@ def test_config_names_the_defaults_of_both_profiles() -> None:
     printed = _widgetwire("config", ENV="production", JWT_SECRET=STRONG).stdout
     assert "WIDGETWIRE_ANONYMOUS=read\n" in printed
     assert "(default: allow, in production: read)" in printed
-    assert "WIDGETWIRE_PORT=8000\n    TCP port; 0 lets the system choose one\n" in printed
+    assert "WIDGETWIRE_PORT=8000\n    TCP port; 0 picks a free one\n" in printed
 
 
 def test_a_key_that_cannot_be_used_is_told_at_start() -> None:
@@ -169,9 +169,9 @@ def test_serve_refuses_keys_from_a_place_that_cannot_be_trusted() -> None:
 @pytest.mark.parametrize(
     ("settings", "arguments", "text"),
     [
-        ({}, (), "WIDGETWIRE_JWT_SECRET: expected at least 32 bytes to sign with, got nothing"),
+        ({}, (), "WIDGETWIRE_JWT_SECRET: expected a secret of at least 32 bytes, got nothing"),
         ({"JWT_PUBLIC_KEY": "-----BEGIN PUBLIC KEY-----"}, (), "JWT_PUBLIC_KEY verifies tokens"),
-        ({"JWKS_URL": "https://issuer.example"}, (), "JWKS_URL verifies tokens and cannot sign"),
+        ({"JWKS_URL": "https://issuer.example"}, (), "JWKS_URL can verify tokens but not sign"),
         ({"JWT_SECRET": SECRET}, ("--sub", ""), "claim 'sub'"),
     ],
 )
@@ -196,7 +196,7 @@ def test_migrate_makes_it_fit_and_may_be_repeated(
 ) -> None:
     for _ in range(2):
         printed = _widgetwire("migrate", DATABASE_URL=empty_database_url)
-        assert (printed.returncode, printed.stdout) == (0, "the schema is up to date\n")
+        assert (printed.returncode, printed.stdout) == (0, "The schema is up to date.\n")
     served = serve(database_url=empty_database_url)
     assert httpx.get(f"{served.url}/healthz/ready").json()["status"] == "ready"
 
@@ -219,9 +219,9 @@ def test_a_database_that_stays_away_is_waited_for_and_then_exit_code_1(command: 
     )
     assert printed.returncode == 1
     assert time.monotonic() - began > 2
-    assert printed.stderr.count("waiting for it, 2 s at the most") == 1
+    assert printed.stderr.count("waiting for it for up to 2 s") == 1
     (last,) = printed.stderr.splitlines()[1:]
-    assert last.startswith("widgetwire: the database at 127.0.0.1:1/none cannot be reached (")
+    assert last.startswith("widgetwire: cannot reach the database at 127.0.0.1:1/none (")
 
 
 def test_without_a_wait_a_database_that_is_away_ends_the_start_at_once() -> None:
@@ -250,7 +250,7 @@ def test_a_database_that_starts_late_is_served_once_it_is_there(
         with late:
             url = late.url
         served = serve("--migrate", wait=False, database_url=url)
-        served.wait_for_output("cannot be reached .* waiting for it, 60 s at the most")
+        served.wait_for_output("cannot reach .* waiting for it for up to 60 s")
         with late:
             served.wait_until_ready()
             assert httpx.get(f"{served.url}/healthz/ready").json()["status"] == "ready"
@@ -286,7 +286,7 @@ def test_sigterm_while_it_starts_is_an_end_too(
     serve: Callable[..., Served], tmp_path: Path
 ) -> None:
     served = serve(wait=False, database_url=None, WIDGETWIRE_DATA_DIR=str(tmp_path))
-    served.wait_for_output("making a database")
+    served.wait_for_output("creating a database")
     served.terminate()
     assert served.wait(30) == 0
     assert "Traceback" not in served.output

@@ -108,27 +108,27 @@ def test_variables_are_read_and_arguments_go_before_them(monkeypatch: pytest.Mon
         (
             "database_url",
             "mysql://u:hunter2@h/d",
-            "WIDGETWIRE_DATABASE_URL: expected postgresql://user:password@host:port/database, "
-            "got a value that is not shown",
+            "WIDGETWIRE_DATABASE_URL: expected postgresql://user:password@host:port/database, got "
+            "a hidden value",
         ),
         (
             "broadcast_url",
             "amqp://:hunter2@h",
             "WIDGETWIRE_BROADCAST_URL: expected 'postgres' (the database carries it), "
-            "redis://host:port, rediss://… (TLS), kafka://host:port/topic or 'memory://' "
-            "(one process), got a value that is not shown",
+            "redis://host:port, rediss://… (TLS), kafka://host:port/topic or 'memory://' (one "
+            "process), got a hidden value",
         ),
         (
             "jwt_secret",
             "hunter2",
-            "WIDGETWIRE_JWT_SECRET: expected at least 32 bytes, got a value that is not shown",
+            "WIDGETWIRE_JWT_SECRET: expected at least 32 bytes, got a hidden value",
         ),
         *(
             (
                 "client_secret",
                 secrets,
                 "WIDGETWIRE_CLIENT_SECRET: expected 1 to 8 secrets of at least 32 bytes, "
-                "separated by commas, got a value that is not shown",
+                "separated by commas, got a hidden value",
             )
             for secrets in (
                 "hunter2",
@@ -140,14 +140,14 @@ def test_variables_are_read_and_arguments_go_before_them(monkeypatch: pytest.Mon
         (
             "jwt_public_key",
             "/no/such/file.pem",
-            "WIDGETWIRE_JWT_PUBLIC_KEY: expected PEM text or the path of a readable PEM file, "
-            "got a value that is not shown",
+            "WIDGETWIRE_JWT_PUBLIC_KEY: expected PEM text or the path of a readable PEM file, got "
+            "a hidden value",
         ),
         (
             "jwt_public_key",
             "-----BEGIN PRIVATE KEY-----\nhunter2",
-            "WIDGETWIRE_JWT_PUBLIC_KEY: expected a public key: a private one does not belong on "
-            "this server, got a value that is not shown",
+            "WIDGETWIRE_JWT_PUBLIC_KEY: expected a public key, not a private key: private keys do "
+            "not belong on this server, got a hidden value",
         ),
     ],
 )
@@ -175,7 +175,7 @@ def test_each_wrong_variable_gets_its_line(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("values", "problem"),
     [
-        ({"workers": 2, "broadcast_url": "memory://"}, "joins processes"),
+        ({"workers": 2, "broadcast_url": "memory://"}, "between processes"),
         ({"presence_lease_seconds": 5, "presence_heartbeat_seconds": 2}, "at least three times"),
         ({"max_data_bytes": 65536, "max_frame_bytes": 1024}, "no more than"),
     ],
@@ -238,7 +238,7 @@ def test_settings_are_frozen() -> None:
 
 def test_a_variable_that_is_no_setting_is_warned_of_with_the_nearest_one() -> None:
     assert unknown_variables({"WIDGETWIRE_PROT": "1", "WIDGETWIRE_PORT": "1", "HOME": "/"}) == [
-        "WIDGETWIRE_PROT is not a setting and has no effect; did you mean WIDGETWIRE_PORT?"
+        "WIDGETWIRE_PROT is not a known setting and is ignored; did you mean WIDGETWIRE_PORT?"
     ]
 
 

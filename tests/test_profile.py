@@ -37,9 +37,9 @@ def test_each_of_them_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             {},
             [
-                "WIDGETWIRE_JWT_SECRET, WIDGETWIRE_JWT_PUBLIC_KEY or WIDGETWIRE_JWKS_URL: expected "
-                "one, got none, and nobody could publish; for a service without accounts, set "
-                "WIDGETWIRE_ANONYMOUS=allow"
+                "WIDGETWIRE_JWT_SECRET, WIDGETWIRE_JWT_PUBLIC_KEY or WIDGETWIRE_JWKS_URL: "
+                "expected one of them, got none, so nobody could publish; for a service without "
+                "accounts, set WIDGETWIRE_ANONYMOUS=allow"
             ],
         ),
         (
@@ -59,15 +59,15 @@ def test_each_of_them_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             {"jwt_secret": SECRET, "client_secret": SECRET},
             [
-                "WIDGETWIRE_CLIENT_SECRET: expected another secret than WIDGETWIRE_JWT_SECRET, "
-                "got the same"
+                "WIDGETWIRE_CLIENT_SECRET: expected a secret different from "
+                "WIDGETWIRE_JWT_SECRET, got the same"
             ],
         ),
         (
             {"anonymous": "allow", "trusted_proxies": "10.0.0.1,0.0.0.0/0,::/0"},
             [
                 "WIDGETWIRE_TRUSTED_PROXIES: expected the addresses of your proxies, got "
-                f"{network}: everybody could pass for any address"
+                f"{network}, which lets every client claim any address"
                 for network in ("0.0.0.0/0", "::/0")
             ],
         ),
@@ -76,8 +76,8 @@ def test_each_of_them_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
             [
                 "WIDGETWIRE_JWT_SECRET: expected a random secret in production, got one that "
                 "repeats itself; make one with: openssl rand -base64 48",
-                "WIDGETWIRE_TRUSTED_PROXIES: expected the addresses of your proxies, got ::/0: "
-                "everybody could pass for any address",
+                "WIDGETWIRE_TRUSTED_PROXIES: expected the addresses of your proxies, got ::/0, "
+                "which lets every client claim any address",
             ],
         ),
     ],

@@ -16,7 +16,7 @@ EXAMPLE = "is an example from documentation"
 @pytest.mark.parametrize(
     ("secret", "what"),
     [
-        ("short", "has 5 bytes; at least 32 are needed"),
+        ("short", "has 5 bytes; at least 32 are required"),
         ("a" * 40, "repeats itself"),
         ("0123456789" * 4, "repeats itself"),
         ("K7x!pQ2" * 6, "repeats itself"),

@@ -181,7 +181,7 @@ async def test_a_kick_ends_all_that_is_open_and_keeps_the_person_out(pair: Pair)
             lines = stream.aiter_lines()
             assert await anext(lines) == ":"
             unban = await ban(widget, sub="ann", mode="KICK", reason="spam")
-            told = "you are banned in the project 'kicked' for ever; the reason: spam"
+            told = "you are banned in the project 'kicked' for ever; reason: spam"
             for subscription in open_there:
                 assert await ends(subscription) == told
             assert await annes_widget.error() == ("FORBIDDEN", told)
@@ -328,7 +328,7 @@ async def test_a_signed_client_id_is_banned_and_a_claimed_one_cannot_be(pair: Pa
         payload = {"clientToken": client["clientToken"]}
         async with GraphQLSocket(there, payload) as signed:
             heard = await widget.subscribe(signed)
-            with pytest.raises(Refused, match="allowed are ids that the server signed"):
+            with pytest.raises(Refused, match="expected an id that the server signed"):
                 await ban(widget, clientId="claimed")
             await ban(widget, clientId=client["clientId"], mode="KICK")
             assert "you are banned" in await ends(heard)
@@ -346,11 +346,11 @@ async def test_bad_bans_are_refused_and_leave_nothing(pair: Pair) -> None:
             assert refused.value.code == "BAD_USER_INPUT", json.dumps(refused.value.errors)
             return str(refused.value.errors[0]["message"])
 
-        assert "a ban of oneself" in await refusal(sub="moderator")
-        assert "a ban of oneself" in await refusal(username="moderator")
+        assert "you cannot ban yourself" in await refusal(sub="moderator")
+        assert "you cannot ban yourself" in await refusal(username="moderator")
         assert "none of them came" in await refusal()
         assert "none of them came" in await refusal(sub=None)
-        assert "input.username and input.sub came" in await refusal(sub="a", username="b")
+        assert "got input.username and input.sub" in await refusal(sub="a", username="b")
         assert "input.until is 1;" in await refusal(sub="a", until=1)
         assert "input.reason is ''" in await refusal(sub="a", reason="")
         assert "projectId is 'a b'" in await refusal("a b", sub="a")

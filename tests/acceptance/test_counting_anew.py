@@ -37,4 +37,4 @@ async def test_subscribers_of_all_processes_get_what_is_published_after_a_deleti
         resumed = await widget.subscribe(second, after=expected[4])
         assert [message["id"] for message in await resumed.take(5)] == expected[5:]
     for served in pair:
-        served.wait_for_output("counts its messages anew")
+        served.wait_for_output("restarts its message numbers")

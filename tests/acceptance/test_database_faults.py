@@ -72,7 +72,7 @@ async def test_a_full_disk_is_unavailable_on_every_wire_and_not_ready(
                 response = await client.post(f"{served.url}/graphql", json={"query": mutation})
             assert response.json()["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
             status, checks = await _readiness(served)
-            assert (status, checks["database"]) == (503, "it stores nothing: disk full")
+            assert (status, checks["database"]) == (503, "cannot store messages: disk full")
             # Presence is written all the while. That proves nothing.
             await asyncio.sleep(2.5)
             assert (await _readiness(served))[0] == 503
@@ -132,7 +132,7 @@ async def test_an_outage_is_a_line_in_the_log_and_no_trace(
         await _until_ready(served)
         await widget.publish_persistently(socket, 3)
     assert "Traceback" not in served.output
-    assert served.output.count("the database is not reachable") <= 2
+    assert served.output.count("the database is unavailable") <= 2
 
 
 async def test_searches_of_anybody_leave_the_rest_of_the_service_alone(

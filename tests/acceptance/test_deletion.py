@@ -124,11 +124,11 @@ async def test_a_person_who_is_erased_is_gone_in_both(
         refused = erase(url, "Zoé")
         assert refused.returncode == 2
         assert f"{widget.project}/{widget.widget}  1" in refused.stdout
-        assert "--yes: expected where nobody can be asked" in refused.stderr
+        assert "--yes: required when standard input is not a terminal" in refused.stderr
         done = erase(url, "Zoé", "--project", widget.project, "--yes")
         assert done.returncode == 0, done.stderr
         assert f"erased 1 messages of 'Zoé' in project {widget.project}" in done.stdout
-        assert "bans by that name" not in done.stdout, "there are none in that project"
+        assert "bans of this username" not in done.stdout, "there are none in that project"
         for subscription in live:
             shown = {"totalCount": 1, "messages": [{"data": "Ada's"}]}
             assert await subscription.next(3) == shown

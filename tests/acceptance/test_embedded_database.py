@@ -26,8 +26,10 @@ from tests.served import Served
 pytestmark = pytest.mark.anyio
 
 _RECOVERY_SECONDS = 5
-_DIED = "the embedded database died"
-_BACK = r"the embedded database is back after [\d.]+ s, started by (this|another) process"
+_DIED = "the embedded database crashed"
+_BACK = (
+    r"the embedded database is running again after [\d.]+ s, restarted by (this|another) process"
+)
 _MIB = 1024 * 1024
 
 
@@ -144,11 +146,11 @@ async def test_a_suspended_database_is_waited_for_and_not_started_twice(
             _resume(suspended)
         await load.goes_on(_RECOVERY_SECONDS)
         assert _postmaster(data_dir) == postmaster
-        served.wait_for_output("the embedded database answers again")
+        served.wait_for_output("the embedded database responds again")
         await _readiness_becomes(served, 200)
         await load.settle()
     assert set(load.refused) == {"UNAVAILABLE"}
-    assert "runs but does not answer" in served.output
+    assert "runs but has not responded" in served.output
     assert _DIED not in served.output
     assert "Traceback" not in served.output
 
@@ -163,7 +165,7 @@ async def test_a_database_that_is_suspended_and_then_killed_is_replaced(
         suspended[0].kill()
         await _goes_on_anew(load, data_dir, suspended[0])
         await load.settle()
-    served.wait_for_output(r"killing \d+ processes that a dead database left")
+    served.wait_for_output(r"killing \d+ processes left by a dead database")
 
 
 async def test_one_of_two_services_on_a_directory_starts_the_database_again(
@@ -181,7 +183,7 @@ async def test_one_of_two_services_on_a_directory_starts_the_database_again(
         services[0].terminate()
         assert await asyncio.to_thread(services[0].wait) == 0
     said = "".join(service.output for service in services)
-    assert said.count("started by this process") == 1
+    assert said.count("restarted by this process") == 1
     assert await _readiness(services[1]) == 200
 
 
@@ -194,7 +196,7 @@ async def test_an_orderly_stop_from_outside_is_left_a_moment_and_then_mended(
         stopped.send_signal(signal.SIGINT)  # a fast shutdown, as `pg_ctl stop` asks for it
         await _goes_on_anew(load, data_dir, stopped)
         await load.settle()
-    assert "the embedded database ended, or was stopped" in served.output
+    assert "the embedded database stopped" in served.output
     assert _DIED not in served.output
 
 

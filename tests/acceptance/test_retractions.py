@@ -105,7 +105,7 @@ async def test_a_retraction_reaches_every_view(room: Room) -> None:
 async def test_one_retracts_what_is_ones_own(room: Room) -> None:
     widget = room.widget
     own, other = await widget.publish(room.ann, 1), await widget.publish(room.bob, 2)
-    with pytest.raises(Refused, match="somebody else published") as refused:
+    with pytest.raises(Refused, match="another publisher published") as refused:
         await widget.retract(room.ann, own["id"], other["id"])
     assert refused.value.code == "FORBIDDEN"
     assert len(await widget.stored(room.ann)) == 2

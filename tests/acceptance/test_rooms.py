@@ -102,7 +102,7 @@ class _Happening:
         ids = self.some_ids()
         there = self.room.holds(ids)
         if any(message.publisher != who for message in there):
-            with pytest.raises(Refused, match="somebody else published"):
+            with pytest.raises(Refused, match="another publisher published"):
                 await self.widget.retract(self.socket(who), *ids)
             await self.told([])
             return

@@ -74,7 +74,7 @@ async def test_a_killed_worker_is_replaced_and_counted_no_more(
             await (await widget.watch(watcher)).until({"count": 20 - lost})
             published = await widget.publish(watcher, "after the crash")
             assert [message["id"] for message in await widget.stored(watcher)] == [published["id"]]
-        served.wait_for_output(r"a worker ended(?s:.*)this process serves", 30)
+        served.wait_for_output(r"a worker exited(?s:.*)this process serves", 30)
         after = await scraped(scraper)
         (reborn,) = after.keys() - {alive}
         assert after[alive] >= before[alive]

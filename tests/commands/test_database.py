@@ -39,7 +39,7 @@ def test_what_cannot_be_restored_leaves_all_as_it_is(filled_url: str, tmp_path: 
     wrong.write_bytes(gzip.compress(b"--\n-- PostgreSQL database dump\nnonsense;"))
     mistaken = run(filled_url, "restore", str(wrong), "--replace")
     assert "nothing was changed; see the output of PostgreSQL" in refusal(mistaken)
-    assert "no whole backup" in refusal(result)
+    assert "the backup is incomplete" in refusal(result)
     assert len(run(filled_url, "export", "p").stdout.splitlines()) == 1
 
 

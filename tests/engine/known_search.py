@@ -30,7 +30,7 @@ class Known:
     def _ask(self, part: str, *asked: Any) -> None:
         self.asked.append((part, *asked))
         if part == self._fails:
-            raise Unavailable("the database is not reachable now; retry later")
+            raise Unavailable("the database is unavailable; retry later")
         if f"{part} broken" == self._fails:
             raise ZeroDivisionError
 

@@ -54,7 +54,7 @@ class KnownMessages:
     ) -> Message:
         viewer.require(Permission.PUBLISH, channel)
         if idempotency_key == "away":
-            raise Unavailable("the database is not reachable now; retry later")
+            raise Unavailable("the database is unavailable; retry later")
         if idempotency_key == "broken":
             raise ZeroDivisionError
         return Message(

@@ -38,11 +38,11 @@ def test_the_operation_must_be_named_when_there_are_several(documents: Documents
     query = "query a { hello } query b { hello }"
     assert refused(documents, query) == (
         "BAD_USER_INPUT",
-        "operationName: the document has 2 operations, name one",
+        "operationName: the document has 2 operations; choose one",
     )
     assert refused(documents, query, "c") == (
         "BAD_USER_INPUT",
-        "operationName: the document has no operation 'c'",
+        "operationName: the document has no operations named 'c'",
     )
     assert documents.document("{ hello }").operation("").name is None
 

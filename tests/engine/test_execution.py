@@ -110,7 +110,7 @@ async def test_a_missing_variable_is_the_clients_mistake() -> None:
     ("variables", "told"),
     [
         ('{"n": null}', "not to be null."),
-        ('{"n": {"a": 1.5}}', "$n is an object; allowed is the type Int"),
+        ('{"n": {"a": 1.5}}', "$n is an object; expected the type Int"),
     ],
 )
 async def test_errors_speak_of_json(variables: str, told: str) -> None:

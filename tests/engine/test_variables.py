@@ -54,7 +54,7 @@ def test_only_numbers_outside_our_own_scalars_change(
     type_: str, value: str, expected: object
 ) -> None:
     if expected is None:
-        assert refused(type_, value) == "$v[1] is 1; allowed is the type Filter"
+        assert refused(type_, value) == "$v[1] is 1; expected the type Filter"
     else:
         assert repr(bounded(type_, value)) == repr(expected)
 
@@ -68,12 +68,12 @@ def test_a_value_without_a_variable_is_left_alone() -> None:
     ("type_", "value", "message"),
     [
         ("Filter", '{"and": [{"nor": 1}]}', "$v.and[0] has the key 'nor'; allowed of Filter are"),
-        ("Filter", '{"order": "UP"}', "$v.order is 'UP'; allowed of Order are ASC, DESC"),
-        ("Order", "[]", "$v is a list of 0; allowed of Order are ASC, DESC"),
-        ("Order", "false", "$v is false; allowed of Order"),
-        ("Filter", "[]", "$v is a list of 0; allowed is the type Filter"),
-        ("Filter", '{"field": {}}', "$v.field is an object; allowed is the type String"),
-        ("[ID!]", "[[1]]", "$v[0] is a list of 1; allowed is the type ID"),
+        ("Filter", '{"order": "UP"}', "$v.order is 'UP'; allowed for Order: ASC, DESC"),
+        ("Order", "[]", "$v is a list of 0; allowed for Order: ASC, DESC"),
+        ("Order", "false", "$v is false; allowed for Order"),
+        ("Filter", "[]", "$v is a list of 0; expected the type Filter"),
+        ("Filter", '{"field": {}}', "$v.field is an object; expected the type String"),
+        ("[ID!]", "[[1]]", "$v[0] is a list of 1; expected the type ID"),
     ],
 )
 def test_what_has_a_wrong_shape_is_named(type_: str, value: str, message: str) -> None:
@@ -109,8 +109,10 @@ def test_input_objects_and_list_items_are_counted_as_often_as_they_are_used(
     message = refused(type_, of(most + 1), uses)
     assert f"$v[{most}]" in message
     plain = type_ in ("[ID!]!", "[Int]")
-    bound = "2000 list items of text or numbers" if plain else "500 input objects and list items"
-    assert f"beyond the {bound} that are allowed" in message
+    bound = (
+        "2000 list items that are text or numbers" if plain else "500 input objects and list items"
+    )
+    assert f"exceeds the limit of {bound}" in message
 
 
 def test_json_that_is_used_more_than_once_is_bounded() -> None:

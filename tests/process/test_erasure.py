@@ -96,7 +96,7 @@ async def test_a_database_that_is_away_is_no_setting_to_change() -> None:
     ("username", "project", "text"),
     [
         ("", None, "--username is empty"),
-        ("\udcff", None, "expected text in UTF-8"),
+        ("\udcff", None, "expected UTF-8 text"),
         ("Zoé", "a b", "--project is 'a b'; allowed are"),
     ],
 )

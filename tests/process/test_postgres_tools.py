@@ -60,7 +60,10 @@ async def test_half_a_backup_changes_nothing(
     whole = backup.read_bytes()
     for part in (whole[: len(whole) // 2], whole[:-1], b"", b"nonsense"):
         backup.write_bytes(part)
-        with backup.open("rb") as file, pytest.raises(ConfigurationError, match="no whole backup"):
+        with (
+            backup.open("rb") as file,
+            pytest.raises(ConfigurationError, match="the backup is incomplete"),
+        ):
             tools.load(file)
     assert await count(database_url) == 100
 

@@ -29,7 +29,7 @@ def test_a_killed_worker_is_replaced() -> None:
         before = worker_pids(url, 2)
         killed = before.pop()
         os.kill(killed, signal.SIGKILL)
-        tiny.line_containing("another starts")
+        tiny.line_containing("restarting it")
         # Connections for the dead worker wait in its socket, which the parent holds.
         after = worker_pids(url, 2)
         assert killed not in after
@@ -44,7 +44,7 @@ def test_a_worker_that_the_system_refuses_to_start_is_tried_again() -> None:
         before = worker_pids(url, 2)
         killed = before.pop()
         os.kill(killed, signal.SIGKILL)
-        tiny.line_containing("a worker could not be started: ")
+        tiny.line_containing("failed to start a worker: ")
         after = worker_pids(url, 2)
         assert killed not in after
         assert before < after
@@ -82,7 +82,7 @@ def test_workers_that_cannot_start_end_the_service_with_exit_code_1() -> None:
         assert tiny.wait() == 1
         text = "".join(tiny.printed)
         assert "TINY: expected a good mood" in text
-        assert "a worker did not start (exit code 1)" in text
+        assert "a worker failed to start (exit code 1)" in text
         assert "Traceback" not in text
 
 

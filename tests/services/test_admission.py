@@ -242,7 +242,7 @@ def test_a_schema_that_this_version_cannot_use_lets_nothing_pass(
     door.set_policy(ChannelPolicy(data_schema=msgspec.Raw(b'{"pattern":"(?=a)"}')))
     with pytest.raises(Rejected, match="the channel's dataSchema is not usable; set it again"):
         door.admit()
-    assert "the dataSchema of project/widget cannot be used" in caplog.text
+    assert "cannot use the dataSchema of project/widget" in caplog.text
     door.set_policy(ChannelPolicy(data_schema=msgspec.Raw(b"[]")))
     with pytest.raises(Rejected, match="cannot be used"):
         door.admit()

@@ -47,7 +47,7 @@ async def test_it_counts_the_connections_of_all_processes(database: Database) ->
         (Viewer(None, DEFAULT_PERMISSIONS, anonymous=True), {}, Unauthenticated, "'moderate'"),
         (MODERATOR, {"project_id": "q"}, Forbidden, "project 'q'"),
         (MODERATOR, {"project_id": "a b"}, BadUserInput, "projectId is 'a b'"),
-        (MODERATOR, {"limit": 0}, BadUserInput, "limit is 0; allowed are"),
+        (MODERATOR, {"limit": 0}, BadUserInput, "limit is 0; allowed:"),
         (MODERATOR, {"limit": 1001}, BadUserInput, "from 1 to 1000"),
         (MODERATOR, {"after": "p/a"}, BadUserInput, "after is 'p/a'; allowed: 1 to 64"),
         (MODERATOR, {"after": "x"}, UnknownCursor, "after is 'x'; expected the widgetId"),

@@ -86,7 +86,7 @@ async def test_a_kick_ends_what_is_listened_to_in_the_project(
     for source, member, leave in (here, beside):
         (error,) = member.errors
         assert isinstance(error, Forbidden)
-        assert error.message == "you are banned in the project 'p' for ever; reason: spam"
+        assert error.message == "you are banned in the project 'p' permanently; reason: spam"
         leave()  # as every member does
         leave()
         assert source.left == 1

@@ -62,7 +62,8 @@ def test_a_refusal_says_when_to_come_back_and_counts_nothing() -> None:
         of.admit(ALICE, HERE, "demo")
     assert raised.value.retry_after_ms == 250
     assert raised.value.message == (
-        "too many publishes by this publisher: allowed are 4 a second, 4 at once; retry in 250 ms"
+        "too many publishes by this publisher: the limit is 4 per second, 4 at once; retry "
+        "after 250 ms"
     )
     clock.now += 250_000_000
     of.admit(ALICE, HERE, "demo")

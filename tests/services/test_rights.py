@@ -63,7 +63,7 @@ def test_what_the_token_does_not_grant_is_refused_before_any_ban() -> None:
 @pytest.mark.parametrize("one", [ban(IdentityKind.SUB, "u1"), ban(IdentityKind.USERNAME, "Ann")])
 def test_a_ban_is_about_one_person_in_one_project(one: Ban) -> None:
     rights = known(one)
-    with pytest.raises(Forbidden, match="you are muted in the project 'p' for ever"):
+    with pytest.raises(Forbidden, match="you are muted in the project 'p' permanently"):
         rights.require(ANN, Permission.PUBLISH, HERE)
     rights.require(ANN, Permission.SUBSCRIBE, HERE)
     rights.require(ANN, Permission.PUBLISH, THERE)

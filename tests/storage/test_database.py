@@ -31,7 +31,7 @@ async def test_json_stays_text_from_one_end_to_the_other(database: Database) -> 
 
 
 async def test_no_database_is_lost_not_a_drivers_error() -> None:
-    with pytest.raises(DatabaseLost, match="not reachable"):
+    with pytest.raises(DatabaseLost, match="unavailable"):
         await Database.connect("postgresql://postgres@127.0.0.1:1/nothing")
 
 

@@ -43,7 +43,7 @@ def test_the_end_of_an_outage_is_told_with_its_length(caplog: pytest.LogCaptureF
     incidents.answered()
     incidents.lost("OSError")
     incidents.answered()
-    assert caplog.messages[1:] == ["the database is back after 0.0 s"]
+    assert caplog.messages[1:] == ["the database is available again after 0.0 s"]
     lost, back = (facts_of(record) for record in caplog.records)
     assert lost == {"event": "database.lost", "kind": "OSError"}
     assert back["event"] == "database.back"

@@ -60,7 +60,7 @@ def test_both_carry_the_traceback_without_what_users_sent(form: Literal["text", 
         assert entry["event"] == "defect"
         written = entry["exception"]
     assert 'int("secret")' in written, "the source of the line is ours"
-    assert "ValueError: (its text may quote what users sent)" in written
+    assert "ValueError: (its text may quote user input)" in written
 
 
 def test_facts_stand_beside_the_text_in_both_forms() -> None:

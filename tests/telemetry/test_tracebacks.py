@@ -18,10 +18,10 @@ def raised(error: Exception, cause: Exception | None = None) -> Exception:
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        (ValueError("secret"), "ValueError: (its text may quote what users sent)"),
-        (KeyError("secret"), "KeyError: (its text may quote what users sent)"),
+        (ValueError("secret"), "ValueError: (its text may quote user input)"),
+        (KeyError("secret"), "KeyError: (its text may quote user input)"),
         (ValueError(), "ValueError"),
-        (BadUserInput("secret"), "app.errors.BadUserInput: (its text may quote what users sent)"),
+        (BadUserInput("secret"), "app.errors.BadUserInput: (its text may quote user input)"),
         (Unavailable("retry later"), "app.errors.Unavailable: retry later"),
         (FileNotFoundError(2, "gone", "/a"), "FileNotFoundError: [Errno 2] gone: '/a'"),
         (

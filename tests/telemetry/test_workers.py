@@ -103,6 +103,6 @@ async def test_one_that_cannot_be_asked_answers_alone_and_says_so(
     nowhere = Workers(measuring(10), WorkerPlace("1", Path("/nonexistent/widgetwire")))
     with caplog.at_level(logging.WARNING):
         await nowhere.start()
-    assert "other workers cannot ask this one" in caplog.text
+    assert "cannot open the metrics socket of this worker" in caplog.text
     assert shown(await nowhere.readings()) == {"1": 10}
     await nowhere.stop()

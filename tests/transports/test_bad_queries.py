@@ -140,17 +140,17 @@ def _nested(levels: int) -> dict[str, Any]:
 _ONE: Final = _is("data", "EQ", 1)["filters"]
 _NOWHERE: Final = "01890000-0000-7000-8000-000000000000"
 _FIELDS: Final = "allowed are id, client_id (or clientId), created, username, data, or a path below"
-_ORDER: Final = "it pages in publish order, so allowed is no groupBy, and no sortField or created"
+_ORDER: Final = "it pages in publish order: omit groupBy, and omit sortField or set it to created"
 _SORTS: Final = (
-    "with groupBy allowed are count, key, or one of count, distinct, sum, avg, min, max of a "
+    "allowed with groupBy: count, key, or one of count, distinct, sum, avg, min, max of a "
     "field, such as max(data.score)"
 )
 _CURSOR: Final = "expected the id of a stored message of this channel"
 
 REFUSED: Final[list[tuple[str, dict[str, Any], str, str]]] = [
     # Paths.
-    ("two dots", _is("data..a", "EQ", 1), _BAD, "filters[0].field is 'data..a'; a segment between"),
-    ("a dot at the end", {"sortField": "data."}, _BAD, "sortField is 'data.'; a segment between"),
+    ("two dots", _is("data..a", "EQ", 1), _BAD, "filters[0].field is 'data..a'; segments between"),
+    ("a dot at the end", {"sortField": "data."}, _BAD, "sortField is 'data.'; segments between"),
     ("a path of a column", {"sortField": "created.at"}, _BAD, f"'created.at'; {_FIELDS}"),
     ("no field", {"groupBy": "__proto__"}, _BAD, f"groupBy is '__proto__'; {_FIELDS}"),
     ("SQL as a field", {"sortField": _SQL}, _BAD, f'sortField is "{_SQL}"; {_FIELDS}'),
@@ -183,14 +183,14 @@ REFUSED: Final[list[tuple[str, dict[str, Any], str, str]]] = [
         "65 comparisons",
         {"filters": [{"or": _ONE * 65}]},
         _BAD,
-        "filters[0].or[64] is one comparison too many, at most 64 are allowed",
+        "filters[0].or[64] exceeds the limit of 64 comparisons",
     ),
     (
         "created and a string",
         _is("created", "GT", "2026-01-01"),
         _BAD,
-        "filters[0].value is '2026-01-01'; created is a number, milliseconds since the Unix epoch: "
-        "allowed is a number",
+        "filters[0].value is '2026-01-01'; created is a number, milliseconds since the Unix epoch; "
+        "expected a number",
     ),
     (
         "created in strings",
@@ -202,14 +202,14 @@ REFUSED: Final[list[tuple[str, dict[str, Any], str, str]]] = [
         "a user by number",
         _is("username", "EQ", 7),
         _BAD,
-        "filters[0].value is 7; username is a string, or null for an anonymous client: "
-        "allowed is a string or null",
+        "filters[0].value is 7; username is a string, or null for an anonymous client; "
+        "expected a string or null",
     ),
     (
         "a client that is null",
         _is("clientId", "EQ", None),
         _BAD,
-        "filters[0].value is null; client_id is a string: allowed is a string",
+        "filters[0].value is null; client_id is a string; expected a string",
     ),
     # Cursors.
     ("an unknown cursor", {"after": _NOWHERE}, _UNKNOWN, f"after is '{_NOWHERE}'; {_CURSOR}"),
@@ -227,13 +227,13 @@ REFUSED: Final[list[tuple[str, dict[str, Any], str, str]]] = [
         "before with groupBy",
         {"before": _NOWHERE, "groupBy": "data.a"},
         _BAD,
-        f"before came with groupBy; {_ORDER}",
+        f"before cannot be combined with groupBy; {_ORDER}",
     ),
     (
         "after by score",
         {"after": _NOWHERE, "sortField": "data.score", "sortOrder": "DESC"},
         _BAD,
-        f"after came with sortField data.score; {_ORDER}",
+        f"after cannot be combined with sortField data.score; {_ORDER}",
     ),
     # Groups.
     (
@@ -258,11 +258,11 @@ REFUSED: Final[list[tuple[str, dict[str, Any], str, str]]] = [
         "an aggregate without groups",
         {"sortField": "max(data.score)"},
         _BAD,
-        "sortField is 'max(data.score)', which needs groupBy; allowed are id",
+        "sortField is 'max(data.score)', which needs groupBy; allowed: id",
     ),
     # Pages.
-    ("a page of 1,001", {"limit": 1001}, _BAD, "limit is 1001; allowed are whole numbers from 0"),
-    ("a far page", {"offset": 100_001}, _BAD, "offset is 100001; allowed are whole numbers from"),
+    ("a page of 1,001", {"limit": 1001}, _BAD, "limit is 1001; allowed: whole numbers from 0"),
+    ("a far page", {"offset": 100_001}, _BAD, "offset is 100001; allowed: whole numbers from"),
 ]
 
 

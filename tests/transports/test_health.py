@@ -54,8 +54,8 @@ async def test_not_ready_names_what_is_wrong_and_no_internals() -> None:
         "checks": {
             "database": "ok",
             "bus": "not connected",
-            "slow": "no answer within 0.05 s",
-            "broken": "the check itself failed",
+            "slow": "no response within 0.05 s",
+            "broken": "the health check itself failed",
         },
     }
 

@@ -34,8 +34,8 @@ def test_a_refused_origin_is_named_with_the_setting(caplog: pytest.LogCaptureFix
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert record.getMessage() == (
-        "refused the origin 'https://other.example' at the host 'widgets.example': "
-        "add it to WIDGETWIRE_ALLOWED_ORIGINS to allow its pages"
+        "refused origin 'https://other.example' on host 'widgets.example': to allow its pages, "
+        "add it to WIDGETWIRE_ALLOWED_ORIGINS"
     )
 
 
@@ -61,7 +61,10 @@ def test_a_token_is_never_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert "secret" not in caplog.text
     assert [record.getMessage().partition(": ")[2] for record in caplog.records] == [
         "the token in connection_init is not a string",
-        "a token came, but this server has no key to verify it with; connect without one",
+        (
+            "this server does not accept tokens, because it has no key to verify them; connect "
+            "without a token"
+        ),
         "the token has more than 300 bytes",
         "the token has expired",
     ]

@@ -242,7 +242,7 @@ async def test_a_bad_new_token_changes_nothing(place: Place) -> None:
         ("", "not a JSON Web Token"),
         (user(lasts=-61), "the token has expired"),
         (user()[:-4] + "AAAA", "signature"),
-        ("x" * 9000, "the token has 9000 bytes; allowed are 8192"),
+        ("x" * 9000, "the token has 9000 bytes; allowed: 8192"),
     ):
         answer = await client.answer("a", AUTHENTICATE, token=bad)
         (error,) = answer["errors"]
@@ -338,7 +338,7 @@ async def test_over_http_each_request_has_its_own_token(place: Place) -> None:
         answer = await place.http.post("/graphql", json=body, headers=headers)
         (error,) = answer.json()["errors"]
         assert error["extensions"]["code"] == "BAD_USER_INPUT"
-        assert error["message"].startswith("authenticate came over HTTP; it is for WebSockets")
+        assert error["message"].startswith("authenticate is only available on WebSockets")
 
 
 # A new token on a legacy socket.
@@ -440,7 +440,7 @@ async def test_on_every_transport_a_key_that_cannot_be_fetched_is_no_bad_token(
                 assert refusal.outcome == (503 if ask in HTTP else CloseCode.TRY_AGAIN_LATER), ask
                 assert refusal.code in {"UNAVAILABLE", ""}
                 assert refusal.message == (
-                    "the keys that tokens are verified with cannot be fetched now; retry later"
+                    "the keys that verify tokens cannot be fetched now; retry later"
                 )
                 # Those of the service's own key are looked at as ever.
                 assert await ask(running, user()) in {"ann", "it listens"}

@@ -93,7 +93,7 @@ def test_a_broken_frame_is_refused_with_its_code(stream: bytes, code: int) -> No
 
 def test_a_message_too_big_is_refused_from_its_header_alone() -> None:
     header = client_frame(0x2, b"x" * 200)[:4]
-    with pytest.raises(FrameError, match="of 200 bytes came, at most 100") as caught:
+    with pytest.raises(FrameError, match="has 200 bytes, at most 100") as caught:
         read(header, max_bytes=100)
     assert caught.value.code == 1009
 

@@ -71,11 +71,11 @@ export function callsOver(connection: Connection, maxCalls: number, maxBytes: nu
       const payload = { query, variables: variables as Record<string, unknown> };
       const bytes = new TextEncoder().encode(JSON.stringify(payload)).length;
       if (bytes > MAX_CALL_BYTES) {
-        throw new WidgetwireError("PAYLOAD_TOO_LARGE", `the call has ${bytes} bytes; allowed are ${MAX_CALL_BYTES}`);
+        throw new WidgetwireError("PAYLOAD_TOO_LARGE", `the call has ${bytes} bytes; allowed: ${MAX_CALL_BYTES}`);
       }
       if (unanswered >= maxCalls || unansweredBytes + bytes > maxBytes) {
         const waiting = `${unanswered} calls of ${unansweredBytes} bytes wait`;
-        throw new WidgetwireError("QUEUE_FULL", `${waiting}; allowed are ${maxCalls} of ${maxBytes}`);
+        throw new WidgetwireError("QUEUE_FULL", `${waiting}; allowed: ${maxCalls} of ${maxBytes}`);
       }
       const lane = lanes.get(name) ?? { waiting: new Map(), attempts: 0, until: 0, stop: nothing };
       lanes.set(name, lane);

@@ -11,7 +11,7 @@ from app.errors import BadUserInput
 
 _ID = "01890000-0000-7000-8000-000000000000"
 _CREATED = "created is a number, milliseconds since the Unix epoch: allowed"
-_USERNAME = "username is a string, or null for an anonymous client: allowed is"
+_USERNAME = "username is a string, or null for an anonymous client; expected"
 
 
 @pytest.mark.parametrize(
@@ -56,9 +56,9 @@ def test_what_a_field_can_be_is_taken(field: str, operator: str, value: object) 
             )
             for operator in ("CONTAINS", "STARTS_WITH", "ENDS_WITH")
         ),
-        ("clientId", "EQ", 7, "f.value is 7; client_id is a string: allowed is a string"),
-        ("client_id", "EQ", None, "f.value is null; client_id is a string: allowed is a string"),
-        ("id", "NOT_IN", [_ID, {}], "f.value[1] is an object; id is a string: allowed is a string"),
+        ("clientId", "EQ", 7, "f.value is 7; client_id is a string; expected a string"),
+        ("client_id", "EQ", None, "f.value is null; client_id is a string; expected a string"),
+        ("id", "NOT_IN", [_ID, {}], "f.value[1] is an object; id is a string; expected a string"),
         ("username", "GT", False, f"f.value is false; {_USERNAME} a string"),
         ("username", "EQ", 7, f"f.value is 7; {_USERNAME} a string or null"),
         ("username", "CONTAINS", None, f"f.value is null; {_USERNAME} a string"),

@@ -65,16 +65,16 @@ async def test_what_is_no_export_of_the_project_is_not_gone_on_with(
     await publish(database, "p/a", "Zoé")
     file = tmp_path / "file"
     file.write_bytes((await exported(database_url))[1])
-    with pytest.raises(ConfigurationError, match="not in the project 'q' any more"):
+    with pytest.raises(ConfigurationError, match="no longer in the project 'q'"):
         await exported(database_url, resumed=file, project="q")
     for text, form in ((b"nonsense\n", "jsonl"), (b"a,b\n", "csv")):
         file.write_bytes(text)
-        with pytest.raises(ConfigurationError, match="no message that export has written"):
+        with pytest.raises(ConfigurationError, match="not written by export"):
             await exported(database_url, form, resumed=file)  # type: ignore[arg-type]
 
 
 async def test_a_database_that_is_away_is_said(tmp_path: Path) -> None:
-    with pytest.raises(DatabaseUnreachable, match="not reachable"):
+    with pytest.raises(DatabaseUnreachable, match="unavailable"):
         await exported("postgresql://nobody@127.0.0.1:1/none")
 
 

@@ -53,7 +53,7 @@ async def test_channels_are_replayed_together_in_the_order_and_rhythm_of_time(
 def test_what_is_no_recording_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="line 1: created is -1"):
         recording_of(lines({"created": -1, "data": 1}), "a")
-    with pytest.raises(ConfigurationError, match="line 1: it has no widget_id"):
+    with pytest.raises(ConfigurationError, match="line 1: no widget_id"):
         recording_of(lines({"created": 1, "data": 1}), None)
 
 

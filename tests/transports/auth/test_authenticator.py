@@ -41,7 +41,7 @@ def test_without_a_token_the_policy_decides() -> None:
         Permission.SUBSCRIBE,
         Permission.SEARCH,
     }
-    with pytest.raises(Unauthenticated, match="none came"):
+    with pytest.raises(Unauthenticated, match="send a token"):
         Authenticator(VERIFICATION, anonymous="deny").viewer(None)
 
 

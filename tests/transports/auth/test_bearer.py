@@ -70,7 +70,7 @@ def test_of_a_malformed_token_only_its_kind_is_told(value: object, kind: str) ->
     """`authToken: false` was shown as Python's False, and a list with a piece of the token."""
     with pytest.raises(Unauthenticated) as refusal:
         connection_init_token({"authToken": value})
-    assert refusal.value.message == f"authToken in connection_init is {kind}; allowed is a string"
+    assert refusal.value.message == f"authToken in connection_init is {kind}; expected a string"
 
 
 @given(_json | st.dictionaries(st.sampled_from(["authToken", "Authorization"]), _json))

@@ -137,11 +137,11 @@ def test_audience_and_issuer_are_held_to_the_settings(
     with pytest.raises(Unauthenticated) as refusal:
         rules.viewer(claims, 0.0)
     allowed = {
-        "aud": "'widgets', or a list with it",
+        "aud": "'widgets', or a list that contains it",
         "iss": "'https://issuer.example' or 'https://other.example'",
     }
     assert refusal.value.message == (
-        f"the token's claim {wrong!r} is wrong; allowed is {allowed[wrong]}"
+        f"the token's claim {wrong!r} is invalid; expected {allowed[wrong]}"
     )
 
 

@@ -89,7 +89,7 @@ async def test_made_up_keys_cause_one_fetch_a_minute(issuer: Issuer) -> None:
     issuer.publish(jwk(ED_KEY, kid="1"))
     service = Service(issuer)
     for number in range(50):
-        with pytest.raises(Unauthenticated, match=f"is 'made up {number}', which the issuer"):
+        with pytest.raises(Unauthenticated, match=f"'made up {number}' is unknown to the issuer"):
             await service.subject(token(ED_KEY, f"made up {number}"))
     with pytest.raises(Unauthenticated, match="signature"):
         await service.subject(token(ED_KEY, None)[:-8] + "AAAAAAAA")
@@ -140,11 +140,11 @@ async def test_the_last_good_set_holds_when_a_fetch_fails(
     assert await service.subject(token(ED_KEY, "1")) == "u1"
     (warning,) = [one for one in caplog.records if one.levelno == logging.WARNING]
     assert warning.getMessage().startswith(
-        f"the keys for tokens could not be fetched from {issuer.url}: the answer "
+        f"cannot fetch the key set from {issuer.url}: the response "
     )
-    assert warning.getMessage().endswith("; the last ones hold")
+    assert warning.getMessage().endswith("; the last known keys stay in use")
     # It may be a new key's: whoever has it comes back.
-    with pytest.raises(Unavailable, match="the keys that tokens are verified with"):
+    with pytest.raises(Unavailable, match="the keys that verify tokens"):
         await service.subject(token(EC_KEY, "2"))
 
 
@@ -158,7 +158,7 @@ async def test_tokens_wait_for_an_issuer_that_is_away_at_the_start(
     for _ in range(2):
         with pytest.raises(Unavailable, match="cannot be fetched now; retry later"):
             await service.subject(text)
-    assert "tokens of that issuer wait for them" in caplog.text
+    assert "tokens of this issuer cannot be verified" in caplog.text
     # Others' tokens are looked at as ever.
     assert await service.subject(signed({"sub": "own"})) == "own"
     with pytest.raises(Unauthenticated, match="allowed are HS256, RS256, ES256, EdDSA"):
@@ -167,7 +167,7 @@ async def test_tokens_wait_for_an_issuer_that_is_away_at_the_start(
     await issuer.come_up()
     await service.keys.refreshed()
     assert await service.subject(text) == "u1"
-    assert f"{issuer.url} has 1 keys for tokens" in caplog.text
+    assert f"loaded the key set {issuer.url}: 1 keys" in caplog.text
 
 
 async def test_keys_are_fetched_at_the_start_and_again_by_itself(issuer: Issuer) -> None:

@@ -110,12 +110,12 @@ def test_a_token_that_names_no_key_is_tried_against_eight_at_most() -> None:
         (b"", "not JSON"),
         (b"<html>", "not JSON"),
         (b"\xff", "not JSON"),
-        (b"[" * 100_000, "not JSON, or is too deep"),
+        (b"[" * 100_000, "not JSON, or is nested too deeply"),
         (b'{"keys":' + b"[" * 900 + b"]" * 900 + b"}", "too deep"),
         (b"[]", "no list 'keys'"),
         (b'{"keys": {}}', "no list 'keys'"),
         (b'{"issuer": "x"}', "no list 'keys'"),
-        (json.dumps({"keys": [{}] * (MAX_KEYS + 1)}).encode(), "101 keys; allowed are 100"),
+        (json.dumps({"keys": [{}] * (MAX_KEYS + 1)}).encode(), "101 keys; at most 100 are allowed"),
     ],
 )
 def test_what_is_no_key_set_is_an_error(text: bytes, why: str) -> None:

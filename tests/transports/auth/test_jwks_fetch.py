@@ -130,9 +130,12 @@ ELSEWHERE = "Location: http://127.0.0.1:1/elsewhere"
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (raw_answer(b"", "302 Found", ELSEWHERE), r"a redirect \(302\), which is not followed"),
+        (
+            raw_answer(b"", "302 Found", ELSEWHERE),
+            r"a redirect \(302\); redirects are not followed",
+        ),
         (raw_answer(b"", "308 Permanent Redirect", ELSEWHERE), r"a redirect \(308\)"),
-        (raw_answer(b"", "404 Not Found"), "the status 404; expected is 200"),
+        (raw_answer(b"", "404 Not Found"), "the status 404; expected 200"),
         (raw_answer(b"", "500 Oops"), "the status 500"),
         (raw_answer(b"", "204 No Content"), "the status 204"),
         (raw_answer(b"x", "200 OK", "Content-Encoding: gzip"), "compressed"),
@@ -142,10 +145,10 @@ ELSEWHERE = "Location: http://127.0.0.1:1/elsewhere"
         (b"SSH-2.0-OpenSSH\r\n\r\n", "not HTTP"),
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", "not HTTP"),
         (b"", "not HTTP"),
-        (_drips, "no answer within 0.1 s"),
-        (_says_nothing, "no answer within 0.1 s"),
+        (_drips, "no response within 0.1 s"),
+        (_says_nothing, "no response within 0.1 s"),
         (_floods, "more than 262144 bytes"),
-        (_hints_without_end, "no end, or no beginning"),
+        (_hints_without_end, "is incomplete"),
     ],
 )
 async def test_another_answer_is_a_failure_that_says_why(answer: Answer, why: str) -> None:

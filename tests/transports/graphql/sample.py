@@ -258,7 +258,7 @@ def viewer_of(token: str | None, client_token: str | None = None) -> Viewer:
     return Viewer(token, DEFAULT_PERMISSIONS, anonymous=token is None, client_id=client_token)
 
 
-TOO_SLOW = SubscriberTooSlow("1001 messages are waiting, at most 1000 may")
+TOO_SLOW = SubscriberTooSlow("1001 messages are waiting, at most 1000 are allowed")
 
 
 @dataclass

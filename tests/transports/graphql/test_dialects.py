@@ -56,7 +56,7 @@ def test_each_protocol_has_words_of_its_own() -> None:
     for dialect, word in ((TRANSPORT, "start"), (LEGACY, "subscribe"), (LEGACY, "ping")):
         answer = read(dialect, type=word, id="1", payload=QUERY)
         assert isinstance(answer, Malformed)
-        assert answer.reason.startswith(f"type is '{word}'; allowed are connection_init, ")
+        assert answer.reason.startswith(f"type is '{word}'; allowed: connection_init, ")
 
 
 @DIALECTS
@@ -64,7 +64,7 @@ def test_each_protocol_has_words_of_its_own() -> None:
     ("text", "reason"),
     [
         ("", "early"),
-        ("[]", "allowed is a JSON object"),
+        ("[]", "expected a JSON object"),
         ("{}", "the message has no type"),
         ('{"type":1}', "type is 1"),
         ('{"type":"connection_init","payload":[]}', "payload is"),
@@ -82,7 +82,7 @@ def test_what_is_no_message_says_why(dialect: Dialect, text: str, reason: str) -
         ({"payload": QUERY}, "id is missing"),
         ({"id": 1, "payload": QUERY}, "id is 1"),
         ({"id": "", "payload": QUERY}, "id has 0 characters"),
-        ({"id": "x" * 257, "payload": QUERY}, "id has 257 characters; allowed are 1 to 256"),
+        ({"id": "x" * 257, "payload": QUERY}, "id has 257 characters; allowed: 1 to 256"),
     ],
 )
 def test_an_operation_needs_an_id(message: dict[str, Any], reason: str) -> None:

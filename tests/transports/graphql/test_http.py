@@ -137,10 +137,10 @@ async def test_the_status_of_a_refused_request_depends_on_the_media_type(
         (b'{"query": "{ hello }", "variables": {"a": NaN}}', "not valid JSON"),
         (b"[" * 9_000, "nested too deeply: 9000 levels, at most 100"),
         (b'{"query":"{hello}","variables":{"n":' + b"9" * 5_000 + b"}}", "not valid JSON"),
-        (b'[{"query": "{ hello }"}]', "batching is not offered"),
-        (b"null", "allowed is a JSON object"),
+        (b'[{"query": "{ hello }"}]', "batching is not supported"),
+        (b"null", "expected a JSON object"),
         (b"{}", "query is missing"),
-        (b'{"query": 5}', "query is 5; allowed is a string"),
+        (b'{"query": 5}', "query is 5; expected a string"),
         (b'{"query": "{ hello }", "variables": []}', "variables is a list"),
         (b'{"query": "{ hello }", "operationName": 1}', "operationName is 1"),
         (b'{"query": "{ hello }", "extensions": "a"}', "extensions is 'a'"),
@@ -158,7 +158,7 @@ async def test_a_body_that_is_no_request_is_refused(
     ("query_string", "message"),
     [
         ("query=%ff", "not UTF-8"),
-        ("query={hello}&query={hello}", "more than once"),
+        ("query={hello}&query={hello}", "repeats"),
         ("query={hello}&variables=nonsense", "variables: not valid JSON"),
         ("&".join(f"a{i}=1" for i in range(30)), "more than 20 parameters"),
         ("", "query is missing"),
@@ -312,6 +312,9 @@ async def test_a_refused_token_leaves_a_line_in_the_log(
         ("INFO", "authentication refused: the token has expired"),
         (
             "WARNING",
-            "authentication refused: the Authorization header is not of the form 'Bearer TOKEN'",
+            (
+                "authentication refused: the Authorization header is malformed; expected 'Bearer "
+                "TOKEN'"
+            ),
         ),
     ]

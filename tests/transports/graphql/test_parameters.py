@@ -65,31 +65,31 @@ def test_a_document_and_its_id_may_come_together() -> None:
 @pytest.mark.parametrize(
     ("decoded", "told"),
     [
-        ([{"query": QUERY}], "batching is not offered"),
-        ("text", "allowed is a JSON object"),
+        ([{"query": QUERY}], "batching is not supported"),
+        ("text", "expected a JSON object"),
         ({}, "query is missing"),
-        ({"query": 1}, "query is 1; allowed is a string"),
+        ({"query": 1}, "query is 1; expected a string"),
         ({"query": QUERY, "operationName": 1}, "operationName is 1"),
-        ({"query": QUERY, "variables": []}, "variables is .*; allowed is an object or null"),
-        ({"query": QUERY, "extensions": "x"}, "extensions is .*; allowed is an object or null"),
-        ({"query": None}, "query is null; allowed is a string .*, or a documentId in its place"),
-        ({"query": 1, "documentId": "a"}, "query is 1; allowed is a string"),
-        ({"documentId": 1}, "documentId is 1; allowed is a string"),
-        ({"documentId": ""}, "documentId has 0 characters; allowed are 1 to 256"),
+        ({"query": QUERY, "variables": []}, "variables is .*; expected an object or null"),
+        ({"query": QUERY, "extensions": "x"}, "extensions is .*; expected an object or null"),
+        ({"query": None}, "query is null; expected a string .*, or a documentId in its place"),
+        ({"query": 1, "documentId": "a"}, "query is 1; expected a string"),
+        ({"documentId": 1}, "documentId is 1; expected a string"),
+        ({"documentId": ""}, "documentId has 0 characters; allowed: 1 to 256"),
         ({"query": QUERY, "documentId": "a" * 257}, "documentId has 257 characters"),
         ({"extensions": {"persistedQuery": HASH}}, "extensions.persistedQuery is '0000"),
-        ({"extensions": {"persistedQuery": {}}}, "persistedQuery.version is null; allowed is 1"),
+        ({"extensions": {"persistedQuery": {}}}, "persistedQuery.version is null; expected 1"),
         (
             {"extensions": {"persistedQuery": {"version": True, "sha256Hash": HASH}}},
-            "persistedQuery.version is true; allowed is 1",
+            "persistedQuery.version is true; expected 1",
         ),
         (
             {"extensions": {"persistedQuery": {"version": 2, "sha256Hash": HASH}}},
-            "persistedQuery.version is 2; allowed is 1",
+            "persistedQuery.version is 2; expected 1",
         ),
         (
             {"extensions": {"persistedQuery": {"version": 1}}},
-            "persistedQuery.sha256Hash is null; allowed is a string",
+            "persistedQuery.sha256Hash is null; expected a string",
         ),
         (
             {"documentId": "b", "extensions": PERSISTED},
@@ -105,7 +105,7 @@ def test_a_parameter_of_another_type_is_refused_and_named(decoded: object, told:
 @pytest.mark.parametrize(
     ("string", "told"),
     [
-        (b"query=a&query=b", "'query' more than once"),
+        (b"query=a&query=b", "repeats 'query'"),
         (b"&".join(b"x%d=" % number for number in range(21)), "more than 20 parameters"),
         (b"query=%ff", "not UTF-8"),
         ("query=é".encode(), "not UTF-8"),

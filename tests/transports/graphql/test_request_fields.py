@@ -26,15 +26,15 @@ def test_several_accept_fields_are_one_list() -> None:
         ([("content-type", "application/json")], None),
         ([("content-type", "Application/JSON; charset=UTF-8")], None),
         ([("content-type", "application/json"), ("content-encoding", "identity")], None),
-        ([], "the Content-Type header is missing; allowed is application/json"),
+        ([], "the Content-Type header is missing; expected application/json"),
         (
             [("content-type", "text/plain")],
-            "the Content-Type is 'text/plain'; allowed is application/json",
+            "the Content-Type is 'text/plain'; expected application/json",
         ),
         (
             [("content-type", "application/json; charset=latin-1")],
-            "the Content-Type is 'application/json; charset=latin-1'; "
-            "the only charset allowed is utf-8",
+            "the Content-Type is 'application/json; charset=latin-1'; the only supported charset "
+            "is utf-8",
         ),
         (
             [("content-type", "application/json"), ("content-encoding", "gzip")],

@@ -318,10 +318,10 @@ async def test_any_other_message_beyond_the_bounds_closes(dialect: Dialect, text
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("null", "the message is null; allowed is a JSON object"),
-        ('{"type":false}', "type is false; allowed are"),
-        ('{"type":"complete","id":1.5}', "id is 1.5; allowed is a string"),
-        ('{"type":"connection_init","payload":[true]}', "payload is a list of 1; allowed is"),
+        ("null", "the message is null; expected a JSON object"),
+        ('{"type":false}', "type is false; allowed:"),
+        ('{"type":"complete","id":1.5}', "id is 1.5; expected a string"),
+        ('{"type":"connection_init","payload":[true]}', "payload is a list of 1; expected"),
     ],
 )
 async def test_a_reason_speaks_of_json(dialect: Dialect, text: str, reason: str) -> None:
@@ -570,7 +570,7 @@ async def test_shutdown_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture)
     await asyncio.sleep(0)
     talk.session.shutdown()
     assert await talk.outlet.close_code() == CloseCode.SERVICE_RESTART
-    assert "without their answers" in caplog.text
+    assert "without their results" in caplog.text
     talk.sample.feed.join_gate.set()
 
 

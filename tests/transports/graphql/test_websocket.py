@@ -94,7 +94,7 @@ async def test_a_refused_page_and_a_refused_token_leave_a_line_in_the_log(
                     await client.recv()
     origin, token = caplog.records
     assert origin.levelname == token.levelname == "WARNING"
-    assert "'https://evil.example' at the host '127.0.0.1:" in origin.getMessage()
+    assert "'https://evil.example' on host '127.0.0.1:" in origin.getMessage()
     assert "WIDGETWIRE_ALLOWED_ORIGINS" in origin.getMessage()
     assert token.getMessage() == "authentication refused: the token is not valid"
 

@@ -96,31 +96,31 @@ def test_a_search_without_a_query_searches_everything() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('{"type":"publish","ref":5}', "publish.data is missing; allowed is any JSON value"),
-        ('{"type":"publish","ref":5,"data":1,"id":7}', "publish.id is 7; allowed is a string"),
+        ('{"type":"publish","ref":5}', "publish.data is missing; expected any JSON value"),
+        ('{"type":"publish","ref":5,"data":1,"id":7}', "publish.id is 7; expected a string"),
         (
             '{"type":"publish","ref":5,"data":1,"on_repeat":"again"}',
-            'publish.on_repeat is "again"; allowed are KEEP, REPLACE',
+            'publish.on_repeat is "again"; allowed: KEEP, REPLACE',
         ),
         (
             '{"type":"publish","ref":5,"data":1,"on_repeat":true}',
-            "publish.on_repeat is true; allowed are KEEP, REPLACE",
+            "publish.on_repeat is true; allowed: KEEP, REPLACE",
         ),
         (
             '{"type":"retract","ref":5}',
-            "retract.ids is missing; allowed is a list of message ids",
+            "retract.ids is missing; expected a list of message ids",
         ),
         (
             '{"type":"retract","ref":5,"ids":"a"}',
-            'retract.ids is "a"; allowed is a list of message ids',
+            'retract.ids is "a"; expected a list of message ids',
         ),
         (
             '{"type":"retract","ref":5,"ids":["a",{"id":"b"},7]}',
-            "retract.ids[1] is an object; allowed is a string, the id of a message",
+            "retract.ids[1] is an object; expected a string, the id of a message",
         ),
         (
             '{"type":"retract","ref":5,"ids":["a"],"reason":{}}',
-            "retract.reason is {}; allowed is a string",
+            "retract.reason is {}; expected a string",
         ),
         (
             '{"type":"retract","ids":' + "[" * 9999 + '"a"' + "]" * 9999 + ',"ref":5}',
@@ -130,7 +130,7 @@ def test_a_search_without_a_query_searches_everything() -> None:
             '{"type":"retract","ids":["\\ud83d"],"ref":5}',
             "the frame has a string with a lone surrogate",
         ),
-        ('{"type":"search","ref":5,"query":[1]}', "search.query is [1]; allowed is an object"),
+        ('{"type":"search","ref":5,"query":[1]}', "search.query is [1]; expected an object"),
         (
             '{"type":"publish","ref":5,"data":' + "1" * 5000 + "}",
             "not valid JSON: a number has too many digits",
@@ -155,14 +155,14 @@ def test_a_bad_field_is_refused_with_the_ref_of_its_frame(text: str, says: str) 
 @pytest.mark.parametrize(
     ("field", "says"),
     [
-        ('"persistent":"yes"', 'open.persistent is "yes"; allowed are true and false'),
-        ('"persistent":1', "open.persistent is 1; allowed are true and false"),
-        ('"client_id":7', "open.client_id is 7; allowed is a string"),
+        ('"persistent":"yes"', 'open.persistent is "yes"; allowed: true and false'),
+        ('"persistent":1', "open.persistent is 1; allowed: true and false"),
+        ('"client_id":7', "open.client_id is 7; expected a string"),
         # Its type and nothing of it: half a token is still a secret.
-        ('"token":["eyJh"]', "open.token is a list; allowed is a string"),
-        ('"token":false', "open.token is a boolean; allowed is a string"),
-        ('"client_token":["eyJh"]', "open.client_token is a list; allowed is a string"),
-        ('"after":[' + "1," * 99 + "1]", "open.after is [" + "1," * 29 + "…; allowed is a string"),
+        ('"token":["eyJh"]', "open.token is a list; expected a string"),
+        ('"token":false', "open.token is a boolean; expected a string"),
+        ('"client_token":["eyJh"]', "open.client_token is a list; expected a string"),
+        ('"after":[' + "1," * 99 + "1]", "open.after is [" + "1," * 29 + "…; expected a string"),
         ('"persistent":' + "[" * 900 + "]" * 900, None),
     ],
 )
@@ -187,9 +187,9 @@ def test_a_bad_open_says_what_came_and_what_is_allowed(field: str, says: str | N
         ("[" * 9999, "a frame must be a JSON object"),
         ('{"type":"publish","data":' + "[" * 9999, "a frame must be JSON"),
         ("[" * 9999 + "]" * 9999, "a frame must be a JSON object"),
-        ("{}", "type is missing; allowed are open, publish, retract, search, auth"),
-        ('{"type":7}', "type is 7; allowed are open, publish, retract, search, auth"),
-        ('{"type":"Open"}', 'type is "Open"; allowed are open, publish, retract, search, auth'),
+        ("{}", "type is missing; allowed: open, publish, retract, search, auth"),
+        ('{"type":7}', "type is 7; allowed: open, publish, retract, search, auth"),
+        ('{"type":"Open"}', 'type is "Open"; allowed: open, publish, retract, search, auth'),
         ('{"type":' + "9" * 5000 + "}", None),
     ],
 )
@@ -202,10 +202,10 @@ def test_what_is_no_frame_is_unreadable(text: str, says: str | None) -> None:
 def test_a_new_token_is_a_string() -> None:
     assert parse_frame('{"type":"auth","ref":"r","token":"eyJ"}') == Auth(b'"r"', "eyJ")
     for raw, says in (
-        ("", "auth.token is missing; allowed is a string"),
-        (',"token":null', "auth.token is missing; allowed is a string"),
-        (',"token":["eyJ"]', "auth.token is a list; allowed is a string"),
-        (',"token":7', "auth.token is a number; allowed is a string"),
+        ("", "auth.token is missing; expected a string"),
+        (',"token":null', "auth.token is missing; expected a string"),
+        (',"token":["eyJ"]', "auth.token is a list; expected a string"),
+        (',"token":7', "auth.token is a number; expected a string"),
         (',"token":"\\ud800"', "the frame has a string with a lone surrogate"),
         (',"token":' + "[" * 9999 + "]" * 9999, "the frame is nested too deeply"),
     ):

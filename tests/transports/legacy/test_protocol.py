@@ -72,7 +72,7 @@ def test_a_second_open_ends_it(ready: bool) -> None:
     if ready:
         protocol.ready()
     assert protocol.receive(OPEN) == Close(
-        CloseCode.CONFLICT, ErrorCode.BAD_USER_INPUT, "open came twice"
+        CloseCode.CONFLICT, ErrorCode.BAD_USER_INPUT, "a second open is not allowed"
     )
 
 
@@ -103,7 +103,7 @@ def test_no_open_in_time_ends_it() -> None:
         (BadUserInput("x"), 4400),
         (Unavailable("x"), 1013),
         (ShuttingDown(), 1012),
-        (SubscriberTooSlow("9 messages are waiting, at most 8 may"), 1013),
+        (SubscriberTooSlow("9 messages are waiting, at most 8 are allowed"), 1013),
         (WidgetwireError("x"), 1011),
     ],
 )

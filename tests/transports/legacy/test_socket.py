@@ -275,7 +275,7 @@ async def test_the_end_of_a_token_ends_the_socket(server: LegacyServer) -> None:
 async def test_bad_ids_in_the_path_close_with_a_reason(server: LegacyServer, path: str) -> None:
     async with server.client(path) as client:
         assert await client.closed() == 4400
-        assert "allowed are 1 to 64 characters" in (await client.error())[1]
+        assert "allowed: 1 to 64 characters" in (await client.error())[1]
 
 
 async def test_pages_of_other_origins_are_refused_unless_allowed(database_url: str) -> None:
@@ -484,7 +484,7 @@ async def test_too_large_a_result_is_refused(database_url: str) -> None:
         await client.send(type="search", ref=1)
         code, message = await client.error()
         assert code == "PAYLOAD_TOO_LARGE"
-        assert "ask for a smaller limit" in message
+        assert "use a smaller limit" in message
 
 
 async def test_thousands_of_searches_at_once_are_answered_or_refused(server: LegacyServer) -> None:
@@ -627,12 +627,12 @@ async def test_a_refused_page_and_a_refused_token_leave_a_line_in_the_log(
             await client.send(type="open", token=wrong)
             await client.closed()
     lines = [
-        (record.levelname, record.getMessage().partition(" at the host")[0])
+        (record.levelname, record.getMessage().partition(" on host")[0])
         for record in caplog.records
         if record.name == "app.transports.refusals"
     ]
     assert lines == [
-        ("WARNING", "refused the origin 'https://evil.example'"),
+        ("WARNING", "refused origin 'https://evil.example'"),
         ("INFO", "authentication refused: the token has expired"),
         ("WARNING", "authentication refused: the token is not a valid JSON Web Token"),
     ]
