@@ -85,7 +85,7 @@ def serve(
         ),
     ] = False,
 ) -> None:
-    """Serve until SIGTERM or Ctrl+C. Without a database URL, on an embedded Postgres."""
+    """Start the server. Without a database URL it runs an embedded PostgreSQL."""
     import asyncio
 
     from app.process.database import ServiceDatabase
@@ -138,7 +138,7 @@ def serve(
 
 @_cli.command()
 def migrate() -> None:
-    """Bring the database's schema to this version's."""
+    """Migrate the schema of the database to this version."""
     from app.process.database import ServiceDatabase
     from app.telemetry.logs import configure_logging
 
@@ -155,7 +155,7 @@ def config(
         bool, typer.Option("--json", help="Print the settings as a JSON array.")
     ] = False,
 ) -> None:
-    """Print each setting: value, default and meaning. Secrets are masked."""
+    """Print all settings with value, default and description. Secrets are masked."""
     import dataclasses
     import json
 
@@ -193,7 +193,7 @@ def token(
     ] = None,
     expires_in: Annotated[int, typer.Option(min=1, help="Lifetime in seconds.")] = 3600,
 ) -> None:
-    """Sign a token with WIDGETWIRE_JWT_SECRET, for trying out."""
+    """Sign a token with WIDGETWIRE_JWT_SECRET, for development."""
     import jwt
 
     from app.setting_names import PREFIX
@@ -246,7 +246,7 @@ def erase(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Delete all messages of one person, for good. Servers may run meanwhile."""
+    """Permanently delete all messages of a user. Safe while servers run."""
     import asyncio
 
     from app.process.database import ServiceDatabase
@@ -283,7 +283,7 @@ def erase(
 
 @_indexes.callback()
 def list_indexes(context: typer.Context) -> None:
-    """List the indexes for what is searched, and what waits for one."""
+    """List the search indexes and those that are pending."""
     if context.invoked_subcommand is None:
         from app.process.indexes import listed
 
@@ -302,7 +302,7 @@ def add_index(
         str | None, typer.Option(help="A field that searches also sort by or compare by order.")
     ] = None,
 ) -> None:
-    """Build an index while the service runs. The service never drops it by itself."""
+    """Build an index while the service runs. It is never dropped automatically."""
     from app.process.indexes import added, parse_paths
 
     index = parse_paths(paths, sort)

@@ -46,7 +46,7 @@ def export_command(
         bool, typer.Option("--resume", help="Continue an interrupted export.")
     ] = False,
 ) -> None:
-    """Write the stored messages to a file, one a line. The service may run meanwhile."""
+    """Export stored messages to a file, one per line. Safe while the service runs."""
     import asyncio
 
     from app.process.moving.exporting import export_messages, what_is_exported
@@ -93,7 +93,7 @@ def import_command(
         bool, typer.Option("--skip-bad", help="Skip bad lines; default: stop at the first one.")
     ] = False,
 ) -> None:
-    """Store the messages of a file, with their ids, times and names. Again: it goes on."""
+    """Import messages with their ids, times and usernames. Run it again to continue."""
     import asyncio
 
     from app.process.moving.exporting import what_is_exported
@@ -161,7 +161,7 @@ def replay_command(
     ] = 1.0,
     form: _Format = None,
 ) -> None:
-    """Publish a recorded event again, in its own rhythm, while the service runs."""
+    """Publish a recorded event again with its original timing, while the service runs."""
     import asyncio
 
     from app.process.moving.exporting import what_is_exported

@@ -20,7 +20,7 @@ __all__ = ["backup_command", "psql_command", "restore_command"]
 def backup_command(
     file: Annotated[Path, typer.Argument(help="Output file.")],
 ) -> None:
-    """Write the whole database to a file, as compressed SQL. The service may run meanwhile."""
+    """Back up the database to a file of compressed SQL. Safe while the service runs."""
     if file.exists():
         raise ConfigurationError(f"{file} already exists: remove it, or choose another file")
     part = file.with_name(f"{file.name}.part")
@@ -45,7 +45,7 @@ def restore_command(
         bool, typer.Option("--replace", help="Replace the data of a database that has messages.")
     ] = False,
 ) -> None:
-    """Replace all that the database has by a backup. No service may run on it."""
+    """Replace the contents of the database with a backup. Stop the service first."""
     import asyncio
 
     from app.process.postgres_tools import others_connected, stored_anything
@@ -84,7 +84,7 @@ def psql_command(
         list[str] | None, typer.Argument(help="For psql, such as -c 'SELECT 1'.")
     ] = None,
 ) -> None:
-    """Open psql on the service's database, the embedded one too, while the service runs."""
+    """Open psql on the service's database, embedded or external, while the service runs."""
     with database_of_command() as (given, settings):
         code = _tools(given, settings).psql(arguments or [])
     sys.exit(code)

@@ -117,7 +117,7 @@ def test_what_is_no_request(service: Service, way: Way) -> None:
 ADDRESSES: Final = {
     "": "query is missing",
     "query=": "",
-    "query={__typename}&query={__typename}": "more than once",
+    "query={__typename}&query={__typename}": "repeats",
     "query=%ff": "UTF-8",
     "query={__typename}&variables=[]": "variables is a list",
     "query={__typename}&variables={": "variables: ",
@@ -126,7 +126,7 @@ ADDRESSES: Final = {
     "query={__typename}&variables=" + "[" * 101 + "]" * 101: "levels",
     "query={__typename}&extensions=1": "extensions is 1",
     "documentId=": "documentId has 0 characters",
-    "documentId=a&documentId=a": "more than once",
+    "documentId=a&documentId=a": "repeats",
     "extensions={%22persistedQuery%22:1}": "persistedQuery is 1",
     "&".join(f"x{number}=" for number in range(21)): "20 parameters",
 }
