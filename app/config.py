@@ -110,8 +110,8 @@ class Settings(BaseSettings):
 
     env: Literal["development", "production"] = Field(
         "development",
-        description="profile: development, or production with safer defaults, which refuses to start "
-        "with weak secrets",
+        description="profile: development, or production with safer defaults, which refuses to "
+        "start with weak secrets",
     )
 
     # Serving

@@ -102,7 +102,7 @@ def test_production_does_not_start_with_a_weak_secret(command: str) -> None:
     assert printed.returncode == 2
     assert printed.stderr.splitlines() == [
         "widgetwire: WIDGETWIRE_JWT_SECRET: expected a random secret in production, got one that "
-        "repeats itself; make one with: openssl rand -base64 48",
+        "is repetitive; make one with: openssl rand -base64 48",
         "widgetwire: WIDGETWIRE_TRUSTED_PROXIES: expected the addresses of your proxies, got "
         "::/0, which lets every client claim any address",
     ]
@@ -170,7 +170,7 @@ def test_serve_refuses_keys_from_a_place_that_cannot_be_trusted() -> None:
     ("settings", "arguments", "text"),
     [
         ({}, (), "WIDGETWIRE_JWT_SECRET: expected a secret of at least 32 bytes, got nothing"),
-        ({"JWT_PUBLIC_KEY": "-----BEGIN PUBLIC KEY-----"}, (), "JWT_PUBLIC_KEY verifies tokens"),
+        ({"JWT_PUBLIC_KEY": "-----BEGIN PUBLIC KEY-----"}, (), "JWT_PUBLIC_KEY can verify tokens"),
         ({"JWKS_URL": "https://issuer.example"}, (), "JWKS_URL can verify tokens but not sign"),
         ({"JWT_SECRET": SECRET}, ("--sub", ""), "claim 'sub'"),
     ],

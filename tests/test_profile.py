@@ -53,7 +53,7 @@ def test_each_of_them_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
             {"jwt_secret": SECRET, "client_secret": f"{OTHER},{'ab' * 20}"},
             [
                 "WIDGETWIRE_CLIENT_SECRET: expected a random secret in production, got one that "
-                "repeats itself; make one with: openssl rand -base64 48"
+                "is repetitive; make one with: openssl rand -base64 48"
             ],
         ),
         (
@@ -75,7 +75,7 @@ def test_each_of_them_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
             {"jwt_secret": "a" * 32, "trusted_proxies": "::/0"},
             [
                 "WIDGETWIRE_JWT_SECRET: expected a random secret in production, got one that "
-                "repeats itself; make one with: openssl rand -base64 48",
+                "is repetitive; make one with: openssl rand -base64 48",
                 "WIDGETWIRE_TRUSTED_PROXIES: expected the addresses of your proxies, got ::/0, "
                 "which lets every client claim any address",
             ],

@@ -17,9 +17,9 @@ EXAMPLE = "is an example from documentation"
     ("secret", "what"),
     [
         ("short", "has 5 bytes; at least 32 are required"),
-        ("a" * 40, "repeats itself"),
-        ("0123456789" * 4, "repeats itself"),
-        ("K7x!pQ2" * 6, "repeats itself"),
+        ("a" * 40, "is repetitive"),
+        ("0123456789" * 4, "is repetitive"),
+        ("K7x!pQ2" * 6, "is repetitive"),
         ("ab" * 15 + "ba" * 2, "has too few different characters"),
         ("abcdefghijklmnopqrstuvwxyz0123456789", "counts up or down"),
         ("zyxwvutsrqponmlkjihgfedcba9876543210", "counts up or down"),

@@ -165,6 +165,6 @@ def _aliases(document_id: str) -> list[str]:
 
 def _refuse_unlisted() -> NoReturn:
     raise RequestRefused.of(
-        "unknown document: this server only runs documents listed by its operator",
+        "unknown document: only documents listed by the server's operator are allowed",
         ErrorCode.FORBIDDEN,
     )

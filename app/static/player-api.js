@@ -166,7 +166,7 @@ class webSocket {
 
   search({ query, success, error, ...others } = {}) {
     const [other] = Object.keys(others);
-    const misspelt = !query && other && `search has no parameter ${json(other)}; expected query`;
+    const misspelt = !query && other && `search has no ${json(other)}; use query`;
     const result = this.#call("search", { query: query ?? {} }, true, misspelt);
     if (success || error) {
       result.then(
@@ -342,7 +342,7 @@ class webSocket {
       const parts = Object.entries({ type, ref, ...fields });
       const text = `{${parts.map(([name, value]) => `"${name}":${json(value)}`)}}`;
       if (this.#closed) throw failure("the socket is closed", "CLOSED");
-      if (new Blob([text]).size > MAX_FRAME_BYTES) throw failure("message too large", "PAYLOAD_TOO_LARGE");
+      if (new Blob([text]).size > MAX_FRAME_BYTES) throw failure("too large", "PAYLOAD_TOO_LARGE");
       if (this.#calls.size >= MAX_CALLS || this.#chars + text.length > MAX_CALL_CHARS) {
         throw failure("too many calls are waiting", "RATE_LIMITED");
       }

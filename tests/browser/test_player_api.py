@@ -383,7 +383,7 @@ def test_a_frame_that_may_store_nothing_is_one_client_for_as_long_as_it_lives(
 def test_a_misspelt_search_is_refused(shared_service: Served, context: BrowserContext) -> None:
     widget = Widget(context, shared_service.url)
     said = "socket.search({ %s: { limit: 1 } }).catch((error) => error.message)"
-    assert widget.value(said % "quary") == 'search has no parameter "quary"; expected query'
+    assert widget.value(said % "quary") == 'search has no "quary"; use query'
     said = "socket.search({ query: { filter: [] } }).catch((error) => error.message)"
     assert "did you mean 'filters'" in widget.value(said)
 

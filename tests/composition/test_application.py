@@ -75,7 +75,7 @@ async def test_production_offers_no_more_than_the_public_needs(database_url: str
 
 
 async def test_production_does_not_start_with_what_is_unsafe(database_url: str) -> None:
-    with pytest.raises(ConfigurationError, match="repeats itself"):
+    with pytest.raises(ConfigurationError, match="is repetitive"):
         create_app(Settings(database_url=database_url, env="production", jwt_secret="a" * 32))
 
 

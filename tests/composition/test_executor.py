@@ -28,7 +28,7 @@ def test_without_settings_any_document_is_executed() -> None:
 def test_known_documents_are_those_of_the_file(tmp_path: Path) -> None:
     executor = executor_of(Settings(documents="known", documents_file=listed(tmp_path)))
     assert executor.prepare(None, None, "a").name == "A"
-    with pytest.raises(RequestRefused, match="only those that its operator has listed"):
+    with pytest.raises(RequestRefused, match="only documents listed by the server's operator"):
         executor.prepare("{ __typename }")
 
 

@@ -42,7 +42,7 @@ def test_the_operation_must_be_named_when_there_are_several(documents: Documents
     )
     assert refused(documents, query, "c") == (
         "BAD_USER_INPUT",
-        "operationName: the document has no operations named 'c'",
+        "operationName: the document has no operation named 'c'",
     )
     assert documents.document("{ hello }").operation("").name is None
 

@@ -67,7 +67,7 @@ def test_a_value_without_a_variable_is_left_alone() -> None:
 @pytest.mark.parametrize(
     ("type_", "value", "message"),
     [
-        ("Filter", '{"and": [{"nor": 1}]}', "$v.and[0] has the key 'nor'; allowed of Filter are"),
+        ("Filter", '{"and": [{"nor": 1}]}', "$v.and[0] has the key 'nor'; allowed for Filter:"),
         ("Filter", '{"order": "UP"}', "$v.order is 'UP'; allowed for Order: ASC, DESC"),
         ("Order", "[]", "$v is a list of 0; allowed for Order: ASC, DESC"),
         ("Order", "false", "$v is false; allowed for Order"),

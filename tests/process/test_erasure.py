@@ -97,7 +97,7 @@ async def test_a_database_that_is_away_is_no_setting_to_change() -> None:
     [
         ("", None, "--username is empty"),
         ("\udcff", None, "expected UTF-8 text"),
-        ("Zoé", "a b", "--project is 'a b'; allowed are"),
+        ("Zoé", "a b", "--project is 'a b'; allowed:"),
     ],
 )
 def test_what_can_be_nobody_is_refused(username: str, project: str | None, text: str) -> None:

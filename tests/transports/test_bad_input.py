@@ -92,7 +92,7 @@ CHANNELS: Final[dict[str, tuple[dict[str, Any], dict[str, Any], str, str]]] = {
     # The channel's policy, what is published besides data, the code, the words.
     "closed": ({"closesAt": 1}, {}, "REJECTED", "closed"),
     "not yet open": ({"opensAt": 4_102_444_800_000}, {}, "REJECTED", "open"),
-    "for nobody": ({"writers": "NOBODY"}, {}, "FORBIDDEN", "nobody"),
+    "for nobody": ({"writers": "NOBODY"}, {}, "FORBIDDEN", "publishing is disabled"),
     "a blocked word": ({"blockedWords": ["Wörd"]}, {"data": "a WORD!"}, "REJECTED", "word"),
     "a schema": ({"dataSchema": {"type": "string"}}, {"data": 7}, "REJECTED", "string"),
     "a spent key": ({}, {"id": "spent", "onRepeat": "REPLACE"}, "REJECTED", "moderator"),

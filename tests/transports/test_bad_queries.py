@@ -139,7 +139,7 @@ def _nested(levels: int) -> dict[str, Any]:
 
 _ONE: Final = _is("data", "EQ", 1)["filters"]
 _NOWHERE: Final = "01890000-0000-7000-8000-000000000000"
-_FIELDS: Final = "allowed are id, client_id (or clientId), created, username, data, or a path below"
+_FIELDS: Final = "allowed: id, client_id (or clientId), created, username, data, or a path below"
 _ORDER: Final = "it pages in publish order: omit groupBy, and omit sortField or set it to created"
 _SORTS: Final = (
     "allowed with groupBy: count, key, or one of count, distinct, sum, avg, min, max of a "

@@ -74,7 +74,7 @@ NO_REQUEST: Final[dict[str, tuple[bytes, str]]] = {
     "persistedQuery without a hash": (_PERSISTED % b'{"version":1}', "sha256Hash is null"),
     "two ids": (
         b'{"documentId":"a","extensions":{"persistedQuery":{"version":1,"sha256Hash":"b"}}}',
-        "two documents",
+        "name different documents",
     ),
 }
 """A `graphql-transport-ws` socket that says this is closed, as its protocol has it; the legacy one

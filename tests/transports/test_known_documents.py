@@ -148,7 +148,9 @@ def test_only_the_documents_of_the_file_are_executed(closed_service: Service, wa
         assert (answer.data["messages"].keys(), answer.errors) == ({"totalCount"}, [])
     other = "{ __typename }"
     for request in ({"query": other}, {"query": other, **by_hash(hex_of(other))}):
-        assert "only those" in refused(closed_service.ask(way, **request), "FORBIDDEN", way)
+        assert "only documents listed" in refused(
+            closed_service.ask(way, **request), "FORBIDDEN", way
+        )
     # A client that is told to send the text does so, and is refused then.
     assert closed_service.ask(way, **by_hash(hex_of(other))).errors == [NOT_FOUND]
 

@@ -79,7 +79,7 @@ async def test_one_connection_too_many_is_answered_429_and_leaves_the_others_alo
             refused = await answer_to(port, GET)
             assert refused.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
             assert b"\r\nretry-after: 1\r\n" in refused
-            assert refused.endswith(b"too many connections from this address; allowed are 2")
+            assert refused.endswith(b"too many connections from this address; the limit is 2")
             with pytest.raises(InvalidStatus, match="429"):
                 await connect(url)
             await first.send("still here")

@@ -75,7 +75,8 @@ class Parameters:
         elif not isinstance(query, str):
             came = json_shown(query) if "query" in decoded else "missing"
             raise BadUserInput(
-                f"query is {came}; expected a GraphQL document, or send a documentId instead"
+                f"query is {came}; expected a string with a GraphQL document, or send a "
+                "documentId instead"
             )
         traceparent = extensions.get("traceparent") if extensions else None
         return cls(

@@ -74,13 +74,13 @@ async def test_what_is_no_export_of_the_project_is_not_gone_on_with(
 
 
 async def test_a_database_that_is_away_is_said(tmp_path: Path) -> None:
-    with pytest.raises(DatabaseUnreachable, match="unavailable"):
+    with pytest.raises(DatabaseUnreachable, match="cannot reach the database"):
         await exported("postgresql://nobody@127.0.0.1:1/none")
 
 
 def test_names_that_no_channel_has_are_refused() -> None:
     assert what_is_exported("p", None) == ("p", None)
-    with pytest.raises(ConfigurationError, match="PROJECT is 'a b'; allowed are"):
+    with pytest.raises(ConfigurationError, match="PROJECT is 'a b'; allowed:"):
         what_is_exported("a b", None)
     with pytest.raises(ConfigurationError, match="WIDGET is 'a/b'"):
         what_is_exported("a", "a/b")

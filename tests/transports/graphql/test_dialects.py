@@ -63,7 +63,7 @@ def test_each_protocol_has_words_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "early"),
+        ("", "unexpected end"),
         ("[]", "expected a JSON object"),
         ("{}", "the message has no type"),
         ('{"type":1}', "type is 1"),

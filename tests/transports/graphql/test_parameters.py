@@ -72,7 +72,7 @@ def test_a_document_and_its_id_may_come_together() -> None:
         ({"query": QUERY, "operationName": 1}, "operationName is 1"),
         ({"query": QUERY, "variables": []}, "variables is .*; expected an object or null"),
         ({"query": QUERY, "extensions": "x"}, "extensions is .*; expected an object or null"),
-        ({"query": None}, "query is null; expected a string .*, or a documentId in its place"),
+        ({"query": None}, "query is null; expected a string .*, or send a documentId"),
         ({"query": 1, "documentId": "a"}, "query is 1; expected a string"),
         ({"documentId": 1}, "documentId is 1; expected a string"),
         ({"documentId": ""}, "documentId has 0 characters; allowed: 1 to 256"),
@@ -93,7 +93,7 @@ def test_a_document_and_its_id_may_come_together() -> None:
         ),
         (
             {"documentId": "b", "extensions": PERSISTED},
-            "documentId and extensions.persistedQuery name two documents",
+            "documentId and extensions.persistedQuery name different documents",
         ),
     ],
 )
@@ -131,6 +131,6 @@ async def test_a_body_of_any_chunks_is_whole() -> None:
 
 async def test_a_body_that_grows_too_long_is_not_read_further() -> None:
     chunks = arriving(b"ab", b"cd", b"never read")
-    with pytest.raises(PayloadTooLarge, match="longer than 3 bytes"):
+    with pytest.raises(PayloadTooLarge, match="larger than 3 bytes"):
         await read_body(chunks, 3)
     assert await anext(chunks) == b"never read"
