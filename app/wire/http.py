@@ -194,6 +194,9 @@ class BoundedHttpProtocol(OrdinaryRequests):
         )
         writer.write_through(self.transport, max_outbound_bytes)
         self._beats = shared.beats(beat_seconds).add(writer)
+        if self._leaving:
+            # It was told before this began. In the next turn: nobody has the writer yet.
+            self.loop.call_soon(writer.interrupt)
         return writer
 
     # Taking requests.
@@ -254,7 +257,7 @@ class BoundedHttpProtocol(OrdinaryRequests):
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
             expect_100_continue=head.expects_continue,
-            keep_alive=version == "1.1" and keep_alive,
+            keep_alive=version == "1.1" and keep_alive and not self._shared().leaving,
             on_response=self.on_response_complete,
         )
         if self._all_answered():

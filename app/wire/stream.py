@@ -33,6 +33,9 @@ class Streamed(Protocol):
     def fell_behind(self) -> None:
         """The peer let more wait than the bound: end it so that the peer comes back."""
 
+    def interrupt(self) -> None:
+        """The process is going away: end it so that the peer comes back. Idempotent."""
+
     def lost(self) -> None:
         """The end: called exactly once, whoever ended it."""
 
@@ -108,6 +111,11 @@ class StreamWriter(FrameWriter):
     def fell_behind(self) -> None:
         if self._streamed is not None:
             self._streamed.fell_behind()
+
+    def interrupt(self) -> None:
+        """See `Streamed.interrupt`."""
+        if self._streamed is not None:
+            self._streamed.interrupt()
 
     def resume_writing(self) -> None:
         self._stalled_beats = 0

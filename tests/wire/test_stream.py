@@ -37,6 +37,9 @@ class Connection:
         self.told.append("behind")
         self.writer.end(instead=True)
 
+    def interrupt(self) -> None:
+        self.told.append("interrupted")
+
     def lost(self) -> None:
         self.told.append("lost")
 
