@@ -41,7 +41,7 @@ class Supervisor:
         sockets: those of each worker; closed when the workers are to end.
         grace_seconds: what each worker takes at most to drain.
         start_timeout_seconds: a worker not ready by then is killed and counts as failed.
-        on_ready: called once, when every worker serves.
+        on_ready: called once, when every worker serves; not when the end was asked for before.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class Supervisor:
                 if self._stopping.is_set():
                     process.terminate()
                 ready = await self._ready(ours)
-                if ready and first:
+                if ready and first and not self._stopping.is_set():
                     self._waiting -= 1
                     if not self._waiting:
                         self._on_ready()
