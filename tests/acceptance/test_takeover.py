@@ -44,7 +44,7 @@ class Publisher:
                 variables = {**self._widget.ids, "data": len(self.acknowledged)}
                 answer = await http.post(self._url, json={"query": PUBLISH, "variables": variables})
                 self.acknowledged.append(answer.json()["data"]["publish"]["id"])
-                await asyncio.sleep(0.005)  # The services that start need the processor too.
+                await asyncio.sleep(0.02)  # The services that start need the processor too.
 
 
 async def listen(served: Served, widget: Widget, heard: list[str], ready: asyncio.Event) -> None:
@@ -96,4 +96,4 @@ async def test_three_takeovers_refuse_nobody_and_lose_nothing(
             await asyncio.sleep(0.01)
     listening.cancel()
     assert heard == [*stored, end["id"]]
-    assert all(len(one.acknowledged) > 20 for one in publishers)
+    assert all(len(one.acknowledged) > 10 for one in publishers)
