@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 import typer
 
 from app import __version__
+from app.commands.data import export_command, import_command, replay_command
+from app.commands.database import backup_command, psql_command, restore_command
 from app.domain.viewer import Permission
 from app.errors import ConfigurationError, DatabaseUnreachable, StartupError, WidgetwireError
 
@@ -50,6 +52,12 @@ _indexes = typer.Typer(
     rich_markup_mode=None,
 )
 _cli.add_typer(_indexes, name="indexes")
+_cli.command("export")(export_command)
+_cli.command("import")(import_command)
+_cli.command("replay")(replay_command)
+_cli.command("backup")(backup_command)
+_cli.command("restore")(restore_command)
+_cli.command("psql", context_settings={"ignore_unknown_options": True})(psql_command)
 
 
 def main() -> NoReturn:
@@ -88,7 +96,7 @@ def serve(
     from app.process.supervisor import Supervisor
     from app.process.worker import server_options
     from app.setting_names import PREFIX
-    from app.telemetry import configure_logging
+    from app.telemetry.logs import configure_logging
 
     for name, value in (("HOST", host), ("PORT", port), ("WORKERS", workers)):
         if value is not None:
@@ -135,7 +143,7 @@ def serve(
 def migrate() -> None:
     """Bring the database's schema to this version's."""
     from app.process.database import ServiceDatabase
-    from app.telemetry import configure_logging
+    from app.telemetry.logs import configure_logging
 
     settings = _settings()
     configure_logging(settings.log_level, settings.log_format)
@@ -229,7 +237,7 @@ def erase(
 
     from app.process.database import ServiceDatabase
     from app.process.erasure import Person, erased, found, kept_bans, listed
-    from app.telemetry import configure_logging
+    from app.telemetry.logs import configure_logging
 
     settings = _settings()
     configure_logging(settings.log_level, settings.log_format)
@@ -312,7 +320,7 @@ def _on_database(work: "Callable[[str], Coroutine[None, None, str]]") -> None:
     import asyncio
 
     from app.process.database import ServiceDatabase
-    from app.telemetry import configure_logging
+    from app.telemetry.logs import configure_logging
 
     settings = _settings()
     configure_logging(settings.log_level, settings.log_format)

@@ -22,6 +22,7 @@ from app.config_words import printable, problem
 from app.domain.origin import ORIGIN_FORMS, OriginList
 from app.errors import ConfigurationError
 from app.setting_names import PREFIX
+from app.wire.trusted_proxies import TrustedProxies
 
 __all__ = ["SettingDescription", "Settings", "broadcast_scheme", "unknown_variables"]
 
@@ -128,6 +129,11 @@ class Settings(BaseSettings):
         "after SIGTERM, connections are closed over this long, so that clients do not come back "
         "all at once; sooner when they are few (400 a second); at most half of "
         "SHUTDOWN_GRACE_SECONDS",
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="addresses and networks of proxies whose X-Forwarded-For is believed, "
+        "separated by commas: 10.0.0.5,10.0.0.0/8",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least severe log record that is written"
@@ -255,6 +261,11 @@ class Settings(BaseSettings):
     )
     max_token_bytes: int = _number(
         defaults.MAX_TOKEN_BYTES, 256, 65536, "longest token; a longer one is refused"
+    )
+    metrics_token: SecretStr | None = Field(
+        None,
+        description="/metrics answers whoever sends this as a bearer token, at least 32 bytes; "
+        "unset: everybody who reaches the port",
     )
     graphiql: bool = Field(True, description="serve GraphiQL and the demonstration page")
 
@@ -429,7 +440,7 @@ class Settings(BaseSettings):
         broadcast_scheme(url)
         return url
 
-    @field_validator("jwt_secret")
+    @field_validator("jwt_secret", "metrics_token")
     @classmethod
     def _check_secret(cls, secret: SecretStr | None) -> SecretStr | None:
         # RFC 7518, 3.2: "A key of the same size as the hash output (for instance, 256 bits
@@ -473,9 +484,9 @@ class Settings(BaseSettings):
             raise ValueError("a public key: a private one does not belong on this server")
         return key
 
-    @field_validator("allowed_origins", mode="before")
+    @field_validator("allowed_origins", "trusted_proxies", mode="before")
     @classmethod
-    def _split_origins(cls, value: object) -> object:
+    def _split(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
         return _parts(value)
@@ -489,6 +500,15 @@ class Settings(BaseSettings):
         except ValueError:
             raise ValueError(ORIGIN_FORMS) from None
         return lowered
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_proxies(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            TrustedProxies(proxies)
+        except ValueError:
+            raise ValueError("IP addresses and networks such as 10.0.0.0/8") from None
+        return proxies
 
     @field_validator("data_dir")
     @classmethod

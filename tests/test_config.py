@@ -77,6 +77,12 @@ def test_variables_are_read_and_arguments_go_before_them(monkeypatch: pytest.Mon
             "https://example.com, https://*.example.com or null, got 'example.com'",
         ),
         (
+            "trusted_proxies",
+            "10.0.0.1/8",
+            "WIDGETWIRE_TRUSTED_PROXIES: expected IP addresses and networks such as 10.0.0.0/8, "
+            "got '10.0.0.1/8'",
+        ),
+        (
             "database_url",
             "mysql://u:hunter2@h/d",
             "WIDGETWIRE_DATABASE_URL: expected postgresql://user:password@host:port/database, "

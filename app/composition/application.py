@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import setting_names
+from app.composition.metrics import METRICS, Parts, reading
 from app.composition.services import Started, bus_backend, started
 from app.config import Settings
 from app.domain.viewer import Viewer
@@ -17,11 +18,15 @@ from app.engine.direct import Resolvers
 from app.engine.execution import Executor
 from app.engine.limits import DocumentLimits
 from app.errors import ConfigurationError, Unavailable
+from app.peer import Peer
 from app.schema import build_schema
 from app.schema.context import Context
 from app.schema.operations import answer, publish, search, searched, subscribe
 from app.storage.database import Database
+from app.storage.schema_probe import SchemaProbe
 from app.storage.write_probe import WriteProbe
+from app.telemetry.loop_lag import LoopLag
+from app.telemetry.workers import ALONE, WorkerPlace, Workers
 from app.transports.auth import Authenticator, VerificationKey
 from app.transports.graphql.http import GraphQLHttp, HttpLimits
 from app.transports.graphql.operations import OperationLimits
@@ -33,6 +38,7 @@ from app.transports.legacy.calls import LegacyLimits
 from app.transports.legacy.player_api import player_api_routes
 from app.transports.legacy.session import LegacyServices
 from app.transports.legacy.socket import LegacySockets
+from app.transports.metrics import MetricsPage
 from app.transports.origins import OriginPolicy
 from app.transports.pages.graphiql import graphiql_page
 from app.transports.pages.routes import page_routes
@@ -64,7 +70,8 @@ class Process:
         """
         async with AsyncExitStack() as stack:
             below = self._started = await started(stack, self._settings)
-            app.router.routes.extend(self._routes(below))
+            metrics = await self._metrics(stack, below, app.place)
+            app.router.routes.extend([*self._routes(below), metrics.route()])
             app.graphql = self._graphql
             app.state.leave = self.leave
             app.state.drain = self.drain
@@ -83,6 +90,19 @@ class Process:
         """End every HTTP stream that is left, so that its client comes back, and begin no more."""
         if self._graphql is not None:
             self._graphql.shutdown()
+
+    async def _metrics(
+        self, stack: AsyncExitStack, below: Started, place: WorkerPlace
+    ) -> MetricsPage:
+        loop_lag = LoopLag()
+        loop_lag.start()
+        stack.callback(loop_lag.stop)
+        parts = Parts(below, loop_lag, self._settings.workers)
+        workers = Workers(partial(reading, parts), place)
+        await workers.start()
+        stack.push_async_callback(workers.stop)
+        token = self._settings.metrics_token
+        return MetricsPage(METRICS, workers, None if token is None else token.get_secret_value())
 
     def _routes(self, below: Started) -> list[BaseRoute]:
         settings, services, pools = self._settings, below.services, below.pools
@@ -105,9 +125,9 @@ class Process:
             Resolvers(publish, subscribe, search, answer, searched),
         )
 
-        def context(viewer: Viewer, connection: bool) -> Context:
+        def context(viewer: Viewer, connection: bool, peer: Peer) -> Context:
             # Who asks by one socket is one asker; requests without a token tell nothing.
-            return Context(viewer, services, object() if connection else None)
+            return Context(viewer, services, object() if connection else None, peer=peer)
 
         graphql = self._graphql = GraphQLHttp(
             executor,
@@ -160,7 +180,14 @@ class Process:
         )
         probe = WriteProbe(pools.leasing, pools.incidents)
         database = partial(_database_state, pools.leasing, probe)
-        health = Health({"database": database, "bus": below.hub.trouble, "process": self._state})
+        health = Health(
+            {
+                "database": database,
+                "schema": SchemaProbe(pools.leasing).state,
+                "bus": below.hub.trouble,
+                "process": self._state,
+            }
+        )
         return [
             Route(GRAPHQL_PATH, graphql),
             WebSocketRoute(GRAPHQL_PATH, sockets),
@@ -213,6 +240,8 @@ class Application(Starlette):
     """
 
     graphql: GraphQLHttp | None = None
+    place: WorkerPlace = ALONE
+    """Among the workers of the service; whoever starts this one of several sets it."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI calls it."""

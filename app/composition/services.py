@@ -1,7 +1,9 @@
 """The services of one process and what they stand on, started from the bottom up."""
 
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Any
 from uuid import uuid4
 
 from app.config import Settings, broadcast_scheme
@@ -38,7 +40,7 @@ from app.storage.client_secret import kept_client_secret
 from app.storage.deletion import MessageDeletion
 from app.storage.earlier import EarlierMessages
 from app.storage.estimates import EstimatedByPlace
-from app.storage.group_commit import CommitBounds
+from app.storage.group_commit import CommitBounds, GroupCommit
 from app.storage.held import HeldMessages
 from app.storage.held_writer import HeldWriter
 from app.storage.history import MessageHistory
@@ -55,6 +57,7 @@ from app.storage.search import MessageSearch
 from app.storage.search_lanes import SearchLanes
 from app.storage.shared_history import SharedHistory
 from app.storage.writer import MessageWriter
+from app.wire.shared import after_writes
 
 __all__ = ["Started", "bus_backend", "started"]
 
@@ -66,6 +69,9 @@ class Started:
     services: Services
     hub: Hub
     pools: Pools
+    writers: Mapping[str, GroupCommit[Any]]
+    """By what they do with messages: `publish`, `hold`."""
+    lanes: SearchLanes
 
 
 async def started(stack: AsyncExitStack, settings: Settings) -> Started:
@@ -97,7 +103,7 @@ async def started(stack: AsyncExitStack, settings: Settings) -> Started:
     await rules.start()
     stack.push_async_callback(rules.stop)
     history = SharedHistory(MessageHistory(pools.reading))
-    hub = Hub(Bus(bus_backend(settings), process_id), history)
+    hub = Hub(Bus(bus_backend(settings), process_id), history, after_writes)
     policies.tell(hub.tell_policy)
     await hub.start()
     stack.push_async_callback(hub.stop)
@@ -215,7 +221,7 @@ async def started(stack: AsyncExitStack, settings: Settings) -> Started:
         deletion=deleting,
         channels=ChannelService(ChannelStore(pools.reading), presence, rights),
     )
-    return Started(services, hub, pools)
+    return Started(services, hub, pools, {"publish": writer, "hold": held_writer}, lanes)
 
 
 def bus_backend(settings: Settings) -> Backend:

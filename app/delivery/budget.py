@@ -15,6 +15,16 @@ class Budget:
         self._items = 0
         self._bytes = 0
 
+    @property
+    def items(self) -> int:
+        """How many things wait."""
+        return self._items
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes of them."""
+        return self._bytes
+
     def __str__(self) -> str:
         return f"{self._items} with {self._bytes} bytes"
 

@@ -56,7 +56,8 @@ class Bus:
                 lost connection takes to be noticed and opened again.
         """
         self.origin = origin
-        self._backend = backend
+        self.backend = backend
+        """What carries the events; to be looked at only."""
         self._broadcast = Broadcast(backend=backend)
         self._on_event: Callable[[Event], None] = lambda _event: None
         self._users: Counter[str] = Counter()
@@ -82,7 +83,7 @@ class Bus:
             on_missed: called on the loop when events may have been lost.
         """
         self._on_event = on_event
-        self._backend.attach(self._receive, on_missed)
+        self.backend.attach(self._receive, on_missed)
         await self._broadcast.connect()
         self._beating = asyncio.create_task(
             keep_running("bus pulse", self._beat_forever), name="bus pulse"
@@ -98,6 +99,11 @@ class Bus:
         for topic in tuple(self._subscriptions):
             await self._unsubscribe(topic)
 
+    @property
+    def lag_seconds(self) -> float:
+        """How long an event takes that comes round through the broker. See `Pulse`."""
+        return self._pulse.lag_seconds
+
     async def trouble(self) -> str | None:
         """Return None while events flow, by observation; else what is wrong. See `Pulse`."""
         return await self._pulse.trouble()
@@ -111,7 +117,7 @@ class Bus:
         Raises:
             PayloadTooLarge: the broker takes no event of this size.
         """
-        return self._backend.post(topic_of(channel), encode_event(event))
+        return self.backend.post(topic_of(channel), encode_event(event))
 
     async def open(self, channel: Channel) -> None:
         """Receive a channel's events from now on; each `open` wants one `close`.
@@ -158,7 +164,7 @@ class Bus:
         await self._pulse.beat_forever()
 
     def _post_echo(self, number: int) -> bool:
-        return self._backend.post(self._pulse_topic, encode_event(Echo(self.origin, number)))
+        return self.backend.post(self._pulse_topic, encode_event(Echo(self.origin, number)))
 
     def _receive(self, topic: str, text: str) -> None:
         try:

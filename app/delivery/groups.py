@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 from app.delivery.by_filters import ByFilters
+from app.delivery.delivery_times import DeliveryTimes
 from app.delivery.hub import Hub
 from app.delivery.matching_turns import MatchingTurns
 from app.delivery.members import Member, Members
@@ -85,7 +86,9 @@ class FanOut:
         """
         groups = self._channels.get(channel)
         if groups is None:
-            groups = _ChannelGroups(self._turns, lambda groups: self._forget(channel, groups))
+            groups = _ChannelGroups(
+                self._turns, self._hub.times, lambda groups: self._forget(channel, groups)
+            )
             # First: groups that nothing feeds must not be found by the next one.
             self._hub.join_open(channel, groups)
             self._channels[channel] = groups
@@ -94,6 +97,21 @@ class FanOut:
             group = groups.add(Group(key, filters, encode, groups, self._turns, events=events))
         group.holds += 1
         return group
+
+    @property
+    def groups(self) -> int:
+        """How many groups there are, in all channels."""
+        return sum(groups.size for groups in self._channels.values())
+
+    @property
+    def waiting(self) -> int:
+        """Entries that wait for filters that take long, in all channels."""
+        return sum(groups.waiting for groups in self._channels.values())
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of those."""
+        return self._turns.waiting_bytes
 
     def _forget(self, channel: Channel, groups: "_ChannelGroups") -> None:
         """Let go of a channel's groups: there are none left, or nothing feeds them any more."""
@@ -132,7 +150,7 @@ class Group:
         self.encode = encode
         self.events = events
         self.filters = filters
-        self.members = Members()
+        self.members = Members("channelEvents" if events else "messages")
         self.holds = 0
         """Replays that are on their way to the group."""
         self._groups = groups
@@ -264,7 +282,12 @@ _Groups: TypeAlias = dict[CompiledFilters, dict[Group, None]]
 class _ChannelGroups:
     """The groups of one channel; a subscriber of its feed."""
 
-    def __init__(self, turns: MatchingTurns, on_end: Callable[["_ChannelGroups"], None]) -> None:
+    def __init__(
+        self,
+        turns: MatchingTurns,
+        times: DeliveryTimes,
+        on_end: Callable[["_ChannelGroups"], None],
+    ) -> None:
         self.dispatched = 0
         """How many times messages were dispatched to groups that are served later."""
         self.removals = 0
@@ -273,6 +296,7 @@ class _ChannelGroups:
         self.over = False
         """Whether the feed gives nothing more."""
         self._turns = turns
+        self._times = times
         self._on_end = on_end
         self._groups: dict[Hashable, Group] = {}
         self._light: ByFilters[Group] = ByFilters()
@@ -281,6 +305,14 @@ class _ChannelGroups:
         self._waiting: deque[tuple[int, Entry]] = deque()
         self._waiting_bytes = 0
         self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def size(self) -> int:
+        return len(self._groups)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
 
     def get(self, key: Hashable) -> Group | None:
         return self._groups.get(key)
@@ -338,6 +370,8 @@ class _ChannelGroups:
         for group, encoded in payloads.items():
             group.members.give(encoded)
             self.forget_if_empty(group)
+        if payloads:
+            self._times.given(entries[-1])
         if self._slow:
             self._serve_later(entries)
 

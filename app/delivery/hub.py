@@ -9,6 +9,7 @@ from typing import Any, Final, NoReturn
 
 from app.delivery.budget import Budget
 from app.delivery.bus import Bus
+from app.delivery.delivery_times import DeliveryTimes
 from app.delivery.events import (
     Deleted,
     Event,
@@ -23,7 +24,7 @@ from app.delivery.events import (
 from app.delivery.feed import Feed, History, Subscriber
 from app.delivery.supervision import keep_running
 from app.domain.channel import Channel
-from app.domain.entry import PolicyChange, StoredEntry
+from app.domain.entry import PolicyChange, Retraction, StoredEntry
 from app.domain.message import Head, Message
 from app.errors import Unavailable
 
@@ -45,10 +46,29 @@ _DELETED_SECONDS: Final = 0.1
 class Hub:
     """Joins subscribers to channels and dispatches to them."""
 
-    def __init__(self, bus: Bus, history: History) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        history: History,
+        after_writes: Callable[[Callable[[], None]], None] = lambda call: call(),
+    ) -> None:
+        """Take the parts.
+
+        Args:
+            bus: not started.
+            history: the table.
+            after_writes: calls something once all that was given to sockets is written.
+        """
         self._bus = bus
         self._history = history
-        self._ahead = Budget(_AHEAD_MAX, _AHEAD_BYTES_MAX)
+        self.times = DeliveryTimes(after_writes)
+        self.published = 0
+        """Messages that this process has stored and told of."""
+        self.published_transient = 0
+        self.retracted = 0
+        """Messages that this process has taken back."""
+        self.ahead = Budget(_AHEAD_MAX, _AHEAD_BYTES_MAX)
+        """Messages that came before their turn."""
         self._feeds: dict[Channel, Feed] = {}
         self._opening: dict[Channel, asyncio.Task[None]] = {}
         self._closing: dict[Channel, asyncio.TimerHandle] = {}
@@ -82,6 +102,16 @@ class Hub:
             feed.close()
         self._feeds.clear()
         await self._bus.stop()
+
+    @property
+    def bus(self) -> Bus:
+        """What it sends over; to be looked at only."""
+        return self._bus
+
+    @property
+    def channels(self) -> int:
+        """How many channels have a feed here."""
+        return len(self._feeds)
 
     async def trouble(self) -> str | None:
         """Return None while events flow, by observation; else what is wrong."""
@@ -146,13 +176,15 @@ class Hub:
     def publish_stored(self, entries: Sequence[StoredEntry]) -> None:
         """Dispatch what this process has just committed, and tell the others."""
         in_order = sorted(entries, key=lambda one: (one.channel.key, one.sequence))
-        for channel, group in groupby(in_order, key=lambda one: one.channel):
-            try:
-                self._publish_stored(channel, list(group))
-            except Exception:
-                # It is committed: its publisher is answered, and the table has it for all.
-                logger.exception("what was stored in %s could not be dispatched", channel.key)
-                self.missed()
+        self._count(entries)
+        with self.times.committed_now():
+            for channel, group in groupby(in_order, key=lambda one: one.channel):
+                try:
+                    self._publish_stored(channel, list(group))
+                except Exception:
+                    # It is committed: its publisher is answered, and the table has it for all.
+                    logger.exception("what was stored in %s could not be dispatched", channel.key)
+                    self.missed()
 
     def _publish_stored(self, channel: Channel, entries: list[StoredEntry]) -> None:
         feed = self._feeds.get(channel)
@@ -160,6 +192,13 @@ class Hub:
             if feed is not None:
                 feed.stored(run)
             self._bus.post(channel, stored_event(self._bus.origin, run))
+
+    def _count(self, entries: Sequence[StoredEntry]) -> None:
+        self.published += len(entries)
+        for entry in entries:
+            if isinstance(entry, Retraction):
+                self.published -= 1
+                self.retracted += len(entry.ids)
 
     def publish_transient(self, message: Message) -> None:
         """Dispatch a message that is not stored, and tell the others.
@@ -170,8 +209,10 @@ class Hub:
         """
         if not self._bus.post(message.channel, transient_event(self._bus.origin, message)):
             raise Unavailable("too many messages wait to be sent to other processes; retry later")
+        self.published_transient += 1
         if (feed := self._feeds.get(message.channel)) is not None:
-            feed.transient(message)
+            with self.times.committed_now():
+                feed.transient(message)
 
     def tell_policy(self, change: PolicyChange) -> None:
         """Give a channel's new policy to those of this process who listen to the channel."""
@@ -211,7 +252,7 @@ class Hub:
         return feed.position
 
     async def _open(self, channel: Channel) -> None:
-        feed = Feed(channel, self._history, self._ahead)
+        feed = Feed(channel, self._history, self.ahead)
         try:
             # First the events, then the head: what is committed in between comes twice
             # rather than never.

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from app.errors import DeliveryFailed, Forbidden, SubscriberTooSlow
 
-__all__ = ["Member", "Members"]
+__all__ = ["TALLIES", "Member", "Members", "Tally"]
 
 logger = logging.getLogger(__name__)
 
@@ -34,13 +34,38 @@ class Member(Protocol):
         """Wait while the client's connection is busy with what it was given."""
 
 
-class Members:
-    """The members of one group. One that breaks costs the others nothing."""
+class Tally:
+    """How many are members of groups of one kind, and what they were given."""
 
-    __slots__ = ("_joined_at",)
+    __slots__ = ("deliveries", "members")
 
     def __init__(self) -> None:
+        self.members = 0
+        """Now."""
+        self.deliveries = 0
+        """Payloads, each counted for each member that was given it, since the beginning."""
+
+
+TALLIES: Final = {
+    kind: Tally()
+    for kind in ("messages", "channelEvents", "liveMessages", "connectionCount", "heldMessages")
+}
+"""Of this process, by the subscription that the members are of. A legacy socket is a member of
+`channelEvents` and of `connectionCount`."""
+
+
+class Members:
+    """The members of one group. One that breaks costs the others nothing.
+
+    Args:
+        kind: of the group, in `TALLIES`.
+    """
+
+    __slots__ = ("_joined_at", "_tally")
+
+    def __init__(self, kind: str = "messages") -> None:
         self._joined_at: dict[Member, int] = {}
+        self._tally = TALLIES[kind]
 
     def __len__(self) -> int:
         return len(self._joined_at)
@@ -55,11 +80,15 @@ class Members:
             member: a new one.
             joined_at: the number of the last dispatch that is not for it.
         """
+        self._tally.members += member not in self._joined_at
         self._joined_at[member] = joined_at
 
     def remove(self, member: Member) -> bool:
         """Give it nothing more; return whether it was there."""
-        return self._joined_at.pop(member, None) is not None
+        if self._joined_at.pop(member, None) is None:
+            return False
+        self._tally.members -= 1
+        return True
 
     def give(self, payloads: Sequence[bytes], dispatch: int | None = None) -> None:
         """Give the payloads to the members; drop those that break.
@@ -90,8 +119,10 @@ class Members:
         self, members: Sequence[Member], payloads: Sequence[bytes], dispatch: int | None
     ) -> None:
         broken: dict[Member, Exception] = {}
+        self._tally.deliveries += len(members) * len(payloads)
         for member in members:
             if dispatch is not None and self._joined_at.get(member, dispatch) >= dispatch:
+                self._tally.deliveries -= len(payloads)
                 continue
             try:
                 member.receive(payloads)

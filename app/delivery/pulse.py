@@ -34,6 +34,9 @@ class Pulse:
         self._interval = interval_seconds
         self._stale = stale_seconds
         self._sent = 0
+        self._sent_at = 0.0
+        self._back = 0
+        self._lag = 0.0
         self._began = 0.0
         self._last: float | None = None
         self._came = asyncio.Event()
@@ -42,6 +45,9 @@ class Pulse:
         """Send an echo now and at each interval."""
         self._began = asyncio.get_running_loop().time()
         while True:
+            if self._back == self._sent:
+                # Else the lag is told by the oldest that is not back.
+                self._sent_at = asyncio.get_running_loop().time()
             self._sent += 1
             self._send(self._sent)
             await asyncio.sleep(self._interval)
@@ -50,7 +56,18 @@ class Pulse:
         """Take an echo that came back; one that was never sent is no proof."""
         if 0 < number <= self._sent:
             self._last = asyncio.get_running_loop().time()
+            if number > self._back:
+                self._lag = self._last - self._sent_at
+                # What was sent between the two is lost, or behind it.
+                self._back, self._sent_at = self._sent, self._last
             self._came.set()
+
+    @property
+    def lag_seconds(self) -> float:
+        """How long the last event took that came round; while one is missing, at least so long."""
+        if self._back == self._sent:
+            return self._lag
+        return max(self._lag, asyncio.get_running_loop().time() - self._sent_at)
 
     async def trouble(self) -> str | None:
         """Return None while echoes come back, else when the last one did.

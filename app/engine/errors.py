@@ -13,6 +13,7 @@ from graphql import GraphQLError
 
 from app.errors import ErrorCode, WidgetwireError, cut
 from app.masking import Told, masked, told
+from app.telemetry.counters import COUNTED
 
 __all__ = ["MAX_ERRORS", "RequestRefused", "ResponseError", "response_error", "response_errors"]
 
@@ -40,6 +41,7 @@ class RequestRefused(Exception):
     @classmethod
     def of(cls, message: str, code: ErrorCode) -> "RequestRefused":
         """Return a refusal with one error that has no place in the document."""
+        COUNTED.errors[code.value] += 1
         return cls([{"message": message, "extensions": {"code": code.value}}])
 
 
@@ -60,6 +62,7 @@ def response_error(
         request_code: what graphql-core's own complaints about the request mean here.
     """
     what = _told(error, request_code)
+    COUNTED.errors[what.code.value] += 1
     response: ResponseError = {"message": cut(what.message, MAX_MESSAGE)}
     if isinstance(error, GraphQLError):
         if error.locations:

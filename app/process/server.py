@@ -37,7 +37,9 @@ from app.defaults import (
 from app.errors import ConfigurationError, StartupError, WidgetwireError
 from app.process.farewell import Farewell, Leaving
 from app.wire.http import BoundedHttpProtocol, HttpBounds
+from app.wire.peer import Peers
 from app.wire.shared import Shared
+from app.wire.trusted_proxies import TrustedProxies
 from app.wire.websocket import WebSocketProtocol
 
 __all__ = ["ServerOptions", "raise_file_limit", "run_server"]
@@ -55,6 +57,7 @@ class ServerOptions:
     """How one process serves.
 
     Args:
+        trusted_proxies: their `X-Forwarded-For` is believed.
         max_frame_bytes: largest WebSocket message from a client.
         ping_interval_seconds: a quiet socket is pinged this often.
         ping_timeout_seconds: an unanswered ping closes the socket after this.
@@ -67,6 +70,7 @@ class ServerOptions:
     """
 
     bounds: HttpBounds = field(default_factory=HttpBounds)
+    trusted_proxies: TrustedProxies = field(default_factory=TrustedProxies)
     max_frame_bytes: int = MAX_FRAME_BYTES
     ping_interval_seconds: float = PING_INTERVAL_SECONDS
     ping_timeout_seconds: float = PING_TIMEOUT_SECONDS
@@ -221,7 +225,9 @@ def run_server(
     config = uvicorn.Config(
         _Lifespan(app),
         # uvicorn takes any callable that makes protocols; its annotation says type.
-        http=partial(BoundedHttpProtocol, bounds=options.bounds),  # type: ignore[arg-type]
+        http=partial(  # type: ignore[arg-type]
+            BoundedHttpProtocol, bounds=options.bounds, peers=Peers(options.trusted_proxies)
+        ),
         ws=WebSocketProtocol,
         ws_max_size=options.max_frame_bytes,
         ws_ping_interval=options.ping_interval_seconds,
@@ -233,7 +239,7 @@ def run_server(
         log_config=None,
         access_log=options.access_log,
         server_header=False,
-        # Nothing here looks at the client's address.
+        # `app.wire.peer` finds out who the client is.
         proxy_headers=False,
         backlog=options.backlog,
         timeout_keep_alive=options.keep_alive_seconds,

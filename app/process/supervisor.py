@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -61,6 +62,7 @@ class Supervisor:
         self._waiting = len(sockets)
         self._stopping = asyncio.Event()
         self._failed = False
+        self._directory = ""
         self._processes: set[asyncio.subprocess.Process] = set()
 
     async def run(self) -> float:
@@ -69,11 +71,18 @@ class Supervisor:
         Raises:
             StartupError: a worker ended before it had ever served; the log says why.
         """
+        # Where the workers find one another; a worker that ends late may still use it.
+        with tempfile.TemporaryDirectory(prefix="widgetwire-", ignore_cleanup_errors=True) as path:
+            self._directory = path
+            return await self._run()
+
+    async def _run(self) -> float:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled, number)
         keepers = [
-            asyncio.create_task(self._keep(group), name="worker keeper") for group in self._sockets
+            asyncio.create_task(self._keep(str(number), group), name="worker keeper")
+            for number, group in enumerate(self._sockets, 1)
         ]
         await self._stopped(keepers)
         asked = time.monotonic()
@@ -111,13 +120,13 @@ class Supervisor:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(number)
 
-    async def _keep(self, sockets: Sequence[socket.socket]) -> None:
+    async def _keep(self, name: str, sockets: Sequence[socket.socket]) -> None:
         pause = _LEAST_PAUSE_SECONDS
         served = False
         while not self._stopping.is_set():
             started = time.monotonic()
             try:
-                ready, code = await self._run_worker(sockets, first=not served)
+                ready, code = await self._run_worker(name, sockets, first=not served)
             except OSError as error:
                 # No memory, process or descriptor left for another process: it may come back.
                 _logger.error("a worker could not be started: %s", error)
@@ -139,7 +148,7 @@ class Supervisor:
                     await self._stopping.wait()
 
     async def _run_worker(
-        self, sockets: Sequence[socket.socket], *, first: bool
+        self, name: str, sockets: Sequence[socket.socket], *, first: bool
     ) -> tuple[bool, int | None]:
         """Run one worker to its end; return whether it ever served, and its exit code."""
         ours, theirs = socket.socketpair()
@@ -154,6 +163,8 @@ class Supervisor:
                     "-m",
                     "app.process.worker",
                     self._factory,
+                    name,
+                    self._directory,
                     *map(str, descriptors),
                     pass_fds=descriptors,
                     stdin=asyncio.subprocess.DEVNULL,

@@ -1,9 +1,10 @@
 """One of several server processes; started by `app.process.supervisor.Supervisor`, not by hand.
 
-    python -m app.process.worker FACTORY LIFELINE SOCKET...
+    python -m app.process.worker FACTORY NAME DIRECTORY LIFELINE SOCKET...
 
-FACTORY is `module:callable` and makes the application; the others are inherited file
-descriptors. Settings come from the environment, as in the parent.
+FACTORY is `module:callable` and makes the application; NAME and DIRECTORY are its place among
+the workers (`WorkerPlace`); the others are inherited file descriptors. Settings come from the
+environment, as in the parent.
 """
 
 import contextlib
@@ -13,13 +14,16 @@ import signal
 import socket
 import sys
 import threading
+from pathlib import Path
 
 from app.config import Settings
 from app.errors import ConfigurationError, StartupError
 from app.process.server import ServerOptions, run_server
 from app.process.supervisor import READY
-from app.telemetry import configure_logging
+from app.telemetry.logs import configure_logging
+from app.telemetry.workers import WorkerPlace
 from app.wire.http import HttpBounds
+from app.wire.trusted_proxies import TrustedProxies
 
 __all__ = ["main", "server_options"]
 
@@ -33,6 +37,7 @@ def server_options(settings: Settings) -> ServerOptions:
             max_header_bytes=settings.max_header_bytes,
             max_connections=settings.max_connections,
         ),
+        trusted_proxies=TrustedProxies(settings.trusted_proxies),
         max_frame_bytes=settings.max_frame_bytes,
         ping_interval_seconds=settings.ping_interval_seconds,
         ping_timeout_seconds=settings.ping_timeout_seconds,
@@ -46,13 +51,14 @@ def server_options(settings: Settings) -> ServerOptions:
 
 def main(arguments: list[str]) -> int:
     """Serve until told to end, or until the parent is gone; return the exit code."""
-    factory, lifeline_number, *numbers = arguments
+    factory, name, directory, lifeline_number, *numbers = arguments
     lifeline = socket.socket(fileno=int(lifeline_number))
     try:
         settings = Settings()
         configure_logging(settings.log_level, settings.log_format)
-        module, _, name = factory.partition(":")
-        app = getattr(importlib.import_module(module), name)(settings)
+        module, _, made_by = factory.partition(":")
+        app = getattr(importlib.import_module(module), made_by)(settings)
+        app.place = WorkerPlace(name, Path(directory))
         threading.Thread(target=_outlive, args=(lifeline,), daemon=True).start()
         run_server(
             app,

@@ -4,6 +4,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from app.domain.viewer import Viewer
+from app.peer import UNKNOWN_PEER, Peer
 from app.services.answers import Answers
 from app.services.bans import BanService
 from app.services.channels import ChannelService
@@ -53,6 +54,8 @@ class Context:
     """Answers in the place of the service: for a response that is made of known reads."""
     private: bool = False
     """Whether an answer has what is for this asker alone: it is kept nowhere."""
+    peer: Peer = UNKNOWN_PEER
+    """Who is at the other end."""
     resume_after: str | None = None
     """A cursor that the client has come to already, whatever its arguments say."""
     connection: ConnectionPresence = field(init=False)

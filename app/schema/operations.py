@@ -371,7 +371,7 @@ def searched(context: Context, search: Searching) -> Context:
         context: it stays open.
         search: has the answers.
     """
-    return Context(context.viewer, context.services, context.asker, search)
+    return Context(context.viewer, context.services, context.asker, search, peer=context.peer)
 
 
 async def answer(

@@ -54,6 +54,9 @@ class Answers:
         self._max_bytes = max_bytes
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
         self._bytes = 0
+        self.hits = 0
+        """Questions that were answered from memory."""
+        self.misses = 0
 
     @property
     def held_bytes(self) -> int:
@@ -75,6 +78,7 @@ class Answers:
             return await read()
         entry = self._entries.get(key)
         if entry is None:
+            self.misses += 1
             # Most questions are asked once: only the second time it is worth a look.
             self._add(key, _Entry(len(key) + _ENTRY_BYTES))
             return await read()
@@ -85,7 +89,9 @@ class Answers:
             # The answer, or why there is none, says it in the words of what was asked for.
             return await read()
         if entry.payload is not None and entry.head == head:
+            self.hits += 1
             return entry.payload
+        self.misses += 1
         shared = entry.reading is not None and entry.reading_head == head
         if entry.reading is None or not shared:
             entry.reading = asyncio.create_task(self._read(key, entry, head, read))

@@ -16,7 +16,16 @@ from app.domain.json_value import JsonValue, checked_data
 from app.domain.message import Draft, Message, OnRepeat
 from app.domain.query import EVERY_MESSAGE, CompiledFilters
 from app.domain.viewer import Permission, Viewer
-from app.errors import BadUserInput, Forbidden, Rejected, Unavailable, UnknownCursor, shown
+from app.errors import (
+    BadUserInput,
+    Forbidden,
+    RateLimited,
+    Rejected,
+    Unavailable,
+    UnknownCursor,
+    WidgetwireError,
+    shown,
+)
 from app.services.admission import UNBOUND, Admission, Admitted
 from app.services.held import HeldService
 from app.services.live.messages import EventOf, MessageSource
@@ -28,6 +37,8 @@ from app.services.shadow import Echo, ShadowMessages
 from app.storage.retractions import ForeignMessageError, MessageRetractions
 from app.storage.shared_history import SharedHistory
 from app.storage.writer import MessageWriter
+from app.telemetry.counters import COUNTED
+from app.telemetry.histogram import Histogram
 
 __all__ = ["MessageService"]
 
@@ -83,6 +94,14 @@ class MessageService:
         self._rights = rights or Rights()
         self._shadow = shadow
         self._recent_transients = RecentMessages()
+        self.publish_seconds = {True: Histogram(), False: Histogram()}
+        """From the request to its message, of those that were published or held: with True of
+        those that are stored."""
+
+    @property
+    def fan_out(self) -> FanOut:
+        """The groups of all who listen; to be looked at only."""
+        return self._fan_out
 
     async def publish(
         self,
@@ -124,6 +143,7 @@ class MessageService:
             Unavailable: the database or the bus is away or overloaded; retry later, with
                 the same key.
         """
+        began = time.monotonic()
         self._rights.require(viewer, Permission.PUBLISH, channel)
         if idempotency_key is not None:
             checked_client_id("id", idempotency_key)
@@ -145,16 +165,28 @@ class MessageService:
         )
         admitted = UNBOUND
         if self._admission is not None:
-            admitted = self._admission.admit(
-                viewer, draft, cast("JsonValue", data), persistent=persistent
-            )
+            admitted = self._admitted(self._admission, viewer, draft, data, persistent=persistent)
         try:
-            return await self._publish_admitted(
+            message = await self._publish_admitted(
                 viewer, draft, admitted, echo, persistent=persistent
             )
-        except Exception:
+        except Exception as error:
+            if isinstance(error, RateLimited):
+                COUNTED.refusals["policy"] += 1
             if self._admission is not None:
                 self._admission.give_back(draft, admitted)
+            raise
+        self.publish_seconds[persistent].observe(time.monotonic() - began)
+        return message
+
+    @staticmethod
+    def _admitted(
+        admission: Admission, viewer: Viewer, draft: Draft, data: object, *, persistent: bool
+    ) -> Admitted:
+        try:
+            return admission.admit(viewer, draft, cast("JsonValue", data), persistent=persistent)
+        except WidgetwireError:
+            COUNTED.refusals["policy"] += 1
             raise
 
     async def _publish_admitted(

@@ -85,6 +85,11 @@ class PresenceService:
         for channel in self._own.keys() | self._unwritten:
             self._hub.publish_presence(channel)
 
+    @property
+    def counted(self) -> int:
+        """Connections that this process counts, each once a channel."""
+        return sum(self._own.values())
+
     def join(self, channel: Channel) -> None:
         """Count one connection more."""
         self._add(channel, 1)

@@ -12,6 +12,7 @@ Nothing above this file sees an asyncpg exception of an outage: what a client ma
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -64,6 +65,7 @@ _REASONS: Final[tuple[tuple[type[asyncpg.PostgresError], str], ...]] = (
     (asyncpg.PostgresIOError, "input/output error"),
 )
 _REFUSED: Final = tuple(kind for kind, _ in _REASONS)
+_FAILURES: Final = ("busy", "cancelled", "lost", "no_connection", "refused")
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 _JSONB_VERSION: Final = b"\x01"
 
@@ -140,11 +142,28 @@ class Database:
         self._statement_timeout = statement_timeout
         self._incidents = incidents
         self._advice = advice
+        self.failures: Counter[str] = Counter(dict.fromkeys(_FAILURES, 0))
+        """Statements that failed, and connections that were not had, by why."""
 
     @property
     def size(self) -> int:
         """Connections at the most."""
         return self._pool.get_max_size()
+
+    @property
+    def connections(self) -> int:
+        """Connections that are open."""
+        return self._pool.get_size()
+
+    @property
+    def used(self) -> int:
+        """Connections that a statement has, or that are being opened for one."""
+        return self._pool.get_size() - self._pool.get_idle_size() - len(self._kept)
+
+    @property
+    def waiting(self) -> int:
+        """Statements that have no connection yet."""
+        return self._acquiring
 
     @classmethod
     async def connect(
@@ -281,6 +300,7 @@ class Database:
             return await self._pool.acquire(timeout=None if self._pool.get_idle_size() else wait)
         except TimeoutError as error:
             if self._pool.get_size() == self._pool.get_max_size():
+                self.failures["no_connection"] += 1
                 raise DatabaseBusy(
                     f"the database is overloaded: no connection was free within {wait:g} s; "
                     "retry later"
@@ -316,10 +336,12 @@ class Database:
             # It quotes what clients wrote, "Failing row contains (…)", and traces are logged.
             error.detail = None
         if isinstance(error, asyncpg.QueryCanceledError):
+            self.failures["cancelled"] += 1
             return DatabaseTookTooLong(
                 f"the database took longer than {self._statement_timeout:g} s; {self._advice}"
             )
         if isinstance(error, _BUSY):
+            self.failures["busy"] += 1
             return DatabaseBusy("the database is overloaded; retry later")
         if isinstance(error, TimeoutError):
             # It did not even cancel the statement. Do not wait for it in the release.
@@ -345,11 +367,13 @@ class Database:
             return False  # it was closed and taken out of the pool meanwhile
 
     def _lost(self, error: Exception, *, sent: bool) -> DatabaseLost:
+        self.failures["lost"] += 1
         self._incidents.lost(type(error).__name__)
         return DatabaseLost(sent=sent)
 
     def _refused(self, error: Exception) -> DatabaseRefuses:
         reason = next((text for kind, text in _REASONS if isinstance(error, kind)), "read-only")
+        self.failures["refused"] += 1
         self._incidents.refused(reason)
         return DatabaseRefuses(reason)
 

@@ -112,6 +112,18 @@ class GroupCommit(ABC, Generic[Outcome]):
         self._expiry: asyncio.TimerHandle | None = None
         self._flusher: asyncio.Task[None] | None = None
         self._closed = False
+        self.commits = 0
+        """Statements that have committed drafts."""
+
+    @property
+    def waiting(self) -> int:
+        """Drafts that wait or are being written."""
+        return len(self._pending) + len(self._writing)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of those, as they are bounded."""
+        return self._bytes
 
     async def write(self, draft: Draft, pacing: Pacing | None = None) -> Outcome:
         """Store a draft; return once it is committed.
@@ -326,6 +338,7 @@ class GroupCommit(ABC, Generic[Outcome]):
                 for pending, uncertain in zip(batch, before, strict=True):
                     pending.uncertain = uncertain
             raise
+        self.commits += 1
         self.committed([one for one in outcomes if not isinstance(one, Exception)])
         for pending, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, Exception):

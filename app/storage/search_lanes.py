@@ -6,6 +6,7 @@ Too much, and it is refused. An estimate can be wrong: what is still running in 
 after a second is cancelled there and begins again in the slow one.
 """
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -26,8 +27,9 @@ from app.storage.database import Database, DatabaseTookTooLong
 from app.storage.estimates import Estimate, EstimatedByPlace
 from app.storage.history import MessageHistory
 from app.storage.search_queue import SearchQueue, SearchRequest
+from app.telemetry.histogram import SEARCH_SECONDS, Histogram
 
-__all__ = ["QUICK_MESSAGES", "SearchLanes"]
+__all__ = ["QUICK_MESSAGES", "Lane", "SearchLanes"]
 
 QUICK_MESSAGES: Final = 5_000
 """A search that reads no more is quick: some ten milliseconds when it groups all of them."""
@@ -61,14 +63,15 @@ class SearchLanes:
         """
         self._estimate = estimate or EstimatedByPlace(MessageHistory(quick).heads, quick)
         self._max_scan = max_scan
-        self._quick = quick
-        self._slow = slow
-        self._quick_queue, self._slow_queue = (
-            SearchQueue(
-                database.size,
-                waiting_max=queue_max,
-                wait_seconds=wait_seconds,
-                request_seconds=request_seconds,
+        self.quick, self.slow = (
+            Lane(
+                database,
+                SearchQueue(
+                    database.size,
+                    waiting_max=queue_max,
+                    wait_seconds=wait_seconds,
+                    request_seconds=request_seconds,
+                ),
             )
             for database in (quick, slow)
         )
@@ -106,9 +109,8 @@ class SearchLanes:
         """
         messages = await self._estimate(channel, query, whole=whole)
         if messages <= QUICK_MESSAGES:
-            quickly = partial(self._quick.fetch, sql, *parameters, on_send=on_send)
             try:
-                return await self._quick_queue.run(channel.key, request, quickly)
+                return await self.quick.fetch(channel, request, sql, *parameters, on_send=on_send)
             except DatabaseTookTooLong:
                 # It reads more than it seemed to.
                 pass
@@ -118,5 +120,35 @@ class SearchLanes:
                 "allowed; narrow it by created or by an indexed field, or have the operator index "
                 f"the field (widgetwire indexes add PATH) or raise {setting_names.SEARCH_MAX_SCAN}"
             )
-        slowly = partial(self._slow.fetch, sql, *parameters, on_send=on_send)
-        return await self._slow_queue.run(channel.key, request, slowly)
+        return await self.slow.fetch(channel, request, sql, *parameters, on_send=on_send)
+
+
+class Lane:
+    """Connections for searches, and the queue before them.
+
+    Args:
+        database: the connections.
+        queue: of as many places as there are connections.
+    """
+
+    def __init__(self, database: Database, queue: SearchQueue) -> None:
+        self.queue = queue
+        self.seconds = Histogram(SEARCH_SECONDS)
+        """From asking to the answer, those that were answered."""
+        self._database = database
+
+    async def fetch(
+        self,
+        channel: Channel,
+        request: SearchRequest,
+        sql: str,
+        *parameters: Any,
+        on_send: Callable[[], None],
+    ) -> list[asyncpg.Record]:
+        """Run one statement when its turn comes; see `SearchLanes.fetch`."""
+        began = time.monotonic()
+        rows = await self.queue.run(
+            channel.key, request, partial(self._database.fetch, sql, *parameters, on_send=on_send)
+        )
+        self.seconds.observe(time.monotonic() - began)
+        return rows

@@ -113,6 +113,8 @@ class SearchQueue:
         """Searches of requests that have begun: before all lines."""
         self._waiting = 0
         self._mean_seconds = 0.0
+        self.refused = 0
+        """Searches, since the beginning."""
 
     @property
     def running(self) -> int:
@@ -256,6 +258,7 @@ class SearchQueue:
             waiter.turn.set_result(self._refusal(why))
 
     def _refusal(self, why: str) -> Unavailable:
+        self.refused += 1
         typical = self._typical(asyncio.get_running_loop().time())
         present = (self._waiting + len(self._running)) * typical / self._running_max
         # What is in line now is gone after the longest wait, answered or refused.

@@ -6,6 +6,7 @@ was given and answers 503, naming what is wrong, unless all are well.
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.requests import Request
@@ -30,11 +31,20 @@ class Health:
     Args:
         probes: what readiness depends on, by name (`database`, `bus`, `draining`, ...).
         timeout_seconds: a probe that takes longer counts as failed.
+        fresh_seconds: what a round found is told again for so long, however often it is asked.
     """
 
-    def __init__(self, probes: Mapping[str, Probe], *, timeout_seconds: float = 2.0) -> None:
+    def __init__(
+        self,
+        probes: Mapping[str, Probe],
+        *,
+        timeout_seconds: float = 2.0,
+        fresh_seconds: float = 0.2,
+    ) -> None:
         self._probes = dict(probes)
         self._timeout_seconds = timeout_seconds
+        self._fresh_seconds = fresh_seconds
+        self._stale_at = 0.0
         self._round: asyncio.Task[dict[str, str | None]] | None = None
 
     def routes(self) -> list[Route]:
@@ -47,10 +57,10 @@ class Health:
     async def check(self) -> dict[str, str | None]:
         """Return each part's state: None when well, else what is wrong.
 
-        Callers at the same time share one round of probes, so that asking often costs the
+        Callers at nearly the same time share one round of probes, so that asking often costs the
         database nothing more.
         """
-        if self._round is None or self._round.done():
+        if self._round is None or (self._round.done() and time.monotonic() >= self._stale_at):
             self._round = asyncio.create_task(self._ask_all(), name="health probes")
         # A caller that hangs up must not cancel the round of the others.
         return await asyncio.shield(self._round)
@@ -59,6 +69,7 @@ class Health:
         states = await asyncio.gather(
             *(self._ask(name, probe) for name, probe in self._probes.items())
         )
+        self._stale_at = time.monotonic() + self._fresh_seconds
         return dict(zip(self._probes, states, strict=True))
 
     async def _ask(self, name: str, probe: Probe) -> str | None:

@@ -9,7 +9,8 @@ from typing import Final
 
 from app import setting_names
 from app.errors import TokenExpired, Unauthenticated, shown
-from app.telemetry import LogThrottle
+from app.telemetry.counters import COUNTED
+from app.telemetry.logs import LogThrottle
 
 __all__ = ["log_refused_origin", "log_refused_token"]
 
@@ -26,6 +27,7 @@ def log_refused_origin(origin: str, host: str | None) -> None:
         origin: the `Origin` header.
         host: the `Host` header: a proxy that changes it refuses the service's own pages.
     """
+    COUNTED.refusals["origin"] += 1
     line = _origins.admit(shown(origin, 120))
     if line is not None:
         _logger.warning(
@@ -39,6 +41,7 @@ def log_refused_origin(origin: str, host: str | None) -> None:
 
 def log_refused_token(error: Unauthenticated) -> None:
     """Log why a token is refused, never the token itself."""
+    COUNTED.refusals["token"] += 1
     line = _tokens.admit(error.reason)
     if line is not None:
         # Tokens expire every day; the others are somebody's mistake.

@@ -11,6 +11,8 @@ from collections.abc import Coroutine
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
+from app.peer import UNKNOWN_PEER, Peer
+
 __all__ = ["RESPONDER", "AnswerWriter", "Exchange", "RequestHead", "Responder"]
 
 RESPONDER: Final = "widgetwire.responder"
@@ -28,14 +30,18 @@ class RequestHead:
     Attributes:
         target: as it came, in origin-form.
         fields: names in lower case, without `Content-Length`.
+        peer: who says it.
         judged: what the responder made of it, for the next request with this head.
     """
 
-    __slots__ = ("fields", "judged", "target")
+    __slots__ = ("fields", "judged", "peer", "target")
 
-    def __init__(self, target: bytes, fields: list[tuple[bytes, bytes]]) -> None:
+    def __init__(
+        self, target: bytes, fields: list[tuple[bytes, bytes]], peer: Peer = UNKNOWN_PEER
+    ) -> None:
         self.target = target
         self.fields = fields
+        self.peer = peer
         self.judged: object = None
 
 

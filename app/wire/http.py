@@ -18,9 +18,11 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
+from app.telemetry.counters import COUNTED
 from app.wire.http_answer import CarefulAnswer
 from app.wire.http_connection import MAX_DROPPED_BYTES, HttpBounds, Phase
 from app.wire.ordinary import OrdinaryRequests
+from app.wire.peer import PEER, Peers
 from app.wire.request_head import Head, HttpRefusal, checked_head
 from app.wire.shared import Shared
 from app.wire.stream import STREAM, Streamed, StreamWriter
@@ -37,7 +39,8 @@ _logger: Final = logging.getLogger(__name__)
 class BoundedHttpProtocol(OrdinaryRequests):
     """One HTTP connection, or the beginning of a `WebSocketProtocol`.
 
-    For `uvicorn.Config(http=, ws=WebSocketProtocol)`; bind `bounds` with `functools.partial`.
+    For `uvicorn.Config(http=, ws=WebSocketProtocol)`; bind `bounds` and `peers` with
+    `functools.partial`.
     """
 
     def __init__(
@@ -48,8 +51,9 @@ class BoundedHttpProtocol(OrdinaryRequests):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         bounds: HttpBounds | None = None,
+        peers: Peers | None = None,
     ) -> None:
-        super().__init__(config, server_state, app_state, _loop, bounds=bounds)
+        super().__init__(config, server_state, app_state, _loop, bounds=bounds, peers=peers)
         self._fed_bytes = self._head_bytes = 0
         self._content_bytes = self._dropped_bytes = 0
         # Of the request parsed last.
@@ -192,6 +196,7 @@ class BoundedHttpProtocol(OrdinaryRequests):
             hang_up=self._linger,
             give_up=self.transport.abort,
         )
+        COUNTED.ended("http")  # from here on it is the stream's
         writer.write_through(self.transport, max_outbound_bytes)
         self._beats = shared.beats(beat_seconds).add(writer)
         if self._leaving:
@@ -244,7 +249,11 @@ class BoundedHttpProtocol(OrdinaryRequests):
         self.scope["path"] = self.root_path + (urllib.parse.unquote(path) if "%" in path else path)
         self.scope["raw_path"] = self.root_path.encode("ascii") + raw_path
         self.scope["query_string"] = query_string
-        self.scope["extensions"] = cast(Any, {STREAM: self})
+        peer = self._peers.of_request(self._caller, self.headers)
+        if self.access_log and peer is not self._caller:
+            # A proxy does not tell the port.
+            self.scope["client"] = (peer.address, 0)
+        self.scope["extensions"] = cast(Any, {STREAM: self, PEER: peer})
         version = self.scope["http_version"]
         kind = CarefulAnswer if version == "1.0" or head.expects_continue else RequestResponseCycle
         cycle = self.cycle = kind(
@@ -288,12 +297,14 @@ class BoundedHttpProtocol(OrdinaryRequests):
         self._enter(Phase.OVER)
         self._unset_keepalive_if_required()
         self.connections.discard(self)
+        COUNTED.ended("http")
         protocol = WebSocketProtocol(self.config, self.server_state, self.app_state)
         protocol.connection_made(self.transport)
         self.transport.set_protocol(protocol)
         self.flow.resume_reading()
         assert self._head is not None
-        protocol.upgrade(cast(Scope, self.scope), self._head.target)
+        peer = self._peers.of_request(self._caller, self.headers)
+        protocol.upgrade(cast(Scope, self.scope), self._head.target, peer)
         early, self._early = self._early, b""
         if early:
             protocol.data_received(early)

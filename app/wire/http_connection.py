@@ -26,11 +26,14 @@ from app.defaults import (
     MAX_HEADER_BYTES,
 )
 from app.errors import Unavailable
+from app.peer import Peer
+from app.telemetry.counters import COUNTED
 from app.wire.exchange import Exchange
 from app.wire.http_answer import LastWord
 from app.wire.keepalive import Pinged
 from app.wire.lingering import LingeringClose
 from app.wire.outcomes import OUTCOMES
+from app.wire.peer import Peers
 from app.wire.request_head import HttpRefusal
 from app.wire.stream import StreamWriter
 
@@ -92,6 +95,7 @@ class HttpConnection(HttpToolsProtocol):
         server_state: of the server.
         app_state: the lifespan's state.
         bounds: see there.
+        peers: of the server; None: no proxy is trusted.
     """
 
     def __init__(
@@ -102,9 +106,12 @@ class HttpConnection(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         bounds: HttpBounds | None = None,
+        peers: Peers | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._bounds = bounds or HttpBounds()
+        self._peers = peers or Peers()
+        self._caller: Peer
         self._phase = Phase.HEAD
         self._deadline: asyncio.TimerHandle | None = None
         # uvicorn's `cycle` is of the newest request; this is the one being answered.
@@ -122,13 +129,16 @@ class HttpConnection(HttpToolsProtocol):
         if self.access_log:
             super().connection_made(transport)
         else:
-            # Only a line in the log names addresses, and to ask for them takes system calls.
+            # Only a line in the log names the server's address and the client's port.
             self.connections.add(self)
             self.transport = transport
             self.flow = FlowControl(transport)
             self.scheme = "https" if is_ssl(transport) else "http"
+        COUNTED.opened("http")
+        self._caller = self._peers.of_connection(transport)
         self._last_word = LastWord(transport, self._linger)
         if len(self.connections) > self._bounds.max_connections:
+            COUNTED.refusals["limit"] += 1
             self._refuse(
                 HttpRefusal(
                     _OVERLOADED.status, "too many connections; retry later", _OVERLOADED.headers
@@ -138,6 +148,8 @@ class HttpConnection(HttpToolsProtocol):
             self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._streaming is None:
+            COUNTED.ended("http")
         self._enter(Phase.OVER)
         if self._lingering is not None:
             self._lingering.stop()

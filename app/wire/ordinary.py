@@ -15,6 +15,7 @@ from uvicorn.server import ServerState
 
 from app.wire.exchange import RESPONDER, Exchange, RequestHead, Responder
 from app.wire.http_connection import HttpBounds, HttpConnection, Phase
+from app.wire.peer import Peers
 from app.wire.repeated_head import RepeatedHead
 from app.wire.request_head import Head
 from app.wire.shared import Shared
@@ -57,8 +58,9 @@ class OrdinaryRequests(HttpConnection):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         bounds: HttpBounds | None = None,
+        peers: Peers | None = None,
     ) -> None:
-        super().__init__(config, server_state, app_state, _loop, bounds=bounds)
+        super().__init__(config, server_state, app_state, _loop, bounds=bounds, peers=peers)
         # With a line in the log for each request, uvicorn has to see all of them.
         self._responder: Responder | None = None if self.access_log else app_state.get(RESPONDER)
         self._held: _Held | None = None
@@ -106,7 +108,8 @@ class OrdinaryRequests(HttpConnection):
         fields = [pair for pair in self.headers if pair[0] != b"content-length"]
         known = self._repeated.head if self._repeated is not None else None
         if known is None or known.fields != fields or known.target != head.target:
-            known = RequestHead(head.target, fields)
+            peer = self._peers.of_request(self._caller, fields)
+            known = RequestHead(head.target, fields, peer)
         # The parser forgets it with the end of the request.
         self._held = _Held(head, known, self.parser.should_keep_alive())
         return True

@@ -7,8 +7,10 @@ While the transport is busy, frames wait here, up to a bound.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Final
 
+from app.telemetry.counters import COUNTED
 from app.wire.frames import pong_frame, text_frame
 
 __all__ = ["CLOSE_TIMEOUT_SECONDS", "FrameWriter", "Turn"]
@@ -28,12 +30,14 @@ _WRITE_AT_BYTES: Final = 1 << 16
 class Turn:
     """The connections of a server that have something to write in this turn of the loop."""
 
-    __slots__ = ("_loop", "_scheduled", "_writers", "last_framed", "last_text")
+    __slots__ = ("_loop", "_scheduled", "_writers", "blocked", "last_framed", "last_text")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._scheduled = False
-        self._writers: list[FrameWriter] = []
+        self._writers: list[FrameWriter | _Then] = []
+        self.blocked: set[FrameWriter] = set()
+        """Those whose peers take nothing now."""
         # The text framed last: a fan-out gives the same object to one after another.
         self.last_text = b""
         self.last_framed = text_frame(b"")
@@ -44,6 +48,17 @@ class Turn:
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._write)
+
+    def then(self, call: Callable[[], None]) -> None:
+        """Call once all that waits now is written; at once where nothing waits.
+
+        Args:
+            call: must not raise.
+        """
+        if self._scheduled:
+            self._writers.append(_Then(call))
+        else:
+            call()
 
     def _write(self) -> None:
         writers = self._writers
@@ -56,6 +71,15 @@ class Turn:
             self._scheduled = False
         for writer in writers:
             writer.write_waiting()
+
+
+class _Then:
+    """What is called in its turn among those that write."""
+
+    __slots__ = ("write_waiting",)
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self.write_waiting = call
 
 
 class FrameWriter(asyncio.Protocol):
@@ -168,8 +192,11 @@ class FrameWriter(asyncio.Protocol):
         frames = self._frames
         if self._blocked or not frames:
             return
-        data = frames[0] if len(frames) == 1 else b"".join(frames)
+        count = len(frames)
+        data = frames[0] if count == 1 else b"".join(frames)
         frames.clear()
+        COUNTED.frames_out += count
+        COUNTED.bytes_out += self._waiting_bytes
         self._waiting_bytes = 0
         try:
             self._transport.write(data)
@@ -178,6 +205,11 @@ class FrameWriter(asyncio.Protocol):
             logger.exception("a connection could not be written to; it is closed")
             self._transport.abort()
             self.end_writing()
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What waits here and in the transport while the peer takes nothing."""
+        return self._waiting_bytes + self._in_transport_bytes
 
     async def drained(self) -> None:
         """Wait until the transport is not busy and nothing waits, or the end."""
@@ -193,10 +225,12 @@ class FrameWriter(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._blocked = True
+        self._turn.blocked.add(self)
         self._in_transport_bytes = self._transport.get_write_buffer_size()
 
     def resume_writing(self) -> None:
         self._blocked = False
+        self._turn.blocked.discard(self)
         self._in_transport_bytes = 0
         if self._late_pong is not None and not self._muted:
             self._frames.append(pong_frame(self._late_pong))
@@ -209,6 +243,7 @@ class FrameWriter(asyncio.Protocol):
         """Forget what waits: the transport is gone."""
         self._muted = True
         self._blocked = False
+        self._turn.blocked.discard(self)
         self._frames.clear()
         self._late_pong = None
         self._wake_drained()

@@ -1,7 +1,8 @@
 """What the connections of one server share: one turn, and one timer for each interval."""
 
 import asyncio
-from typing import Final, Self
+from collections.abc import Callable, Iterator
+from typing import ClassVar, Final, Self
 from weakref import WeakKeyDictionary
 
 import uvicorn
@@ -10,7 +11,7 @@ from uvicorn.server import ServerState
 from app.wire.keepalive import Keepalive
 from app.wire.outbound import Turn
 
-__all__ = ["Shared"]
+__all__ = ["Shared", "after_writes", "turns"]
 
 _SILENT_BEATS: Final = 3
 """A stream's peer that takes nothing for so many heartbeats is given up."""
@@ -23,7 +24,11 @@ class Shared:
         config: of the server.
     """
 
+    newest: "ClassVar[Shared | None]" = None
+    """Of the server that began last: a process has one."""
+
     def __init__(self, config: uvicorn.Config) -> None:
+        Shared.newest = self
         self.loop = asyncio.get_running_loop()
         self.turn = Turn(self.loop)
         self.keepalive = Keepalive(self.loop, config.ws_ping_interval, config.ws_ping_timeout)
@@ -59,6 +64,24 @@ class Shared:
         if beats is None:
             beats = self._beats[seconds] = Keepalive(self.loop, seconds, _SILENT_BEATS * seconds)
         return beats
+
+
+def turns() -> Iterator[Turn]:
+    """Give the turns of this process' servers; it has one."""
+    for shared in tuple(_shared.values()):
+        yield shared.turn
+
+
+def after_writes(call: Callable[[], None]) -> None:
+    """Call once all that waits for the end of this turn of the loop is written.
+
+    Args:
+        call: must not raise.
+    """
+    if Shared.newest is None:
+        call()
+    else:
+        Shared.newest.turn.then(call)
 
 
 _shared: Final[WeakKeyDictionary[ServerState, Shared]] = WeakKeyDictionary()

@@ -19,12 +19,15 @@ from starlette.types import ASGIApp, Scope
 from uvicorn.server import ServerState
 
 from app.errors import shown
+from app.peer import Peer
+from app.telemetry.counters import COUNTED
 from app.wire.close_codes import CloseCode
 from app.wire.frames import PING, Opcode, close_frame
 from app.wire.handshake import Handshake
 from app.wire.inbound import FrameError, FrameReader
 from app.wire.keepalive import Pinged
 from app.wire.outbound import CLOSE_TIMEOUT_SECONDS, FrameWriter
+from app.wire.peer import PEER
 from app.wire.scope import websocket_scope
 from app.wire.session import MAX_UNACCEPTED_BYTES, Session
 from app.wire.shared import Shared
@@ -44,6 +47,8 @@ _NO_CODE: Final = 1005
 _ABNORMAL: Final = 1006
 # RFC 6455, 7.1.5: what "_The WebSocket Connection Close Code_ is considered to be" when
 # the close frame had none, and when no close frame came.
+
+_COUNTED_CODES: Final = frozenset({*CloseCode, _NO_CODE, _ABNORMAL})
 
 _log: Final = logging.getLogger(__name__)
 
@@ -124,12 +129,13 @@ class WebSocketProtocol(FrameWriter):
         self._transport = cast(asyncio.Transport, transport)
         self._server_state.connections.add(cast(Any, self))
 
-    def upgrade(self, http: Scope, target: bytes) -> None:
+    def upgrade(self, http: Scope, target: bytes, peer: Peer) -> None:
         """Take the upgrade request: refuse it, or ask for an answer.
 
         Args:
             http: of the request, as far as uvicorn fills it for an upgrade: without a path.
             target: of the request.
+            peer: who sent it.
         """
         handshake = Handshake(http)
         if handshake.refusal is not None:
@@ -139,7 +145,8 @@ class WebSocketProtocol(FrameWriter):
             path = target.partition(b"?")[0].decode("ascii", "backslashreplace")
             self._story = (path, None)
         upgrade = self._upgrade = Upgrade(self, handshake, self._server_state.default_headers)
-        scope = websocket_scope(http, target, handshake.subprotocols, {SOCKET: upgrade})
+        extensions = {SOCKET: upgrade, PEER: peer}
+        scope = websocket_scope(http, target, handshake.subprotocols, extensions)
         endpoint = self._endpoint_of(scope["path"])
         if endpoint is not None:
             upgrade.ask_endpoint(endpoint, scope)
@@ -168,6 +175,8 @@ class WebSocketProtocol(FrameWriter):
         self._hang_up_when_written()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
+        if self._phase is _Phase.OPEN:
+            _count_close("client", _ABNORMAL)
         self._phase = _Phase.CLOSED
         self._stop_visits()
         self._stop_timer()
@@ -284,6 +293,7 @@ class WebSocketProtocol(FrameWriter):
 
     def _message(self, opcode: Opcode, payload: bytes) -> None:
         assert self._session is not None, "an open connection has a session"
+        COUNTED.frames_in += 1
         if opcode is Opcode.TEXT:
             self._session.received(payload)
         else:
@@ -339,6 +349,7 @@ class WebSocketProtocol(FrameWriter):
         if self._phase is not _Phase.OPEN:
             return
         self._phase = _Phase.CLOSING
+        _count_close("server", code)
         self._stop_visits()
         self._start_timer(CLOSE_TIMEOUT_SECONDS, self._transport.abort)
         self.send_last(close_frame(code, reason), instead=instead)
@@ -355,6 +366,7 @@ class WebSocketProtocol(FrameWriter):
         self._reader = None
         if self._phase is _Phase.OPEN:
             self._phase = _Phase.CLOSING
+            _count_close("client", code or _NO_CODE)
             self._stop_visits()
             self._start_timer(CLOSE_TIMEOUT_SECONDS, self._transport.abort)
             self.send_last(close_frame(code, ""))
@@ -407,3 +419,8 @@ class WebSocketProtocol(FrameWriter):
 
 def _no_endpoint(_path: str) -> SocketEndpoint | None:
     return None
+
+
+def _count_close(by: str, code: int) -> None:
+    # A client may send any code of 5,000.
+    COUNTED.closes[by, str(int(code)) if code in _COUNTED_CODES else "other"] += 1

@@ -1,8 +1,10 @@
 """`widgetwire serve --workers 2`: one address, two processes, one service."""
 
+import re
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
+import httpx
 import psutil
 import pytest
 
@@ -57,10 +59,33 @@ async def test_a_killed_worker_is_replaced_and_counted_no_more(
         sockets = [await stack.enter_async_context(GraphQLSocket(served)) for _ in range(20)]
         for socket in sockets:
             await widget.subscribe(socket)
-        victim, lost = next(iter(holders(served).items()))
+        held = holders(served)
+        scraper = await stack.enter_async_context(httpx.AsyncClient(base_url=served.url))
+        before = await scraped(scraper)
+        assert before.keys() == {"1", "2"}, "whichever is asked answers for both"
+        assert sum(before.values()) == 20
+        victim = next(pid for pid, count in holders(served).items() if count == held[pid])
+        lost = held[victim]
         psutil.Process(victim).kill()
+        (alive,) = (await scraped(scraper)).keys()
+        assert before[alive] == 20 - lost
         # Whichever worker this reaches, and the new one too.
         async with GraphQLSocket(served) as watcher:
             await (await widget.watch(watcher)).until({"count": 20 - lost})
             published = await widget.publish(watcher, "after the crash")
             assert [message["id"] for message in await widget.stored(watcher)] == [published["id"]]
+        served.wait_for_output(r"a worker ended(?s:.*)this process serves", 30)
+        after = await scraped(scraper)
+        (reborn,) = after.keys() - {alive}
+        assert after[alive] >= before[alive]
+        assert after[reborn] <= 1, "its counters begin again"
+
+
+async def scraped(client: httpx.AsyncClient) -> dict[str, float]:
+    """Return how many GraphQL sockets each worker has taken, from one answer of one of them."""
+    text = (await client.get("/metrics")).text
+    opened = "widgetwire_connections_opened_total"
+    found = re.findall(
+        rf'^{opened}{{kind="graphql-transport-ws",worker="(\d)"}} (\S+)$', text, re.MULTILINE
+    )
+    return {worker: float(count) for worker, count in found}

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.delivery import groups
+from app.delivery.delivery_times import DeliveryTimes
 from app.delivery.feed import Subscriber
 from app.delivery.groups import Encode, FanOut, Group
 from app.delivery.hub import Hub
@@ -28,6 +29,7 @@ class OpenFeed:
     """A hub with one open feed, driven by hand."""
 
     def __init__(self) -> None:
+        self.times = DeliveryTimes()
         self.subscribers: list[Subscriber] = []
 
     def join_open(self, _channel: Channel, subscriber: Subscriber) -> None:

@@ -235,12 +235,12 @@ async def test_what_came_for_a_channel_that_could_not_be_opened_takes_no_room() 
         joining = asyncio.create_task(hub.join(CHANNEL, Recorder()))
         await table.asked.wait()
         hub.publish_stored([stored(5)])
-        assert str(hub._ahead) != "0 with 0 bytes"
+        assert str(hub.ahead) != "0 with 0 bytes"
         table.fails = 1
         table.let_go.set()
         with pytest.raises(Unavailable):
             await joining
-        assert str(hub._ahead) == "0 with 0 bytes"
+        assert str(hub.ahead) == "0 with 0 bytes"
 
 
 async def test_a_group_that_cannot_join_its_feed_is_not_found_by_the_next_one() -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from app.delivery.members import Members
+from app.delivery.members import TALLIES, Members
 from app.errors import DeliveryFailed, SubscriberTooSlow
 
 
@@ -67,3 +67,19 @@ def test_all_are_dropped_with_the_reason() -> None:
     members.drop(error)
     assert [client.errors for client in clients] == [[error]] * 3
     assert not members
+
+
+def test_members_and_what_they_are_given_are_counted_by_kind() -> None:
+    tally = TALLIES["heldMessages"]
+    before = tally.members, tally.deliveries
+    members, clients = Members("heldMessages"), [Client(), Client(), Client(breaks=True)]
+    for client in clients:
+        members.add(client, joined_at=1)
+    members.add(clients[0], joined_at=5)
+    assert tally.members - before[0] == 3
+    members.give([b"1", b"2"])
+    assert tally.members - before[0] == 2
+    members.give([b"3"], 3)
+    assert tally.deliveries - before[1] == 2 * 3 + 1
+    members.drop(DeliveryFailed())
+    assert tally.members == before[0]

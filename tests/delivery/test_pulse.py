@@ -60,3 +60,26 @@ async def test_an_echo_that_was_never_sent_proves_nothing() -> None:
     for number in (-1, 0, 1, 2):
         way.pulse.came(number)
     assert await way.pulse.trouble() is not None
+
+
+async def test_the_lag_is_how_long_the_last_one_took_and_grows_while_one_is_missing() -> None:
+    loop = asyncio.get_running_loop()
+    sent: list[int] = []
+
+    def send(number: int) -> bool:
+        sent.append(number)
+        return True
+
+    pulse = Pulse(send, interval_seconds=0.02, stale_seconds=1)
+    assert pulse.lag_seconds == 0
+    beating = asyncio.create_task(pulse.beat_forever())
+    began = loop.time()
+    while len(sent) < 4:  # noqa: ASYNC110  it beats by the clock
+        await asyncio.sleep(0.005)
+    assert 0.05 < pulse.lag_seconds <= loop.time() - began, "none has come back"
+    pulse.came(4)
+    lag = pulse.lag_seconds
+    assert 0.05 < lag <= loop.time() - began
+    beating.cancel()
+    await asyncio.sleep(0.05)
+    assert pulse.lag_seconds == lag, "nothing is on its way"

@@ -120,6 +120,8 @@ def test_every_transport_goes_through(
 
         assert publish().json()["data"]["publish"] == {"data": {"answer": "B"}}
         assert client.get(f"{prefix}/healthz/ready").status_code == 200
+        for path in ("/metrics", "/%6detrics", "//metrics", "/metrics?a=b", "/docs/../metrics"):
+            assert client.get(prefix + path).status_code == 404
         # A stream is passed on as it comes: the next publish waits for the first event.
         accept = {"accept": "text/event-stream"}
         path = f"{prefix}/graphql"

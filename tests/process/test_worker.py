@@ -21,7 +21,7 @@ def start(
 ) -> "subprocess.Popen[str]":
     numbers = [str(one.fileno()) for one in (lifeline, listening)]
     return subprocess.Popen(
-        [sys.executable, "-m", "app.process.worker", factory, *numbers],
+        [sys.executable, "-m", "app.process.worker", factory, "1", "/", *numbers],
         cwd=ROOT,
         env=os.environ | {"TINY": ""},
         pass_fds=(lifeline.fileno(), listening.fileno()),

@@ -25,7 +25,7 @@ from app.errors import ConfigurationError, StartupError
 from app.process.listening import bind
 from app.process.server import ServerOptions, run_server
 from app.process.supervisor import Supervisor
-from app.telemetry import configure_logging
+from app.telemetry.logs import configure_logging
 from tests.wire.echo import echo
 
 

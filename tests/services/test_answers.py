@@ -64,6 +64,7 @@ async def test_what_is_asked_once_costs_no_look_and_what_is_asked_again_is_read_
     assert (table.looks, table.reads) == (0, 1)
     await asked(answers, table, 5)
     assert (table.looks, table.reads) == (5, 2)
+    assert (answers.hits, answers.misses) == (4, 2)
 
 
 async def test_a_message_changes_the_answer_for_the_next_who_asks() -> None:

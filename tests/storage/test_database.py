@@ -39,6 +39,7 @@ async def test_a_statement_that_takes_too_long_is_cancelled(database_url: str) -
     with pytest.raises(Unavailable, match=r"longer than 0\.2 s"):
         await database.fetch("SELECT pg_sleep(10)")
     assert await values(database, "SELECT 1") == [1]
+    assert database.failures["cancelled"] == 1
     await database.close()
 
 
@@ -50,6 +51,8 @@ async def test_waiting_for_a_connection_is_bounded(database_url: str) -> None:
         )
     assert not isinstance(results[0], BaseException)
     assert "overloaded" in str(results[-1])
+    refused = sum(isinstance(result, BaseException) for result in results)
+    assert database.failures == {**dict.fromkeys(database.failures, 0), "no_connection": refused}
     await database.close()
 
 
@@ -243,9 +246,13 @@ async def test_who_waits_for_a_kept_connection_gets_it(database_url: str) -> Non
     for _ in range(2):
         async with asyncio.timeout(20):
             await asyncio.gather(*(keeping.fetch("SELECT 1") for _ in range(20)))
+    assert (keeping.size, keeping.connections, keeping.used, keeping.waiting) == (1, 1, 0, 0)
     cancelled = asyncio.create_task(keeping.fetch("SELECT pg_sleep(30)"))
+    waiting = asyncio.create_task(keeping.fetch("SELECT 1"))
     await asyncio.sleep(0.1)
+    assert (keeping.connections, keeping.used, keeping.waiting) == (1, 1, 1)
     cancelled.cancel()
+    await waiting
     assert await values(keeping, "SELECT 1") == [1]
     await keeping.close()
     with pytest.raises(DatabaseLost):

@@ -185,6 +185,6 @@ async def test_who_leaves_leaves_nothing_running(pools: Pools, watcher: Database
         await asyncio.wait(tasks)
         while (await watcher.fetch(running))[0][0]:  # noqa: ASYNC110  Postgres tells nobody
             await asyncio.sleep(0.005)
-        for queue in (lanes._quick_queue, lanes._slow_queue):
+        for queue in (lanes.quick.queue, lanes.slow.queue):
             assert (queue.running, queue.waiting) == (0, 0)
         assert await MessageSearch(lanes).groups(CHANNEL, GROUPED) == []

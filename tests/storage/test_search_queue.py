@@ -138,6 +138,7 @@ async def test_a_full_queue_of_single_searches_refuses_the_newcomer() -> None:
     for name in ("runs", "a", "b", "c"):
         await searches.ask(name, f"p/{name}", name)
     assert [searches.refused(name) is not None for name in "abc"] == [False, False, True]
+    assert searches.queue.refused == 1
     await searches.end_all()
 
 

@@ -120,6 +120,8 @@ async def served(
     protocol: type[BoundedHttpProtocol] = BoundedHttpProtocol,
     responder: Responder | None = None,
     endpoints: Mapping[str, SocketEndpoint] = MappingProxyType({}),
+    *,
+    access_log: bool = False,
 ) -> AsyncIterator[int]:
     """Serve on a free port; yields it."""
     config = uvicorn.Config(
@@ -127,8 +129,8 @@ async def served(
         log_config=None,
         ws=WebSocketProtocol,
         timeout_keep_alive=cast(int, keep_alive_seconds),
-        # Else each request is left to uvicorn, which writes the line.
-        access_log=False,
+        # With it each request is left to uvicorn, which writes the line.
+        access_log=access_log,
     )
     config.load()
     state = ServerState()

@@ -71,7 +71,7 @@ async def test_callers_at_the_same_time_share_a_round_and_one_that_hangs_up_harm
         await answer.wait()
         return None
 
-    health = Health({"database": counted})
+    health = Health({"database": counted}, fresh_seconds=0)
     callers = [asyncio.create_task(health.check()) for _ in range(10)]
     await begun.wait()
     callers[0].cancel()
@@ -82,3 +82,26 @@ async def test_callers_at_the_same_time_share_a_round_and_one_that_hangs_up_harm
     assert asked == 1
     assert await health.check() == {"database": None}
     assert asked == 2
+
+
+async def test_who_asks_again_and_again_costs_a_round_in_a_while_only() -> None:
+    asked = 0
+
+    async def counted() -> str | None:
+        nonlocal asked
+        asked += 1
+        return None
+
+    health = Health({"database": counted}, fresh_seconds=60)
+    for _ in range(100):
+        assert await health.check() == {"database": None}
+    assert asked == 1
+
+
+@pytest.mark.parametrize("path", ["/healthz/live", "/healthz/ready"])
+async def test_head_is_answered_as_get_is(path: str) -> None:
+    app = Starlette(routes=Health({"database": _ill}).routes())
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        head, get = await client.head(path), await client.get(path)
+    assert head.status_code == get.status_code

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from app.errors import TokenExpired, Unauthenticated
-from app.telemetry import LogThrottle
+from app.telemetry.logs import LogThrottle
 from app.transports import refusals
 from app.transports.auth import Authenticator, connection_init_token
 from app.transports.origins import OriginPolicy

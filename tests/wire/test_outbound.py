@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from app.telemetry.counters import COUNTED
 from app.wire.frames import text_frame
-from app.wire.outbound import FrameWriter, Turn
+from app.wire.outbound import _WRITES_PER_TURN, FrameWriter, Turn
 
 pytestmark = pytest.mark.anyio
 
@@ -73,3 +74,40 @@ async def test_a_waiting_reader_of_a_connection_that_breaks_is_woken() -> None:
     writer.resume_writing()
     await asyncio.wait_for(waiting, 5)
     assert wire.aborted
+
+
+async def test_who_asks_is_called_when_all_that_waits_is_written() -> None:
+    turn = Turn(asyncio.get_running_loop())
+    called: list[bytes] = []
+    turn.then(lambda: called.append(b"nothing waits"))
+    assert called == [b"nothing waits"]
+    wires = [Wire() for _ in range(_WRITES_PER_TURN + 10)]
+    for writer in [connected(turn, wire) for wire in wires]:
+        writer.send(b"text")
+    turn.then(lambda: called.append(wires[-1].written))
+    await asyncio.sleep(0)
+    assert len(called) == 1, "the last ones are written in the next turn"
+    await asyncio.sleep(0)
+    assert called[1] == text_frame(b"text")
+
+
+async def test_what_is_written_is_counted_and_what_waits_for_a_reader_is_known() -> None:
+    turn = Turn(asyncio.get_running_loop())
+    wire = Wire()
+    wire.get_write_buffer_size = lambda: 7  # type: ignore[method-assign]
+    writer = connected(turn, wire)
+    before = COUNTED.frames_out, COUNTED.bytes_out
+    writer.send(b"one")
+    writer.send(b"two")
+    await asyncio.sleep(0)
+    assert COUNTED.frames_out - before[0] == 2
+    assert COUNTED.bytes_out - before[1] == len(wire.written)
+    writer.pause_writing()
+    writer.send(b"three")
+    assert turn.blocked == {writer}
+    assert writer.unsent_bytes == 7 + len(text_frame(b"three"))
+    writer.resume_writing()
+    assert turn.blocked == set()
+    writer.pause_writing()
+    writer.end_writing()
+    assert turn.blocked == set()

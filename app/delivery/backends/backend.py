@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from broadcaster import BroadcastBackend
 
-from app.delivery.backends.outbox import Inbox, Receive
+from app.delivery.backends.outbox import Inbox, Outbox, Receive
 from app.errors import Unavailable
 
 __all__ = ["Backend"]
@@ -24,6 +24,8 @@ class Backend(BroadcastBackend, ABC):
     """
 
     def __init__(self) -> None:
+        self.reconnects = 0
+        """How often the connection to the broker was opened again."""
         self._topics: set[str] = set()
         self.attach(lambda _topic, _text: None, lambda: None)
 
@@ -37,6 +39,16 @@ class Backend(BroadcastBackend, ABC):
         """
         self._on_missed = on_missed
         self._inbox = Inbox(receive, on_missed)
+
+    @property
+    def inbox(self) -> Inbox:
+        """What has come and waits."""
+        return self._inbox
+
+    @property
+    def outbox(self) -> Outbox | None:
+        """What waits to be sent; None: there is no broker."""
+        return None
 
     @abstractmethod
     def post(self, topic: str, text: str) -> bool:

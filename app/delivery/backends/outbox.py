@@ -60,7 +60,11 @@ class Outbox:
         self._failures = failures
         self._name = secrets.token_hex(8)
         self._numbers = count(1)
-        self._budget = Budget(_WAITING_MAX, _WAITING_BYTES_MAX)
+        self.waiting = Budget(_WAITING_MAX, _WAITING_BYTES_MAX)
+        """What waits or is on its way."""
+        self.posted = 0
+        self.dropped = 0
+        """Texts since the beginning: those that found room, and those that did not."""
         self._overflowing = False
         self._closed = False
         self._waiting: deque[tuple[str, str]] = deque()
@@ -74,12 +78,14 @@ class Outbox:
         if self._closed:
             return False
         wire = f"{self._name}/{next(self._numbers)}/{text}"
-        if not self._budget.take(text_size(wire)):
+        if not self.waiting.take(text_size(wire)):
             if not self._overflowing:
-                logger.warning("%s wait to be sent; events are dropped", self._budget)
+                logger.warning("%s wait to be sent; events are dropped", self.waiting)
             self._overflowing = True
+            self.dropped += 1
             return False
         self._overflowing = False
+        self.posted += 1
         self._waiting.append((topic, wire))
         if self._sender is None or self._sender.done():
             self._sender = asyncio.create_task(self._send_all(), name="event sender")
@@ -139,7 +145,7 @@ class Outbox:
 
     def _give_back(self, texts: Sequence[tuple[str, str]]) -> None:
         for _, wire in texts:
-            self._budget.give_back(text_size(wire))
+            self.waiting.give_back(text_size(wire))
 
 
 class Inbox:
@@ -154,7 +160,11 @@ class Inbox:
         self._receive = receive
         self._on_missed = on_missed
         self._texts: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
-        self._budget = Budget(_RECEIVED_MAX, _RECEIVED_BYTES_MAX)
+        self.waiting = Budget(_RECEIVED_MAX, _RECEIVED_BYTES_MAX)
+        """What waits to be handed over."""
+        self.taken = 0
+        self.dropped = 0
+        """Texts since the beginning: those that found room, and those that did not."""
         self._last: dict[tuple[str, str], int] = {}
         self._overflowing = False
 
@@ -176,13 +186,15 @@ class Inbox:
 
     def take(self, topic: str, text: str) -> bool:
         """Take a text that is not numbered; return False where it is dropped."""
-        if self._budget.take(text_size(text)):
+        if self.waiting.take(text_size(text)):
+            self.taken += 1
             self._texts.put_nowait((topic, text))
             self._overflowing = False
             return True
         if not self._overflowing:
-            logger.warning("%s wait to be handled; events are dropped", self._budget)
+            logger.warning("%s wait to be handled; events are dropped", self.waiting)
         self._overflowing = True
+        self.dropped += 1
         self._on_missed()
         return False
 
@@ -196,7 +208,7 @@ class Inbox:
             topic, text = await self._texts.get()
             handed += 1
             size += text_size(text)
-            self._budget.give_back(text_size(text))
+            self.waiting.give_back(text_size(text))
             try:
                 self._receive(topic, text)
             except Exception:

@@ -67,6 +67,11 @@ class RemoteBackend(Backend):
         await self._outbox.close()
         await self._drop()
 
+    @property
+    def outbox(self) -> Outbox:
+        """What waits to be sent."""
+        return self._outbox
+
     def post(self, topic: str, text: str) -> bool:
         """Send a text soon; return False where 10,000, or 8 MiB of them, wait already."""
         return self._outbox.post(topic, text)
@@ -113,6 +118,7 @@ class RemoteBackend(Backend):
                 else min(2 * pause, _LONGEST_PAUSE_SECONDS)
             )
             await self._open_again(pause)
+            self.reconnects += 1
             logger.info("the listener is connected to %s again", self._broker)
             self._on_missed()
 

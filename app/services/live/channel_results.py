@@ -78,6 +78,11 @@ class ChannelResults:
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._opened = SharedOpening(lambda: hub.join(channel, self))
 
+    @property
+    def size(self) -> int:
+        """How many results there are."""
+        return len(self._results)
+
     def find(self, query: MessageQuery) -> SharedResult | None:
         """Return a query's result if somebody holds it."""
         return self._results.get(query)

@@ -209,7 +209,7 @@ class _CountGroup:
         self._event_of = event_of
         self._told: int | None = None
         """What every member was given last; None: not all were given the same."""
-        self.members = Members()
+        self.members = Members("connectionCount")
 
     def welcome(self, member: Member, count: int) -> bool:
         """Give a new member the count; return whether the others were given another one."""

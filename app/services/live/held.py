@@ -288,7 +288,7 @@ class _HeldGroup:
     def __init__(self, respond: Respond) -> None:
         self._respond = respond
         self._allowed: dict[Member, Allowed] = {}
-        self.members = Members()
+        self.members = Members("heldMessages")
 
     def add(self, member: Member, given: int, allowed: Allowed) -> None:
         """Give a member what comes after the number of the last that it was given."""

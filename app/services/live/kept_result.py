@@ -32,6 +32,7 @@ from app.domain.results import (
 from app.errors import Unavailable
 from app.services.searching import ALL_FUNCTIONS, Searching
 from app.storage.result_reads import Dated, ResultReads
+from app.telemetry.counters import COUNTED
 
 __all__ = ["KeptResult"]
 
@@ -352,6 +353,7 @@ class KeptResult:
             with attempt:
                 # All that was applied before this call is committed, and so up to the head.
                 head = await self._head()
+                COUNTED.result_reads += 1
                 return head, await load(head)
         raise AssertionError("the last attempt raises")
 

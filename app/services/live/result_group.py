@@ -63,7 +63,7 @@ class ResultGroup:
         self._make = respond
         self._interval = interval
         self._on_empty = on_empty
-        self._members = Members()
+        self._members = Members("liveMessages")
         self._joining = 0
         self._response: bytes | None = None
         self._version = 0

@@ -82,6 +82,11 @@ class LiveResults:
         self.held_bytes = 0
         """Memory that results take, roughly."""
 
+    @property
+    def kept(self) -> int:
+        """How many results there are, of those who watch and of those who ask again and again."""
+        return sum(results.size for results in self._channels.values())
+
     def subscribe(
         self,
         viewer: Viewer,

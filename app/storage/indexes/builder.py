@@ -12,6 +12,7 @@ from app.storage.elected import elected
 from app.storage.indexes import registry
 from app.storage.indexes.definitions import IndexDefinition
 from app.storage.indexes.registry import Registry
+from app.telemetry.counters import COUNTED
 
 __all__ = ["IndexBuilder", "building"]
 
@@ -55,6 +56,7 @@ class IndexBuilder:
         # Until then planners guess what is in an expression.
         await self._connection.execute("ANALYZE messages")
         seconds = time.monotonic() - started
+        COUNTED.index_builds["built"] += 1
         logger.info("built the index on %s in %.1f s", _shown(index), seconds)
 
     async def keep(self, index: IndexDefinition) -> None:
@@ -65,6 +67,7 @@ class IndexBuilder:
         """Drop an index, and forget that it was wanted."""
         await self._connection.execute(index.drop_sql)
         await registry.forget(self._connection.fetch, index)
+        COUNTED.index_builds["dropped"] += 1
         logger.info("dropped the index on %s", _shown(index))
 
 

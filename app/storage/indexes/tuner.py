@@ -19,6 +19,7 @@ from app.storage.indexes.catalogue import SearchIndexes
 from app.storage.indexes.decisions import Build, Drop, decide
 from app.storage.indexes.demand import Demand
 from app.storage.indexes.registry import Registry
+from app.telemetry.counters import COUNTED
 
 __all__ = ["IndexTuner"]
 
@@ -118,6 +119,7 @@ class IndexTuner:
                     try:
                         await builder.build(index)
                     except asyncpg.PostgresError as error:
+                        COUNTED.index_builds["failed"] += 1
                         self._retry_at[index.name] = time.monotonic() + _RETRY_SECONDS
                         fields = ", ".join(map(str, index.fields))
                         self._tell_once(f"the index on {fields} could not be built: {error}")

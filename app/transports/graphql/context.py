@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 from app.domain.viewer import Viewer
+from app.peer import Peer
 
 __all__ = ["ContextFactory", "OperationContext", "ViewerOf"]
 
@@ -21,8 +22,9 @@ class OperationContext(Protocol):
         """Let go of what the context holds, its place in the presence counts above all."""
 
 
-ContextFactory: TypeAlias = Callable[[Viewer, bool], OperationContext]
-"""Makes a context for a viewer; the flag says whether it lives as long as a connection."""
+ContextFactory: TypeAlias = Callable[[Viewer, bool, Peer], OperationContext]
+"""Makes a context for a viewer; the flag says whether it lives as long as a connection; the peer is
+who is at its other end."""
 
 ViewerOf: TypeAlias = Callable[[str | None, str | None], Viewer]
 """Turns a token and a client token into a viewer or raises `Unauthenticated`:

@@ -31,6 +31,7 @@ from app.errors import (
     Unavailable,
     shown,
 )
+from app.peer import Peer
 from app.transports.auth import bearer_token
 from app.transports.client_tokens import client_header_token
 from app.transports.expiry import Expiry
@@ -46,6 +47,7 @@ from app.transports.graphql.revalidation import Revalidated
 from app.transports.graphql.streams import EventStreamFraming, SubscriptionStream
 from app.transports.refusals import log_refused_token
 from app.wire.outcomes import outcome_of
+from app.wire.peer import peer_of
 
 __all__ = ["GraphQLHttp", "HttpLimits", "Landing"]
 
@@ -151,7 +153,7 @@ class GraphQLHttp:
         except RecursionError:
             return _error_response(BadUserInput("the request is nested too deeply"))
         answer = await self._operate(
-            request.method, preferences, viewer, parameters, request.headers
+            request.method, preferences, viewer, parameters, request.headers, peer_of(request.scope)
         )
         if request.method == "GET" and isinstance(answer, _Answer):
             return answer.revalidated(request.headers)
@@ -174,6 +176,7 @@ class GraphQLHttp:
         viewer: Viewer,
         parameters: Parameters,
         headers: Headers,
+        peer: Peer,
     ) -> ASGIApp:
         media_type = preferences.one_response()
         if media_type is None and preferences.stream() is None:
@@ -184,13 +187,13 @@ class GraphQLHttp:
             operation = self._executor.prepare(parameters.query, parameters.operation_name)
             if operation.kind is OperationType.SUBSCRIPTION:
                 return await self._subscribe(
-                    operation, preferences, viewer, parameters, headers.get("last-event-id")
+                    operation, preferences, viewer, parameters, headers.get("last-event-id"), peer
                 )
             if method == "GET" and operation.kind is OperationType.MUTATION:
                 return _refusal(405, "a mutation came with GET; send it with POST", allow="POST")
             if media_type is None:
                 return _refusal(406, "multipart/mixed is for subscriptions; accept JSON as well")
-            context = self._context_factory(viewer, False)
+            context = self._context_factory(viewer, False, peer)
             try:
                 payload = await self._executor.execute(operation, parameters.variables, context)
             finally:
@@ -210,6 +213,7 @@ class GraphQLHttp:
         viewer: Viewer,
         parameters: Parameters,
         last_event_id: str | None,
+        peer: Peer,
     ) -> ASGIApp:
         media_type = preferences.stream()
         if media_type is None:
@@ -224,7 +228,7 @@ class GraphQLHttp:
             return _error_response(
                 Unavailable("too many subscriptions over HTTP are open; retry later")
             )
-        context = self._context_factory(viewer, True)
+        context = self._context_factory(viewer, True, peer)
         if media_type is MediaType.EVENT_STREAM:
             context.resume_after = last_event_id or None
         try:

@@ -19,6 +19,7 @@ from app.engine.documents import Operation
 from app.engine.errors import RequestRefused, ResponseError, response_error
 from app.engine.execution import Executor, Subscription
 from app.errors import ErrorCode, Forbidden, SubscriberTooSlow
+from app.telemetry.counters import COUNTED
 from app.transports.graphql.context import OperationContext
 from app.transports.graphql.parameters import Parameters
 
@@ -196,6 +197,7 @@ class Operations:
     def _begin(self, entry: _Entry, operation: Operation, variables: Mapping[str, object]) -> None:
         if operation.kind is OperationType.SUBSCRIPTION:
             if self._subscriptions >= self._limits.max_subscriptions:
+                COUNTED.refusals["limit"] += 1
                 refused = RequestRefused.of(
                     f"{self._subscriptions} subscriptions are open on this socket, at most "
                     f"{self._limits.max_subscriptions} are allowed",

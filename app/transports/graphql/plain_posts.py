@@ -131,7 +131,7 @@ class PlainPosts:
         operation: Operation,
         variables: Mapping[str, Any],
     ) -> None:
-        context = self._context_factory(viewer, False)
+        context = self._context_factory(viewer, False, exchange.head.peer)
         try:
             payload = await self._executor.execute(operation, variables, context)
         except RequestRefused as refused:

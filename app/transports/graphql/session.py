@@ -21,6 +21,8 @@ from app.engine.errors import ResponseError, response_error
 from app.engine.execution import Executor
 from app.errors import Forbidden, SubscriberTooSlow, TokenExpired, Unauthenticated, WidgetwireError
 from app.masking import masked
+from app.peer import UNKNOWN_PEER, Peer
+from app.telemetry.counters import COUNTED
 from app.transports.auth import bearer_token, connection_init_token
 from app.transports.client_tokens import connection_init_client_token
 from app.transports.expiry import Expiry
@@ -82,6 +84,7 @@ class GraphQLSession:
         authorization: the handshake's Authorization header, for clients that can send one;
             a token in `connection_init` comes before it.
         client_token: that of the handshake's headers; one in `connection_init` comes before it.
+        peer: who is at the other end.
         limits: the bounds.
     """
 
@@ -94,6 +97,7 @@ class GraphQLSession:
         *,
         authorization: str | None = None,
         client_token: str | None = None,
+        peer: Peer = UNKNOWN_PEER,
         limits: SessionLimits | None = None,
     ) -> None:
         self._dialect = dialect
@@ -102,6 +106,7 @@ class GraphQLSession:
         self._context_factory = context_factory
         self._authorization = authorization
         self._client_token = client_token
+        self._peer = peer
         self._limits = limits or SessionLimits()
         self._state = State.AWAITING_INIT
         self._outlet: Outlet | None = None
@@ -121,6 +126,7 @@ class GraphQLSession:
     def opened(self, outlet: Outlet) -> None:
         """Begin to wait for `connection_init`."""
         self._outlet = outlet
+        COUNTED.opened(self._dialect.subprotocol)
         self._timer(
             "init",
             self._limits.init_timeout_seconds,
@@ -145,6 +151,7 @@ class GraphQLSession:
 
     def lost(self) -> None:
         """End everything the connection holds."""
+        COUNTED.ended(self._dialect.subprotocol)
         self._state = State.CLOSED
         self._release()
 
@@ -229,7 +236,7 @@ class GraphQLSession:
         self._state = State.ACKNOWLEDGED
         if self._outlet is not None:
             self._outlet.accept_peer()
-        self._context = self._context_factory(viewer, True)
+        self._context = self._context_factory(viewer, True, self._peer)
         self._operations = Operations(
             self._executor, self._context, self, self._limits.operations, self._regulate
         )

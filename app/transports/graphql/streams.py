@@ -21,6 +21,7 @@ from app.engine.cursors import CursoredPayload
 from app.engine.errors import ResponseError, response_error
 from app.engine.execution import Subscription
 from app.errors import ShuttingDown, SubscriberTooSlow
+from app.telemetry.counters import COUNTED
 from app.transports.graphql.negotiation import MediaType
 from app.wire.stream import STREAM, Streaming, StreamWriter, chunk
 
@@ -184,6 +185,7 @@ class SubscriptionStream:
         if writer is None:
             self._forget()
             return
+        COUNTED.opened(self._kind)
         self._writer = writer
         self._framed = _framed(self._media_type, writer.chunked)
         writer.send_framed(self._framed.coded(framing.opening))
@@ -253,8 +255,13 @@ class SubscriptionStream:
 
     def lost(self) -> None:
         """The connection is gone."""
+        COUNTED.ended(self._kind)
         self._end()
         self._tell_end()
+
+    @property
+    def _kind(self) -> str:
+        return "multipart" if self._media_type is MediaType.MULTIPART else "sse"
 
     def _end(self) -> None:
         """Take nothing more."""

@@ -15,6 +15,7 @@ from app.transports.graphql.dialects import ApolloDialect, Dialect, TransportDia
 from app.transports.graphql.session import GraphQLSession, SessionLimits
 from app.transports.origins import OriginPolicy
 from app.wire.close_codes import CloseCode
+from app.wire.peer import peer_of
 from app.wire.upgrade import Upgrade
 
 __all__ = ["GraphQLSocket"]
@@ -73,6 +74,7 @@ class GraphQLSocket:
             self._context_factory,
             authorization=headers.get("authorization"),
             client_token=client_header_token(headers),
+            peer=peer_of(scope),
             limits=self._limits,
         )
         upgrade.accept(

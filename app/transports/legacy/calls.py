@@ -15,6 +15,7 @@ from app.domain.query import MessageQuery, parse_query
 from app.domain.viewer import Viewer
 from app.errors import PayloadTooLarge, RateLimited, ShuttingDown
 from app.masking import told
+from app.peer import UNKNOWN_PEER, Peer
 from app.services.live.pace import Pace
 from app.services.messages import MessageService
 from app.services.searching import Searching
@@ -57,6 +58,8 @@ class Caller:
     persistent: bool
     """Whether what it publishes is stored."""
     echo: Echo
+    peer: Peer = UNKNOWN_PEER
+    """Who is at the other end."""
 
 
 class Calls:

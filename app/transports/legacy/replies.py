@@ -13,6 +13,7 @@ import msgspec
 from app.domain.entry import Entry, PolicyChange, Retraction
 from app.domain.message import MESSAGE_FIELDS, Message
 from app.errors import ErrorCode, cut
+from app.telemetry.counters import COUNTED
 from app.transports.legacy.frames import Ref
 
 __all__ = [
@@ -164,6 +165,7 @@ def error_frame(
         ref: of the call that failed; None: it had none, or the connection as a whole fails.
         retry_after_ms: when the same call may succeed; None: not known.
     """
+    COUNTED.errors[code.value] += 1
     fields: dict[str, object] = {
         "type": "error",
         "code": str(code),

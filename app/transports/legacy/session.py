@@ -25,6 +25,7 @@ from app.errors import (
     WidgetwireError,
 )
 from app.masking import masked
+from app.peer import UNKNOWN_PEER, Peer
 from app.services.client_ids import ClientIds
 from app.services.connection_rights import ConnectionRights
 from app.services.live.messages import MessageSource
@@ -32,6 +33,7 @@ from app.services.messages import MessageService
 from app.services.policies import PolicyService
 from app.services.presence import PresenceService
 from app.services.rights import Rights
+from app.telemetry.counters import COUNTED
 from app.transports.auth import Authenticator
 from app.transports.expiry import Expiry
 from app.transports.legacy import replies
@@ -71,11 +73,16 @@ class LegacySession:
     """A `Session` of the legacy protocol on one channel."""
 
     def __init__(
-        self, channel: Channel, services: LegacyServices, limits: LegacyLimits | None = None
+        self,
+        channel: Channel,
+        services: LegacyServices,
+        limits: LegacyLimits | None = None,
+        peer: Peer = UNKNOWN_PEER,
     ) -> None:
         self._channel = channel
         self._services = services
         self._limits = limits or LegacyLimits()
+        self._peer = peer
         self._protocol = Protocol(self._limits.open_timeout_seconds)
         self._ends: list[Callable[[], None]] = []
         """What lets go of the channel, in the order in which it was taken."""
@@ -91,6 +98,7 @@ class LegacySession:
 
     def opened(self, outlet: Outlet) -> None:
         self._outlet = outlet
+        COUNTED.opened("legacy")
         self._calls = Calls(
             self._channel,
             self._services.messages,
@@ -129,6 +137,7 @@ class LegacySession:
             self._end(close)
 
     def lost(self) -> None:
+        COUNTED.ended("legacy")
         self._protocol.closed()
         self._stop()
         # What was published stays so: the lane ends by itself, its acks go nowhere.
@@ -241,7 +250,7 @@ class LegacySession:
         if asked is not None or policy != DEFAULT_POLICY:
             self._outlet.send(replies.policy_frame(policy.json()))
         self._expiry = Expiry(self._viewer, self._expired)
-        self._begin(Caller(viewer, client_id, frame.persistent, rights.echo))
+        self._begin(Caller(viewer, client_id, frame.persistent, rights.echo, self._peer))
         await listening.begun(await messages.begin(_EVERYTHING, replies.entry_frame, self))
 
     def _viewer_of(self, frame: Open) -> Viewer:

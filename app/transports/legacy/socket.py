@@ -15,6 +15,7 @@ from app.transports.legacy.replies import error_frame
 from app.transports.legacy.session import LegacyServices, LegacySession
 from app.transports.origins import OriginPolicy
 from app.wire.outcomes import outcome_of
+from app.wire.peer import peer_of
 from app.wire.upgrade import Upgrade
 
 __all__ = ["LegacySockets"]
@@ -64,7 +65,7 @@ class LegacySockets:
             frame = error_frame(error.code, error.message)
             upgrade.close(outcome_of(error).close, error.message[:120], frame=frame)
             return
-        session = LegacySession(channel, self._services, self._limits)
+        session = LegacySession(channel, self._services, self._limits, peer_of(scope))
         upgrade.accept(session, subprotocol=None, max_outbound_bytes=self._max_outbound_bytes)
 
     def route(self) -> WebSocketRoute:

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 async def test_what_nobody_has_subscribed_to_takes_no_room() -> None:
     backend = MemoryBackend()
     assert all(backend.post("topic", "x") for _ in range(20_000))
-    assert str(backend._inbox._budget) == "0 with 0 bytes"
+    assert str(backend._inbox.waiting) == "0 with 0 bytes"
 
 
 async def test_it_refuses_what_would_be_too_many_and_takes_it_later() -> None:

@@ -103,7 +103,7 @@ async def test_what_cannot_be_sent_is_one_line_of_the_log_a_batch_and_costs_no_o
         "2 events could not be sent: too large",
         "1 events could not be sent: ZeroDivisionError()",
     ]
-    assert str(out._budget) == "0 with 0 bytes"
+    assert str(out.waiting) == "0 with 0 bytes"
     await out.close()
 
 
@@ -171,7 +171,7 @@ async def test_closing_gives_up_what_cannot_be_sent_soon(
     await out.close()
     await out.close()
     assert line.texts == [["1"]]
-    assert str(out._budget) == "0 with 0 bytes", "what was given up takes no room"
+    assert str(out.waiting) == "0 with 0 bytes", "what was given up takes no room"
 
 
 class Handed:
@@ -240,7 +240,7 @@ async def test_an_inbox_drops_what_would_be_too_many_bytes_and_says_so(
         handed.inbox.put("topic", "sender/21/text")
         await until(lambda: len(texts) == 17)
     assert texts[-1] == "text"
-    assert str(handed.inbox._budget) == "0 with 0 bytes"
+    assert str(handed.inbox.waiting) == "0 with 0 bytes"
 
 
 async def test_a_text_that_cannot_be_handled_costs_no_other_and_counts_as_missed(

@@ -6,6 +6,7 @@ from typing import cast
 
 import pytest
 
+from app.delivery.delivery_times import DeliveryTimes
 from app.delivery.feed import Feed, Subscriber
 from app.delivery.groups import FanOut
 from app.delivery.hub import Hub
@@ -30,6 +31,7 @@ class OneFeed:
         self.table = Table(head, size)
         self.feed = Feed(CHANNEL, self.table)
         self.feed.open_at(Head(head, head))
+        self.times = DeliveryTimes()
         self.fan_out = FanOut(cast("Hub", self))
         self.encodings = 0
 

@@ -14,6 +14,7 @@ from app.domain.json_value import checked_data
 from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
 from app.engine.execution import Executor
 from app.errors import Forbidden, SubscriberTooSlow, TokenExpired, Unauthenticated
+from app.peer import UNKNOWN_PEER, Peer
 from app.services.live.source import Respond, Source
 
 JSON = NewType("JSON", object)
@@ -100,6 +101,7 @@ class Context:
     viewer: Viewer
     feed: Feed
     connection: bool
+    peer: Peer
     closed: int = 0
     private: bool = False
     resume_after: str | None = None
@@ -257,7 +259,7 @@ class Sample:
     contexts: list[Context] = field(default_factory=list)
     executor: Executor = field(default_factory=lambda: Executor.of(SCHEMA))
 
-    def context(self, viewer: Viewer, connection: bool) -> Context:
-        made = Context(viewer, self.feed, connection)
+    def context(self, viewer: Viewer, connection: bool, peer: Peer = UNKNOWN_PEER) -> Context:
+        made = Context(viewer, self.feed, connection, peer)
         self.contexts.append(made)
         return made

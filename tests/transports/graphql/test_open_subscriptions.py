@@ -114,7 +114,7 @@ class Socket:
             TransportDialect(),
             server.executor,
             lambda *_tokens: Viewer(None, DEFAULT_PERMISSIONS),
-            lambda viewer, _connection: Context(viewer, server.services),
+            lambda viewer, _connection, _peer: Context(viewer, server.services),
         )
         self.session.opened(self)
 

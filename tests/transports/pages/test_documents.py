@@ -34,7 +34,7 @@ async def test_the_index_lists_every_document_by_its_title(documents: Path) -> N
     (documents / "decisions" / "0001-two.md").write_text("Text before\n\n# The second\n")
     (documents / "figure.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
     index = (await _get("/docs/")).text
-    listed = re.findall(r'<li><a href="(.*?)">(.*?)</a>', index)
+    listed = re.findall(r'<li><a href="(.*?)">(.*?)</a></li>', index)
     assert listed == [
         ("ONE.md", "The &lt;first&gt;"),
         ("decisions/0001-two.md", "The second"),
@@ -49,8 +49,8 @@ async def test_a_document_is_rendered_and_its_markup_is_not_trusted(documents: P
     )
     page = (await _get("/docs/A.md")).text
     assert "<title>Title &amp; more · Widgetwire</title>" in page
-    assert "<td>1</td>" in page
-    assert "<script" not in page
+    assert '<td data-label="a">1</td>' in page
+    assert "<script>" not in page
     assert 'href="javascript' not in page
     # A dollar sign in a document is no placeholder of the page.
     assert "<code>$title $5</code>" in page
@@ -94,3 +94,33 @@ async def test_files_of_the_tree_are_there_beside_the_documents(documents: Path)
     assert schema.headers["content-type"] == "text/plain; charset=utf-8"
     assert schema.text == "type Query { ä: Int }\n"
     assert (await _get("/docs/SECRET.md")).status_code == 404
+
+
+async def test_the_readme_is_the_entrance_and_the_contents_are_beside_each_page(
+    documents: Path,
+) -> None:
+    """From a folder's page too, and below a proxy's prefix: links are relative."""
+    (documents.parent / "README.md").write_text("# Start\n\n[A](docs/A.md) [B](docs/more/B.md)\n")
+    (documents / "more").mkdir()
+    (documents / "A.md").write_text("# First\n\n## Part\n")
+    (documents / "more" / "B.md").write_text("# Second\n")
+    entrance = (await _get("/docs/")).text
+    assert '<h1 id="start">Start</h1>' in entrance
+    assert '<a href="README.md" aria-current="page">Start</a>' in entrance
+    first = (await _get("/docs/A.md")).text
+    assert '<a href="A.md" aria-current="page">First</a><ol><li><a href="#part">Part' in first
+    second = (await _get("/docs/more/B.md")).text
+    assert '<a href="../more/B.md" aria-current="page">Second</a>' in second
+    assert '<a href="../A.md">First</a>' in second
+    assert 'action="../search"' in second
+
+
+async def test_the_search_shows_sections_and_what_was_asked(documents: Path) -> None:
+    (documents / "A.md").write_text("# First\n\n## Replays\n\nWhat is <replayed> & how\n")
+    page = (await _get("/docs/search?q=replay%3Cb%3E")).text
+    assert "No section has all of these words" in page
+    assert 'value="replay&lt;b&gt;"' in page
+    page = (await _get("/docs/search?q=replay")).text
+    assert '<a href="A.md#replays">Replays</a> <small>First</small>' in page
+    assert "What is &lt;replayed&gt; &amp; how" in page
+    assert (await _get("/docs/search")).status_code == 200

@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 
-from app.telemetry import LogLine, LogThrottle, configure_logging
+from app.telemetry.logs import LogLine, LogThrottle, configure_logging
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,1 @@
+"""The commands of `widgetwire` beside `serve`. Each imports what it needs itself."""

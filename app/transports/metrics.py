@@ -1,0 +1,67 @@
+"""`/metrics`: what the workers of this service have measured, as Prometheus reads it."""
+
+import asyncio
+import hmac
+from collections.abc import Sequence
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from app import setting_names
+from app.errors import Unauthenticated
+from app.telemetry.measured import Metric, Reading, exposition
+from app.telemetry.workers import Workers
+from app.wire.outcomes import OUTCOMES
+
+__all__ = ["MetricsPage"]
+
+_NO_STORE: Final = {"cache-control": "no-store"}
+
+
+class MetricsPage:
+    """The endpoint that Prometheus scrapes.
+
+    Args:
+        metrics: all there are.
+        workers: are asked for what they have measured.
+        token: what a scrape must bring as `Authorization: Bearer …`; None: nothing.
+    """
+
+    def __init__(
+        self, metrics: Sequence[Metric], workers: Workers, token: str | None = None
+    ) -> None:
+        self._metrics = metrics
+        self._workers = workers
+        self._expected = None if token is None else f"Bearer {token}".encode()
+        self._asking: asyncio.Task[dict[str, Reading]] | None = None
+
+    def route(self) -> Route:
+        """Return `/metrics`."""
+        return Route("/metrics", self._answer, methods=["GET"])
+
+    async def _answer(self, request: Request) -> Response:
+        if not self._may_see(request.headers.get("authorization", "")):
+            outcome = OUTCOMES[Unauthenticated]
+            return PlainTextResponse(
+                f"Authentication required: send the token of {setting_names.METRICS_TOKEN} as "
+                "Authorization: Bearer\n",
+                outcome.status,
+                outcome.headers | _NO_STORE,
+            )
+        readings = await self._readings()
+        text, media_type = exposition(self._metrics, readings, request.headers.get("accept", ""))
+        return Response(text, headers={"content-type": media_type} | _NO_STORE)
+
+    def _may_see(self, authorization: str) -> bool:
+        if self._expected is None:
+            return True
+        return hmac.compare_digest(authorization.encode("latin-1"), self._expected)
+
+    async def _readings(self) -> dict[str, Reading]:
+        """Ask all workers; those who ask at the same time share the answers."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._workers.readings(), name="metrics")
+        # Whoever hangs up must not take it from the others.
+        return await asyncio.shield(self._asking)
