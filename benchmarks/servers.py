@@ -108,6 +108,7 @@ class Server:
         database_url: an empty or an earlier benchmark's database.
         workers: processes; each gets a core.
         settings: further `WIDGETWIRE_…`.
+        tree: the checkout that it runs from; None: `TREE`.
     """
 
     def __init__(
@@ -117,6 +118,7 @@ class Server:
         database_url: str,
         workers: int = 1,
         settings: dict[str, str] | None = None,
+        tree: Path | None = None,
     ) -> None:
         self.kind: Kind = kind
         environment = {k: v for k, v in os.environ.items() if not k.startswith("WIDGETWIRE_")}
@@ -129,7 +131,7 @@ class Server:
         with on_core(server_core() if workers == 1 else None):
             self.process = subprocess.Popen(
                 launch.command,
-                cwd=TREE,
+                cwd=tree or TREE,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -239,9 +241,17 @@ def serve(
             server.stop()
 
 
-def another(database_url: str, settings: dict[str, str] | None = None) -> Server:
-    """Start one more server of ours on a database as it is; whoever asks for it stops it."""
-    return Server("widgetwire", _ours(), database_url, settings=settings)
+def another(
+    database_url: str, settings: dict[str, str] | None = None, tree: Path | None = None
+) -> Server:
+    """Start one more server of ours on a database as it is; whoever asks for it stops it.
+
+    Args:
+        database_url: what it works on.
+        settings: further `WIDGETWIRE_…`.
+        tree: the checkout that it runs from; None: `TREE`.
+    """
+    return Server("widgetwire", _ours(), database_url, settings=settings, tree=tree)
 
 
 async def _empty(database_url: str) -> None:

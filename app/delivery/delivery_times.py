@@ -8,6 +8,7 @@ so it has the commit in it, and the difference of the two machines' clocks.
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from app.domain.entry import Entry, PolicyChange
 from app.telemetry.histogram import Histogram
@@ -16,13 +17,13 @@ __all__ = ["DeliveryTimes"]
 
 
 class DeliveryTimes:
-    """Those of one process. A context manager for dispatching what was committed just now.
+    """Those of one process.
 
     Args:
         after_writes: calls something once all that was given to sockets is written.
     """
 
-    __slots__ = ("_after_writes", "_committed_at", "elsewhere", "here")
+    __slots__ = ("_after_writes", "committed_at", "elsewhere", "here")
 
     def __init__(
         self, after_writes: Callable[[Callable[[], None]], None] = lambda call: call()
@@ -32,18 +33,8 @@ class DeliveryTimes:
         self.elsewhere = Histogram()
         """Of what another process has stored."""
         self._after_writes = after_writes
-        self._committed_at: float | None = None
-
-    def committed_now(self) -> "DeliveryTimes":
-        """Return what measures from now on, as a context, what is dispatched within it."""
-        self._committed_at = time.monotonic()
-        return self
-
-    def __enter__(self) -> None:
-        """Do nothing more."""
-
-    def __exit__(self, *_error: object) -> None:
-        self._committed_at = None
+        self.committed_at: float | None = None
+        """When what is dispatched now was committed here, by `time.monotonic`; None: elsewhere."""
 
     def given(self, newest: Entry) -> None:
         """Take note that members were just given entries.
@@ -51,23 +42,10 @@ class DeliveryTimes:
         Args:
             newest: the last of them.
         """
-        began, histogram = self._committed_at, self.here
+        began, histogram = self.committed_at, self.here
         if began is None:
             if isinstance(newest, PolicyChange):
                 return
             age = time.time() - newest.created / 1000
             began, histogram = time.monotonic() - age, self.elsewhere
-        self._after_writes(_Given(histogram, began))
-
-
-class _Given:
-    """Observes the time when it is called."""
-
-    __slots__ = ("_began", "_histogram")
-
-    def __init__(self, histogram: Histogram, began: float) -> None:
-        self._histogram = histogram
-        self._began = began
-
-    def __call__(self) -> None:
-        self._histogram.observe(max(0.0, time.monotonic() - self._began))
+        self._after_writes(partial(histogram.observe_since, began))

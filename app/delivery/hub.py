@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from itertools import groupby
@@ -177,7 +178,8 @@ class Hub:
         """Dispatch what this process has just committed, and tell the others."""
         in_order = sorted(entries, key=lambda one: (one.channel.key, one.sequence))
         self._count(entries)
-        with self.times.committed_now():
+        self.times.committed_at = time.monotonic()
+        try:
             for channel, group in groupby(in_order, key=lambda one: one.channel):
                 try:
                     self._publish_stored(channel, list(group))
@@ -185,6 +187,8 @@ class Hub:
                     # It is committed: its publisher is answered, and the table has it for all.
                     logger.exception("what was stored in %s could not be dispatched", channel.key)
                     self.missed()
+        finally:
+            self.times.committed_at = None
 
     def _publish_stored(self, channel: Channel, entries: list[StoredEntry]) -> None:
         feed = self._feeds.get(channel)
@@ -211,8 +215,11 @@ class Hub:
             raise Unavailable("too many messages wait to be sent to other processes; retry later")
         self.published_transient += 1
         if (feed := self._feeds.get(message.channel)) is not None:
-            with self.times.committed_now():
+            self.times.committed_at = time.monotonic()
+            try:
                 feed.transient(message)
+            finally:
+                self.times.committed_at = None
 
     def tell_policy(self, change: PolicyChange) -> None:
         """Give a channel's new policy to those of this process who listen to the channel."""

@@ -17,69 +17,70 @@ from app.schema.types import Info
 __all__ = ["BanMutations", "BanQueries"]
 
 _IN_A_TURN: Final = 100
-_UNTIL = "From when on it is over; null: it never is."
-_MODE = "What is taken away."
+_UNTIL = "When the ban ends; null: never."
+_MODE = "What the person can no longer do."
 
 
-@strawberry.enum(name="BanMode", description="What a ban takes away.")
+@strawberry.enum(name="BanMode", description="What a banned person can no longer do.")
 class BanModeType(Enum):
     """The modes, by the domain's names."""
 
     MUTE = strawberry.enum_value(
         BanMode.MUTE.value,
-        description="Publishing, retracting and moderating are refused: FORBIDDEN. Reading goes "
-        "on.",
+        description="Publishing, retracting and moderating fail with FORBIDDEN. Reading still "
+        "works.",
     )
     SHADOW = strawberry.enum_value(
         BanMode.SHADOW.value,
-        description="Publishing is answered as ever, but the message is not stored, and reaches "
-        "the publisher's own connection alone. Moderating is refused.",
+        description="Publishing seems to succeed, but the message is not stored and only the "
+        "publisher's own connection gets it. Moderating fails with FORBIDDEN.",
     )
     KICK = strawberry.enum_value(
         BanMode.KICK.value,
-        description="Everything is refused: FORBIDDEN. Open subscriptions and legacy sockets end.",
+        description="Every operation fails with FORBIDDEN. Open subscriptions and legacy "
+        "sockets are closed.",
     )
 
 
 @strawberry.input(
-    name="BanInput", description="Whom to ban: exactly one of username, sub and clientId."
+    name="BanInput", description="The person to ban: exactly one of username, sub and clientId."
 )
 class BanInput:
     """The wire form of a `BanRequest`."""
 
     username: str | None = strawberry.field(
-        default=UNSET, description="Of their tokens, 1 to 256 printable characters."
+        default=UNSET, description="The claim in the person's token: 1 to 256 printable characters."
     )
     sub: str | None = strawberry.field(
-        default=UNSET, description="Of their tokens, 1 to 256 printable characters."
+        default=UNSET, description="The claim in the person's token: 1 to 256 printable characters."
     )
     client_id: strawberry.ID | None = strawberry.field(
-        default=UNSET, description="One that the server signed."
+        default=UNSET, description="A client id that the server signed."
     )
     until: Timestamp | None = strawberry.field(default=UNSET, description=_UNTIL)
     reason: str | None = strawberry.field(
-        default=UNSET, description="Told to the person; 1 to 500 printable characters."
+        default=UNSET, description="Shown to the person: 1 to 500 printable characters."
     )
     mode: BanModeType = strawberry.field(default=BanModeType.MUTE, description=_MODE)
 
 
-@strawberry.type(name="Ban", description="One person who is banned from one project.")
+@strawberry.type(name="Ban", description="A person banned from a project.")
 class BanType:
     """Made from a `Ban`."""
 
-    id: strawberry.ID = strawberry.field(description="What unban takes.")
-    project_id: strawberry.ID = strawberry.field(description="From whose channels.")
+    id: strawberry.ID = strawberry.field(description="Pass it to unban.")
+    project_id: strawberry.ID = strawberry.field(description="The project.")
     username: str | None = strawberry.field(
-        description="Of the person's tokens; null: the ban names another thing."
+        description="The claim in the person's token; null: the ban uses another field."
     )
     sub: str | None = strawberry.field(
-        description="Of the person's tokens; null: the ban names another thing."
+        description="The claim in the person's token; null: the ban uses another field."
     )
     client_id: strawberry.ID | None = strawberry.field(
-        description="Signed by the server; null: the ban names another thing."
+        description="A client id that the server signed; null: the ban uses another field."
     )
     until: Timestamp | None = strawberry.field(description=_UNTIL)
-    reason: str | None = strawberry.field(description="What the person is told; null: nothing.")
+    reason: str | None = strawberry.field(description="Shown to the person; null: no reason.")
     mode: BanModeType = strawberry.field(description=_MODE)
 
 
@@ -88,7 +89,7 @@ class BanQueries:
     """The part of the root of queries that is about bans."""
 
     @strawberry.field(
-        description="The project's bans in force, the newest first. Needs the permission moderate."
+        description="The active bans of a project, newest first. Requires the permission moderate."
     )
     async def bans(self, info: Info, project_id: ProjectId) -> list[BanType]:
         context = info.context
@@ -101,16 +102,17 @@ class BanMutations:
     """The part of the root of mutations that is about bans."""
 
     @strawberry.mutation(
-        description="Ban a person from all channels of the project, in the place of an earlier ban "
-        "of the same person, whose id is gone then. It holds everywhere within a second. At most "
-        "10,000 are in force in a project. Needs the permission moderate."
+        description="Ban a person from all channels of a project. Replaces an earlier ban of "
+        "the same person and its id. Takes effect everywhere within a second. At "
+        "most 10,000 bans per project. Requires the permission moderate."
     )
     async def ban(
         self,
         info: Info,
         project_id: ProjectId,
         input: Annotated[  # noqa: A002  the contract's name
-            BanInput, strawberry.argument(description="Whom, how, until when and why.")
+            BanInput,
+            strawberry.argument(description="The person, the mode, the end and the reason."),
         ],
     ) -> BanType:
         bans = info.context.services.bans
@@ -126,15 +128,15 @@ class BanMutations:
         return _shown(await bans.ban(info.context.viewer, _checked(project_id), request))
 
     @strawberry.mutation(
-        description="Lift a ban. false: the project has none with this id in force. Needs the "
-        "permission moderate."
+        description="Remove a ban. Returns false if the project has no active ban with this "
+        "id. Requires the permission moderate."
     )
     async def unban(
         self,
         info: Info,
         project_id: ProjectId,
         id: Annotated[  # noqa: A002  the contract's name
-            strawberry.ID, strawberry.argument(description="As ban returned it.")
+            strawberry.ID, strawberry.argument(description="The id that ban returned.")
         ],
     ) -> bool:
         bans = info.context.services.bans

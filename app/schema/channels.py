@@ -12,16 +12,19 @@ from app.schema.types import Info
 __all__ = ["ChannelQueries", "ChannelSummaryType"]
 
 
-@strawberry.type(name="ChannelSummary", description="One channel at a moment.")
+@strawberry.type(name="ChannelSummary", description="A channel, with its current numbers.")
 class ChannelSummaryType:
     """Resolved from a `ChannelSummary` of the services."""
 
     project_id: strawberry.ID = strawberry.field(description="The channel's project.")
     widget_id: strawberry.ID = strawberry.field(description="The channel's widget.")
-    messages: int = strawberry.field(description="Messages stored now.")
-    connections: int = strawberry.field(description="Connections now, as connectionCount.")
+    messages: int = strawberry.field(description="The number of stored messages.")
+    connections: int = strawberry.field(
+        description="The number of connections, counted as in connectionCount."
+    )
     last_created: Timestamp | None = strawberry.field(
-        description="When the newest message was published, deleted or not; null: none ever was."
+        description="When the last message was published, even if it was deleted since; null: "
+        "none was ever published."
     )
 
 
@@ -30,21 +33,21 @@ class ChannelQueries:
     """Root fields of queries."""
 
     @strawberry.field(
-        description="The channels of a project, the most recently written first, ties by name; "
-        "those that nobody has written to yet come last. Needs the permission moderate."
+        description="The channels of a project, most recently published first, ties by name; "
+        "empty channels come last. Requires the permission moderate."
     )
     async def channels(
         self,
         info: Info,
         project_id: ProjectId,
         limit: Annotated[
-            int, strawberry.argument(description="Channels at the most, 1 to 1000.")
+            int, strawberry.argument(description="The maximum number of channels, 1 to 1000.")
         ] = 50,
         after: Annotated[
             strawberry.ID | None,
             strawberry.argument(
-                description="The widgetId of a channel of the project: only those after it, by "
-                "where it stands now."
+                description="A widgetId of the project: return the channels after it in the "
+                "current order."
             ),
         ] = UNSET,
     ) -> list[ChannelSummaryType]:

@@ -18,9 +18,9 @@ class DeletionMutations:
     """Root fields of mutations."""
 
     @strawberry.mutation(
-        description="Delete the stored messages of a channel that match now, and return how many "
-        "were deleted. Their ids are no cursors any more; subscribers are not told of each, live "
-        "results follow. Needs the permission admin."
+        description="Permanently delete the matching messages of a channel and return how "
+        "many. Their ids stop working as cursors. Subscribers get no event for "
+        "each message; live results update. Requires the permission admin."
     )
     async def delete_messages(
         self,
@@ -30,8 +30,8 @@ class DeletionMutations:
         filters: Annotated[
             list[MessageFilterInput],
             strawberry.argument(
-                description="All of these must hold for a message to be deleted; none: the whole "
-                "channel."
+                description="A message is deleted if it matches all filters; without filters "
+                "the whole channel is deleted."
             ),
         ] = [],  # noqa: B006  GraphQL's default; never changed
     ) -> int:

@@ -18,51 +18,53 @@ class MessagePublishedType:
     """Made of a `Message`."""
 
     cursor: strawberry.ID = strawberry.field(
-        description="Resume after it; the id of the message. A message that is not stored has "
-        "none that could be resumed after."
+        description="The message's id. Pass it as after to resume. Messages that are not "
+        "stored cannot be resumed from."
     )
     message: MessageType = strawberry.field(description="The message.")
 
 
 @strawberry.type(
     name="MessagesRetracted",
-    description="Messages were taken back: no search, replay or result shows them any more.",
+    description="Messages were retracted. They no longer appear in searches, replays or live "
+    "results.",
 )
 class MessagesRetractedType:
     """Made of a `Retraction`."""
 
     cursor: strawberry.ID = strawberry.field(
-        description="Resume after it: a retraction has a place of its own in the channel's order."
+        description="Pass it as after to resume: a retraction has its own place in the "
+        "channel's order."
     )
     ids: list[strawberry.ID] = strawberry.field(description="The ids of the messages.")
-    reason: str | None = strawberry.field(description="Why, as whoever retracted them says.")
+    reason: str | None = strawberry.field(description="The reason that was given; null: none.")
 
 
 @strawberry.type(
     name="ChannelPolicyChanged",
-    description="The channel asks something else of those who publish to it from now on.",
+    description="The channel's policy changed.",
 )
 class ChannelPolicyChangedType:
     """Made of a `PolicyChange`."""
 
-    policy: ChannelPolicyType = strawberry.field(description="All of the new policy.")
+    policy: ChannelPolicyType = strawberry.field(description="The complete new policy.")
 
 
 @strawberry.type(
     name="CaughtUp",
-    description="Everything that was stored before now has been sent; what follows is live.",
+    description="All stored messages have been sent. Everything that follows is live.",
 )
 class CaughtUpType:
     """Made of a `CaughtUp`."""
 
     cursor: strawberry.ID | None = strawberry.field(
-        description="Of the last that was stored; null: nothing is."
+        description="The cursor of the last stored entry; null: the channel is empty."
     )
 
 
 ChannelEvent: TypeAlias = Annotated[
     MessagePublishedType | MessagesRetractedType | ChannelPolicyChangedType | CaughtUpType,
-    strawberry.union("ChannelEvent", description="What happens in a channel."),
+    strawberry.union("ChannelEvent", description="An event of a channel."),
 ]
 
 

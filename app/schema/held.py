@@ -6,6 +6,7 @@ from typing import Annotated, TypeAlias, cast
 import strawberry
 
 from app.domain.channel import parse_channel
+from app.domain.viewer import Permission
 from app.schema.arguments import ProjectId, WidgetId
 from app.schema.types import Info, MessageType
 
@@ -13,7 +14,7 @@ __all__ = ["HeldMutations", "HeldQueries", "HeldSubscriptions"]
 
 Ids: TypeAlias = Annotated[
     list[strawberry.ID],
-    strawberry.argument(description="The ids of held messages, 1 to 1000."),
+    strawberry.argument(description="The ids of 1 to 1000 held messages."),
 ]
 
 
@@ -22,7 +23,7 @@ class HeldQueries:
     """Root fields of queries."""
 
     @strawberry.field(
-        description="The messages that wait for a moderator, oldest first; needs the permission "
+        description="The messages waiting for approval, oldest first. Requires the permission "
         "moderate."
     )
     async def held_messages(
@@ -31,7 +32,7 @@ class HeldQueries:
         project_id: ProjectId,
         widget_id: WidgetId,
         limit: Annotated[
-            int, strawberry.argument(description="Messages at the most, 1 to 1000.")
+            int, strawberry.argument(description="The maximum number of messages, 1 to 1000.")
         ] = 50,
     ) -> list[MessageType]:
         context = info.context
@@ -45,8 +46,9 @@ class HeldMutations:
     """Root fields of mutations."""
 
     @strawberry.mutation(
-        description="Publish held messages in this order, in one transaction; needs the permission "
-        "moderate. Returns how many; what does not wait, or not any more, is not counted."
+        description="Publish held messages in the given order, in one transaction. Returns how "
+        "many were published; ids that are not waiting are ignored. Requires the "
+        "permission moderate."
     )
     async def approve(
         self, info: Info, project_id: ProjectId, widget_id: WidgetId, ids: Ids
@@ -56,8 +58,9 @@ class HeldMutations:
         return await context.services.held.approve(context.viewer, channel, ids)
 
     @strawberry.mutation(
-        description="Delete held messages; needs the permission moderate. Returns how many; what "
-        "does not wait, or not any more, is not counted."
+        description="Delete held messages without publishing them. Returns how many were "
+        "deleted; ids that are not waiting are ignored. Requires the permission "
+        "moderate."
     )
     async def reject(self, info: Info, project_id: ProjectId, widget_id: WidgetId, ids: Ids) -> int:
         context = info.context
@@ -70,14 +73,14 @@ class HeldSubscriptions:
     """Root fields of subscriptions."""
 
     @strawberry.subscription(
-        description="The messages that wait for a moderator, oldest first, then each as it "
-        "arrives; needs the permission moderate. What becomes of them is not told."
+        description="The messages waiting for approval, oldest first, then each new one. "
+        "Approvals and rejections send no event. Requires the permission moderate."
     )
     async def held_messages(
         self, info: Info, project_id: ProjectId, widget_id: WidgetId
     ) -> AsyncGenerator[MessageType, None]:
         context = info.context
         channel = parse_channel(project_id, widget_id)
-        source = await context.services.held.listen(context.viewer, channel)
-        guarded = context.rights.guarded(channel, source)
+        source = await context.services.held.listen(lambda: context.viewer, channel)
+        guarded = context.rights.guarded(channel, source, (Permission.MODERATE,))
         return cast("AsyncGenerator[MessageType, None]", guarded)

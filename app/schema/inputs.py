@@ -15,58 +15,59 @@ __all__ = ["MessageFilterInput", "MessageQueryInput", "OnRepeatInput", "wire_fil
 
 @strawberry.enum(
     name="OnRepeat",
-    description="What happens where the publisher has used the id before in the channel.",
+    description="What to do if the publisher has already used the id in this channel.",
 )
 class OnRepeatInput(Enum):
     """As `app.domain.message.OnRepeat`."""
 
     KEEP = strawberry.enum_value(
-        "KEEP", description="The first message stays and is returned; nothing is published."
+        "KEEP", description="Keep and return the first message; publish nothing."
     )
     REPLACE = strawberry.enum_value(
-        "REPLACE", description="The earlier message is retracted, and the new one published."
+        "REPLACE", description="Retract the earlier message and publish the new one."
     )
 
 
-@strawberry.enum(description="How a field is compared with a value.")
+@strawberry.enum(description="How to compare a field with a value.")
 class FilterOperator(Enum):
     """The operators, by the names the query language has for them."""
 
     EQ = strawberry.enum_value(
         Operator.EQ.value,
-        description="Equal, by JSON value: 1 equals 1.0.",
+        description="Equal as JSON values: 1 equals 1.0.",
     )
     NEQ = strawberry.enum_value(
         Operator.NEQ.value,
-        description="Not equal; a missing path matches.",
+        description="Not equal. A missing path matches.",
     )
     GT = strawberry.enum_value(
         Operator.GT.value,
-        description="Greater, within the JSON type of the value: 55 compares with numbers only.",
+        description="Greater, among values of the same JSON type: 55 is compared with numbers "
+        "only.",
     )
     GTE = strawberry.enum_value(
         Operator.GTE.value,
-        description="Greater or equal, within the JSON type of the value.",
+        description="Greater or equal, among values of the same JSON type.",
     )
     LT = strawberry.enum_value(
         Operator.LT.value,
-        description="Less, within the JSON type of the value.",
+        description="Less, among values of the same JSON type.",
     )
     LTE = strawberry.enum_value(
         Operator.LTE.value,
-        description="Less or equal, within the JSON type of the value.",
+        description="Less or equal, among values of the same JSON type.",
     )
     IN = strawberry.enum_value(
         Operator.IN.value,
-        description="Equal to one item of the list.",
+        description="Equal to an item of the list.",
     )
     NOT_IN = strawberry.enum_value(
         Operator.NOT_IN.value,
-        description="Equal to no item of the list; a missing path matches.",
+        description="Not equal to any item of the list. A missing path matches.",
     )
     CONTAINS = strawberry.enum_value(
         Operator.CONTAINS.value,
-        description="A string that holds the value, or an array that has it as an item.",
+        description="A string that contains the value, or an array with the value as an item.",
     )
     STARTS_WITH = strawberry.enum_value(
         Operator.STARTS_WITH.value,
@@ -78,25 +79,27 @@ class FilterOperator(Enum):
     )
     EXISTS = strawberry.enum_value(
         Operator.EXISTS.value,
-        description="Whether the path exists: the value is true or false.",
+        description="Whether the path exists. The value is true or false.",
     )
 
 
-@strawberry.enum(name="SortOrder", description="Smallest or oldest first, or last.")
+@strawberry.enum(name="SortOrder", description="The sort direction.")
 class SortOrderEnum(Enum):
     """The directions."""
 
     ASC = strawberry.enum_value(
-        SortOrder.ASC.value, description="Smallest or oldest first; a missing path last."
+        SortOrder.ASC.value,
+        description="Ascending: smallest or oldest first. Missing paths come last.",
     )
     DESC = strawberry.enum_value(
-        SortOrder.DESC.value, description="Largest or newest first; a missing path last."
+        SortOrder.DESC.value,
+        description="Descending: largest or newest first. Missing paths come last.",
     )
 
 
 @strawberry.input(
     name="MessageFilter",
-    description="Either a comparison (field + operator + value) or exactly one of and / or / not.",
+    description="Either a comparison (field, operator and value) or exactly one of and, or, not.",
 )
 class MessageFilterInput:
     """Either a comparison or a combination."""
@@ -106,60 +109,59 @@ class MessageFilterInput:
         description=f"{FIELD_NAMES}, or a path below data such as data.score, data.user.name or "
         "data.tags.0.",
     )
-    operator: FilterOperator | None = strawberry.field(
-        default=UNSET, description="How the field is compared with the value."
-    )
+    operator: FilterOperator | None = strawberry.field(default=UNSET, description="The comparison.")
     value: JSON | None = strawberry.field(
         default=UNSET,
-        description="What the field is compared with: a list for IN and NOT_IN, a boolean for "
-        "EXISTS.",
+        description="The value to compare with: a list for IN and NOT_IN, a boolean for EXISTS.",
     )
     and_: list["MessageFilterInput"] | None = strawberry.field(
-        default=UNSET, name="and", description="All of these must hold."
+        default=UNSET, name="and", description="All of these must match."
     )
     or_: list["MessageFilterInput"] | None = strawberry.field(
-        default=UNSET, name="or", description="At least one of these must hold."
+        default=UNSET, name="or", description="At least one of these must match."
     )
     not_: Annotated["MessageFilterInput", strawberry.lazy("app.schema.inputs")] | None = (
-        strawberry.field(default=UNSET, name="not", description="This must not hold.")
+        strawberry.field(default=UNSET, name="not", description="This must not match.")
     )
 
 
-@strawberry.input(name="MessageQuery", description="Which messages, in which order, which page.")
+@strawberry.input(name="MessageQuery", description="Filters, order and page of a search.")
 class MessageQueryInput:
     """A query."""
 
     sort_field: str | None = strawberry.field(
         default=UNSET,
-        description='The field to sort by; null: "created", or with groupBy "count". '
-        'With groupBy it is "count", "key", or one of count, distinct, sum, avg, min and max of '
-        'a field: "max(data.score)".',
+        description='The field to sort by; null: "created", or "count" with groupBy. With '
+        'groupBy: "count", "key", or count, distinct, sum, avg, min or max of a '
+        'field, for example "max(data.score)".',
     )
     sort_order: SortOrderEnum | None = strawberry.field(
         default=UNSET,
-        description="null: ASC, or DESC for groups that are not sorted by key.",
+        description="null: ASC; DESC for groups not sorted by key.",
     )
     offset: int = strawberry.field(
-        default=0, description="Messages or groups to skip, 0 to 100000."
+        default=0, description="The number of messages or groups to skip, 0 to 100000."
     )
     limit: int = strawberry.field(
-        default=50, description="Messages or groups of a page, 0 to 1000."
+        default=50, description="The maximum number of messages or groups, 0 to 1000."
     )
     filters: list[MessageFilterInput] = strawberry.field(
-        default_factory=list, description="All of these must hold."
+        default_factory=list, description="All of these must match."
     )
     group_by: str | None = strawberry.field(
-        default=UNSET, description='The field whose equal values make a group, e.g. "data.liked".'
+        default=UNSET,
+        description='Group the messages by the value of this field, for example "data.liked".',
     )
     after: strawberry.ID | None = strawberry.field(
         default=UNSET,
-        description="The id of a message: only what was stored after it. In publish order only: "
-        "sortField is null or created, and there is no groupBy.",
+        description="The id of a message: return only messages stored after it. Requires "
+        "publish order: sortField null or created, no groupBy.",
     )
     before: strawberry.ID | None = strawberry.field(
         default=UNSET,
-        description="The id of a message: only what was stored before it. In publish order only. "
-        "With sortOrder DESC it pages back, without a repeat while others publish.",
+        description="The id of a message: return only messages stored before it. Requires "
+        "publish order. With sortOrder DESC it loads older pages, without repeats "
+        "while others publish.",
     )
 
 

@@ -11,6 +11,7 @@ from strawberry import UNSET
 from app.domain.channel import Channel, parse_channel
 from app.domain.message import Message, OnRepeat
 from app.domain.query import Filter, MessageQuery, parse_filters, parse_query
+from app.domain.viewer import Permission
 from app.schema.arguments import ProjectId, WidgetId, given
 from app.schema.bans import BanMutations, BanQueries
 from app.schema.channels import ChannelQueries
@@ -34,7 +35,7 @@ from app.schema.types import (
     MessageResultType,
     MessageType,
 )
-from app.schema.viewers import ViewerQueries
+from app.schema.viewers import ViewerMutations, ViewerQueries
 from app.services.live.source import Source
 from app.services.searching import Searching
 
@@ -50,18 +51,18 @@ __all__ = [
 ]
 
 QueryArgument: TypeAlias = Annotated[
-    MessageQueryInput, strawberry.argument(description="Which messages, in which order.")
+    MessageQueryInput, strawberry.argument(description="Filters, order and page.")
 ]
 
 _EVERYTHING = cast("MessageQueryInput", {})
 """The default in GraphQL's own form: Strawberry makes the input of it."""
 
 
-@strawberry.type(description="What can be read once.")
+@strawberry.type(description="Queries: messages, counts, moderation.")
 class Query(BanQueries, ChannelQueries, HeldQueries, PolicyQueries, ViewerQueries):
     """Root of queries."""
 
-    @strawberry.field(description="Search and group everything that was stored in a channel.")
+    @strawberry.field(description="Search and group the stored messages of a channel.")
     def messages(
         self,
         info: Info,
@@ -74,7 +75,7 @@ class Query(BanQueries, ChannelQueries, HeldQueries, PolicyQueries, ViewerQuerie
         parsed = parse_query(wire_query(query))
         return MessageResultType(scope=search(context, channel, parsed))
 
-    @strawberry.field(description="How many are connected to a channel now.")
+    @strawberry.field(description="The number of clients connected to a channel now.")
     async def connection_count(
         self, info: Info, project_id: ProjectId, widget_id: WidgetId
     ) -> ConnectionCountType:
@@ -83,13 +84,13 @@ class Query(BanQueries, ChannelQueries, HeldQueries, PolicyQueries, ViewerQuerie
         return _connection_count(channel, count)
 
 
-@strawberry.type(description="What changes something.")
-class Mutation(BanMutations, DeletionMutations, HeldMutations, PolicyMutations):
+@strawberry.type(description="Mutations: publish, retract, moderate.")
+class Mutation(BanMutations, DeletionMutations, HeldMutations, PolicyMutations, ViewerMutations):
     """Root of mutations."""
 
     @strawberry.mutation(
-        description="Publish one message to a channel. Answered once it is committed, or with "
-        "persistent: false once it is on its way."
+        description="Publish a message to a channel. Returns after the message is committed to "
+        "the database, or with persistent: false as soon as it is sent."
     )
     async def publish(
         self,
@@ -105,28 +106,31 @@ class Mutation(BanMutations, DeletionMutations, HeldMutations, PolicyMutations):
         client_id: Annotated[
             strawberry.ID | None,
             strawberry.argument(
-                description="The widget instance, 1 to 128 printable characters; null: the "
-                "signed client id, else made up."
+                description="The widget instance: 1 to 128 printable characters; null: your "
+                "signed client id, or a new one."
             ),
         ] = UNSET,
         persistent: Annotated[
             bool,
-            strawberry.argument(description="false: deliver to whoever is connected, never store."),
+            strawberry.argument(
+                description="false: deliver to connected clients only and do not store."
+            ),
         ] = True,
         id: Annotated[  # noqa: A002  the contract's name
             strawberry.ID | None,
             strawberry.argument(
-                description="Idempotency key, 1 to 128 printable characters: sent again in this "
-                "channel by the same publisher it returns the first message and publishes "
-                "nothing. The publisher is the token's sub, else the signed client id, else the "
-                "clientId."
+                description="Idempotency key, 1 to 128 printable characters. If the same "
+                "publisher sends it again in this channel, the first message is "
+                "returned and nothing is published. The publisher is the token's "
+                "sub, else the signed client id, else the clientId."
             ),
         ] = UNSET,
         on_repeat: Annotated[
             OnRepeatInput,
             strawberry.argument(
-                description="REPLACE: retract the publisher's earlier message under the same id, "
-                "and store this one, in one transaction: one vote per voter, changeable."
+                description="REPLACE: retract the publisher's earlier message with the same id "
+                "and store this one, in one transaction. Use it for votes that can "
+                "be changed."
             ),
         ] = OnRepeatInput.KEEP,
     ) -> MessageType:
@@ -142,9 +146,9 @@ class Mutation(BanMutations, DeletionMutations, HeldMutations, PolicyMutations):
         return cast("MessageType", await publish(info.context, arguments))
 
     @strawberry.mutation(
-        description="Take messages back: one's own, published with a token or a signed client id, "
-        "or with the permission moderate anybody's. Returns how many; what the channel does not "
-        "have, or not any more, is not counted."
+        description="Retract messages: your own if you published them with a token or a signed "
+        "client id, any message with the permission moderate. Returns how many "
+        "were retracted; unknown and already retracted ids are ignored."
     )
     async def retract(
         self,
@@ -153,12 +157,12 @@ class Mutation(BanMutations, DeletionMutations, HeldMutations, PolicyMutations):
         widget_id: WidgetId,
         ids: Annotated[
             list[strawberry.ID],
-            strawberry.argument(description="The ids of the messages, 1 to 1000."),
+            strawberry.argument(description="The ids of 1 to 1000 messages."),
         ],
         reason: Annotated[
             str | None,
             strawberry.argument(
-                description="Told to whoever listens to channelEvents; at most 500 characters."
+                description="Sent to channelEvents subscribers: at most 500 characters."
             ),
         ] = UNSET,
     ) -> int:
@@ -169,7 +173,7 @@ class Mutation(BanMutations, DeletionMutations, HeldMutations, PolicyMutations):
         )
 
 
-@strawberry.type(description="What can be listened to.")
+@strawberry.type(description="Subscriptions: live messages, results and counts.")
 class Subscription(HeldSubscriptions):
     """Root of subscriptions.
 
@@ -178,8 +182,8 @@ class Subscription(HeldSubscriptions):
     """
 
     @strawberry.subscription(
-        description="The messages of a channel as they are published; with after or last, "
-        "stored ones first, without a gap or a repeat."
+        description="The messages of a channel as they are published. With after or last, "
+        "stored messages come first, without gaps or repeats."
     )
     async def messages(
         self,
@@ -188,15 +192,19 @@ class Subscription(HeldSubscriptions):
         widget_id: WidgetId,
         filters: Annotated[
             list[MessageFilterInput],
-            strawberry.argument(description="All of these must hold for a message to be sent."),
+            strawberry.argument(description="Only messages that match all filters are sent."),
         ] = [],  # noqa: B006  GraphQL's default; never changed
         after: Annotated[
             strawberry.ID | None,
-            strawberry.argument(description="The id of the last message received."),
+            strawberry.argument(
+                description="The id of the last message you received: resume after it."
+            ),
         ] = UNSET,
         last: Annotated[
             int | None,
-            strawberry.argument(description="The newest n stored messages first, 0 to 1000."),
+            strawberry.argument(
+                description="Send this many of the newest stored messages first, 0 to 1000."
+            ),
         ] = UNSET,
     ) -> AsyncGenerator[MessageType, None]:
         arguments = {
@@ -209,8 +217,9 @@ class Subscription(HeldSubscriptions):
         return cast("AsyncGenerator[MessageType, None]", stream)
 
     @strawberry.subscription(
-        description="What happens in a channel, in its order: messages, retractions, and once "
-        "that all that was stored before has been sent. Resume after any cursor."
+        description="All events of a channel in order: messages, retractions, policy changes, "
+        "and CaughtUp once all stored messages have been sent. Resume after any "
+        "cursor."
     )
     async def channel_events(
         self,
@@ -220,17 +229,21 @@ class Subscription(HeldSubscriptions):
         filters: Annotated[
             list[MessageFilterInput],
             strawberry.argument(
-                description="All of these must hold for a message to be sent; the other events "
-                "come to all."
+                description="Only messages that match all filters are sent. Other events are "
+                "always sent."
             ),
         ] = [],  # noqa: B006  GraphQL's default; never changed
         after: Annotated[
             strawberry.ID | None,
-            strawberry.argument(description="The cursor of the last event received."),
+            strawberry.argument(
+                description="The cursor of the last event you received: resume after it."
+            ),
         ] = UNSET,
         last: Annotated[
             int | None,
-            strawberry.argument(description="The newest n stored messages first, 0 to 1000."),
+            strawberry.argument(
+                description="Send this many of the newest stored messages first, 0 to 1000."
+            ),
         ] = UNSET,
     ) -> AsyncGenerator[ChannelEvent, None]:
         arguments = {
@@ -244,7 +257,7 @@ class Subscription(HeldSubscriptions):
         return cast("AsyncGenerator[ChannelEvent, None]", stream)
 
     @strawberry.subscription(
-        description="The result of the messages query now, and again each time it changes, at "
+        description="The result of the messages query now, and again whenever it changes, at "
         "most every 250 ms."
     )
     async def live_messages(
@@ -275,12 +288,13 @@ class Subscription(HeldSubscriptions):
         except BaseException:
             ending()
             raise
-        guarded = context.rights.guarded(channel, source)
+        needed = (Permission.SUBSCRIBE, Permission.SEARCH)
+        guarded = context.rights.guarded(channel, source, needed)
         return cast("AsyncGenerator[MessageResultType, None]", guarded)
 
     @strawberry.subscription(
-        description="How many are connected now, then every change, at most four a second, the "
-        "last value always."
+        description="The number of connected clients now, then each change, at most four "
+        "updates a second. The last value is always sent."
     )
     async def connection_count(
         self, info: Info, project_id: ProjectId, widget_id: WidgetId

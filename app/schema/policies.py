@@ -14,51 +14,52 @@ from app.schema.types import Info
 
 __all__ = ["ChannelPolicyType", "PolicyMutations", "PolicyQueries", "policy_type"]
 
-_SLOW = "Seconds between two messages of one publisher, 0 to 86400; moderators are exempt."
-_RATE = "Messages a second of the whole channel, 1 to 100000; null: no bound."
-_OPENS = "Publishing is refused before; null: the channel is open."
-_CLOSES = "Publishing is refused from then on; null: the channel stays open."
+_SLOW = "Minimum seconds between two messages of one publisher, 0 to 86400; not for moderators."
+_RATE = "Maximum messages per second in the channel, 1 to 100000; null: no limit."
+_OPENS = "Publishing is refused before this time; null: the channel is open."
+_CLOSES = "Publishing is refused from this time on; null: the channel stays open."
 _WORDS = (
-    "Words that no string of data may have, keys included: whole words, case and accents aside. At "
-    "most 500, of 1 to 64 characters."
+    "Words that data must not contain, in strings or keys. Matches whole words and ignores "
+    "case and accents. At most 500 words of 1 to 64 characters."
 )
 _SCHEMA = (
-    "A JSON Schema (draft 2020-12) that data must satisfy, at most 32 KiB, without references to "
-    "elsewhere; null: any data."
+    "A JSON Schema (draft 2020-12) that data must satisfy: at most 32 KiB, without external "
+    "references; null: any data."
 )
 _RETENTION = (
-    "Messages are deleted when they are so many seconds old, 60 to 315360000; null: as long as "
-    "the server keeps any."
+    "Messages are deleted at this age in seconds, 60 to 315360000; null: the server's setting "
+    "applies."
 )
 
 
-@strawberry.enum(name="Writers", description="Who may publish in a channel.")
+@strawberry.enum(name="Writers", description="Who may publish to a channel.")
 class WritersType(Enum):
     """Made from `Writers`."""
 
     EVERYONE = strawberry.enum_value(
-        Writers.EVERYONE.value, description="Whoever has the permission publish."
+        Writers.EVERYONE.value, description="Everyone with the permission publish."
     )
     VERIFIED = strawberry.enum_value(
         Writers.VERIFIED.value,
-        description="Only with a token, or with a client id that the server signed.",
+        description="Only publishers with a token or a client id that the server signed.",
     )
     NOBODY = strawberry.enum_value(Writers.NOBODY.value, description="Nobody, moderators included.")
 
 
-@strawberry.enum(name="Hold", description="What becomes of a message that was accepted.")
+@strawberry.enum(name="Hold", description="What happens to an accepted message.")
 class HoldType(Enum):
     """Made from `Hold`."""
 
     NONE = strawberry.enum_value(Hold.NONE.value, description="It is published.")
     UNTIL_APPROVED = strawberry.enum_value(
-        Hold.UNTIL_APPROVED.value, description="It waits until a moderator approves it."
+        Hold.UNTIL_APPROVED.value, description="It waits for a moderator's approval."
     )
 
 
 @strawberry.input(
     name="ChannelPolicyInput",
-    description="What is to change. A field that is left out stays as it is; null is its default.",
+    description="The fields to change. Omitted fields stay unchanged; null resets a field to "
+    "its default.",
 )
 class ChannelPolicyInput:
     """The wire form of a change."""
@@ -69,16 +70,14 @@ class ChannelPolicyInput:
     opens_at: Timestamp | None = strawberry.field(default=UNSET, description=_OPENS)
     closes_at: Timestamp | None = strawberry.field(default=UNSET, description=_CLOSES)
     hold: HoldType | None = strawberry.field(
-        default=UNSET, description="Whether messages wait for a moderator."
+        default=UNSET, description="Whether messages wait for a moderator's approval."
     )
     blocked_words: list[str] | None = strawberry.field(default=UNSET, description=_WORDS)
     data_schema: JSON | None = strawberry.field(default=UNSET, description=_SCHEMA)
     retention_seconds: int | None = strawberry.field(default=UNSET, description=_RETENTION)
 
 
-@strawberry.type(
-    name="ChannelPolicy", description="What a channel asks of those who publish to it."
-)
+@strawberry.type(name="ChannelPolicy", description="The rules for publishing to a channel.")
 class ChannelPolicyType:
     """Made from a `ChannelPolicy`."""
 
@@ -87,7 +86,9 @@ class ChannelPolicyType:
     max_publishes_per_second: int | None = strawberry.field(description=_RATE)
     opens_at: Timestamp | None = strawberry.field(description=_OPENS)
     closes_at: Timestamp | None = strawberry.field(description=_CLOSES)
-    hold: HoldType = strawberry.field(description="Whether messages wait for a moderator.")
+    hold: HoldType = strawberry.field(
+        description="Whether messages wait for a moderator's approval."
+    )
     blocked_words: list[str] = strawberry.field(description=_WORDS)
     data_schema: JSON | None = strawberry.field(description=_SCHEMA)
     retention_seconds: int | None = strawberry.field(description=_RETENTION)
@@ -113,7 +114,7 @@ class PolicyQueries:
     """Root fields of queries."""
 
     @strawberry.field(
-        description="What a channel asks of those who publish to it; for whoever may subscribe."
+        description="The rules for publishing to a channel. Requires the permission subscribe."
     )
     def channel_policy(
         self, info: Info, project_id: ProjectId, widget_id: WidgetId
@@ -128,16 +129,16 @@ class PolicyMutations:
     """Root fields of mutations."""
 
     @strawberry.mutation(
-        description="Change what a channel asks of those who publish to it; needs the permission "
-        "moderate. It holds everywhere within a second, and is told to those who listen to "
-        "channelEvents."
+        description="Change the rules for publishing to a channel. Takes effect everywhere "
+        "within a second; channelEvents subscribers are notified. Requires the "
+        "permission moderate."
     )
     async def set_channel_policy(
         self,
         info: Info,
         project_id: ProjectId,
         widget_id: WidgetId,
-        policy: Annotated[ChannelPolicyInput, strawberry.argument(description="What changes.")],
+        policy: Annotated[ChannelPolicyInput, strawberry.argument(description="The changes.")],
     ) -> ChannelPolicyType:
         context = info.context
         channel = parse_channel(project_id, widget_id)

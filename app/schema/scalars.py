@@ -96,7 +96,8 @@ def _serialize(value: object) -> object:
 SCALAR_MAP: Final[dict[object, ScalarDefinition]] = {
     JSON: strawberry.scalar(
         name="JSON",
-        description="Any JSON value, returned exactly as it was sent: numbers keep their value.",
+        description="Any JSON value, returned exactly as it was sent. Numbers keep their exact "
+        "value.",
         specified_by_url="https://www.rfc-editor.org/rfc/rfc8259",
         serialize=_serialize,
         parse_value=lambda value: value,

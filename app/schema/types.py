@@ -28,38 +28,38 @@ def _data(message: strawberry.Parent[Message]) -> JSON:
     return JSON(message.data_json)
 
 
-@strawberry.type(name="Message", description="One published record.")
+@strawberry.type(name="Message", description="A published message.")
 class MessageType:
     """Resolved from a `Message`."""
 
     id: strawberry.ID = strawberry.field(
-        description="UUID version 7, unique over all channels; also the cursor to resume after."
+        description="A UUID version 7, unique across all channels. Also the cursor to resume from."
     )
     client_id: strawberry.ID = strawberry.field(
         description="The widget instance that published it."
     )
     created: Timestamp = strawberry.field(
-        description="Server time; never runs backwards within a channel."
+        description="The server's time of publication; never decreases within a channel."
     )
     username: str | None = strawberry.field(
-        description="From the verified token of whoever published it; null: anonymous."
+        description="The username from the publisher's verified token; null: anonymous."
     )
     persistent: bool = strawberry.field(
-        description="false: delivered to whoever was connected, never stored nor searchable."
+        description="false: delivered to connected clients only; not stored and not searchable."
     )
     verified: bool = strawberry.field(
-        description="Whether its publisher is proven: by a token, or by a client id that the "
-        "server signed."
+        description="Whether the publisher's identity was verified, by a token or by a client "
+        "id that the server signed."
     )
     held: bool = strawberry.field(
-        description="true: it waits for a moderator, and only its publisher and moderators see it."
+        description="true: it waits for approval; only its publisher and moderators see it."
     )
     data: JSON = strawberry.field(
-        resolver=_data, description="What was published, returned exactly."
+        resolver=_data, description="The published JSON value, returned exactly."
     )
 
 
-@strawberry.type(name="Aggregate", description="What the values of one field amount to.")
+@strawberry.type(name="Aggregate", description="Statistics on the values of one field.")
 class AggregateType:
     """Of all messages that match, or of one group; only what is selected is computed."""
 
@@ -68,17 +68,17 @@ class AggregateType:
     group: strawberry.Private[bytes | None]
     """The group's key; None: all messages."""
 
-    @strawberry.field(description="Messages whose field is there and not null.")
+    @strawberry.field(description="The number of messages where the field exists and is not null.")
     async def count(self) -> int:
         return (await self._row(AggregateFunction.COUNT)).count
 
-    @strawberry.field(description="How many different values they have: 1 and 1.0 are one.")
+    @strawberry.field(description="The number of different values; 1 and 1.0 count as one.")
     async def distinct(self) -> int:
         return (await self._row(AggregateFunction.DISTINCT)).distinct
 
     @strawberry.field(
-        description="The smallest value in the order null, strings, numbers, booleans, arrays, "
-        "objects."
+        description="The smallest value, in the order null, strings, numbers, booleans, "
+        "arrays, objects."
     )
     async def min(self) -> JSON | None:
         return _json((await self._row(AggregateFunction.MIN)).min_json)
@@ -87,11 +87,11 @@ class AggregateType:
     async def max(self) -> JSON | None:
         return _json((await self._row(AggregateFunction.MAX)).max_json)
 
-    @strawberry.field(description="Of the numbers among the values; null where there is none.")
+    @strawberry.field(description="Computed over the numeric values; null if there are none.")
     async def sum(self) -> float | None:
         return (await self._row(AggregateFunction.SUM)).sum
 
-    @strawberry.field(description="Of the numbers among the values; null where there is none.")
+    @strawberry.field(description="Computed over the numeric values; null if there are none.")
     async def avg(self) -> float | None:
         return (await self._row(AggregateFunction.AVG)).avg
 
@@ -103,31 +103,30 @@ def _json(text: bytes | None) -> JSON | None:
     return None if text is None else JSON(text)
 
 
-@strawberry.type(name="PageInfo", description="Where a page begins and ends.")
+@strawberry.type(name="PageInfo", description="The position of a page in the result.")
 class PageInfoType:
     """By Relay's names: https://relay.dev/graphql/connections.htm#sec-undefined.PageInfo."""
 
     page: strawberry.Private[Page[Message] | Page[GroupRow]]
 
-    @strawberry.field(
-        description="Whether more of what the query is about comes after the page, in its order."
-    )
+    @strawberry.field(description="Whether more results follow this page.")
     def has_next_page(self) -> bool:
         return self.page.has_next
 
-    @strawberry.field(
-        description="Whether something that matches comes before the page, in its order."
-    )
+    @strawberry.field(description="Whether results precede this page.")
     def has_previous_page(self) -> bool:
         return self.page.has_previous
 
-    @strawberry.field(description="The id of the page's first message; null where it has none.")
+    @strawberry.field(
+        description="The id of the first message of the page; null if the page is empty."
+    )
     def start_cursor(self) -> str | None:
         return _cursor(self.page, 0)
 
     @strawberry.field(
-        description="The id of the page's last message; null where it has none. Oldest first it "
-        "is the after of the next page, newest first the before."
+        description="The id of the last message of the page; null if the page is empty. For "
+        "the next page pass it as after (ascending order) or before (descending "
+        "order)."
     )
     def end_cursor(self) -> str | None:
         return _cursor(self.page, -1)
@@ -138,21 +137,23 @@ def _cursor(page: Page[Message] | Page[GroupRow], place: int) -> str | None:
     return row.id if isinstance(row, Message) else None
 
 
-_AGGREGATE = "The values of one field, over all messages that match: sums and extremes."
+_AGGREGATE = "Statistics on one field over all matching messages."
 FieldArgument: TypeAlias = Annotated[
-    str, strawberry.argument(description='The field, e.g. "data.score".')
+    str, strawberry.argument(description='The field, for example "data.score".')
 ]
 
 
-@strawberry.type(name="MessageGroup", description="Messages whose groupBy field is equal.")
+@strawberry.type(
+    name="MessageGroup", description="The messages with one value of the groupBy field."
+)
 class MessageGroupType:
     """One group."""
 
     scope: strawberry.Private[SearchScope]
     key_json: strawberry.Private[bytes]
-    count: int = strawberry.field(description="How many messages it has.")
+    count: int = strawberry.field(description="The number of messages in the group.")
 
-    @strawberry.field(description="The value they share; null for those that lack the field.")
+    @strawberry.field(description="The shared value; null for messages without the field.")
     def key(self) -> JSON | None:
         return JSON(self.key_json)
 
@@ -162,11 +163,11 @@ class MessageGroupType:
             scope=self.scope, path=parse_field("field", field), group=self.key_json
         )
 
-    @strawberry.field(description="Its first messages, in the query's own order.")
+    @strawberry.field(description="The first messages of the group, in the order of the query.")
     async def messages(
         self,
         limit: Annotated[
-            int, strawberry.argument(description="Messages at the most, 0 to 1000.")
+            int, strawberry.argument(description="The maximum number of messages, 0 to 1000.")
         ] = 10,
     ) -> list[MessageType]:
         checked = parse_limit("limit", limit)
@@ -174,26 +175,26 @@ class MessageGroupType:
         return cast("list[MessageType]", messages)
 
 
-@strawberry.type(name="MessageResult", description="What a query found.")
+@strawberry.type(name="MessageResult", description="The result of a query.")
 class MessageResultType:
     """Each field asks the database only when it is selected."""
 
     scope: strawberry.Private[SearchScope]
 
     @strawberry.field(
-        description="How many messages match, after and before included, or with groupBy how many "
-        "groups there are: what offset and limit page. Counted only when it is selected."
+        description="The number of matching messages within after and before, or with groupBy "
+        "the number of groups. Counted only if you select it."
     )
     async def total_count(self) -> int:
         return await self.scope.total_count()
 
-    @strawberry.field(description="The page of messages; empty with groupBy.")
+    @strawberry.field(description="The messages of the page; empty with groupBy.")
     async def messages(self) -> list[MessageType]:
         if self.scope.query.group_by is not None:
             return []
         return cast("list[MessageType]", (await self.scope.page_of_messages()).rows)
 
-    @strawberry.field(description="The page of groups; empty without groupBy.")
+    @strawberry.field(description="The groups of the page; empty without groupBy.")
     async def groups(self) -> list[MessageGroupType]:
         scope = self.scope
         if scope.query.group_by is None:
@@ -203,7 +204,7 @@ class MessageResultType:
             for row in (await scope.page_of_groups()).rows
         ]
 
-    @strawberry.field(description="Where the page of messages, or of groups, begins and ends.")
+    @strawberry.field(description="The position of the page in the result.")
     async def page_info(self) -> PageInfoType:
         scope = self.scope
         grouped = scope.query.group_by is not None
@@ -215,12 +216,15 @@ class MessageResultType:
         return AggregateType(scope=self.scope, path=parse_field("field", field), group=None)
 
 
-@strawberry.type(name="ConnectionCount", description="How many are connected to a channel.")
+@strawberry.type(
+    name="ConnectionCount", description="The number of clients connected to a channel."
+)
 class ConnectionCountType:
     """A count."""
 
     project_id: strawberry.ID = strawberry.field(description="The channel's project.")
     widget_id: strawberry.ID = strawberry.field(description="The channel's widget.")
     count: int = strawberry.field(
-        description="Legacy sockets, and GraphQL connections that subscribe to its messages."
+        description="The number of legacy sockets and of GraphQL connections that subscribe to "
+        "the channel's messages."
     )

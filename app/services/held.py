@@ -1,7 +1,6 @@
 """Held messages: kept until a moderator approves or rejects them."""
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from app.domain.channel import Channel
@@ -90,20 +89,23 @@ class HeldService:
             raise BadUserInput(f"limit is {limit}; allowed are 1 to {_LISTED_MAX}")
         return [message for _, message in await self._store.after(channel, 0, limit)]
 
-    async def listen(self, viewer: Viewer, channel: Channel) -> HeldSource:
+    async def listen(self, viewer: Callable[[], Viewer], channel: Channel) -> HeldSource:
         """Return the source of those that wait, oldest first, and then of each that arrives.
 
         It ends with `Forbidden` when the viewer may not moderate any more.
 
         Args:
-            viewer: a moderator.
+            viewer: who listens now, a moderator; a connection's viewer may be replaced.
             channel: where.
 
         Raises:
             Forbidden, Unauthenticated: the viewer may not moderate.
             Unavailable: the database is away.
         """
-        may_moderate = partial(self._rights.require, viewer, Permission.MODERATE, channel)
+
+        def may_moderate() -> None:
+            self._rights.require(viewer(), Permission.MODERATE, channel)
+
         may_moderate()
         return await self._live.source(channel, may_moderate)
 

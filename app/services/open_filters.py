@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 from app.defaults import MAX_FILTER_BYTES, MAX_FILTER_BYTES_PER_CONNECTION
 from app.domain.query import EVERY_MESSAGE, CompiledFilters, Filter
 from app.errors import BadUserInput, RateLimited, Unavailable
+from app.telemetry.counters import COUNTED
 
 __all__ = ["ConnectionFilters", "FilterLimits", "OpenFilters"]
 
@@ -132,6 +133,7 @@ class ConnectionFilters:
         came = self._held_bytes + compiled.held_bytes
         allowed = self._process.limits.bytes_per_connection
         if came > allowed and compiled not in self._uses:
+            COUNTED.refusals["limit"] += 1
             raise RateLimited(
                 f"the filters of this connection's subscriptions take {self._held_bytes} bytes of "
                 f"memory, with {at} {came}; at most {allowed} are allowed: end a subscription, or "

@@ -1,5 +1,6 @@
 """A histogram that costs a look-up and two additions; Prometheus' form of it is made when asked."""
 
+import time
 from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final
@@ -33,3 +34,7 @@ class Histogram:
         """Count one."""
         self.counts[bisect_left(self.bounds, seconds)] += 1
         self.total += seconds
+
+    def observe_since(self, began: float) -> None:
+        """Count one that began then, by `time.monotonic`, and ends now; at least 0 s."""
+        self.observe(max(0.0, time.monotonic() - began))

@@ -201,7 +201,7 @@ class BoundedHttpProtocol(OrdinaryRequests):
         self._beats = shared.beats(beat_seconds).add(writer)
         if self._leaving:
             # It was told before this began. In the next turn: nobody has the writer yet.
-            self.loop.call_soon(writer.interrupt)
+            self.loop.call_soon(writer.shutdown)
         return writer
 
     # Taking requests.

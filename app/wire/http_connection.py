@@ -177,7 +177,7 @@ class HttpConnection(HttpToolsProtocol):
         """The server is going away: close when what was asked for is answered. Idempotent."""
         self._leaving = True
         if self._streaming is not None:
-            self._streaming.interrupt()
+            self._streaming.shutdown()
             return
         if self._phase is Phase.OVER:
             return

@@ -30,12 +30,13 @@ _WRITE_AT_BYTES: Final = 1 << 16
 class Turn:
     """The connections of a server that have something to write in this turn of the loop."""
 
-    __slots__ = ("_loop", "_scheduled", "_writers", "blocked", "last_framed", "last_text")
+    __slots__ = ("_loop", "_scheduled", "_thens", "_writers", "blocked", "last_framed", "last_text")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._scheduled = False
-        self._writers: list[FrameWriter | _Then] = []
+        self._writers: list[FrameWriter] = []
+        self._thens: list[Callable[[], None]] = []
         self.blocked: set[FrameWriter] = set()
         """Those whose peers take nothing now."""
         # The text framed last: a fan-out gives the same object to one after another.
@@ -50,13 +51,13 @@ class Turn:
             self._loop.call_soon(self._write)
 
     def then(self, call: Callable[[], None]) -> None:
-        """Call once all that waits now is written; at once where nothing waits.
+        """Call once nothing waits any more; at once where nothing does.
 
         Args:
             call: must not raise.
         """
         if self._scheduled:
-            self._writers.append(_Then(call))
+            self._thens.append(call)
         else:
             call()
 
@@ -71,15 +72,10 @@ class Turn:
             self._scheduled = False
         for writer in writers:
             writer.write_waiting()
-
-
-class _Then:
-    """What is called in its turn among those that write."""
-
-    __slots__ = ("write_waiting",)
-
-    def __init__(self, call: Callable[[], None]) -> None:
-        self.write_waiting = call
+        if self._thens and not self._scheduled:
+            thens, self._thens = self._thens, []
+            for call in thens:
+                call()
 
 
 class FrameWriter(asyncio.Protocol):

@@ -33,7 +33,7 @@ class Streamed(Protocol):
     def fell_behind(self) -> None:
         """The peer let more wait than the bound: end it so that the peer comes back."""
 
-    def interrupt(self) -> None:
+    def shutdown(self) -> None:
         """The process is going away: end it so that the peer comes back. Idempotent."""
 
     def lost(self) -> None:
@@ -112,10 +112,10 @@ class StreamWriter(FrameWriter):
         if self._streamed is not None:
             self._streamed.fell_behind()
 
-    def interrupt(self) -> None:
-        """See `Streamed.interrupt`."""
+    def shutdown(self) -> None:
+        """See `Streamed.shutdown`."""
         if self._streamed is not None:
-            self._streamed.interrupt()
+            self._streamed.shutdown()
 
     def resume_writing(self) -> None:
         self._stalled_beats = 0

@@ -6,14 +6,13 @@
 
 export const examples = [
   {
-    query: `# Run this, then publish from the next tab:
-# the message arrives here.
+    query: `# Run this. Then open this page in a second
+# window and run Publish there: the message
+# arrives here. (Another tab of this window
+# would stop the subscription.)
 #
 # "last" sends the newest stored messages
 # first, "after" resumes after an id.
-#
-# A token, if you need one, goes into Headers:
-#   { "Authorization": "Bearer …" }
 subscription Messages {
   messages(
     projectId: "demo"

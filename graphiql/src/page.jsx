@@ -9,11 +9,13 @@
 import { createGraphiQLFetcher } from "@graphiql/toolkit";
 import { GraphiQL } from "graphiql";
 import { Kind, parse } from "graphql";
+import { useMemo, useState } from "react";
 import { createRoot } from "react-dom/client";
 
 import "graphiql/style.css";
 import "./page.css";
 
+import { AsUser } from "./as-user.jsx";
 import { examples } from "./examples.js";
 
 globalThis.MonacoEnvironment = {
@@ -53,17 +55,42 @@ function fetcher(params, options) {
   return fetchCurrent({ ...params, operationName }, { ...options, documentAST: document });
 }
 
-createRoot(document.getElementById("graphiql")).render(
-  <GraphiQL
-    fetcher={fetcher}
-    defaultTabs={examples}
-    defaultQuery={examples[0].query}
-    defaultEditorToolsVisibility="headers"
-  >
-    <GraphiQL.Logo>
-      <a className="brand" href="./">
-        Widgetwire
-      </a>
-    </GraphiQL.Logo>
-  </GraphiQL>,
-);
+/** As the user of the token above, unless a tab has an Authorization header of its own. */
+function asUser(token) {
+  return (params, options = {}) => {
+    const own = Object.keys(options.headers ?? {}).some((name) => /^authorization$/i.test(name));
+    const headers = token && !own ? { Authorization: `Bearer ${token}`, ...options.headers } : options.headers;
+    return fetcher(params, { ...options, headers });
+  };
+}
+
+function Page() {
+  const [token, setToken] = useState("");
+  const send = useMemo(() => asUser(token), [token]);
+  return (
+    <>
+      <header className="top">
+        <a className="brand" href="./">
+          <img src="demo/icon.svg" alt="" width="24" height="24" /> Widgetwire
+        </a>
+        <AsUser endpoint={endpoint.href} onToken={setToken} />
+        <nav aria-label="Elsewhere">
+          <a href="./">Demo</a>
+          <a href="docs/">Docs</a>
+        </nav>
+      </header>
+      <GraphiQL
+        fetcher={send}
+        defaultTabs={examples}
+        defaultQuery={examples[0].query}
+        defaultEditorToolsVisibility="headers"
+      >
+        <GraphiQL.Logo>
+          <></>
+        </GraphiQL.Logo>
+      </GraphiQL>
+    </>
+  );
+}
+
+createRoot(document.getElementById("graphiql")).render(<Page />);

@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import jwt
 from playwright.sync_api import Page, expect
 
 from app.transports.pages.graphiql import graphiql_is_built
 from tests.browser.pages import Visitor
 from tests.node import missing
 from tests.served import Served
+
+SECRET = "a secret of thirty-two bytes, at least"
 
 
 def _open(visitor: Visitor, served: Served, tab: str) -> Page:
@@ -85,3 +88,32 @@ def test_a_token_in_the_headers_reaches_operations_and_subscriptions(
     _run(page)
     expect(page.locator(".graphiql-response")).to_contain_text("4401")
     assert visitor.elsewhere == []
+
+
+def test_a_token_at_the_top_makes_all_tabs_its_user_s(
+    serve: Callable[..., Served], visit: Callable[..., Visitor]
+) -> None:
+    """Operations and subscriptions alike; the page says who that is, and what is wrong with it."""
+    if not graphiql_is_built():
+        missing("GraphiQL is not built: python build_graphiql.py")
+    served = serve(WIDGETWIRE_JWT_SECRET=SECRET, WIDGETWIRE_ANONYMOUS="deny")
+    visitor = visit(served.url)
+    page = _open(visitor, served, "Publish")
+    said = page.locator(".as-user output")
+    expect(said).to_have_text("anonymous")
+
+    page.get_by_label("As user").fill("not.a.token")
+    page.get_by_role("button", name="Use", exact=True).click()
+    expect(said).to_contain_text("not a valid JSON Web Token")
+
+    token = jwt.encode({"sub": "1", "username": "Zoé", "projects": ["demo"]}, SECRET)
+    page.get_by_label("As user").fill(token)
+    page.get_by_role("button", name="Use", exact=True).click()
+    expect(said).to_have_text("Zoé: publish, subscribe, search in demo")
+    _run(page)
+    expect(page.locator(".graphiql-response")).to_contain_text('"username": "Zoé"')
+    page.get_by_role("tab", name="Connected", exact=True).click()
+    expect(page.locator(".graphiql-query-editor .view-lines")).to_contain_text("Connected")
+    _run(page)
+    expect(page.locator(".graphiql-response")).to_contain_text('"count": 0')
+    assert token not in page.evaluate("JSON.stringify({ ...localStorage, ...sessionStorage })")

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,13 @@ import websockets
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.composition.metrics import METRICS
+from app.composition.services import started
+from app.config import Settings
+from app.domain.channel import Channel
+from app.domain.message import OnRepeat
+from app.domain.viewer import Permission, Viewer
+from app.errors import Rejected
+from app.telemetry.counters import COUNTED
 from tests.hosted import hosted
 
 pytestmark = pytest.mark.anyio
@@ -128,6 +136,50 @@ async def test_each_value_follows_what_was_done(database_url: str) -> None:
     )
     assert during("workers") == 1
     assert set(after.families) == {metric.name.removesuffix("_total") for metric in METRICS}
+
+
+async def test_streams_and_live_results_are_counted_while_they_last(database_url: str) -> None:
+    live = 'subscription { liveMessages(projectId: "p", widgetId: "w") { totalCount } }'
+    async with (
+        hosted(database_url) as host,
+        httpx.AsyncClient(base_url=f"http://{host}") as client,
+    ):
+        before = await scraped(host)
+        accept = {"accept": "text/event-stream"}
+        async with client.stream("GET", "/graphql", params={"query": live}, headers=accept) as one:
+            lines = one.aiter_lines()
+            while not (await anext(lines)).startswith("data:"):
+                pass
+            during = await scraped(host)
+        while (after := await scraped(host))("connections", kind="sse") > 0:
+            pass
+    assert during("connections", kind="sse") - before("connections", kind="sse") == 1
+    assert during("subscriptions", kind="liveMessages") == 1
+    assert during("results_kept") == 1
+    assert during("result_bytes") > 0
+    assert during("result_reads_total") - before("result_reads_total") == 1
+    assert after("subscriptions", kind="liveMessages") == 0
+    assert after("results_kept") == 0
+
+
+async def test_what_a_policy_refuses_and_what_is_retracted_is_counted(database_url: str) -> None:
+    settings = Settings(database_url=database_url, broadcast_url="memory://")
+    channel, ann = Channel("p", "w"), Viewer("Ann", frozenset(Permission), subject="ann")
+    refused = COUNTED.refusals["policy"]
+    async with AsyncExitStack() as stack:
+        below = await started(stack, settings)
+        messages = below.services.messages
+        await below.services.policies.set(ann, channel, {"blockedWords": ["bad"]})
+        with pytest.raises(Rejected):
+            await messages.publish(ann, channel, "bad")
+        assert COUNTED.refusals["policy"] == refused + 1
+        for vote in ("A", "B"):
+            last = await messages.publish(
+                ann, channel, vote, idempotency_key="vote", on_repeat=OnRepeat.REPLACE
+            )
+        assert (below.hub.published, below.hub.retracted) == (2, 1)
+        await messages.retract(ann, channel, [last.id])
+        assert (below.hub.published, below.hub.retracted) == (2, 2)
 
 
 async def test_an_error_is_counted_by_its_code(database_url: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from app.domain.query import EVERY_MESSAGE, Filter, parse_filters
 from app.errors import BadUserInput, RateLimited, Unavailable
 from app.services.open_filters import ConnectionFilters, FilterLimits, OpenFilters
+from app.telemetry.counters import COUNTED
 
 
 def numbers(first: int) -> tuple[Filter, ...]:
@@ -48,8 +49,10 @@ def test_a_connection_has_a_bound_of_its_own_and_others_are_not_concerned() -> N
     one, other = ConnectionFilters(process), ConnectionFilters(process)
     _, give_back = one.open(numbers(4 * 10**9))
     one.open(numbers(2 * 10**9))
+    refused = COUNTED.refusals["limit"]
     with pytest.raises(RateLimited, match=r"^the filters of this connection's subscriptions take"):
         one.open(numbers(3 * 10**9))
+    assert COUNTED.refusals["limit"] == refused + 1
     one.open(numbers(2 * 10**9))  # in use already
     other.open(numbers(3 * 10**9))
     give_back()

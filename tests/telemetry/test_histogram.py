@@ -1,5 +1,6 @@
 """Buckets by upper bounds, the sum exact."""
 
+import time
 from bisect import bisect_left
 
 from hypothesis import given
@@ -25,6 +26,15 @@ def test_every_time_is_counted_once(times: list[float]) -> None:
     for bucket in range(len(SECONDS) + 1):
         expected = sum(bisect_left(SECONDS, seconds) == bucket for seconds in times)
         assert histogram.counts[bucket] == expected
+
+
+def test_what_began_in_the_future_took_no_time() -> None:
+    histogram = Histogram((1.0, 2.0))
+    histogram.observe_since(time.monotonic() + 60)
+    assert (histogram.counts, histogram.total) == ([1, 0, 0], 0)
+    histogram.observe_since(time.monotonic() - 1.5)
+    assert histogram.counts[0] == 1
+    assert histogram.total >= 1.5
 
 
 def test_bounds_ascend() -> None:

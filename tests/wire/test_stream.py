@@ -37,8 +37,8 @@ class Connection:
         self.told.append("behind")
         self.writer.end(instead=True)
 
-    def interrupt(self) -> None:
-        self.told.append("interrupted")
+    def shutdown(self) -> None:
+        self.told.append("shut down")
 
     def lost(self) -> None:
         self.told.append("lost")
@@ -137,3 +137,12 @@ async def test_a_peer_that_takes_nothing_for_too_many_beats_is_given_up() -> Non
     assert connection.told == ["beat"]
     connection.writer.visit(3)
     assert connection.told == ["beat", "given up"]
+
+
+async def test_a_process_that_goes_away_is_told_to_whoever_still_streams() -> None:
+    connection = Connection()
+    connection.writer.shutdown()
+    assert connection.told == ["shut down"]
+    connection.writer.lost()
+    connection.writer.shutdown()
+    assert connection.told == ["shut down", "lost"]

@@ -5,6 +5,7 @@ them. Documents link to each other by their paths in the source tree, as on GitH
 """
 
 import posixpath
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import urlsplit
@@ -16,21 +17,22 @@ _PACKAGE: Final = Path(__file__).resolve().parents[2]
 _BESIDE: Final = ("README.md", "CHANGELOG.md", "schema.graphql", "deploy")
 """Of the source tree's top. In the wheel they lie among the documents, see pyproject.toml."""
 
-_SUFFIXES: Final = frozenset({".md", ".svg", ".png", ".graphql", ".conf"})
+_SUFFIXES: Final = frozenset({".md", ".svg", ".png", ".graphql"})
+"""All of `deploy/` is shown besides."""
 
 
 def published_files() -> dict[str, Path]:
     """Return each file by its path below `/docs/`: of the wheel, or of a checkout."""
     packaged = _PACKAGE / "_docs"
     if packaged.is_dir():
-        return _files_in(packaged)
+        return _files_in(packaged, packaged.rglob("*"))
     tree = _PACKAGE.parent
-    return _files_in(tree / "docs") | {
-        path.relative_to(tree).as_posix(): path
+    beside = (
+        path
         for name in _BESIDE
         for path in ([tree / name] if (tree / name).is_file() else (tree / name).rglob("*"))
-        if _is_published(path)
-    }
+    )
+    return _files_in(tree / "docs", (tree / "docs").rglob("*")) | _files_in(tree, beside)
 
 
 def page_link(link: str, page: str) -> str:
@@ -52,13 +54,14 @@ def page_link(link: str, page: str) -> str:
     return parts._replace(path=path + slash).geturl()
 
 
-def _files_in(directory: Path) -> dict[str, Path]:
+def _files_in(directory: Path, paths: Iterable[Path]) -> dict[str, Path]:
     return {
-        path.relative_to(directory).as_posix(): path
-        for path in directory.rglob("*")
-        if _is_published(path)
+        name: path
+        for path in paths
+        if _is_published(name := path.relative_to(directory).as_posix(), path)
     }
 
 
-def _is_published(path: Path) -> bool:
-    return path.suffix in _SUFFIXES and path.is_file() and not path.is_symlink()
+def _is_published(name: str, path: Path) -> bool:
+    shown = path.suffix in _SUFFIXES or name.startswith("deploy/")
+    return shown and path.is_file() and not path.is_symlink()

@@ -180,6 +180,13 @@ async def test_after_a_cut_it_says_so_and_events_flow_again(joining: Medium) -> 
         await one.broadcast.publish("topic", "after, too")
         for heard in (first, second):
             assert sorted(await take(heard, 2)) == ["after", "after, too"]
+        for station in (one, two):
+            backend = station.backend
+            assert backend.reconnects >= 1
+            assert backend.outbox is not None
+            assert (backend.outbox.dropped, backend.inbox.dropped) == (0, 0)
+            assert backend.outbox.posted >= 1
+            assert backend.inbox.taken >= 3
 
 
 async def test_a_listener_that_meets_an_unknown_error_says_so_and_listens_again(

@@ -1,4 +1,4 @@
-"""The files of `deploy/` in a real nginx, in front of a real service, on ports of their own."""
+"""The files of `deploy/` in a real nginx and Caddy, in front of a real service."""
 
 import datetime
 import ipaddress
@@ -20,22 +20,22 @@ from websockets.typing import Origin, Subprotocol
 
 from app.transports.pages.graphiql import graphiql_is_built
 from tests.browser.pages import Visitor, chromium
-from tests.deploy.nginx import Nginx
+from tests.deploy.proxies import Proxy, caddy, nginx
 from tests.node import required_program
 from tests.served import Served
 
-VARIANTS = [("nginx.conf", ""), ("nginx-tls.conf", ""), ("nginx-prefix.conf", "/widgetwire")]
+VARIANTS = [
+    ("nginx.conf", ""),
+    ("nginx-tls.conf", ""),
+    ("nginx-prefix.conf", "/widgetwire"),
+    ("Caddyfile", ""),
+    ("Caddyfile-prefix", "/widgetwire"),
+]
 
 PUBLISH = """
     mutation { publish(projectId: "demo", widgetId: "poll", data: {answer: "B"}) { data } }
 """
 SUBSCRIBE = 'subscription { messages(projectId: "demo", widgetId: "poll", last: 1) { data } }'
-
-
-@pytest.fixture(scope="session")
-def nginx_path() -> Path:
-    """The proxy; a user's PATH may lack the folder where Debian has it."""
-    return required_program("nginx", "/usr/sbin/nginx")
 
 
 @pytest.fixture(scope="session")
@@ -78,40 +78,51 @@ def trust(certificates: Path) -> ssl.SSLContext:
 
 
 @pytest.fixture
-def proxied(
-    nginx_path: Path, certificates: Path, shared_service: Served, tmp_path: Path
-) -> Callable[[str], Nginx]:
-    """Return what runs nginx with a file of `deploy/` in front of the service."""
+def place(certificates: Path, tmp_path: Path) -> Path:
+    """A folder for a proxy, with a certificate."""
+    for pem in certificates.iterdir():
+        (tmp_path / pem.name).write_bytes(pem.read_bytes())
+    return tmp_path
 
-    def start(name: str) -> Nginx:
-        for pem in certificates.iterdir():
-            (tmp_path / pem.name).write_bytes(pem.read_bytes())
+
+@pytest.fixture
+def proxied(shared_service: Served, place: Path) -> Callable[[str], Proxy]:
+    """Return what runs the proxy of a file of `deploy/` in front of the service."""
+
+    def start(name: str) -> Proxy:
         port = int(shared_service.url.rpartition(":")[2])
-        return Nginx(nginx_path, name, port, tmp_path)
+        if name.startswith("Caddy"):
+            return caddy(required_program("caddy"), name, port, place)
+        return nginx(_nginx(), name, port, place)[0]
 
     return start
+
+
+def _nginx() -> Path:
+    # A user's PATH may lack the folder where Debian has it.
+    return required_program("nginx", "/usr/sbin/nginx")
 
 
 @pytest.mark.parametrize(("name", "prefix"), VARIANTS)
 def test_every_transport_goes_through(
     name: str,
     prefix: str,
-    proxied: Callable[[str], Nginx],
+    proxied: Callable[[str], Proxy],
     trust: ssl.SSLContext,
 ) -> None:
     """The example answered each WebSocket of a page with 403 on any port but 443.
 
     It passed on `$host`, which has no port, so that no page was of the service's own origin.
     """
-    with proxied(name) as nginx, httpx.Client(base_url=nginx.url, verify=trust) as client:
-        page_origin = Origin(nginx.url)
+    with proxied(name) as proxy, httpx.Client(base_url=proxy.url, verify=trust) as client:
+        page_origin = Origin(proxy.url)
 
         def opened(path: str, origin: Origin, protocol: str | None) -> ClientConnection:
             return connect(
-                "ws" + f"{nginx.url}{prefix}{path}".removeprefix("http"),
+                "ws" + f"{proxy.url}{prefix}{path}".removeprefix("http"),
                 origin=origin,
                 subprotocols=[Subprotocol(protocol)] if protocol else None,
-                ssl=trust if nginx.url.startswith("https") else None,
+                ssl=trust if proxy.url.startswith("https") else None,
                 proxy=None,
             )
 
@@ -121,7 +132,7 @@ def test_every_transport_goes_through(
         assert publish().json()["data"]["publish"] == {"data": {"answer": "B"}}
         assert client.get(f"{prefix}/healthz/ready").status_code == 200
         for path in ("/metrics", "/%6detrics", "//metrics", "/metrics?a=b", "/docs/../metrics"):
-            assert client.get(prefix + path).status_code == 404
+            assert client.get(f"{proxy.url}{prefix}{path}").status_code == 404
         # A stream is passed on as it comes: the next publish waits for the first event.
         accept = {"accept": "text/event-stream"}
         path = f"{prefix}/graphql"
@@ -153,17 +164,17 @@ def test_every_transport_goes_through(
         assert too_long.json()["errors"]
 
 
-@pytest.mark.parametrize(("name", "prefix"), VARIANTS)
+@pytest.mark.parametrize(("name", "prefix"), [VARIANTS[0], VARIANTS[2], VARIANTS[4]])
 def test_the_pages_work_and_none_leaves_its_prefix(
     name: str,
     prefix: str,
-    proxied: Callable[[str], Nginx],
+    proxied: Callable[[str], Proxy],
     chromium_path: Path,
 ) -> None:
     """Under a path prefix each link of the documents led to another server's pages."""
-    with proxied(name) as nginx, chromium(chromium_path) as browser:
+    with proxied(name) as proxy, chromium(chromium_path) as browser:
         # Whatever is asked for outside the prefix is refused, and remembered.
-        home = f"{nginx.url}{prefix}"
+        home = f"{proxy.url}{prefix}"
         visitor = Visitor(browser, home, ignore_https_errors=True)
         answered: list[tuple[int, str]] = []
         visitor.context.on(
@@ -194,7 +205,7 @@ def test_the_pages_work_and_none_leaves_its_prefix(
             expect(page.locator(".graphiql-response")).to_contain_text('"count": 0')
             links |= _links(page)
 
-        here = {link for link in links if link.startswith(f"{nginx.url}/")}
+        here = {link for link in links if link.startswith(f"{proxy.url}/")}
         assert len(here) > 15
         for link in here:
             assert link.startswith(f"{home}/")
@@ -209,20 +220,21 @@ def _links(page: Page) -> set[str]:
     return {urldefrag(str(link)).url for link in found}
 
 
-def test_plain_http_is_sent_to_tls(
-    proxied: Callable[[str], Nginx],
-) -> None:
+def test_plain_http_is_sent_to_tls(shared_service: Served, place: Path) -> None:
     """The method and the path stay."""
-    with proxied("nginx-tls.conf") as nginx:
-        answer = httpx.get(f"http://127.0.0.1:{nginx.redirecting_port}/docs/?a=b")
+    port = int(shared_service.url.rpartition(":")[2])
+    proxy, redirecting_port = nginx(_nginx(), "nginx-tls.conf", port, place)
+    with proxy:
+        answer = httpx.get(f"http://127.0.0.1:{redirecting_port}/docs/?a=b")
         assert answer.status_code == 308
         assert answer.headers["location"] == "https://127.0.0.1/docs/?a=b"
 
 
+@pytest.mark.parametrize("name", ["nginx-prefix.conf", "Caddyfile-prefix"])
 def test_the_prefix_without_its_slash_leads_there(
-    proxied: Callable[[str], Nginx],
+    name: str, proxied: Callable[[str], Proxy], trust: ssl.SSLContext
 ) -> None:
     """On the port that was asked, too."""
-    with proxied("nginx-prefix.conf") as nginx:
-        answer = httpx.get(f"{nginx.url}/widgetwire")
+    with proxied(name) as proxy:
+        answer = httpx.get(f"{proxy.url}/widgetwire", verify=trust)
         assert answer.headers["location"] == "/widgetwire/"
