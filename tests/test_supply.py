@@ -71,7 +71,7 @@ def looked_into() -> set[str]:
 def test_what_we_inherit_from_or_look_into_has_an_upper_bound() -> None:
     bounded = {
         canonicalize_name(one.name)
-        for one in requirements("redis", "kafka")
+        for one in requirements("redis", "kafka", "tracing")
         if any(part.operator in {"<", "=="} for part in one.specifier)
     }
     found = looked_into()
@@ -91,7 +91,7 @@ def test_the_locks_have_no_address(name: str) -> None:
 
 def test_the_lock_has_all_that_is_asked_for_with_hashes() -> None:
     locked = pinned("locked.txt")
-    for one in requirements("redis", "kafka", "test", "dev"):
+    for one in requirements("redis", "kafka", "tracing", "test", "dev"):
         assert locked[canonicalize_name(one.name)] in one.specifier, f"run .ci/lock: {one}"
     text = (ROOT / "requirements" / "locked.txt").read_text(encoding="utf-8")
     entries = re.split(r"^(?=\w)", text, flags=re.MULTILINE)[1:]
@@ -101,6 +101,6 @@ def test_the_lock_has_all_that_is_asked_for_with_hashes() -> None:
 
 def test_the_lowest_versions_are_the_lower_bounds() -> None:
     lowest = pinned("lowest.txt")
-    for one in requirements("redis", "kafka", "test"):
+    for one in requirements("redis", "kafka", "tracing", "test"):
         (least,) = (part.version for part in one.specifier if part.operator == ">=")
         assert lowest[canonicalize_name(one.name)] == Version(least), f"run .ci/lock: {one}"

@@ -13,7 +13,7 @@ Nothing above this file sees an asyncpg exception of an outage: what a client ma
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from types import MappingProxyType
@@ -24,6 +24,8 @@ import asyncpg
 from app.defaults import DATABASE_POOL_SIZE, STATEMENT_TIMEOUT_SECONDS
 from app.errors import Unavailable
 from app.storage.incidents import Incidents
+from app.storage.trust import Trust
+from app.telemetry.traces import TRACES
 
 __all__ = [
     "Connection",
@@ -40,6 +42,7 @@ Connection: TypeAlias = (
 
 _CONNECT_TIMEOUT_SECONDS: Final = 5.0
 _GRACE_SECONDS: Final = 1.0
+_CLOSE_SECONDS: Final = 0.5
 _IDLE_SECONDS: Final = 300.0
 
 _LOST: Final = (
@@ -103,7 +106,9 @@ class DatabaseRefuses(Unavailable):
 
 
 async def _prepare(
-    connection: Connection, then: Callable[[Connection], Awaitable[None]] | None
+    connection: "asyncpg.Connection[asyncpg.Record]",
+    trust: Trust,
+    then: Callable[[Connection], Awaitable[None]] | None,
 ) -> None:
     # Messages' data stays JSON text from the table to the wire.
     # The binary format of jsonb is a version byte and the text (jsonb_recv in jsonb.c).
@@ -116,6 +121,7 @@ async def _prepare(
     )
     if then is not None:
         await then(connection)
+    trust.believe(connection)
 
 
 class Database:
@@ -129,11 +135,13 @@ class Database:
         pool: "asyncpg.Pool[asyncpg.Record]",
         statement_timeout: float,
         incidents: Incidents,
+        trust: Trust,
         advice: str,
         *,
         keep: bool = False,
     ) -> None:
         self._pool = pool
+        self._trust = trust
         # With a pool that keeps its idle connections: those that nobody uses now. To give one
         # back to the pool and to take it again costs a task and two timers.
         self._keep = keep
@@ -195,6 +203,8 @@ class Database:
         Raises:
             DatabaseLost: no connection can be opened.
         """
+        incidents = incidents or Incidents()
+        trust = Trust(incidents)
         pool = asyncpg.create_pool(
             url,
             # No floor: asyncpg restores one by itself after an outage, and logs a trace for
@@ -202,7 +212,7 @@ class Database:
             min_size=0,
             max_size=pool_size,
             max_inactive_connection_lifetime=0.0 if keep_idle else _IDLE_SECONDS,
-            init=partial(_prepare, then=prepare),
+            init=partial(_prepare, trust=trust, then=prepare),
             timeout=_CONNECT_TIMEOUT_SECONDS,
             # A server that is cut off cannot cancel anything: our own clock has to.
             command_timeout=statement_timeout_seconds + _GRACE_SECONDS,
@@ -219,7 +229,8 @@ class Database:
         database = cls(
             pool,
             statement_timeout_seconds,
-            incidents or Incidents(),
+            incidents,
+            trust,
             advice,
             keep=keep_idle,
         )
@@ -256,6 +267,19 @@ class Database:
             DatabaseBusy: no connection was free in time, or a lock was not given.
             DatabaseRefuses: the database lacks what it needs, disk space say.
         """
+        recorder = TRACES.recorder
+        if recorder is None:
+            return await self._fetch(sql, parameters, timeout_seconds, on_send)
+        with recorder.statement(sql):
+            return await self._fetch(sql, parameters, timeout_seconds, on_send)
+
+    async def _fetch(
+        self,
+        sql: str,
+        parameters: Sequence[Any],
+        timeout_seconds: float | None,
+        on_send: Callable[[], None],
+    ) -> list[asyncpg.Record]:
         if timeout_seconds is None:
             connection = await self._acquire(self._statement_timeout)
             left = None
@@ -269,6 +293,8 @@ class Database:
         try:
             rows = await connection.fetch(sql, *parameters, timeout=left)
             sound = True
+            if self._incidents.lost_since is not None:
+                self._incidents.answered()
             return rows
         except Exception as error:
             translated = self._translated(error, connection)
@@ -279,16 +305,30 @@ class Database:
             await self._release(connection, sound=sound)
 
     async def close(self) -> None:
-        """Close all connections; those in use are waited for, shortly. Idempotent."""
+        """Close all connections; those in use are waited for half a second. Idempotent.
+
+        Who writes has been closed before: what is left is a search that nobody waits for.
+        """
         self._keep = False
         while self._kept:
             await self._release(self._kept.pop())
         try:
-            await asyncio.wait_for(self._pool.close(), 5.0)
+            await asyncio.wait_for(self._pool.close(), _CLOSE_SECONDS)
         except TimeoutError:
             self._pool.terminate()
 
     async def _acquire(self, wait: float) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]":
+        if not self._incidents.silences:
+            return await self._take(wait)
+        deadline = time.monotonic() + wait
+        while True:
+            connection = await self._take(max(0.001, deadline - time.monotonic()))
+            if await self._trust.holds(connection, deadline - time.monotonic()):
+                return connection
+            _end(connection)
+            await self._release(connection)
+
+    async def _take(self, wait: float) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]":
         while self._kept:
             kept = self._kept.pop()
             if self._usable(kept):
@@ -345,14 +385,14 @@ class Database:
             return DatabaseBusy("the database is overloaded; retry later")
         if isinstance(error, TimeoutError):
             # It did not even cancel the statement. Do not wait for it in the release.
-            connection.terminate()
+            _end(connection)
         if isinstance(error, _LOST):
             return self._lost(error, sent=True)
         if isinstance(error, _BY_STATE):
             return error if self._usable(connection) else self._lost(error, sent=True)
         if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
             # A standby during a failover. The next connection may find the new primary.
-            connection.terminate()
+            _end(connection)
             self._refused(error)
             return DatabaseLost(sent=False)
         return self._refused(error) if isinstance(error, _REFUSED) else error
@@ -367,8 +407,9 @@ class Database:
             return False  # it was closed and taken out of the pool meanwhile
 
     def _lost(self, error: Exception, *, sent: bool) -> DatabaseLost:
-        self.failures["lost"] += 1
-        self._incidents.lost(type(error).__name__)
+        if not self._pool.is_closing():  # else it was we who ended it
+            self.failures["lost"] += 1
+            self._incidents.lost(type(error).__name__, silent=isinstance(error, TimeoutError))
         return DatabaseLost(sent=sent)
 
     def _refused(self, error: Exception) -> DatabaseRefuses:
@@ -376,6 +417,12 @@ class Database:
         self.failures["refused"] += 1
         self._incidents.refused(reason)
         return DatabaseRefuses(reason)
+
+
+def _end(connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> None:
+    # The pool has taken it back by itself if it was lost a moment ago.
+    with suppress(asyncpg.InterfaceError):
+        connection.terminate()
 
 
 async def _no_reset(_connection: Connection) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.clients.documented import DocumentedClient, documented_client
 from tests.clients.publisher import Publisher, wait_for_connections
-from tests.delivery.link import Link
+from tests.link import Link
 from tests.served import Served
 
 RECIPES = [
