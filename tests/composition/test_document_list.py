@@ -40,15 +40,15 @@ def test_the_manifest_of_apollo(tmp_path: Path) -> None:
         (b"\xff", "expected JSON"),
         (b"[" * 100_000, "expected JSON"),
         ([TEXT], "expected a JSON object that maps ids to documents, got a list of 1"),
-        ({"a": 5}, "expected texts, got 5 for 'a'"),
-        ({"a": {"body": TEXT}}, "expected texts, got an object for 'a'"),
-        ({"": TEXT}, "expected ids of 1 to 256 characters, got one of 0"),
+        ({"a": 5}, "expected texts, got 5 for the id 'a'"),
+        ({"a": {"body": TEXT}}, "expected texts, got an object for the id 'a'"),
+        ({"": TEXT}, "expected ids of 1 to 256 characters, got an id of 0"),
         ({"a" * 257: TEXT}, "got an id of 257: 'aaa"),
         ({}, "expected at least one document, got none"),
         (b'{"a": "{ x }", "a": "{ y }"}', "'a' occurs twice"),
         (
             {"format": "apollo-persisted-query-manifest", "operations": {}},
-            "list of objects with id and body .*, got an object",
+            "list of objects with id and body, got an object",
         ),
         (
             {"format": "apollo-persisted-query-manifest", "operations": [{"body": TEXT}]},
@@ -56,7 +56,7 @@ def test_the_manifest_of_apollo(tmp_path: Path) -> None:
         ),
         (
             {"format": "apollo-persisted-query-manifest", "operations": [{"id": "a"}]},
-            "expected texts, got null for 'a'",
+            "expected texts, got null for the id 'a'",
         ),
         (
             {

@@ -166,7 +166,7 @@ def test_a_listed_mutation(closed_service: Service, way: Way) -> None:
     answer = closed_service.ask(way, documentId="publish", variables={"d": [1]})
     assert answer.data == {"publish": {"data": [1]}}
     wrong = closed_service.ask(way, documentId="publish", operationName="Other")
-    assert "no operation 'Other'" in refused(wrong, "BAD_USER_INPUT", way)
+    assert "no operation named 'Other'" in refused(wrong, "BAD_USER_INPUT", way)
 
 
 def test_a_mutation_by_get_is_refused_however_it_is_named(closed_service: Service) -> None:

@@ -51,8 +51,8 @@ def test_what_a_field_can_be_is_taken(field: str, operator: str, value: object) 
                 "created",
                 operator,
                 "1",
-                f"f.operator is {operator}; {_CREATED} allowed: EQ, NEQ, GT, GTE, LT, LTE, IN, NOT_IN, "
-                "EXISTS",
+                f"f.operator is {operator}; {_CREATED} allowed: EQ, NEQ, GT, GTE, LT, LTE, "
+                "IN, NOT_IN, EXISTS",
             )
             for operator in ("CONTAINS", "STARTS_WITH", "ENDS_WITH")
         ),
