@@ -157,8 +157,8 @@ class Settings(BaseSettings):
         defaults.SHUTDOWN_SPREAD_SECONDS,
         0,
         8,
-        "after SIGTERM, connections are closed over this long, so that clients do not come back "
-        "all at once; sooner when they are few (400 a second); at most half of "
+        "after SIGTERM, connections are closed spread over this time, so that clients do not all "
+        "reconnect at once; less time if there are few (400 per second); at most half of "
         "SHUTDOWN_GRACE_SECONDS",
     )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(

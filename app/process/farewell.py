@@ -85,4 +85,4 @@ def _tell(connection: Leaving) -> None:
     try:
         connection.shutdown()
     except Exception:
-        _logger.exception("a connection could not be told that the process goes away")
+        _logger.exception("failed to announce the shutdown to a connection")

@@ -61,7 +61,7 @@ def bind(host: str, port: int, count: int = 1) -> list[Group]:
         close(made)
         raise ConfigurationError(
             f"{setting_names.PORT}: expected a free port on {host}, got {port}: "
-            f"{(error.strerror or 'it cannot be used').lower()}"
+            f"{(error.strerror or 'it is not available').lower()}"
         ) from None
     return dealt(made, count)
 

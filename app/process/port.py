@@ -56,7 +56,7 @@ class Port:
                 )
             if broadcast_scheme(settings.broadcast_url) == "memory":
                 raise ConfigurationError(
-                    "--takeover: expected a bus that joins both services for a while, got memory://"
+                    "--takeover: expected a bus between both services, got memory://"
                 )
             addresses = addresses_of(settings.host, settings.port)
             taken = Takeover.ask([(address, port) for _, address, port in addresses])

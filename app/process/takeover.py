@@ -74,7 +74,9 @@ class Takeover:
             ConfigurationError: there is one that cannot hand them over, or not to this user.
         """
         if sys.platform != "linux":
-            raise ConfigurationError("--takeover: expected Linux; elsewhere end the old one first")
+            raise ConfigurationError(
+                "--takeover: only supported on Linux; elsewhere stop the old service first"
+            )
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             connection.settimeout(_ANSWER_SECONDS)
@@ -93,8 +95,8 @@ class Takeover:
             if error.errno in _NOBODY:
                 return None
             raise ConfigurationError(
-                f"--takeover: the running service does not hand over its port ({error}): another "
-                "takeover may be under way"
+                f"--takeover: the running service did not hand over its port ({error}): another "
+                "takeover may be in progress"
             ) from error
         except BaseException:
             connection.close()
@@ -111,9 +113,9 @@ class Takeover:
         told = json.loads(said)
         if told["protocol"] != _PROTOCOL or "refused" in told:
             close([sockets])
-            why = told.get("refused", "it speaks another protocol")
+            why = told.get("refused", "it uses another protocol")
             raise ConfigurationError(
-                f"--takeover: widgetwire {told['version']} cannot hand over its port: {why}; end "
+                f"--takeover: widgetwire {told['version']} cannot hand over its port: {why}; stop "
                 "it, then start this one"
             )
         left = iter(sockets)
@@ -127,12 +129,13 @@ class Takeover:
                 self._connection.send(_READY)
                 if self._connection.recv(_MOST_BYTES) == _LEAVING:
                     _logger.info(
-                        "took over the port from widgetwire %s, which ends now", self.version
+                        "took over the port from widgetwire %s, which is shutting down",
+                        self.version,
                     )
                     return
             except OSError:
                 pass
-        _logger.warning("the service whose port this one took over has ended by itself")
+        _logger.warning("the previous service, whose port was taken over, exited on its own")
 
 
 class Handover:
@@ -162,9 +165,9 @@ class Handover:
                 while not self._taken_by(listening.accept()[0]):
                     pass
         except OSError as error:
-            _logger.error("nobody can take over the port of this process any more: %s", error)
+            _logger.error("takeover of this process's port is no longer possible: %s", error)
         else:
-            _logger.info("another process took over the port; this one ends")
+            _logger.info("another process took over the port; shutting down")
             self._on_taken()
 
     def _listening(self) -> socket.socket:
@@ -192,7 +195,7 @@ class Handover:
 
     def _ready(self, connection: socket.socket) -> bool:
         if _user_of(connection) != geteuid():
-            _logger.warning("user %d may not take over the port", _user_of(connection))
+            _logger.warning("user %d is not allowed to take over the port", _user_of(connection))
             return False
         # Workers may share sockets.
         groups = list({id(group[0]): group for group in self._groups}.values())
@@ -201,7 +204,9 @@ class Handover:
             return False  # This process is ending.
         told: dict[str, object] = {"protocol": _PROTOCOL, "version": __version__}
         if len(numbers) > _MOST_SOCKETS:
-            told["refused"] = f"it has {len(numbers)} sockets, at most {_MOST_SOCKETS} can go"
+            told["refused"] = (
+                f"it has {len(numbers)} sockets, at most {_MOST_SOCKETS} can be handed over"
+            )
             numbers = []
         told["groups"] = [len(group) for group in groups]
         socket.send_fds(connection, [json.dumps(told).encode()], numbers)

@@ -49,7 +49,7 @@ def test_a_takeover_where_nobody_serves_is_an_ordinary_start() -> None:
     ("settings", "text"),
     [
         ({"port": 0}, "--takeover: expected the port of a running service in WIDGETWIRE_PORT"),
-        ({"broadcast_url": "memory://"}, "--takeover: expected a bus that joins both services"),
+        ({"broadcast_url": "memory://"}, "--takeover: expected a bus between both services"),
     ],
 )
 def test_what_cannot_be_taken_over_is_said(settings: dict[str, object], text: str) -> None:
