@@ -181,7 +181,7 @@ async def test_a_kick_ends_all_that_is_open_and_keeps_the_person_out(pair: Pair)
             lines = stream.aiter_lines()
             assert await anext(lines) == ":"
             unban = await ban(widget, sub="ann", mode="KICK", reason="spam")
-            told = "you are banned in the project 'kicked' for ever; reason: spam"
+            told = "you are banned in the project 'kicked' permanently; reason: spam"
             for subscription in open_there:
                 assert await ends(subscription) == told
             assert await annes_widget.error() == ("FORBIDDEN", told)

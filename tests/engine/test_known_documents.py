@@ -140,7 +140,7 @@ def test_with_listed_documents_only_the_texts_of_the_list_are_executed() -> None
     told = refused(documents, OTHER)
     assert told == (
         "FORBIDDEN",
-        "unknown document: this server only runs documents listed by its operator",
+        "unknown document: only documents listed by the server's operator are allowed",
     )
     assert refused(documents, OTHER, id_of(OTHER)) == told
     assert refused(documents, OTHER, MD5) == told

@@ -76,4 +76,4 @@ async def test_one_that_fails_keeps_nobody_from_being_told(
     with caplog.at_level(logging.ERROR):
         await Farewell([Connection(told), Broken(told), Connection(told)], 1).run()
     assert len(told) == 2
-    assert "could not be told" in caplog.text
+    assert "failed to announce the shutdown" in caplog.text

@@ -95,7 +95,7 @@ def test_a_service_that_ended_meanwhile_is_no_reason_to_fail(
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     theirs.close()
     Takeover(ours, [], "1.0").finish()
-    assert "has ended by itself" in caplog.text
+    assert "exited on its own" in caplog.text
 
 
 def test_a_service_that_is_ending_hands_nothing_over(service: Service) -> None:
@@ -126,7 +126,7 @@ def test_more_sockets_than_a_message_carries_are_refused_in_words(
     drop(service.asked())
     with monkeypatch.context() as patched:
         patched.setattr(takeover, "_MOST_SOCKETS", 1)
-        with pytest.raises(ConfigurationError, match=r"has 2 sockets, at most 1 can go; end it"):
+        with pytest.raises(ConfigurationError, match=r"has 2 sockets, at most 1 can be handed over; stop it"):
             Takeover.ask([service.address])
 
 

@@ -147,7 +147,7 @@ def _refused_calls(channels: dict[str, str]) -> list[tuple[str, str, dict[str, A
         for name, (_, given, code, says) in CHANNELS.items()
     ]
     foreign = {"ids": [channels["foreign"]]}
-    return [*calls, ("another's", "a-spent-key", foreign, "FORBIDDEN", "somebody else")]
+    return [*calls, ("another's", "a-spent-key", foreign, "FORBIDDEN", "another publisher")]
 
 
 @named(tuple(way for way in WAYS if way is not get))
