@@ -260,6 +260,10 @@ class Settings(BaseSettings):
         "unset: everybody who reaches the port",
     )
     graphiql: bool = Field(True, description="serve GraphiQL and the demonstration page")
+    console: bool = Field(
+        True,
+        description="serve the console at /admin; it asks for a token that grants moderate or admin",
+    )
 
     # Bounds of requests
     max_data_bytes: int = _number(

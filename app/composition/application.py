@@ -190,7 +190,7 @@ class Process:
             *player_api_routes(),
             legacy.route(),
             *health.routes(),
-            *page_routes(settings.graphiql),
+            *page_routes(settings.graphiql, console=settings.console),
         ]
 
     def _socket_endpoint(self, path: str) -> SocketEndpoint | None:
