@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from app.config import Settings
-    from app.transports.auth import VerificationKey
 
 __all__ = ["main"]
 
@@ -99,7 +98,7 @@ def serve(
             os.environ[PREFIX + name] = str(value)
     settings = _settings()
     configure_logging(settings.log_level, settings.log_format)
-    _verification_key(settings)
+    _check_keys(settings)
     raise_file_limit()
     with _ended_by_sigterm() as end:
         sockets = bind(settings.host, settings.port, settings.workers)
@@ -153,7 +152,7 @@ def config(
     import json
 
     settings = _settings()
-    _verification_key(settings)
+    _check_keys(settings)
     descriptions = settings.describe()
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(one) for one in descriptions], indent=2))
@@ -185,15 +184,19 @@ def token(
     import jwt
 
     from app.setting_names import PREFIX
-    from app.transports.auth import Authenticator, VerificationKey
+    from app.transports.auth.authenticator import Authenticator
+    from app.transports.auth.claims import ClaimRules
+    from app.transports.auth.keys import VerificationKey
+    from app.transports.auth.verification import Verification
 
     settings = _settings()
     if settings.jwt_secret is None:
-        if settings.jwt_public_key is not None:
-            raise ConfigurationError(
-                f"{PREFIX}JWT_PUBLIC_KEY verifies tokens and cannot sign them: sign with the "
-                "private key where your users log in"
-            )
+        for name in ("jwt_public_key", "jwks_url"):
+            if getattr(settings, name) is not None:
+                raise ConfigurationError(
+                    f"{PREFIX}{name.upper()} verifies tokens and cannot sign them: sign with the "
+                    "private key where your users log in"
+                )
         raise ConfigurationError(
             f"{PREFIX}JWT_SECRET: expected at least 32 bytes to sign with, got nothing"
         )
@@ -206,10 +209,16 @@ def token(
         claims["projects"] = project
     if permission:
         claims["permissions"] = [str(one) for one in permission]
+    if settings.jwt_audience:
+        claims["aud"] = settings.jwt_audience[0]
+    if settings.jwt_issuer:
+        claims["iss"] = settings.jwt_issuer[0]
     signed = jwt.encode(claims, secret, algorithm="HS256")
     try:
         Authenticator(
-            VerificationKey.from_secret(secret), max_token_bytes=settings.max_token_bytes
+            Verification([VerificationKey.from_secret(secret)]),
+            rules=ClaimRules(settings.jwt_audience, settings.jwt_issuer),
+            max_token_bytes=settings.max_token_bytes,
         ).viewer(signed)
     except WidgetwireError as error:
         raise ConfigurationError(str(error)) from None
@@ -331,17 +340,16 @@ def _settings() -> "Settings":
     return settings
 
 
-def _verification_key(settings: "Settings") -> "VerificationKey | None":
-    """Return what tokens are verified with, which also proves that it can be."""
-    if settings.jwt_public_key is None and settings.jwt_secret is None:
-        return None
-    from app.transports.auth import VerificationKey
-
+def _check_keys(settings: "Settings") -> None:
+    """Return if tokens can be verified as the settings say: told before anything starts."""
     if settings.jwt_public_key is not None:
-        return VerificationKey.from_pem(settings.jwt_public_key)
-    if settings.jwt_secret is not None:
-        return VerificationKey.from_secret(settings.jwt_secret.get_secret_value())
-    return None
+        from app.transports.auth.keys import VerificationKey
+
+        VerificationKey.from_pem(settings.jwt_public_key)
+    if settings.jwks_url is not None:
+        from app.transports.auth.jwks_fetch import JwksAddress
+
+        JwksAddress.of(settings.jwks_url)
 
 
 def _announce(settings: "Settings", port: int) -> None:

@@ -6,7 +6,6 @@ Owns names, bounds, defaults and meanings; `widgetwire config` prints them from 
 
 import difflib
 import importlib.util
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -235,6 +234,21 @@ class Settings(BaseSettings):
         description="tokens are verified with this key: PEM text or the path of a PEM file; "
         "RSA: RS256, EC P-256: ES256, Ed25519: EdDSA",
     )
+    jwks_url: str | None = Field(
+        None,
+        description="tokens are verified with the public keys of this key set (JWKS), fetched "
+        "every 5 minutes; https://…, or http://… on a loopback address",
+    )
+    jwt_audience: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="a token's `aud` must have one of these, separated by commas; unset: `aud` is "
+        "not looked at",
+    )
+    jwt_issuer: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="a token's `iss` must be one of these, separated by commas; unset: `iss` is "
+        "not looked at",
+    )
     client_secret: SecretStr | None = Field(
         None,
         description="client ids are signed with the first of these secrets, and verified with "
@@ -410,11 +424,6 @@ class Settings(BaseSettings):
             # `from None`: pydantic's text holds the input, secrets included.
             lines = [problem(type(self).model_fields, details) for details in error.errors()]
             raise ConfigurationError("\n".join(lines)) from None
-        if os.environ.get(f"{PREFIX}JWKS_URL"):
-            raise ConfigurationError(
-                f"{PREFIX}JWKS_URL: expected to be unset, got a value: this version has no JWKS "
-                f"yet; set {PREFIX}JWT_PUBLIC_KEY to the key itself"
-            )
 
     @field_validator("host")
     @classmethod
@@ -480,7 +489,9 @@ class Settings(BaseSettings):
             raise ValueError("a public key: a private one does not belong on this server")
         return key
 
-    @field_validator("allowed_origins", "trusted_proxies", mode="before")
+    @field_validator(
+        "allowed_origins", "trusted_proxies", "jwt_audience", "jwt_issuer", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -514,11 +525,6 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         for wrong, text in (
-            (
-                self.jwt_secret is not None and self.jwt_public_key is not None,
-                f"{PREFIX}JWT_SECRET: expected to be unset when {PREFIX}JWT_PUBLIC_KEY is set, "
-                "got both",
-            ),
             (
                 self.workers > 1 and broadcast_scheme(self.broadcast_url) == "memory",
                 f"{PREFIX}BROADCAST_URL: expected a bus that joins processes when "
@@ -561,7 +567,7 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     known = [PREFIX + name.upper() for name in Settings.model_fields]
     warnings = []
     for variable in sorted(environ):
-        if variable.startswith(PREFIX) and variable not in {*known, f"{PREFIX}JWKS_URL"}:
+        if variable.startswith(PREFIX) and variable not in known:
             close = difflib.get_close_matches(variable, known, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
             warnings.append(f"{variable} is not a setting and has no effect{hint}")

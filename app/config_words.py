@@ -23,7 +23,7 @@ def printable(name: str, value: object) -> str | int | float | bool | None:
     """Return a setting's value as it may be shown: secrets and passwords masked."""
     if value is None:
         return None
-    if name in {"database_url", "broadcast_url"}:
+    if name in {"database_url", "broadcast_url", "jwks_url"}:
         return _without_password(str(value))
     if name in _SECRETS:
         return "(set)"

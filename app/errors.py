@@ -5,6 +5,7 @@
     ├── Unauthenticated       UNAUTHENTICATED         a token is missing or bad
     │   └── TokenExpired      UNAUTHENTICATED         ... was good; fetch a new one
     ├── Forbidden             FORBIDDEN               the token does not grant this
+    │   └── RightWithdrawn    FORBIDDEN               ... any more; fetch another one
     ├── PayloadTooLarge       PAYLOAD_TOO_LARGE       send less
     ├── RateLimited           RATE_LIMITED            send slower
     ├── Rejected              REJECTED                the channel does not take this message
@@ -31,6 +32,7 @@ __all__ = [
     "PayloadTooLarge",
     "RateLimited",
     "Rejected",
+    "RightWithdrawn",
     "ShuttingDown",
     "StartupError",
     "SubscriberTooSlow",
@@ -100,6 +102,10 @@ class Forbidden(WidgetwireError):
     """The viewer is known and lacks the right."""
 
     code = ErrorCode.FORBIDDEN
+
+
+class RightWithdrawn(Forbidden):
+    """What is open was begun by a right that the viewer's new token does not grant."""
 
 
 class PayloadTooLarge(WidgetwireError):

@@ -17,7 +17,9 @@ import pytest
 from app import __version__, cli
 from app.domain.viewer import Permission
 from app.embedded.postgres import EmbeddedPostgres
-from app.transports.auth import Authenticator, VerificationKey
+from app.transports.auth.authenticator import Authenticator
+from app.transports.auth.keys import VerificationKey
+from app.transports.auth.verification import Verification
 from tests.served import Served
 
 pytestmark = pytest.mark.usefixtures("counted_processes")
@@ -97,7 +99,7 @@ def test_a_key_that_cannot_be_used_is_told_at_start() -> None:
     pem = "-----BEGIN PUBLIC KEY-----\nabc\n-----END PUBLIC KEY-----"
     printed = _widgetwire("serve", JWT_PUBLIC_KEY=pem)
     assert printed.returncode == 2
-    assert "expected an RSA (2048 bits or more), EC P-256 or Ed25519 public key" in printed.stderr
+    assert "expected an RSA (2048 to 8192 bits), EC P-256 or Ed25519 public key" in printed.stderr
 
 
 def test_token_signs_what_the_service_accepts() -> None:
@@ -108,7 +110,7 @@ def test_token_signs_what_the_service_accepts() -> None:
     )
     assert printed.returncode == 0, printed.stderr
     token = printed.stdout.strip()
-    viewer = Authenticator(VerificationKey.from_secret(SECRET)).viewer(token)
+    viewer = Authenticator(Verification([VerificationKey.from_secret(SECRET)])).viewer(token)
     assert (viewer.subject, viewer.username) == ("u1", "Ada")
     assert viewer.projects == frozenset({"P1", "P2"})
     assert viewer.permissions == frozenset({Permission.SEARCH, Permission.ADMIN})
@@ -116,11 +118,25 @@ def test_token_signs_what_the_service_accepts() -> None:
     assert claims["exp"] == claims["iat"] + 60
 
 
+def test_token_signs_for_the_audience_and_by_the_issuer_of_the_settings() -> None:
+    printed = _widgetwire("token", JWT_SECRET=SECRET, JWT_AUDIENCE="a,b", JWT_ISSUER="i,j")
+    assert printed.returncode == 0, printed.stderr
+    claims = jwt.decode(printed.stdout.strip(), SECRET, ["HS256"], audience="a", issuer="i")
+    assert claims["sub"] == "developer"
+
+
+def test_serve_refuses_keys_from_a_place_that_cannot_be_trusted() -> None:
+    printed = _widgetwire("serve", JWKS_URL="http://issuer.example/keys")
+    assert printed.returncode == 2
+    assert "WIDGETWIRE_JWKS_URL: expected https://" in printed.stderr
+
+
 @pytest.mark.parametrize(
     ("settings", "arguments", "text"),
     [
         ({}, (), "WIDGETWIRE_JWT_SECRET: expected at least 32 bytes to sign with, got nothing"),
-        ({"JWT_PUBLIC_KEY": "-----BEGIN PUBLIC KEY-----"}, (), "cannot sign"),
+        ({"JWT_PUBLIC_KEY": "-----BEGIN PUBLIC KEY-----"}, (), "JWT_PUBLIC_KEY verifies tokens"),
+        ({"JWKS_URL": "https://issuer.example"}, (), "JWKS_URL verifies tokens and cannot sign"),
         ({"JWT_SECRET": SECRET}, ("--sub", ""), "claim 'sub'"),
     ],
 )

@@ -126,12 +126,6 @@ def test_variables_are_read_and_arguments_go_before_them(monkeypatch: pytest.Mon
             "WIDGETWIRE_JWT_PUBLIC_KEY: expected a public key: a private one does not belong on "
             "this server, got a value that is not shown",
         ),
-        (
-            "jwks_url",
-            "https://issuer.example/keys",
-            "WIDGETWIRE_JWKS_URL: expected to be unset, got a value: this version has no JWKS "
-            "yet; set WIDGETWIRE_JWT_PUBLIC_KEY to the key itself",
-        ),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(
@@ -158,7 +152,6 @@ def test_each_wrong_variable_gets_its_line(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("values", "problem"),
     [
-        ({"jwt_secret": SECRET, "jwt_public_key": PUBLIC}, "got both"),
         ({"workers": 2, "broadcast_url": "memory://"}, "joins processes"),
         ({"presence_lease_seconds": 5, "presence_heartbeat_seconds": 2}, "at least three times"),
         ({"max_data_bytes": 65536, "max_frame_bytes": 1024}, "no more than"),
@@ -176,6 +169,23 @@ def test_a_public_key_is_read_from_its_file_or_its_text(tmp_path: Path) -> None:
     file.write_text(PUBLIC)
     assert Settings(jwt_public_key=str(file)).jwt_public_key == PUBLIC
     assert Settings(jwt_public_key=PUBLIC.replace("\n", "\\n")).jwt_public_key == PUBLIC
+
+
+def test_all_kinds_of_keys_may_be_set_together() -> None:
+    url = "https://issuer.example/keys?code=hunter2"
+    settings = Settings(
+        jwt_secret=SECRET,
+        jwt_public_key=PUBLIC,
+        jwks_url=url,
+        jwt_audience="widgets, api://widgets",
+        jwt_issuer="https://issuer.example",
+    )
+    assert settings.jwks_url == url
+    assert settings.jwt_audience == ("widgets", "api://widgets")
+    assert settings.jwt_issuer == ("https://issuer.example",)
+    described = {one.variable: one.value for one in settings.describe()}
+    assert described["WIDGETWIRE_JWKS_URL"] == "https://issuer.example/keys?***"
+    assert described["WIDGETWIRE_JWT_AUDIENCE"] == "widgets,api://widgets"
 
 
 def test_secrets_show_neither_in_repr_nor_in_descriptions() -> None:

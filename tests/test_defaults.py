@@ -24,7 +24,7 @@ from app.storage.indexes.tuner import IndexTuner
 from app.storage.pools import Pools
 from app.storage.search_lanes import SearchLanes
 from app.storage.search_queue import SearchQueue
-from app.transports.auth import Authenticator
+from app.transports.auth.authenticator import Authenticator
 from app.transports.graphql.http import HttpLimits
 from app.transports.graphql.operations import OperationLimits
 from app.transports.graphql.plain_posts import PlainPosts

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app import setting_names
 from app.composition.metrics import METRICS, Parts, reading
 from app.composition.services import Started, bus_backend, started
+from app.composition.tokens import check_keys, started_authenticator
 from app.config import Settings
 from app.domain.viewer import Viewer
 from app.engine.direct import Resolvers
@@ -27,7 +28,7 @@ from app.storage.schema_probe import SchemaProbe
 from app.storage.write_probe import WriteProbe
 from app.telemetry.loop_lag import LoopLag
 from app.telemetry.workers import ALONE, WorkerPlace, Workers
-from app.transports.auth import Authenticator, VerificationKey
+from app.transports.auth.authenticator import Authenticator
 from app.transports.graphql.http import GraphQLHttp, HttpLimits
 from app.transports.graphql.operations import OperationLimits
 from app.transports.graphql.plain_posts import PlainPosts
@@ -70,8 +71,9 @@ class Process:
         """
         async with AsyncExitStack() as stack:
             below = self._started = await started(stack, self._settings)
+            authenticator = started_authenticator(stack, self._settings, below.services.client_ids)
             metrics = await self._metrics(stack, below, app.place)
-            app.router.routes.extend([*self._routes(below), metrics.route()])
+            app.router.routes.extend([*self._routes(below, authenticator), metrics.route()])
             app.graphql = self._graphql
             app.state.drain = self.drain
             yield {RESPONDER: self._plain_posts, ENDPOINTS: self._socket_endpoint}
@@ -100,14 +102,8 @@ class Process:
         token = self._settings.metrics_token
         return MetricsPage(METRICS, workers, None if token is None else token.get_secret_value())
 
-    def _routes(self, below: Started) -> list[BaseRoute]:
+    def _routes(self, below: Started, authenticator: Authenticator) -> list[BaseRoute]:
         settings, services, pools = self._settings, below.services, below.pools
-        authenticator = Authenticator(
-            _verification_key(settings),
-            client_ids=services.client_ids,
-            anonymous=settings.anonymous,
-            max_token_bytes=settings.max_token_bytes,
-        )
         origins = OriginPolicy(settings.allowed_origins)
         executor = Executor.of(
             build_schema(),
@@ -220,7 +216,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             "`widgetwire serve` starts an embedded database"
         )
     # A bad key or a bad bus is told at start.
-    _verification_key(settings)
+    check_keys(settings)
     bus_backend(settings)
     process = Process(settings)
     return Application(
@@ -257,11 +253,3 @@ async def _database_state(database: Database, probe: WriteProbe) -> str | None:
     except Unavailable as error:
         return error.message
     return await probe.state()
-
-
-def _verification_key(settings: Settings) -> VerificationKey | None:
-    if settings.jwt_secret is not None:
-        return VerificationKey.from_secret(settings.jwt_secret.get_secret_value())
-    if settings.jwt_public_key is not None:
-        return VerificationKey.from_pem(settings.jwt_public_key)
-    return None

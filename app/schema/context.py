@@ -1,6 +1,6 @@
 """What resolvers get as `info.context`."""
 
-from collections.abc import Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 
 from app.domain.viewer import Viewer
@@ -58,6 +58,8 @@ class Context:
     """Who is at the other end."""
     resume_after: str | None = None
     """A cursor that the client has come to already, whatever its arguments say."""
+    authenticate: Callable[[str], Awaitable[None]] | None = None
+    """Replaces the viewer by the holder of a new token; None: its transport cannot."""
     connection: ConnectionPresence = field(init=False)
     """Counts in each channel that the request or connection subscribes to."""
 
@@ -66,7 +68,7 @@ class Context:
     _new_client_id: str | None = field(default=None, init=False)
 
     rights: ConnectionRights = field(init=False)
-    """What it listens to, which ends when its viewer is kicked."""
+    """What it listens to, which ends when the right to it is lost."""
 
     def __post_init__(self) -> None:
         self.connection = ConnectionPresence(self.services.presence)
@@ -86,6 +88,17 @@ class Context:
         if client is not None:
             self._new_client_id = client.id
         return client
+
+    def replace_viewer(self, viewer: Viewer) -> None:
+        """Take another viewer: for what is asked from now on, and what is listened to already.
+
+        Args:
+            viewer: with a token. The client id that the server signed is to be the same.
+        """
+        if viewer.subject is not None:
+            self._new_client_id = None
+        self.viewer = viewer
+        self.rights.replace(viewer)
 
     def close(self) -> None:
         """Give up the places in the counts, and the memory of filters. Idempotent."""

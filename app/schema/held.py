@@ -6,6 +6,7 @@ from typing import Annotated, TypeAlias, cast
 import strawberry
 
 from app.domain.channel import parse_channel
+from app.domain.viewer import Permission
 from app.schema.arguments import ProjectId, WidgetId
 from app.schema.types import Info, MessageType
 
@@ -80,6 +81,6 @@ class HeldSubscriptions:
     ) -> AsyncGenerator[MessageType, None]:
         context = info.context
         channel = parse_channel(project_id, widget_id)
-        source = await context.services.held.listen(context.viewer, channel)
-        guarded = context.rights.guarded(channel, source)
+        source = await context.services.held.listen(lambda: context.viewer, channel)
+        guarded = context.rights.guarded(channel, source, (Permission.MODERATE,))
         return cast("AsyncGenerator[MessageType, None]", guarded)

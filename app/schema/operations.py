@@ -11,6 +11,7 @@ from strawberry import UNSET
 from app.domain.channel import Channel, parse_channel
 from app.domain.message import Message, OnRepeat
 from app.domain.query import Filter, MessageQuery, parse_filters, parse_query
+from app.domain.viewer import Permission
 from app.schema.arguments import ProjectId, WidgetId, given
 from app.schema.bans import BanMutations, BanQueries
 from app.schema.channels import ChannelQueries
@@ -34,7 +35,7 @@ from app.schema.types import (
     MessageResultType,
     MessageType,
 )
-from app.schema.viewers import ViewerQueries
+from app.schema.viewers import ViewerMutations, ViewerQueries
 from app.services.live.source import Source
 from app.services.searching import Searching
 
@@ -84,7 +85,7 @@ class Query(BanQueries, ChannelQueries, HeldQueries, PolicyQueries, ViewerQuerie
 
 
 @strawberry.type(description="Mutations: publish, retract, moderate.")
-class Mutation(BanMutations, DeletionMutations, HeldMutations, PolicyMutations):
+class Mutation(BanMutations, DeletionMutations, HeldMutations, PolicyMutations, ViewerMutations):
     """Root of mutations."""
 
     @strawberry.mutation(
@@ -287,7 +288,8 @@ class Subscription(HeldSubscriptions):
         except BaseException:
             ending()
             raise
-        guarded = context.rights.guarded(channel, source)
+        needed = (Permission.SUBSCRIBE, Permission.SEARCH)
+        guarded = context.rights.guarded(channel, source, needed)
         return cast("AsyncGenerator[MessageResultType, None]", guarded)
 
     @strawberry.subscription(

@@ -1,11 +1,15 @@
-"""Who is asking: the `viewer` query."""
+"""Who is asking: the `viewer` query, and a new token on an open socket."""
+
+from typing import Annotated
 
 import strawberry
 
 from app.domain.viewer import Permission
+from app.errors import BadUserInput
+from app.schema.context import Context
 from app.schema.types import Info
 
-__all__ = ["ViewerQueries", "ViewerType"]
+__all__ = ["ViewerMutations", "ViewerQueries", "ViewerType"]
 
 
 @strawberry.type(name="Viewer", description="The authenticated user or anonymous client.")
@@ -44,21 +48,55 @@ class ViewerQueries:
         "because the result contains a secret."
     )
     def viewer(self, info: Info) -> ViewerType:
-        context = info.context
-        context.private = True
-        viewer, client = context.viewer, context.client()
-        return ViewerType(
-            sub=_id(viewer.subject),
-            username=viewer.username,
-            client_id=None if client is None else strawberry.ID(client.id),
-            client_token=None if client is None else client.token,
-            projects=(
-                None
-                if viewer.projects is None
-                else [strawberry.ID(project) for project in sorted(viewer.projects)]
+        return _viewer_type(info.context)
+
+
+@strawberry.type
+class ViewerMutations:
+    """Root of mutations: about the viewer."""
+
+    @strawberry.mutation(
+        description="Replace the token of this WebSocket, before the present one expires. "
+        "Subscriptions that the new token does not grant end with FORBIDDEN; the others go on "
+        "without a gap. A token that is refused changes nothing: UNAUTHENTICATED. Over HTTP each "
+        "request has its own token: BAD_USER_INPUT."
+    )
+    async def authenticate(
+        self,
+        info: Info,
+        token: Annotated[
+            str,
+            strawberry.argument(
+                description="As in connection_init, of the same user or of another. Send it as a "
+                "variable. The signed client id stays."
             ),
-            permissions=[str(one) for one in Permission if viewer.may(one)],
-        )
+        ],
+    ) -> ViewerType:
+        context = info.context
+        if context.authenticate is None:
+            raise BadUserInput(
+                "authenticate came over HTTP; it is for WebSockets: over HTTP, send the token in "
+                "the Authorization header of each request"
+            )
+        await context.authenticate(token)
+        return _viewer_type(context)
+
+
+def _viewer_type(context: Context) -> ViewerType:
+    context.private = True
+    viewer, client = context.viewer, context.client()
+    return ViewerType(
+        sub=_id(viewer.subject),
+        username=viewer.username,
+        client_id=None if client is None else strawberry.ID(client.id),
+        client_token=None if client is None else client.token,
+        projects=(
+            None
+            if viewer.projects is None
+            else [strawberry.ID(project) for project in sorted(viewer.projects)]
+        ),
+        permissions=[str(one) for one in Permission if viewer.may(one)],
+    )
 
 
 def _id(value: str | None) -> strawberry.ID | None:

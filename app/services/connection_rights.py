@@ -1,15 +1,18 @@
-"""One connection's rights: what it listens to, and the end of that when its viewer is kicked."""
+"""One connection's rights: what it listens to, and the end of that when the right to it is lost.
+
+It is lost by a ban that kicks the viewer, or because a new token grants less than the one before.
+"""
 
 import logging
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Final
 
 from app.delivery.members import Member
 from app.domain.channel import Channel
 from app.domain.entry import Retraction
 from app.domain.message import Message
-from app.domain.viewer import Viewer
-from app.errors import Forbidden
+from app.domain.viewer import Permission, Viewer
+from app.errors import Forbidden, RightWithdrawn
 from app.services.live.messages import Joined
 from app.services.live.source import Respond, Source
 from app.services.rights import Rights
@@ -18,6 +21,7 @@ __all__ = ["ConnectionRights", "Listening"]
 
 logger = logging.getLogger(__name__)
 
+_TO_LISTEN: Final = (Permission.SUBSCRIBE,)
 _EARLY_MAX: Final = 100
 """Entries for this connection alone that wait for the end of one subscription's replay; what
 comes beyond it is left out."""
@@ -38,32 +42,52 @@ class ConnectionRights:
         self._viewer = viewer
         self._listening: list[Listening] = []
 
-    def listen(self, channel: Channel, member: Member) -> "Listening":
+    def listen(
+        self, channel: Channel, member: Member, needed: Sequence[Permission] = _TO_LISTEN
+    ) -> "Listening":
         """Return what stands for listening to a channel; call it when that is over.
 
         Args:
             channel: the service has been asked whether the viewer may.
-            member: failed once if the viewer is kicked.
+            member: failed once if the right is lost.
+            needed: what the viewer must be granted.
 
         Raises:
-            Forbidden: the viewer was kicked since the service has been asked.
+            Forbidden: the right was lost since the service has been asked.
         """
-        if (refusal := self._rights.kicked_from(self._viewer, channel.project_id)) is not None:
+        listening = Listening(self, channel, member, needed)
+        if (refusal := self._refusal(listening)) is not None:
             raise refusal
-        listening = Listening(self, channel, member)
         if not self._listening:
             self._rights.watch(self._viewer, self)
         self._listening.append(listening)
         return listening
 
-    def guarded(self, channel: Channel, source: Source) -> Source:
-        """Return a source of the same that ends with FORBIDDEN when the viewer is kicked.
+    def guarded(
+        self, channel: Channel, source: Source, needed: Sequence[Permission] = _TO_LISTEN
+    ) -> Source:
+        """Return a source of the same that ends with FORBIDDEN when the right to it is lost.
 
         Args:
             channel: what the source is of.
             source: joined, not begun.
+            needed: what the viewer must be granted.
         """
-        return _GuardedSource(self, channel, source)
+        return _GuardedSource(self, channel, source, needed)
+
+    def replace(self, viewer: Viewer) -> None:
+        """Take another viewer, and end what this one may not listen to. The rest goes on.
+
+        Args:
+            viewer: with a token: nobody becomes anonymous.
+        """
+        if self._listening:
+            self._rights.unwatch(self._viewer, self)
+            self._rights.watch(viewer, self)
+        self._viewer = viewer
+        for listening in tuple(self._listening):
+            if (refusal := self._refusal(listening)) is not None:
+                listening.withdraw(refusal)
 
     def kicked(self, project_id: str) -> None:
         """End what is listened to in a project, if the viewer is kicked from it."""
@@ -82,6 +106,18 @@ class ConnectionRights:
             if listening.channel == entry.channel:
                 await listening.echo(entry)
 
+    def _refusal(self, listening: "Listening") -> Forbidden | None:
+        channel = listening.channel
+        kicked = self._rights.kicked_from(self._viewer, channel.project_id)
+        if kicked is not None:
+            return kicked
+        try:
+            for permission in listening.needed:
+                self._rights.require(self._viewer, permission, channel)
+        except Forbidden as lost:
+            return RightWithdrawn(lost.message)
+        return None
+
     def forget(self, listening: "Listening") -> None:
         """Take note that it is over. Idempotent."""
         if listening in self._listening:
@@ -93,10 +129,17 @@ class ConnectionRights:
 class Listening:
     """One subscription, or one legacy socket, of a connection. Call it to end it; idempotent."""
 
-    __slots__ = ("_connection", "_early", "_leave", "_member", "channel")
+    __slots__ = ("_connection", "_early", "_leave", "_member", "channel", "needed")
 
-    def __init__(self, connection: ConnectionRights, channel: Channel, member: Member) -> None:
+    def __init__(
+        self,
+        connection: ConnectionRights,
+        channel: Channel,
+        member: Member,
+        needed: Sequence[Permission],
+    ) -> None:
         self.channel = channel
+        self.needed = needed
         self._connection = connection
         self._member: Member | None = member
         self._leave: Callable[[], None] | None = None
@@ -144,13 +187,20 @@ class Listening:
 class _GuardedSource(Source):
     """A source that the rights of a connection watch over from its beginning to its end."""
 
-    def __init__(self, rights: ConnectionRights, channel: Channel, source: Source) -> None:
+    def __init__(
+        self,
+        rights: ConnectionRights,
+        channel: Channel,
+        source: Source,
+        needed: Sequence[Permission],
+    ) -> None:
         self._rights = rights
         self._channel = channel
         self._source = source
+        self._needed = needed
 
     async def begin(self, key: Hashable, respond: Respond, member: Member) -> Callable[[], None]:
-        listening = self._rights.listen(self._channel, member)
+        listening = self._rights.listen(self._channel, member, self._needed)
         try:
             await listening.begun(await self._source.begin(key, respond, member))
         except BaseException:

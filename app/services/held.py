@@ -1,6 +1,6 @@
 """Held messages: kept until a moderator approves or rejects them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -9,6 +9,7 @@ from app.domain.message import Draft, Message
 from app.domain.viewer import Permission, Viewer
 from app.errors import BadUserInput
 from app.services.live.held import HeldSource, LiveHeld
+from app.services.live.patience import patiently
 from app.services.message_ids import checked_ids
 from app.services.rights import Rights
 from app.storage.held import HeldMessages
@@ -90,22 +91,25 @@ class HeldService:
             raise BadUserInput(f"limit is {limit}; allowed are 1 to {_LISTED_MAX}")
         return [message for _, message in await self._store.after(channel, 0, limit)]
 
-    async def listen(self, viewer: Viewer, channel: Channel) -> HeldSource:
+    async def listen(self, viewer: Callable[[], Viewer], channel: Channel) -> HeldSource:
         """Return the source of those that wait, oldest first, and then of each that arrives.
 
         It ends with `Forbidden` when the viewer may not moderate any more.
 
         Args:
-            viewer: a moderator.
+            viewer: who listens now, a moderator; a connection's viewer may be replaced.
             channel: where.
 
         Raises:
             Forbidden, Unauthenticated: the viewer may not moderate.
-            Unavailable: the database is away.
+            Unavailable: the database has been away for 30 s.
         """
-        may_moderate = partial(self._rights.require, viewer, Permission.MODERATE, channel)
+
+        def may_moderate() -> None:
+            self._rights.require(viewer(), Permission.MODERATE, channel)
+
         may_moderate()
-        return await self._live.source(channel, may_moderate)
+        return await patiently(partial(self._live.source, channel, may_moderate))
 
     async def approve(self, viewer: Viewer, channel: Channel, ids: Sequence[str]) -> int:
         """Publish messages that wait, in the order of `ids`; return how many.

@@ -200,6 +200,13 @@ declare namespace C8PlayerApi {
      */
     retract(ids: string[], reason?: string): Promise<number>;
 
+    /**
+     * Go on with a new token before the present one expires. Where it does not grant the widget,
+     * the socket closes and comes back with the option `token`: make that a function.
+     * @returns the user name from now on. A token that is refused changes nothing.
+     */
+    authenticate(token: string): Promise<string | null>;
+
     /** Search the stored messages. */
     search(options: Search<GroupQuery, Group>): Promise<Result<Group>>;
     search(options?: Search<Query, WidgetMessage<Data>>): Promise<Result<WidgetMessage<Data>>>;

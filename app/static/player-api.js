@@ -160,6 +160,10 @@ class webSocket {
     return this.#call("retract", { ids, reason }, true);
   }
 
+  authenticate(token) {
+    return this.#call("auth", { token });
+  }
+
   search({ query, success, error, ...others } = {}) {
     const [other] = Object.keys(others);
     const misspelt = !query && other && `search has no ${json(other)}; it has query`;
@@ -306,7 +310,8 @@ class webSocket {
         call(this.onActiveConnectionsChange, this, { data: frame.data });
         break;
       case "ack":
-        this.#forget(frame.ref)?.resolve(frame.message ?? frame.count);
+        if ("username" in frame) this.username = frame.username;
+        this.#forget(frame.ref)?.resolve(frame.message ?? frame.count ?? frame.username);
         break;
       case "result": {
         const { totalRecords, resultSet } = frame;

@@ -15,6 +15,7 @@ from app.errors import (
     PayloadTooLarge,
     RateLimited,
     Rejected,
+    RightWithdrawn,
     ShuttingDown,
     SubscriberTooSlow,
     TokenExpired,
@@ -47,7 +48,9 @@ class Outcome:
             # RFC 9110, 15.5.2: "The server generating a 401 response MUST send a
             # WWW-Authenticate header field".
             return {"www-authenticate": "Bearer"}
-        return {"retry-after": str(_RETRY_AFTER_SECONDS)} if self.temporary else {}
+        # 403: not later, but with another token.
+        again = self.temporary and self.status is not HTTPStatus.FORBIDDEN
+        return {"retry-after": str(_RETRY_AFTER_SECONDS)} if again else {}
 
 
 OUTCOMES: Final[Mapping[type[WidgetwireError], Outcome]] = {
@@ -59,6 +62,8 @@ OUTCOMES: Final[Mapping[type[WidgetwireError], Outcome]] = {
     TokenExpired: Outcome(HTTPStatus.UNAUTHORIZED, CloseCode.FORBIDDEN, temporary=True),
     # The token is good, but not for this: a socket that came back with it would be refused again.
     Forbidden: Outcome(HTTPStatus.FORBIDDEN, CloseCode.UNAUTHORIZED),
+    # Whoever held the right a moment ago may have a better token at hand.
+    RightWithdrawn: Outcome(HTTPStatus.FORBIDDEN, CloseCode.FORBIDDEN, temporary=True),
     PayloadTooLarge: Outcome(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, CloseCode.MESSAGE_TOO_BIG),
     # A request may come again; a socket that was closed for it would do the same again.
     RateLimited: Outcome(HTTPStatus.TOO_MANY_REQUESTS, CloseCode.TOO_MANY, temporary=True),

@@ -488,6 +488,14 @@ def test_a_token_names_the_user_and_a_bad_one_is_final(
     token = jwt.encode({"username": "ann"}, SECRET, "HS256")
     good = Widget(context, server.url, attributes=f'data-auth-token="{token}"')
     assert good.value("socket.publish({}).then((record) => record.username)") == "ann"
+    # It goes on as somebody else, on the same socket; a token that is refused changes nothing.
+    other = jwt.encode({"username": "ben"}, SECRET, "HS256")
+    assert good.value(f'socket.authenticate("{other}")') == "ben"
+    code = 'socket.authenticate("rubbish").catch((error) => error.code)'
+    assert good.value(code) == "UNAUTHENTICATED"
+    assert good.value("socket.username") == "ben"
+    assert good.value("socket.publish({}).then((record) => record.username)") == "ben"
+    assert ["Socket Con. Closed!"] not in good.said
     bad = Widget(
         context,
         server.url,

@@ -18,7 +18,9 @@ from app.services.client_ids import (
     MAX_CLIENT_TOKEN,
     ClientIds,
 )
-from app.transports.auth import Authenticator, VerificationKey
+from app.transports.auth.authenticator import Authenticator
+from app.transports.auth.keys import VerificationKey
+from app.transports.auth.verification import Verification
 
 SECRET = "a secret of thirty-two bytes, at least"
 OTHER = "quite another secret of thirty-two bytes"
@@ -110,7 +112,9 @@ def test_a_token_of_a_user_proves_no_client_id() -> None:
 
 
 def test_a_client_token_is_no_token_of_a_user() -> None:
-    authenticator = Authenticator(VerificationKey.from_secret(SECRET), client_ids=IDS)
+    authenticator = Authenticator(
+        Verification([VerificationKey.from_secret(SECRET)]), client_ids=IDS
+    )
     with pytest.raises(Unauthenticated, match="signature does not match"):
         authenticator.viewer(TOKEN)
 

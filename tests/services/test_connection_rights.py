@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Hashable
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -15,8 +16,8 @@ from app.domain.ban import Ban, BanMode, Identity, IdentityKind
 from app.domain.channel import Channel
 from app.domain.message import Message
 from app.domain.query import CompiledFilters, parse_filters
-from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
-from app.errors import Forbidden, Unavailable
+from app.domain.viewer import DEFAULT_PERMISSIONS, Permission, Viewer
+from app.errors import Forbidden, RightWithdrawn, Unavailable
 from app.services.connection_rights import ConnectionRights
 from app.services.live.messages import MessageSource
 from app.services.live.source import Respond, Source
@@ -239,3 +240,99 @@ async def test_an_echo_waits_for_the_end_of_a_replay(
     leave()
     await connection.echo(message("late"))
     assert len(member.payloads) == 100
+
+
+# A new token.
+
+BEN = Viewer("Ben", DEFAULT_PERMISSIONS, subject="u2")
+
+
+@pytest.mark.parametrize(
+    ("viewer", "needed", "lost"),
+    [
+        (BEN, (Permission.SUBSCRIBE,), None),
+        (BEN, (Permission.SUBSCRIBE, Permission.SEARCH), None),
+        (
+            replace(BEN, permissions=frozenset({Permission.SUBSCRIBE})),
+            (Permission.SUBSCRIBE, Permission.SEARCH),
+            "does not grant the permission 'search'",
+        ),
+        (
+            replace(BEN, permissions=frozenset({Permission.PUBLISH})),
+            (Permission.SUBSCRIBE,),
+            "does not grant the permission 'subscribe'",
+        ),
+        (
+            replace(BEN, projects=frozenset({"q"})),
+            (Permission.SUBSCRIBE,),
+            "does not grant the project 'p'",
+        ),
+    ],
+)
+async def test_a_new_token_ends_what_it_does_not_grant_and_nothing_else(
+    connection: ConnectionRights,
+    viewer: Viewer,
+    needed: tuple[Permission, ...],
+    lost: str | None,
+) -> None:
+    members = {one: Recorded() for one in (HERE, THERE)}
+    for channel, member in members.items():
+        played = Played()
+        played.go.set()
+        await connection.guarded(channel, played, needed).begin("all", respond, member)
+    connection.replace(viewer)
+    assert [str(error) for error in members[HERE].errors] == (
+        [] if lost is None else [f"the token {lost}"]
+    )
+    assert all(isinstance(error, RightWithdrawn) for error in members[HERE].errors)
+    assert bool(members[THERE].errors) is (lost is not None and "project" not in lost)
+
+
+async def test_the_new_viewer_is_the_one_whom_a_kick_ends(
+    rights: Rights, connection: ConnectionRights
+) -> None:
+    _, member, _ = await begun(connection, HERE)
+    connection.replace(BEN)
+    rights.changed(KICK.key, KICK)  # of whom it was
+    assert not member.errors
+    kick = Ban("id", "p", Identity(IdentityKind.SUB, "u2"), BanMode.KICK)
+    rights.changed(kick.key, kick)
+    (error,) = member.errors
+    assert isinstance(error, Forbidden)
+    assert not isinstance(error, RightWithdrawn)  # it is no use to come back
+
+
+async def test_somebody_who_was_kicked_before_listens_to_nothing_by_a_new_token(
+    rights: Rights, connection: ConnectionRights
+) -> None:
+    _, here, _ = await begun(connection, HERE)
+    _, there, _ = await begun(connection, THERE)
+    kick = Ban("id", "p", Identity(IdentityKind.SUB, "u2"), BanMode.KICK, reason="spam")
+    rights.changed(kick.key, kick)
+    connection.replace(BEN)
+    (error,) = here.errors
+    assert "spam" in str(error)
+    assert not there.errors
+
+
+async def test_a_token_that_comes_while_nothing_is_listened_to_counts_from_then_on(
+    rights: Rights, connection: ConnectionRights
+) -> None:
+    connection.replace(BEN)
+    _, member, leave = await begun(connection, HERE)
+    rights.changed(KICK.key, KICK)
+    assert not member.errors
+    leave()
+    assert not rights._watching.of(Identity(IdentityKind.SUB, "u2"))
+
+
+async def test_a_right_that_is_lost_before_the_first_message_is_noticed(
+    connection: ConnectionRights,
+) -> None:
+    """The service was asked with the old token, and the subscription begins with the new one."""
+    played = Played()
+    played.go.set()
+    guarded = connection.guarded(HERE, played)
+    connection.replace(replace(BEN, permissions=frozenset()))
+    with pytest.raises(RightWithdrawn):
+        await guarded.begin("all", respond, Recorded())

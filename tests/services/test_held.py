@@ -94,7 +94,7 @@ async def test_a_moderator_lists_approves_and_rejects(process: Process) -> None:
 
 async def test_a_listener_hears_what_waits_and_what_arrives(process: Process) -> None:
     first = await process.hold(b'"first"')
-    source = await process.service.listen(MODERATOR, process.channel)
+    source = await process.service.listen(lambda: MODERATOR, process.channel)
     member = Recorded()
     leave = await source.begin("key", lambda message: bytes(message.data_json), member)
     await process.hold(b'"second"')
@@ -114,7 +114,7 @@ async def test_others_are_refused(
     service, channel = process.service, process.channel
     for call in (
         service.waiting(viewer, channel, 1),
-        service.listen(viewer, channel),
+        service.listen(lambda: viewer, channel),
         service.approve(viewer, channel, [held.id]),
         service.reject(viewer, channel, [held.id]),
     ):
@@ -124,7 +124,7 @@ async def test_others_are_refused(
 
 
 async def test_a_muted_moderator_is_one_no_more(process: Process) -> None:
-    source = await process.service.listen(MODERATOR, process.channel)
+    source = await process.service.listen(lambda: MODERATOR, process.channel)
     member = Recorded()
     await source.begin("key", lambda message: bytes(message.data_json), member)
     identity = Identity(IdentityKind.SUB, "mo")
@@ -167,7 +167,7 @@ async def test_without_the_database_nothing_is_done(process: Process) -> None:
     for call in (
         service.hold(draft(channel=channel)),
         service.waiting(MODERATOR, channel, 1),
-        service.listen(MODERATOR, channel),
+        service.listen(lambda: MODERATOR, channel),
         service.approve(MODERATOR, channel, [held.id]),
         service.reject(MODERATOR, channel, [held.id]),
     ):

@@ -7,7 +7,8 @@ import pytest
 from app.errors import TokenExpired, Unauthenticated
 from app.telemetry.logs import LogThrottle
 from app.transports import refusals
-from app.transports.auth import Authenticator, connection_init_token
+from app.transports.auth.authenticator import Authenticator
+from app.transports.auth.bearer import connection_init_token
 from app.transports.origins import OriginPolicy
 
 __all__ = ["forget_refusals"]

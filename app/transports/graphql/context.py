@@ -1,6 +1,6 @@
 """What the transports need of the schema's context, whichever schema it is."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeAlias
 
 from app.domain.viewer import Viewer
@@ -12,11 +12,20 @@ __all__ = ["ContextFactory", "OperationContext", "ViewerOf"]
 class OperationContext(Protocol):
     """What resolvers get as `info.context`: one a request, or one a connection."""
 
+    viewer: Viewer
+    """Who asks."""
+
+    authenticate: Callable[[str], Awaitable[None]] | None
+    """Replaces the viewer by the holder of a new token; None: its transport cannot."""
+
     private: bool
     """Whether an answer has what is for this asker alone: it is kept nowhere."""
 
     resume_after: str | None
     """A cursor that the client has come to already, whatever its arguments say."""
+
+    def replace_viewer(self, viewer: Viewer) -> None:
+        """Take another viewer, and end the subscriptions that this one may not have."""
 
     def close(self) -> None:
         """Let go of what the context holds, its place in the presence counts above all."""

@@ -27,12 +27,14 @@ from app.errors import (
     ErrorCode,
     PayloadTooLarge,
     ShuttingDown,
+    TokenExpired,
     Unauthenticated,
     Unavailable,
     shown,
 )
 from app.peer import Peer
-from app.transports.auth import bearer_token
+from app.transports.auth.authenticator import viewer_with_keys
+from app.transports.auth.bearer import bearer_token
 from app.transports.client_tokens import client_header_token
 from app.transports.expiry import Expiry
 from app.transports.graphql.context import ContextFactory, ViewerOf
@@ -103,7 +105,7 @@ class GraphQLHttp:
         """End every stream so that its client comes back, and begin no more. Idempotent."""
         self._shutting_down = True
         for stream in tuple(self._streams):
-            stream.interrupt()
+            stream.interrupt(ShuttingDown())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI calls it."""
@@ -140,13 +142,13 @@ class GraphQLHttp:
             )
         try:
             if request.method == "GET":
-                viewer = self._viewer(request)
+                viewer = await self._viewer(request)
                 parameters = Parameters.of_query_string(request.scope["query_string"])
             else:
                 unsupported = unsupported_content(request.headers)
                 if unsupported:
                     return _refusal(415, unsupported)
-                viewer = self._viewer(request)
+                viewer = await self._viewer(request)
                 check_declared_length(request.headers, self._limits.max_body_bytes)
                 body = await read_body(request.stream(), self._limits.max_body_bytes)
                 parameters = Parameters.of_body(body)
@@ -159,9 +161,10 @@ class GraphQLHttp:
             return answer.revalidated(request.headers)
         return answer
 
-    def _viewer(self, request: Request) -> Viewer:
+    async def _viewer(self, request: Request) -> Viewer:
         try:
-            return self._viewer_of(
+            return await viewer_with_keys(
+                self._viewer_of,
                 bearer_token(request.headers.get("authorization")),
                 client_header_token(request.headers),
             )
@@ -250,7 +253,7 @@ class GraphQLHttp:
             on_end=on_end,
         )
         # The client comes back with a new token, or learns that its old one is no longer good.
-        expiry = Expiry(viewer, stream.interrupt)
+        expiry = Expiry(viewer, lambda: stream.interrupt(TokenExpired("the token has expired")))
         self._begin(stream)
         return stream
 
@@ -258,7 +261,7 @@ class GraphQLHttp:
         self._streams.add(stream)
         if self._shutting_down:
             # Since the subscription was asked for.
-            stream.interrupt()
+            stream.interrupt(ShuttingDown())
 
 
 def _asks(query_string: bytes) -> bool:

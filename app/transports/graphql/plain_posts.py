@@ -19,7 +19,7 @@ from app.domain.viewer import Viewer
 from app.engine.documents import Operation
 from app.engine.errors import RequestRefused, ResponseError, response_error
 from app.engine.execution import Executor
-from app.transports.auth import bearer_token
+from app.transports.auth.bearer import bearer_token
 from app.transports.client_tokens import client_header_token
 from app.transports.graphql.context import ContextFactory, ViewerOf
 from app.transports.graphql.negotiation import MediaType, Preferences

@@ -1,8 +1,8 @@
 """One GraphQL conversation on one WebSocket, in either subprotocol.
 
-    AWAITING_INIT ──connection_init──► ACKNOWLEDGED ──shutdown()──► LEAVING
-          │                                 │                          │
-          └── late, bad token, malformed, in use, expired, 1012 ───────┴──► CLOSED
+    AWAITING_INIT ──connection_init──► AUTHENTICATING ──► ACKNOWLEDGED ──shutdown()──► LEAVING
+          │                                  │                 │                         │
+          └─ late, bad token, malformed, in use, expired, 1012 ┴─────────────────────────┴► CLOSED
 
 Every wait is owned here: the timers are cancelled and the operations ended in `lost`.
 """
@@ -10,7 +10,7 @@ Every wait is owned here: the timers are cancelled and the operations ended in `
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from app.defaults import HANDSHAKE_TIMEOUT_SECONDS
@@ -23,7 +23,9 @@ from app.errors import Forbidden, SubscriberTooSlow, TokenExpired, Unauthenticat
 from app.masking import masked
 from app.peer import UNKNOWN_PEER, Peer
 from app.telemetry.counters import COUNTED
-from app.transports.auth import bearer_token, connection_init_token
+from app.transports.auth.authenticator import viewer_with_keys
+from app.transports.auth.bearer import bearer_token, connection_init_token
+from app.transports.auth.verification import KeysWanted
 from app.transports.client_tokens import connection_init_client_token
 from app.transports.expiry import Expiry
 from app.transports.graphql.context import ContextFactory, OperationContext, ViewerOf
@@ -67,6 +69,8 @@ class State(Enum):
     """Where the conversation is."""
 
     AWAITING_INIT = auto()
+    AUTHENTICATING = auto()
+    """`connection_init` came with a token whose key is being fetched; nothing is read."""
     ACKNOWLEDGED = auto()
     LEAVING = auto()
     """The process goes away: mutations under way are finished, nothing is begun."""
@@ -114,6 +118,8 @@ class GraphQLSession:
         self._context: OperationContext | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._expiry: Expiry | None = None
+        self._authenticating: asyncio.Task[None] | None = None
+        self._reauthenticating: asyncio.Lock | None = None
         self._leaving: asyncio.Task[None] | None = None
 
     @property
@@ -213,10 +219,29 @@ class GraphQLSession:
             if client_token is None:
                 client_token = self._client_token
             viewer = self._viewer_of(token, client_token)
+        except KeysWanted:
+            self._state = State.AUTHENTICATING
+            if self._outlet is not None:
+                self._outlet.pause_reading()
+            waiting = self._authenticate_later(token, client_token)
+            self._authenticating = asyncio.create_task(waiting, name="graphql authentication")
         except WidgetwireError as error:
             self._refuse(error)
         else:
             self._acknowledge(viewer)
+
+    async def _authenticate_later(self, token: str | None, client_token: str | None) -> None:
+        try:
+            viewer = await viewer_with_keys(self._viewer_of, token, client_token)
+        except WidgetwireError as error:
+            self._refuse(error)
+        except Exception as error:
+            doing = "authenticating a GraphQL socket"
+            self._close(CloseCode.INTERNAL_ERROR, masked(error, doing))
+        else:
+            self._acknowledge(viewer)
+            if self._outlet is not None:
+                self._outlet.resume_reading()
 
     def _refuse(self, error: WidgetwireError) -> None:
         if isinstance(error, Unauthenticated):
@@ -232,6 +257,7 @@ class GraphQLSession:
         if self._outlet is not None:
             self._outlet.accept_peer()
         self._context = self._context_factory(viewer, True, self._peer)
+        self._context.authenticate = self._reauthenticate
         self._operations = Operations(
             self._executor, self._context, self, self._limits.operations, self._regulate
         )
@@ -239,6 +265,28 @@ class GraphQLSession:
         self._expiry = Expiry(viewer, self._expired)
         if self._limits.heartbeat_seconds is not None:
             self._beat()
+
+    async def _reauthenticate(self, token: str) -> None:
+        """Replace the viewer by the holder of a new token: what `authenticate` does.
+
+        Raises:
+            Unauthenticated, Unavailable: as `ViewerOf`; nothing has changed.
+        """
+        if self._reauthenticating is None:
+            self._reauthenticating = asyncio.Lock()
+        async with self._reauthenticating:  # one after another: the last one sent holds
+            try:
+                viewer = await viewer_with_keys(self._viewer_of, token, None)
+            except Unauthenticated as error:
+                log_refused_token(error)
+                raise
+            context = self._context
+            if context is None:
+                return  # the socket has closed meanwhile
+            if self._expiry is not None:
+                self._expiry.cancel()
+            self._expiry = Expiry(viewer, self._expired)
+            context.replace_viewer(replace(viewer, client_id=context.viewer.client_id))
 
     def _expired(self) -> None:
         self._fail(TokenExpired("the token has expired"))
@@ -314,9 +362,11 @@ class GraphQLSession:
             self._operations.cancel()
         if self._context is not None:
             self._context.close()
+            self._context.authenticate = None  # nothing is kept alive by it
             self._context = None
-        if self._leaving is not None and self._leaving is not asyncio.current_task():
-            self._leaving.cancel()
+        for task in (self._leaving, self._authenticating):
+            if task is not None and task is not asyncio.current_task():
+                task.cancel()
 
     def _regulate(self) -> None:
         if self._outlet is None or self._operations is None:

@@ -20,7 +20,7 @@ from app.domain.json_value import encode_json
 from app.engine.cursors import CursoredPayload
 from app.engine.errors import ResponseError, response_error
 from app.engine.execution import Subscription
-from app.errors import ShuttingDown, SubscriberTooSlow
+from app.errors import ShuttingDown, SubscriberTooSlow, TokenExpired
 from app.telemetry.counters import COUNTED
 from app.transports.graphql.negotiation import MediaType
 from app.wire.stream import STREAM, Streaming, StreamWriter, chunk
@@ -153,7 +153,7 @@ class SubscriptionStream:
         self._heartbeat_seconds = heartbeat_seconds
         self._max_outbound_bytes = max_outbound_bytes
         self._on_end: Callable[[SubscriptionStream], None] | None = on_end
-        self._interrupted = False
+        self._interruption: ShuttingDown | TokenExpired | None = None
         self._over = False
         self._beginning: asyncio.Task[None] | None = None
         self._leave: Callable[[], None] | None = None
@@ -189,9 +189,9 @@ class SubscriptionStream:
         self._writer = writer
         self._framed = _framed(self._media_type, writer.chunked)
         writer.send_framed(self._framed.coded(framing.opening))
-        if self._interrupted:
+        if self._interruption is not None:
             self._subscription.close()
-            self.fail(ShuttingDown())
+            self.fail(self._interruption)
         else:
             await self._begin()
 
@@ -216,11 +216,11 @@ class SubscriptionStream:
             if self._leave is None:
                 self._subscription.close()
 
-    def interrupt(self) -> None:
+    def interrupt(self, why: ShuttingDown | TokenExpired) -> None:
         """End the stream so that the client comes back. Idempotent."""
-        self._interrupted = True
+        self._interruption = why
         if self._beginning is not None or self._leave is not None:
-            self.fail(ShuttingDown())
+            self.fail(why)
 
     # The member.
 
@@ -232,7 +232,7 @@ class SubscriptionStream:
     def fail(self, error: Exception) -> None:
         """End the stream: for good, or so that its client comes back."""
         told = response_error(error)
-        if isinstance(error, ShuttingDown | SubscriberTooSlow):
+        if isinstance(error, ShuttingDown | SubscriberTooSlow | TokenExpired):
             ending = self._framed.framing.interrupted(told)
         else:
             ending = self._framed.framing.failed(told)

@@ -1,12 +1,12 @@
 """What a legacy client asks for on its socket: carried out in lanes, each answered by its `ref`.
 
 Publishes and retractions share a lane, in which they begin in the order they came; searches have
-one of their own. What comes before `open` is answered waits for that.
+one of their own, and so have new tokens. What comes before `open` is answered waits for that.
 """
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from functools import partial
 
 from app.defaults import HANDSHAKE_TIMEOUT_SECONDS, MAX_OPERATIONS_IN_FLIGHT, MAX_OUTBOUND_BYTES
@@ -22,7 +22,7 @@ from app.services.searching import Searching
 from app.services.shadow import Echo
 from app.telemetry.counters import COUNTED
 from app.transports.legacy import replies
-from app.transports.legacy.frames import Call, Publish, Ref, Retract, Search
+from app.transports.legacy.frames import Auth, Call, Publish, Ref, Retract, Search
 from app.transports.legacy.lane import Lane
 from app.transports.legacy.operators import query_wire
 from app.wire.session import Outlet
@@ -44,6 +44,8 @@ class LegacyLimits:
     searches_in_flight: int = 8
     searches_waiting: int = 100
     """More are refused: RATE_LIMITED."""
+    auths_waiting: int = 10
+    """New tokens behind one whose key is being fetched; more are refused: RATE_LIMITED."""
     result_bytes: int = MAX_OUTBOUND_BYTES // 2
     """The largest result sent; half of what may wait for a reader, by default."""
     shutdown_seconds: float = 3.5
@@ -67,6 +69,8 @@ class Calls:
     """The calls of one socket."""
 
     __slots__ = (
+        "_authenticate",
+        "_auths",
         "_caller",
         "_channel",
         "_early",
@@ -86,6 +90,7 @@ class Calls:
         outlet: Outlet,
         limits: LegacyLimits,
         *,
+        authenticate: Callable[[str], Awaitable[Viewer]],
         on_change: Callable[[], None],
         on_shutting_down: Callable[[], None],
     ) -> None:
@@ -96,6 +101,7 @@ class Calls:
             messages: carries them out.
             outlet: where answers go.
             limits: of the socket.
+            authenticate: makes the holder of a new token the socket's viewer, and returns it.
             on_change: told when `full` may be another; must not raise.
             on_shutting_down: told when a publish was not carried out because the service ends:
                 without an answer the client sends it again to the next process.
@@ -104,6 +110,7 @@ class Calls:
         self._messages = messages
         self._outlet = outlet
         self._limits = limits
+        self._authenticate = authenticate
         self._on_shutting_down = on_shutting_down
         self._publishes = Lane(
             limits.publishes_in_flight,
@@ -112,6 +119,7 @@ class Calls:
             on_change=on_change,
         )
         self._searches = Lane(limits.searches_in_flight, limits.searches_waiting)
+        self._auths = Lane(1, limits.auths_waiting)
         self._results = asyncio.Lock()
         self._early: list[Call] = []
         self._caller: Caller | None = None
@@ -130,16 +138,18 @@ class Calls:
 
     def submit(self, frame: Call) -> None:
         """Carry out a call, now or later, or refuse it because too many wait."""
-        caller = self._caller
-        if caller is None:
+        if self._caller is None:
             if len(self._early) < self._limits.publishes_waiting:
                 self._early.append(frame)
             else:
                 self._refuse(frame, "calls", self._limits.publishes_waiting)
         elif isinstance(frame, Search):
-            if not self._searches.submit(partial(self._search, caller, frame)):
+            if not self._searches.submit(partial(self._search, frame)):
                 self._refuse(frame, "searches", self._limits.searches_waiting)
-        elif not self._publishes.submit(partial(self._change, caller, frame), frame.size):
+        elif isinstance(frame, Auth):
+            if not self._auths.submit(partial(self._renew, frame)):
+                self._refuse(frame, "new tokens", self._limits.auths_waiting)
+        elif not self._publishes.submit(partial(self._change, frame), frame.size):
             self._refuse(frame, "publishes", self._limits.publishes_waiting)
 
     async def finished(self) -> None:
@@ -147,9 +157,13 @@ class Calls:
         await self._publishes.finished()
 
     def cancel(self) -> None:
-        """Drop what came early, and end searches; what is being published stays so. Idempotent."""
+        """Drop what came early, end searches and new tokens; what is being published stays so.
+
+        Idempotent.
+        """
         self._early.clear()
         self._searches.cancel()
+        self._auths.cancel()
 
     def _refuse(self, frame: Call, what: str, allowed: int) -> None:
         COUNTED.refusals["limit"] += 1
@@ -158,7 +172,23 @@ class Calls:
         )
         self._outlet.send(replies.error_frame(error.code, error.message, frame.ref))
 
-    async def _change(self, caller: Caller, frame: Publish | Retract) -> None:
+    @property
+    def _calling(self) -> Caller:
+        """Who calls now: what begins after a new token was taken goes by it."""
+        assert self._caller is not None, "calls are carried out from `begin` on"
+        return self._caller
+
+    async def _renew(self, frame: Auth) -> None:
+        try:
+            viewer = await self._authenticate(frame.token)
+        except Exception as error:
+            self._outlet.send(_error(error, frame.ref))
+        else:
+            self._caller = replace(self._calling, viewer=viewer)
+            self._outlet.send(replies.authenticated_frame(frame.ref, viewer.username))
+
+    async def _change(self, frame: Publish | Retract) -> None:
+        caller = self._calling
         try:
             if isinstance(frame, Retract):
                 answer = await self._retracted(caller, frame)
@@ -190,9 +220,9 @@ class Calls:
         )
         return replies.count_frame(frame.ref, count)
 
-    async def _search(self, caller: Caller, frame: Search) -> None:
+    async def _search(self, frame: Search) -> None:
         try:
-            result = await self._found(caller, frame)
+            result = await self._found(self._calling, frame)
             if len(result) > self._limits.result_bytes:
                 raise PayloadTooLarge(
                     f"the result has {len(result)} bytes, at most {self._limits.result_bytes} are "

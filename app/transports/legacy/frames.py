@@ -19,6 +19,7 @@ from app.transports.client_tokens import checked_client_token
 
 __all__ = [
     "MAX_REF_BYTES",
+    "Auth",
     "Call",
     "ClientFrame",
     "Open",
@@ -81,6 +82,13 @@ class Search(msgspec.Struct, frozen=True):
     query: Mapping[str, JsonValue]
 
 
+class Auth(msgspec.Struct, frozen=True):
+    """Go on with a new token."""
+
+    ref: Ref | None
+    token: str
+
+
 class Refused(msgspec.Struct, frozen=True):
     """A known frame with a bad field. The socket lives on, unless it was an `open`."""
 
@@ -95,7 +103,7 @@ class Unreadable(msgspec.Struct, frozen=True):
     reason: str
 
 
-Call: TypeAlias = Publish | Retract | Search
+Call: TypeAlias = Publish | Retract | Search | Auth
 """What is answered under its `ref`."""
 
 ClientFrame: TypeAlias = Open | Call | Refused | Unreadable
@@ -122,7 +130,7 @@ class _Envelope(msgspec.Struct):
 
 
 _envelopes: Final = msgspec.json.Decoder(_Envelope)
-_TYPES: Final = ("open", "publish", "retract", "search")
+_TYPES: Final = ("open", "publish", "retract", "search", "auth")
 
 
 def parse_frame(text: str | bytes) -> ClientFrame:
@@ -152,21 +160,29 @@ def _typed(envelope: _Envelope) -> ClientFrame:
     ref: Ref | None = None
     try:
         ref = _ref(kind, envelope.ref)
-        if kind == "publish":
-            return _publish(ref, envelope)
-        if kind == "retract":
-            return _retract(ref, envelope)
-        if kind == "search":
-            return _search(ref, envelope.query)
-        return Open(
-            _text("open.client_id", envelope.client_id),
-            _boolean("open.persistent", envelope.persistent),
-            _token(envelope.token),
-            _text("open.after", envelope.after),
-            _client_token(envelope.client_token),
-        )
+        return _open(envelope) if kind == "open" else _call(kind, ref, envelope)
     except (BadUserInput, Unauthenticated) as error:
         return Refused(kind, ref, error)
+
+
+def _open(envelope: _Envelope) -> Open:
+    return Open(
+        _text("open.client_id", envelope.client_id),
+        _boolean("open.persistent", envelope.persistent),
+        _token("open.token", envelope.token),
+        _text("open.after", envelope.after),
+        _client_token(envelope.client_token),
+    )
+
+
+def _call(kind: str, ref: Ref | None, envelope: _Envelope) -> Call:
+    if kind == "publish":
+        return _publish(ref, envelope)
+    if kind == "retract":
+        return _retract(ref, envelope)
+    if kind == "search":
+        return _search(ref, envelope.query)
+    return Auth(ref, _new_token(envelope.token))
 
 
 def _publish(ref: Ref | None, envelope: _Envelope) -> Publish:
@@ -258,12 +274,19 @@ def _text(field: str, raw: msgspec.Raw) -> str | None:
     raise BadUserInput(f"{field} is {_shown(raw)}; allowed is a string")
 
 
-def _token(raw: msgspec.Raw) -> str | None:
+def _token(field: str, raw: msgspec.Raw) -> str | None:
     value = _decoded(raw)
     if value is None or isinstance(value, str):
         return value
     # Its type and nothing of it: half a token is still a secret.
-    raise BadUserInput(f"open.token is {json_kind(value)}; allowed is a string")
+    raise BadUserInput(f"{field} is {json_kind(value)}; allowed is a string")
+
+
+def _new_token(raw: msgspec.Raw) -> str:
+    token = _token("auth.token", raw)
+    if token is None:
+        raise BadUserInput("auth.token is missing; allowed is a string")
+    return token
 
 
 def _client_token(raw: msgspec.Raw) -> str | None:
@@ -317,6 +340,8 @@ def _damaged(repaired: str | None, reason: str) -> ClientFrame:
             kind = "retract"
         case Search(ref=ref):
             kind = "search"
+        case Auth(ref=ref):
+            kind = "auth"
     return Refused(kind, ref, BadUserInput(reason))
 
 

@@ -19,6 +19,7 @@ from app.transports.legacy.frames import Ref
 __all__ = [
     "ack_frame",
     "active_connections_frame",
+    "authenticated_frame",
     "count_frame",
     "entry_frame",
     "error_frame",
@@ -123,6 +124,11 @@ def ack_frame(ref: Ref | None, message: Message) -> bytes:
 def count_frame(ref: Ref | None, count: int) -> bytes:
     """Return the frame that says how many messages a `retract` has taken back."""
     return b'{"type":"ack","ref":%b,"count":%d}' % (ref or b"null", count)
+
+
+def authenticated_frame(ref: Ref | None, username: str | None) -> bytes:
+    """Return the frame that says who goes on, by the token of an `auth`."""
+    return b'{"type":"ack","ref":%b,"username":%b}' % (ref or b"null", _encode(username))
 
 
 def active_connections_frame(count: int) -> bytes:

@@ -34,11 +34,11 @@ from app.services.policies import PolicyService
 from app.services.presence import PresenceService
 from app.services.rights import Rights
 from app.telemetry.counters import COUNTED
-from app.transports.auth import Authenticator
+from app.transports.auth.authenticator import Authenticator, viewer_with_keys
 from app.transports.expiry import Expiry
 from app.transports.legacy import replies
 from app.transports.legacy.calls import Caller, Calls, LegacyLimits
-from app.transports.legacy.frames import Open, Publish, Refused, Retract, Search
+from app.transports.legacy.frames import Auth, Open, Publish, Refused, Retract, Search
 from app.transports.legacy.protocol import Close, Decision, Protocol, State
 from app.transports.refusals import log_refused_token
 from app.wire.close_codes import CloseCode
@@ -93,6 +93,7 @@ class LegacySession:
         self._outlet: Outlet
         self._calls: Calls
         self._viewer: Viewer
+        self._rights: ConnectionRights
 
     # The Session.
 
@@ -104,6 +105,7 @@ class LegacySession:
             self._services.messages,
             outlet,
             self._limits,
+            authenticate=self._reauthenticate,
             on_change=self._regulate,
             on_shutting_down=self.shutdown,
         )
@@ -128,7 +130,7 @@ class LegacySession:
             case Open():
                 self._connection = asyncio.create_task(self._connect(frame))
                 self._regulate()
-            case Publish() | Retract() | Search():
+            case Publish() | Retract() | Search() | Auth():
                 self._calls.submit(frame)
                 self._regulate()
 
@@ -217,7 +219,7 @@ class LegacySession:
 
         From then on the channel's groups go on with this socket: nothing runs for it.
         """
-        viewer = self._viewer = self._viewer_of(frame)
+        viewer = self._viewer = await self._viewer_of(frame)
         client_id = (
             viewer.client_id or str(uuid4())
             if frame.client_id is None
@@ -226,7 +228,7 @@ class LegacySession:
         asked = _BEFORE_THE_FIRST if frame.after == "" else frame.after
         messages = await self._subscribe(asked)
         self._ends.append(messages.close)
-        rights = ConnectionRights(self._services.rights, viewer)
+        rights = self._rights = ConnectionRights(self._services.rights, viewer)
         listening = rights.listen(self._channel, self)
         self._ends.append(listening)
         presence = self._services.presence
@@ -249,15 +251,38 @@ class LegacySession:
         self._begin(Caller(viewer, client_id, frame.persistent, rights.echo, self._peer))
         await listening.begun(await messages.begin(_EVERYTHING, replies.entry_frame, self))
 
-    def _viewer_of(self, frame: Open) -> Viewer:
+    async def _viewer_of(self, frame: Open) -> Viewer:
         try:
-            viewer = self._services.authenticator.viewer(frame.token, frame.client_token or None)
+            viewer = await viewer_with_keys(
+                self._services.authenticator.viewer, frame.token, frame.client_token or None
+            )
         except Unauthenticated as error:
             log_refused_token(error)
             raise
         if frame.client_token == "" and viewer.subject is None:
             # Signed from the first socket on: a retry on the next one finds what this one stored.
             viewer = replace(viewer, client_id=self._services.client_ids.new_id())
+        return viewer
+
+    async def _reauthenticate(self, token: str) -> Viewer:
+        """Return the holder of a new token, the socket's viewer from now on.
+
+        The socket closes with 4403 if that one may not listen to the channel.
+
+        Raises:
+            Unauthenticated, Unavailable: the token is refused; nothing has changed.
+        """
+        try:
+            viewer = await viewer_with_keys(self._services.authenticator.viewer, token, None)
+        except Unauthenticated as error:
+            log_refused_token(error)
+            raise
+        viewer = self._viewer = replace(viewer, client_id=self._viewer.client_id)
+        if self._protocol.state is State.OPEN:
+            if self._expiry is not None:
+                self._expiry.cancel()
+            self._expiry = Expiry(viewer, self._expired)
+            self._rights.replace(viewer)
         return viewer
 
     async def _subscribe(self, after: str | None) -> MessageSource:

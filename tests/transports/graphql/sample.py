@@ -1,7 +1,7 @@
 """A small schema with everything a transport must carry: what the service's own does not matter."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from typing import NewType, cast
 
@@ -105,6 +105,10 @@ class Context:
     closed: int = 0
     private: bool = False
     resume_after: str | None = None
+    authenticate: Callable[[str], Awaitable[None]] | None = None
+
+    def replace_viewer(self, viewer: Viewer) -> None:
+        self.viewer = viewer
 
     def close(self) -> None:
         self.closed += 1
@@ -190,6 +194,12 @@ class Mutation:
     async def publish(self, info: Info, data: JSON) -> int:
         await asyncio.sleep(0)
         return await info.context.feed.publish(data)
+
+    @strawberry.mutation
+    async def authenticate(self, info: Info, token: str) -> str | None:
+        assert info.context.authenticate is not None
+        await info.context.authenticate(token)
+        return info.context.viewer.username
 
     @strawberry.mutation
     async def slow_publish(self, info: Info, data: JSON) -> int:

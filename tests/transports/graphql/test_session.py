@@ -1,9 +1,11 @@
 """The conversation in both subprotocols, driven without a socket."""
 
 import asyncio
+import dataclasses
 import json
 import time
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 
 from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
 from app.errors import DeliveryFailed, Forbidden, RateLimited, Unavailable, WidgetwireError
+from app.transports.auth.verification import KeysWanted
+from app.transports.expiry import Expiry
 from app.transports.graphql.dialects import ApolloDialect, Dialect, TransportDialect
 from app.transports.graphql.operations import OperationLimits
 from app.transports.graphql.session import GraphQLSession, SessionLimits, State
@@ -633,3 +637,155 @@ def test_any_sequence_of_texts_gives_a_defined_reply_or_close(
         assert all(context.closed for context in conversation.sample.contexts)
 
     asyncio.run(talk())
+
+
+class _Keys:
+    """Keys that are being fetched, until a test says that they are there."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self._there = asyncio.Event()
+
+    def viewer_of(self, token: str | None, client_token: str | None) -> Viewer:
+        if not self._there.is_set():
+            self.asked += 1
+            raise KeysWanted(self._fetched)
+        return viewer_of(token, client_token)
+
+    async def _fetched(self) -> None:
+        await self._there.wait()
+
+    def come(self) -> None:
+        self._there.set()
+
+
+async def test_a_token_whose_key_is_being_fetched_holds_up_its_socket_alone(
+    dialect: Dialect,
+) -> None:
+    keys = _Keys()
+    talk = Conversation(dialect, viewer_of=keys.viewer_of)
+    talk.say(type="connection_init", payload={"authToken": "anna"})
+    assert talk.session.state is State.AUTHENTICATING
+    assert not talk.outlet.is_reading()
+    assert not talk.outlet.accepted
+    keys.come()
+    assert await talk.outlet.next() == {"type": "connection_ack"}
+    assert talk.outlet.is_reading()
+    talk.subscribe("1", "{ whoami }")
+    assert (await talk.outlet.next())["payload"] == {"data": {"whoami": "anna"}}
+    assert keys.asked == 1
+
+
+@pytest.mark.parametrize(
+    ("token", "code"), [("bad", CloseCode.UNAUTHORIZED), ("expired", CloseCode.FORBIDDEN)]
+)
+async def test_a_bad_token_is_refused_once_its_key_is_there(token: str, code: CloseCode) -> None:
+    keys = _Keys()
+    talk = Conversation(viewer_of=keys.viewer_of)
+    talk.say(type="connection_init", payload={"authToken": token})
+    keys.come()
+    assert await talk.outlet.close_code() == code
+    assert not talk.outlet.accepted
+
+
+@pytest.mark.parametrize("ending", ["lost", "shutdown", "late"])
+async def test_whoever_waits_for_a_key_may_go(ending: str) -> None:
+    keys = _Keys()
+    limits = SessionLimits(init_timeout_seconds=0.01 if ending == "late" else 10)
+    talk = Conversation(viewer_of=keys.viewer_of, limits=limits)
+    talk.say(type="connection_init", payload={"authToken": "anna"})
+    if ending == "lost":
+        talk.session.lost()
+    elif ending == "shutdown":
+        talk.session.shutdown()
+        assert talk.outlet.closed == (CloseCode.SERVICE_RESTART, "restarting")
+    else:
+        assert await talk.outlet.close_code() == CloseCode.INITIALISATION_TIMEOUT
+    keys.come()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert talk.session.state is State.CLOSED
+    assert not talk.sample.contexts
+
+
+AUTHENTICATE = "mutation($token: String!) { authenticate(token: $token) }"
+
+
+async def test_a_new_token_replaces_the_viewer_and_the_end_but_not_the_signed_client(
+    dialect: Dialect,
+) -> None:
+    def short_then_long(token: str | None, client_token: str | None) -> Viewer:
+        lasts = 0.2 if token == "short" else 3600
+        viewer = viewer_of(token, client_token)
+        return dataclasses.replace(viewer, expires_at=time.time() + lasts)
+
+    talk = await Conversation(dialect, viewer_of=short_then_long).begun(
+        authToken="short", clientToken="signed-1"
+    )
+    ended = asyncio.Event()
+    Expiry(short_then_long("short", None), ended.set)
+    talk.subscribe("1", AUTHENTICATE, token="long")
+    assert (await talk.outlet.next())["payload"] == {"data": {"authenticate": "long"}}
+    (context,) = talk.sample.contexts
+    assert (context.viewer.username, context.viewer.client_id) == ("long", "signed-1")
+    async with asyncio.timeout(10):
+        await ended.wait()  # as the short one would have
+    await asyncio.sleep(0)
+    assert talk.outlet.closed is None
+    talk.session.lost()
+    assert context.authenticate is None
+
+
+@pytest.mark.parametrize("token", ["bad", "expired", ""])
+async def test_a_new_token_that_is_refused_changes_nothing(dialect: Dialect, token: str) -> None:
+    def strict(token: str | None, client_token: str | None) -> Viewer:
+        return viewer_of(token or "bad", client_token)
+
+    talk = await Conversation(dialect, viewer_of=strict).begun(authToken="anna")
+    talk.subscribe("1", AUTHENTICATE, token=token)
+    (error,) = (await talk.outlet.next())["payload"]["errors"]
+    assert error["extensions"]["code"] == "UNAUTHENTICATED"
+    (context,) = talk.sample.contexts
+    assert context.viewer.username == "anna"
+    assert talk.outlet.closed is None
+
+
+async def test_new_tokens_count_in_the_order_sent_whichever_key_is_there_first() -> None:
+    keys = _Keys()
+
+    def viewer_by_name(token: str | None, client_token: str | None) -> Viewer:
+        if token == "unknown":
+            return keys.viewer_of(token, client_token)
+        return viewer_of(token, client_token)
+
+    talk = await Conversation(viewer_of=viewer_by_name).begun()
+    talk.subscribe("1", AUTHENTICATE, token="unknown")
+    talk.subscribe("2", AUTHENTICATE, token="anna")
+    talk.subscribe("3", "{ whoami }")
+    assert (await talk.outlet.next())["payload"] == {"data": {"whoami": None}}
+    keys.come()
+    answers = [await talk.outlet.next() for _ in range(5)]
+    assert [one["payload"]["data"]["authenticate"] for one in answers if "payload" in one] == [
+        "unknown",
+        "anna",
+    ]
+    (context,) = talk.sample.contexts
+    assert context.viewer.username == "anna"
+
+
+async def test_a_new_token_that_comes_too_late_is_nobody_s() -> None:
+    keys = _Keys()
+    talk = await Conversation(
+        viewer_of=lambda *tokens: (
+            keys.viewer_of(*tokens) if tokens[0] == "ben" else viewer_of(*tokens)
+        )
+    ).begun(authToken="anna")
+    context = talk.sample.contexts[0]
+    authenticate = context.authenticate
+    assert authenticate is not None
+    late = asyncio.create_task(cast("Coroutine[Any, Any, None]", authenticate("ben")))
+    await asyncio.sleep(0)
+    talk.session.lost()
+    keys.come()
+    await late
+    assert context.viewer.username == "anna"

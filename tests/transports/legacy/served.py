@@ -30,7 +30,9 @@ from app.storage.retractions import MessageRetractions
 from app.storage.search import MessageSearch
 from app.storage.shared_history import SharedHistory
 from app.storage.writer import MessageWriter
-from app.transports.auth import Authenticator, VerificationKey
+from app.transports.auth.authenticator import Authenticator
+from app.transports.auth.keys import VerificationKey
+from app.transports.auth.verification import Verification
 from app.transports.legacy.calls import LegacyLimits
 from app.transports.legacy.session import LegacyServices
 from app.transports.legacy.socket import LegacySockets
@@ -171,7 +173,9 @@ async def serving(
             ),
             presence,
             Authenticator(
-                VerificationKey.from_secret(SECRET), client_ids=CLIENT_IDS, anonymous=anonymous
+                Verification([VerificationKey.from_secret(SECRET)]),
+                client_ids=CLIENT_IDS,
+                anonymous=anonymous,
             ),
             CLIENT_IDS,
             policies,

@@ -12,10 +12,10 @@ from app.domain.channel import Channel
 from app.domain.entry import Retraction
 from app.domain.message import Message
 from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
-from app.errors import Forbidden, ShuttingDown, WidgetwireError
+from app.errors import Forbidden, ShuttingDown, Unauthenticated, WidgetwireError
 from app.services.messages import MessageService
 from app.transports.legacy.calls import Caller, Calls, LegacyLimits
-from app.transports.legacy.frames import Publish, Retract, Search
+from app.transports.legacy.frames import Auth, Publish, Retract, Search
 from app.wire.session import Outlet
 
 pytestmark = pytest.mark.anyio
@@ -29,7 +29,10 @@ class Room:
 
     sent: list[dict[str, Any]] = field(default_factory=list)
     published: list[object] = field(default_factory=list)
+    publishers: list[str | None] = field(default_factory=list)
     open: asyncio.Event = field(default_factory=asyncio.Event)
+    keys: asyncio.Event = field(default_factory=asyncio.Event)
+    """What new tokens wait for."""
     error: WidgetwireError | None = None
     shutdowns: int = 0
 
@@ -37,12 +40,13 @@ class Room:
         self.sent.append(msgspec.json.decode(frame))
 
     async def publish(
-        self, _viewer: Viewer, channel: Channel, data: object, **options: Any
+        self, viewer: Viewer, channel: Channel, data: object, **options: Any
     ) -> Message:
         await self.open.wait()
         if self.error is not None:
             raise self.error
         self.published.append(data)
+        self.publishers.append(viewer.username)
         return Message(channel, 1, "id", options["client_id"], 1, None, msgspec.json.encode(data))
 
     async def retract(
@@ -53,12 +57,19 @@ class Room:
     def shut_down(self) -> None:
         self.shutdowns += 1
 
+    async def authenticate(self, token: str) -> Viewer:
+        await self.keys.wait()
+        if token == "bad":
+            raise Unauthenticated("the token is not valid")
+        return Viewer(token, DEFAULT_PERMISSIONS)
+
     def calls(self, **limits: int) -> Calls:
         return Calls(
             CHANNEL,
             cast("MessageService", self),
             cast("Outlet", self),
             LegacyLimits(**limits),
+            authenticate=self.authenticate,
             on_change=lambda: None,
             on_shutting_down=self.shut_down,
         )
@@ -69,6 +80,7 @@ async def room() -> Room:
     """Open."""
     room = Room()
     room.open.set()
+    room.keys.set()
     return room
 
 
@@ -137,3 +149,37 @@ async def test_what_came_early_is_dropped_with_the_socket(room: Room) -> None:
     calls.begin(CALLER)
     await calls.finished()
     assert not room.sent
+
+
+async def test_what_comes_after_a_new_token_goes_by_it(room: Room) -> None:
+    calls = room.calls()
+    for frame in (publish(0), Auth(b"7", "anna"), publish(1), Auth(b"8", "bad"), publish(2)):
+        calls.submit(frame)
+    calls.begin(CALLER)
+    await calls.finished()
+    assert room.publishers == [None, "anna", "anna"]
+    answers = {frame["ref"]: frame for frame in room.sent}
+    assert answers[7] == {"type": "ack", "ref": 7, "username": "anna"}
+    assert (answers[8]["type"], answers[8]["code"]) == ("error", "UNAUTHENTICATED")
+
+
+async def test_a_token_whose_key_is_being_fetched_holds_up_no_publish(room: Room) -> None:
+    room.keys.clear()
+    calls = room.calls(auths_waiting=1)
+    calls.begin(CALLER)
+    for number in (7, 8, 9):
+        calls.submit(Auth(b"%d" % number, str(number)))
+    calls.submit(publish(0))
+    await calls.finished()
+    assert room.publishers == [None]
+    assert [(frame["ref"], frame.get("code")) for frame in room.sent] == [
+        (9, "RATE_LIMITED"),
+        (0, None),
+    ]
+    room.keys.set()
+    while len(room.sent) < 4:  # noqa: ASYNC110 - two turns of the loop
+        await asyncio.sleep(0)
+    assert [frame["username"] for frame in room.sent[2:]] == ["7", "8"]
+    calls.submit(publish(1))
+    await calls.finished()
+    assert room.publishers == [None, "8"]

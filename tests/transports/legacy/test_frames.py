@@ -6,6 +6,7 @@ import pytest
 from app.domain.message import OnRepeat
 from app.transports.legacy.frames import (
     MAX_REF_BYTES,
+    Auth,
     Open,
     Publish,
     Refused,
@@ -186,9 +187,9 @@ def test_a_bad_open_says_what_came_and_what_is_allowed(field: str, says: str | N
         ("[" * 9999, "a frame must be a JSON object"),
         ('{"type":"publish","data":' + "[" * 9999, "a frame must be JSON"),
         ("[" * 9999 + "]" * 9999, "a frame must be a JSON object"),
-        ("{}", "type is missing; allowed are open, publish, retract, search"),
-        ('{"type":7}', "type is 7; allowed are open, publish, retract, search"),
-        ('{"type":"Open"}', 'type is "Open"; allowed are open, publish, retract, search'),
+        ("{}", "type is missing; allowed are open, publish, retract, search, auth"),
+        ('{"type":7}', "type is 7; allowed are open, publish, retract, search, auth"),
+        ('{"type":"Open"}', 'type is "Open"; allowed are open, publish, retract, search, auth'),
         ('{"type":' + "9" * 5000 + "}", None),
     ],
 )
@@ -196,3 +197,18 @@ def test_what_is_no_frame_is_unreadable(text: str, says: str | None) -> None:
     frame = parse_frame(text)
     assert isinstance(frame, Unreadable)
     assert says is None or frame.reason == says
+
+
+def test_a_new_token_is_a_string() -> None:
+    assert parse_frame('{"type":"auth","ref":"r","token":"eyJ"}') == Auth(b'"r"', "eyJ")
+    for raw, says in (
+        ("", "auth.token is missing; allowed is a string"),
+        (',"token":null', "auth.token is missing; allowed is a string"),
+        (',"token":["eyJ"]', "auth.token is a list; allowed is a string"),
+        (',"token":7', "auth.token is a number; allowed is a string"),
+        (',"token":"\\ud800"', "the frame has a string with a lone surrogate"),
+        (',"token":' + "[" * 9999 + "]" * 9999, "the frame is nested too deeply"),
+    ):
+        frame = parse_frame('{"type":"auth","ref":1' + raw + "}")
+        assert isinstance(frame, Refused), raw
+        assert (frame.type, frame.ref, frame.error.message) == ("auth", b"1", says)

@@ -50,6 +50,13 @@ def test_a_ref_is_echoed_byte_for_byte() -> None:
     assert "ref" not in json.loads(replies.error_frame(ErrorCode.FORBIDDEN, "no"))
 
 
+def test_a_new_token_is_acknowledged_with_the_name() -> None:
+    assert replies.authenticated_frame(b"1.50", 'A"') == (
+        b'{"type":"ack","ref":1.50,"username":"A\\""}'
+    )
+    assert replies.authenticated_frame(None, None) == b'{"type":"ack","ref":null,"username":null}'
+
+
 def test_a_retraction_is_acknowledged_with_its_count_and_told_to_all() -> None:
     assert replies.count_frame(b"1.50", 2) == b'{"type":"ack","ref":1.50,"count":2}'
     assert json.loads(replies.count_frame(None, 0)) == {"type": "ack", "ref": None, "count": 0}

@@ -521,7 +521,9 @@ async def test_a_shutdown_acknowledges_what_was_begun_then_closes_with_1012(
 
 
 @pytest.mark.parametrize(
-    "broken", ["auth.Authenticator.viewer", "legacy.protocol.parse_frame"], ids=["open", "reading"]
+    "broken",
+    ["auth.authenticator.Authenticator.viewer", "legacy.protocol.parse_frame"],
+    ids=["open", "reading"],
 )
 async def test_a_defect_closes_under_an_id_of_the_log(
     server: LegacyServer,
