@@ -276,7 +276,7 @@ class Settings(BaseSettings):
     graphiql: bool = Field(True, description="serve GraphiQL and the demonstration page")
     console: bool = Field(
         True,
-        description="serve the console at /admin; it asks for a token that grants moderate or admin",
+        description="serve the console at /admin; it needs a token with moderate or admin",
     )
 
     # Bounds of requests

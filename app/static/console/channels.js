@@ -4,7 +4,7 @@ import { described } from "./dialog.js";
 import { time } from "./format.js";
 
 const PAGE = 50; // so many subscriptions, too; a socket may have 100
-const LOOK_MS = 3_000;
+const LOOK_MS = 2_000;
 const SMOOTH_MS = 10_000; // over which a rate is taken
 const CHANNELS = `query ($projectId: ID!, $limit: Int!, $after: ID) {
   channels(projectId: $projectId, limit: $limit, after: $after) {

@@ -141,6 +141,7 @@ export function showMessages(place, session, channel) {
       const found = await page({});
       if (mine !== round) return;
       begun = true;
+      rows.clear();
       for (const message of found.messages) {
         learn(message);
         if (!gone.has(message.id)) rows.add(message, false);
@@ -197,7 +198,11 @@ export function showMessages(place, session, channel) {
     say("");
     stop = session.subscribe(
       EVENTS,
-      () => ({ ...channel, filters, after: cursor }),
+      () => {
+        // Back without a place to resume from: the channel was empty. Read it anew.
+        if (cursor === null) begun = false;
+        return { ...channel, filters, after: cursor };
+      },
       ({ channelEvents: event }) => {
         if (event.__typename === "CaughtUp") {
           cursor ??= event.upTo;
