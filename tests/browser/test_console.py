@@ -5,7 +5,7 @@ import itertools
 import json
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,18 @@ def _publish(
     }"""
     token = _token("publish", sub=username or "host", username=username)
     return _ask(served, document, token, project=project, widget=widget, data=data)
+
+
+def _publish_many(served: Served, project: str, numbers: Iterable[int]) -> None:
+    """In this order, several with each request."""
+    left = list(numbers)
+    while some := left[:20]:
+        del left[:20]
+        fields = "".join(
+            f'_{n}: publish(projectId: "{project}", widgetId: "chat", data: {n}) {{ id }} '
+            for n in some
+        )
+        assert "errors" not in _ask(served, f"mutation {{ {fields} }}")
 
 
 def _sign_in(
@@ -232,6 +244,35 @@ def test_search_has_filters_json_and_older_pages(
     visitor.expect_calm()
 
 
+def test_a_list_is_bounded_at_both_ends(shared_service: Served, visit: Visit, project: str) -> None:
+    """300 rows: what comes pushes the oldest out, older pages push the newest out."""
+    _publish_many(shared_service, project, range(320))
+    visitor = visit(shared_service.url)
+    page = _sign_in(visitor, shared_service, f"{project}/chat/messages")
+    expect(_rows(page)).to_have_count(50)
+    older = page.get_by_role("button", name="Older messages")
+    for shown in (100, 150, 200, 250, 300):
+        older.click()
+        expect(_rows(page)).to_have_count(shown)
+    expect(_rows(page).first).to_contain_text("319")
+    older.click()
+    expect(_rows(page).last).to_contain_text("0")
+    expect(_rows(page).first).to_contain_text("299")
+    expect(_rows(page)).to_have_count(300)
+    _publish_many(shared_service, project, [320])
+    page.get_by_role("button", name="Back to the newest, 1 new").click()
+    expect(_rows(page).first).to_contain_text("320")
+    expect(_rows(page)).to_have_count(50)
+
+    page.keyboard.press("j")
+    _publish_many(shared_service, project, range(1000, 1310))
+    page.get_by_role("button", name="Show 310 new messages").click()
+    expect(_rows(page)).to_have_count(300)
+    expect(_rows(page).first).to_contain_text("1309")
+    expect(_rows(page).last).to_contain_text("1010")
+    visitor.expect_calm()
+
+
 def test_held_messages_are_approved_and_rejected(
     shared_service: Served, visit: Visit, project: str
 ) -> None:
@@ -264,7 +305,7 @@ def test_a_person_is_banned_from_a_message_and_let_in_again(
     _publish(shared_service, project, "chat", "spam", username="Troll")
     visitor = visit(shared_service.url)
     page = _sign_in(visitor, shared_service, f"{project}/chat/messages")
-    _rows(page).get_by_role("button", name="Ban the message of Troll").click()
+    _rows(page).get_by_role("button", name="Ban Troll").click()
     dialog = page.get_by_role("dialog", name="Ban a person")
     expect(dialog.get_by_label("Name", exact=True)).to_have_value("Troll")
     dialog.get_by_label("How long").select_option("3600")
@@ -382,6 +423,16 @@ def test_an_export_has_every_message_as_it_was_published_and_then_all_are_delete
     ]
     assert [json.loads(row["data"]) for row in rows] == [record["data"] for record in records]
 
+    deleting = page.locator(".danger-zone")
+    deleting.get_by_text("Only messages that …").click()
+    deleting.get_by_role("button", name="Add filter").click()
+    deleting.get_by_label("Field").fill("data.text")
+    deleting.get_by_label("Value").fill("none of them")
+    page.get_by_role("button", name="Delete messages").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Delete 0 messages for good?")
+    dialog.get_by_role("button", name="Cancel").click()
+    deleting.get_by_role("button", name="Clear").click()
     page.get_by_role("button", name="Delete messages").click()
     dialog = page.get_by_role("dialog", name="Delete 4 messages for good?")
     delete = dialog.get_by_role("button", name="Delete for good")

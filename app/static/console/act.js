@@ -77,7 +77,7 @@ const UNTIL = [
   ["3600", "1 hour"],
   ["86400", "1 day"],
   ["", "For ever"],
-  ["at", "Until …"],
+  ["at", "Until…"],
 ];
 const MODES = [
   ["MUTE", "Mute: can read, cannot publish"],

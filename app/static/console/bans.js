@@ -66,7 +66,7 @@ export function showBans(place, session, projectId) {
     else until.append("Until ", time(one.until));
     if (one.reason !== null) until.append(": ", one.reason);
     body.append(head, until);
-    const lift = button("small", "Lift …", () => unban(one));
+    const lift = button("small", "Lift…", () => unban(one));
     lift.setAttribute("aria-label", `Lift the ban of ${nameOf(one)}`);
     const actions = element("div", "row-actions");
     actions.append(lift);

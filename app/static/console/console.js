@@ -214,7 +214,11 @@ $(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();
 });
-addEventListener("hashchange", show);
+addEventListener("hashchange", () => {
+  show();
+  // What had the focus is gone: the next Tab begins at the view.
+  if (document.activeElement === document.body) main.focus({ preventScroll: true });
+});
 
 const token = kept();
 if (token) {

@@ -13,6 +13,13 @@ function save(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
+/** The filters, folded: most have none. */
+function only(filters) {
+  const made = element("details");
+  made.append(element("summary", "", "Only messages that …"), filters.element);
+  return made;
+}
+
 function exporting(session, channel) {
   const section = element("section", "panel");
   const format = select("format", [
@@ -27,17 +34,8 @@ function exporting(session, channel) {
   progress.setAttribute("aria-label", "Exported");
   const status = element("p", "state calm");
   status.setAttribute("role", "status");
-  let filters = [];
   let abort = null;
-  const filtering = element("details");
-  filtering.append(element("summary", "", "Only messages that …"));
-  const chosen = new Filters((given) => {
-    filters = given;
-    status.textContent = given.length
-      ? `The next export has ${count(given.length, "filter")}.`
-      : "The next export has all messages.";
-  }, "Apply");
-  filtering.append(chosen.element);
+  const chosen = new Filters();
   const line = element("div", "bar-line");
   line.append(field("Format", format), start, cancel);
   section.append(
@@ -48,13 +46,15 @@ function exporting(session, channel) {
       `All stored messages, oldest first, at most ${MOST_MESSAGES.toLocaleString()}; ` +
         "“widgetwire import” reads the file. Without a bound: “widgetwire export”.",
     ),
-    filtering,
+    only(chosen),
     line,
     progress,
     status,
   );
 
   async function run() {
+    const filters = chosen.read();
+    if (!filters) return;
     abort = new AbortController();
     start.disabled = true;
     cancel.hidden = progress.hidden = false;
@@ -91,20 +91,12 @@ function exporting(session, channel) {
 
 function deleting(session, channel) {
   const section = element("section", "panel danger-zone");
-  const filtering = element("details");
-  filtering.append(element("summary", "", "Only messages that …"));
-  const status = element("p", "state calm");
+  const status = element("p", "state");
   status.setAttribute("role", "status");
-  let filters = [];
-  const chosen = new Filters((given) => {
-    filters = given;
-    status.textContent = given.length
-      ? `Only what matches ${count(given.length, "filter")} is deleted.`
-      : "All messages are deleted.";
-  }, "Apply");
-  filtering.append(chosen.element);
-  const start = button("danger", "Delete messages …", async () => {
-    const number = await matching();
+  const chosen = new Filters();
+  const start = button("danger", "Delete messages…", async () => {
+    const filters = chosen.read();
+    const number = filters && (await matching(filters));
     if (number === null) return;
     const typed = input("typed", { spellcheck: "false", autocapitalize: "none" });
     const deleted = await open(
@@ -137,12 +129,13 @@ function deleting(session, channel) {
   section.append(
     element("h2", "", "Delete"),
     element("p", "hint", "Removes messages from the database for good. Export them before."),
-    filtering,
+    only(chosen),
     status,
     start,
   );
 
-  async function matching() {
+  async function matching(filters) {
+    status.textContent = "";
     try {
       const { messages } = await session.ask(
         `query ($projectId: ID!, $widgetId: ID!, $query: MessageQuery!) {
@@ -152,7 +145,6 @@ function deleting(session, channel) {
       );
       return messages.totalCount;
     } catch (error) {
-      status.classList.remove("calm");
       status.textContent = described(error);
       return null;
     }

@@ -50,13 +50,16 @@ export class Filters {
   #clear;
   #search;
 
-  /** @param {(filters: Array) => void} search called with what is to be searched for */
-  constructor(search, label = "Search") {
+  /**
+   * @param {((filters: Array) => void) | null} search called with what is to be searched for;
+   *   null: whoever needs the filters asks for them, with `read`
+   */
+  constructor(search = null) {
     this.#search = search;
     const id = `fields-${++forms}`;
     this.element = element("form", "filters");
-    this.element.setAttribute("role", "search");
-    this.element.setAttribute("aria-label", label);
+    this.element.setAttribute("role", search ? "search" : "group");
+    this.element.setAttribute("aria-label", search ? "Search" : "Filters");
     this.#suggested = element("datalist");
     this.#suggested.id = id;
     this.#rows = element("div", "filter-rows");
@@ -68,12 +71,12 @@ export class Filters {
     this.#error = element("p", "state");
     this.#error.setAttribute("role", "alert");
     const actions = element("div", "filter-actions");
-    const go = (this.#go = element("button", "small primary", label));
+    const go = (this.#go = element("button", "small primary", "Search"));
     go.type = "submit";
     this.#add = button("small", "Add filter", () => this.#addRow().querySelector("input").focus());
     const swap = button("small", "JSON", () => {
       const expert = this.#expert.hidden;
-      if (expert) this.#json.value = JSON.stringify(this.#read() ?? [], null, 1);
+      if (expert) this.#json.value = JSON.stringify(this.read() ?? [], null, 1);
       this.#expert.hidden = !expert;
       this.#rows.hidden = this.#add.hidden = expert;
       swap.setAttribute("aria-pressed", String(expert));
@@ -112,15 +115,18 @@ export class Filters {
 
   /** Without a filter there is nothing to search for or to clear. */
   #offer() {
-    this.#go.hidden = this.#clear.hidden = this.#expert.hidden && !this.#rows.children.length;
+    const none = this.#expert.hidden && !this.#rows.children.length;
+    this.#clear.hidden = none;
+    this.#go.hidden = none || !this.#search;
   }
 
   #submit() {
-    const filters = this.#read();
-    if (filters) this.#search(filters);
+    const filters = this.read();
+    if (filters) this.#search?.(filters);
   }
 
-  #read() {
+  /** Returns the filters, or null after saying why they are none. */
+  read() {
     this.refuse("");
     try {
       if (!this.#expert.hidden) {

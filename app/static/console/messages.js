@@ -51,6 +51,7 @@ export function showMessages(place, session, channel) {
     {
       text: "Ban…",
       single: true,
+      label: "",
       act: ([message]) => banPublisher(session, channel.projectId, message),
     },
   ];
@@ -90,13 +91,14 @@ export function showMessages(place, session, channel) {
   /** Draws what came, unless somebody is at work on the rows: then it says how many wait. */
   function flush(asked) {
     if (following && (asked || !rows.busy)) {
-      if (missed) {
-        restart();
-        return;
-      }
+      // More came than the list holds: those that are left are its newest, without a gap.
+      if (missed) rows.clear();
+      hasOlder ||= missed > 0;
+      missed = 0;
       for (const message of waiting) if (!gone.has(message.id)) rows.add(message, true);
       waiting = [];
-      if (rows.trim(false)) more.hidden = !(hasOlder = true);
+      if (rows.trim(false)) hasOlder = true;
+      more.hidden = !hasOlder;
     }
     const number = waiting.length + missed;
     fresh.hidden = !number && following;

@@ -36,7 +36,6 @@ function likely(sample) {
 export function showPoll(place, session, channel) {
   let stop = () => {};
   let ended = false;
-  let filters = [];
   const suggested = element("datalist");
   suggested.id = "poll-fields";
   const group = input("group", { list: suggested.id, required: "", spellcheck: "false" });
@@ -58,10 +57,7 @@ export function showPoll(place, session, channel) {
   );
   const filtering = element("details");
   filtering.append(element("summary", "", "Only messages that …"));
-  const chosen = new Filters((given) => {
-    filters = given;
-    start();
-  }, "Apply");
+  const chosen = new Filters();
   filtering.append(chosen.element);
   const status = element("p", "state");
   status.setAttribute("role", "status");
@@ -106,6 +102,8 @@ export function showPoll(place, session, channel) {
   }
 
   function start() {
+    const filters = chosen.read();
+    if (!filters) return;
     stop();
     status.textContent = "";
     bars.replaceChildren();

@@ -45,6 +45,7 @@ export function showReview(place, session, channel) {
       {
         text: "Ban…",
         single: true,
+      label: "",
         act: ([message]) => banPublisher(session, channel.projectId, message),
       },
     ],

@@ -18,8 +18,9 @@ export class Rows {
   /**
    * @param {string} label of the list
    * @param {string} empty what to say when there are none
-   * @param {Array<{text: string, act: (messages) => void, danger?: boolean, single?: boolean}>}
-   *   actions on messages; those that are `single` are on the rows only
+   * @param {Array<{text: string, act: (messages) => void, danger?: boolean, single?: boolean,
+   *   label?: string}>} actions on messages; those that are `single` are on the rows only; `label`
+   *   stands before the publisher's name in what a screen reader says
    * @param {() => void} [changed] told when the selection or the focus changed
    */
   constructor({ label, empty, actions, changed = () => {} }) {
@@ -203,9 +204,9 @@ export class Rows {
     const body = element("div", "row-body");
     body.append(head, content(message.data));
     const actions = element("div", "row-actions");
-    for (const { text, act, danger } of this.#actions) {
+    for (const { text, act, danger, label = "the message of " } of this.#actions) {
       const made = button(`small ${danger ? "danger" : ""}`, text, () => act([message]));
-      made.setAttribute("aria-label", `${text.replace("…", "")} the message of ${name}`);
+      made.setAttribute("aria-label", `${text.replace("…", "")} ${label}${name}`);
       actions.append(made);
     }
     row.append(box, avatar(name), body, actions);

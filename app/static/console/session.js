@@ -96,6 +96,7 @@ export class Session {
   #asking = null;
   #timer = 0;
   #told;
+  #closed = false;
 
   /**
    * @param {string} token
@@ -149,6 +150,7 @@ export class Session {
   }
 
   close() {
+    this.#closed = true;
     clearTimeout(this.#timer);
     keep(null);
     this.#client.close();
@@ -160,7 +162,7 @@ export class Session {
       try {
         return await post(token, query, variables, signal);
       } catch (error) {
-        if (error.code !== "UNAUTHENTICATED") throw error;
+        if (error.code !== "UNAUTHENTICATED" || this.#closed) throw error;
         // Another question may have got a new one meanwhile.
         if (token === this.#token) await this.#newToken(error.message);
       }

@@ -51,8 +51,8 @@ export class GraphQLClient {
 
   /** Goes on with another token: on the open socket if there is one, without a break. */
   renew(token) {
-    this.#token = token;
     if (!this.#ready) {
+      this.#token = token;
       if (this.#running.size) this.#connect();
       return Promise.resolve();
     }
@@ -62,6 +62,7 @@ export class GraphQLClient {
         { token },
         () => {
           stop();
+          this.#token = token;
           resolve();
         },
         (text) => text && reject(new Error(text)),
@@ -72,6 +73,7 @@ export class GraphQLClient {
   /** Ends all subscriptions and the socket. */
   close() {
     this.#running.clear();
+    this.#link = () => {};
     clearTimeout(this.#timer);
     this.#socket?.close(1000);
   }
