@@ -28,6 +28,7 @@ from app.services.messages import MessageService
 from app.services.open_filters import FilterLimits, OpenFilters
 from app.services.policies import PolicyService
 from app.services.presence import PresenceService
+from app.services.rates import PerSecond, Rates
 from app.services.retention import Retention
 from app.services.rights import Rights
 from app.services.shadow import ShadowMessages
@@ -126,6 +127,7 @@ async def started(stack: AsyncExitStack, settings: Settings) -> Started:
         queue_max=settings.publish_queue_max,
         queue_max_bytes=settings.publish_queue_max_bytes,
         timeout_seconds=settings.publish_timeout_seconds,
+        slow_seconds=settings.slow_seconds,
     )
     writer = MessageWriter(pools.writing, hub.publish_stored, **bounds)
     stack.push_async_callback(writer.close)
@@ -149,6 +151,7 @@ async def started(stack: AsyncExitStack, settings: Settings) -> Started:
         queue_max=settings.search_queue_max,
         wait_seconds=settings.search_wait_seconds,
         request_seconds=settings.statement_timeout_seconds,
+        slow_seconds=settings.slow_seconds,
     )
     search = MessageSearch(lanes, indexes=indexes, demand=demand)
     searching = SharedSearch(search)
@@ -188,6 +191,24 @@ async def started(stack: AsyncExitStack, settings: Settings) -> Started:
         replay_max_messages=settings.replay_max_messages,
         turns=turns,
         rights=rights,
+        publishes=Rates(
+            "publishes",
+            PerSecond(
+                publisher=settings.publisher_publishes_per_second,
+                address=settings.address_publishes_per_second,
+                project=settings.project_publishes_per_second,
+            ),
+            settings.rate_burst_seconds,
+        ),
+        searches=Rates(
+            "searches",
+            PerSecond(
+                publisher=settings.publisher_searches_per_second,
+                address=settings.address_searches_per_second,
+                project=settings.project_searches_per_second,
+            ),
+            settings.rate_burst_seconds,
+        ),
         shadow=ShadowMessages(ShadowIds(secrets), EarlierMessages(pools.reading), hub.last_created),
     )
     limits = FilterLimits(

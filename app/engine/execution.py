@@ -39,12 +39,14 @@ from app.engine.errors import (
     response_error,
     response_errors,
 )
+from app.engine.known_documents import KnownDocuments
 from app.engine.limits import DocumentLimits
 from app.engine.reading import ReadingFailedError
 from app.engine.results import HasScope
 from app.engine.variables import bounded_variables
 from app.errors import WidgetwireError
 from app.services.live.source import Respond, Source
+from app.telemetry.traces import TRACES
 
 __all__ = ["Executor", "Subscription", "encode_response"]
 
@@ -54,9 +56,11 @@ class Executor:
     """Executes operations of one schema. Stateless but for what it keeps of documents."""
 
     schema: strawberry.Schema
-    documents: Documents
+    documents: KnownDocuments
     resolvers: Resolvers | None = None
     queries: AskedQueries = field(default_factory=AskedQueries)
+    suggests: bool = True
+    """Whether errors suggest names of the schema."""
 
     @classmethod
     def of(
@@ -65,6 +69,10 @@ class Executor:
         limits: DocumentLimits | None = None,
         document_cache_size: int = DOCUMENT_CACHE_SIZE,
         resolvers: Resolvers | None = None,
+        *,
+        introspection: bool = True,
+        listed: Mapping[str, str] | None = None,
+        only_listed: bool = False,
     ) -> "Executor":
         """Return an executor with an empty cache.
 
@@ -74,16 +82,29 @@ class Executor:
             document_cache_size: documents kept at most.
             resolvers: what fields of the schema do, to do it without the engine where an
                 operation is of the ordinary form; None: all goes through the engine.
-        """
-        return cls(schema, Documents(schema, limits, document_cache_size), resolvers)
+            introspection: whether clients may learn of the schema what they do not know.
+            listed: see `KnownDocuments`.
+            only_listed: see there.
 
-    def prepare(self, query: str, operation_name: str | None = None) -> Operation:
+        Raises:
+            ConfigurationError: see there.
+        """
+        documents = Documents(schema, limits, document_cache_size, introspection=introspection)
+        known = KnownDocuments(documents, listed, only_listed=only_listed)
+        return cls(schema, known, resolvers, suggests=introspection)
+
+    def prepare(
+        self,
+        query: str | None,
+        operation_name: str | None = None,
+        document_id: str | None = None,
+    ) -> Operation:
         """Return the operation a request asks for.
 
         Raises:
-            RequestRefused: see `Documents.prepare`.
+            RequestRefused: see `KnownDocuments.prepare`.
         """
-        return self.documents.prepare(query, operation_name)
+        return self.documents.prepare(query, operation_name, document_id)
 
     async def execute(
         self, operation: Operation, variables: Mapping[str, Any], context: object
@@ -101,6 +122,17 @@ class Executor:
             RequestRefused: the variables do not fit; nothing was executed.
         """
         assert operation.kind is not OperationType.SUBSCRIPTION
+        recorder = TRACES.recorder
+        if recorder is None:
+            return await self._execute(operation, variables, context)
+        with recorder.operation(operation.kind.value, operation.name) as recorded:
+            payload = await self._execute(operation, variables, context)
+            recorded.answered(payload)
+            return payload
+
+    async def _execute(
+        self, operation: Operation, variables: Mapping[str, Any], context: object
+    ) -> bytes:
         if self.resolvers is not None and operation.direct is not None:
             arguments = operation.direct.arguments(variables)
             if arguments is not None:
@@ -133,6 +165,16 @@ class Executor:
         Raises:
             RequestRefused: the variables do not fit, or the resolver refused.
         """
+        recorder = TRACES.recorder
+        if recorder is None:
+            return await self._subscribe(operation, variables, context)
+        # Until it has joined: what it receives is of those who publish.
+        with recorder.operation(operation.kind.value, operation.name):
+            return await self._subscribe(operation, variables, context)
+
+    async def _subscribe(
+        self, operation: Operation, variables: Mapping[str, Any], context: object
+    ) -> "Subscription":
         assert operation.sharing is not None, "a subscription"
         key = operation.sharing.key(variables)
         direct = operation.direct
@@ -209,6 +251,7 @@ class Executor:
             ),
             operation_name=operation.name,
             max_coercion_errors=MAX_ERRORS - 1,
+            hide_suggestions=not self.suggests,
         )
         if isinstance(executor, list):
             raise RequestRefused(response_errors(executor))

@@ -26,12 +26,14 @@ from uvicorn.config import STARTUP_FAILURE
 from app.defaults import (
     BACKLOG,
     KEEP_ALIVE_SECONDS,
+    MAX_CONNECTIONS_PER_ADDRESS,
     MAX_FRAME_BYTES,
     PING_INTERVAL_SECONDS,
     PING_TIMEOUT_SECONDS,
     SHUTDOWN_GRACE_SECONDS,
 )
 from app.errors import ConfigurationError, StartupError, WidgetwireError
+from app.telemetry.log_fields import event
 from app.wire.http import BoundedHttpProtocol, HttpBounds
 from app.wire.peer import Peers
 from app.wire.trusted_proxies import TrustedProxies
@@ -53,6 +55,7 @@ class ServerOptions:
 
     Args:
         trusted_proxies: their `X-Forwarded-For` is believed.
+        max_connections_per_address: open at once, the next is answered 429; 0: any number.
         max_frame_bytes: largest WebSocket message from a client.
         ping_interval_seconds: a quiet socket is pinged this often.
         ping_timeout_seconds: an unanswered ping closes the socket after this.
@@ -64,6 +67,7 @@ class ServerOptions:
 
     bounds: HttpBounds = field(default_factory=HttpBounds)
     trusted_proxies: TrustedProxies = field(default_factory=TrustedProxies)
+    max_connections_per_address: int = MAX_CONNECTIONS_PER_ADDRESS
     max_frame_bytes: int = MAX_FRAME_BYTES
     ping_interval_seconds: float = PING_INTERVAL_SECONDS
     ping_timeout_seconds: float = PING_TIMEOUT_SECONDS
@@ -143,7 +147,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         _collect_garbage_seldom()
-        _logger.info("this process serves")
+        _logger.info("this process serves", extra=event("process.serving"))
         self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -152,7 +156,11 @@ class _Server(uvicorn.Server):
         last = threading.Timer(grace + _LIFESPAN_SECONDS + 0.5, _abandon)
         last.daemon = True
         last.start()
-        _logger.info("shutting down with %d connections", len(self.server_state.connections))
+        _logger.info(
+            "shutting down with %d connections",
+            len(self.server_state.connections),
+            extra=event("process.stopping", connections=len(self.server_state.connections)),
+        )
         try:
             for server in self.servers:
                 server.close()
@@ -164,7 +172,10 @@ class _Server(uvicorn.Server):
             self.config.timeout_graceful_shutdown = left  # type: ignore[assignment]
             await asyncio.wait_for(super().shutdown(), left + _LIFESPAN_SECONDS)
         except TimeoutError:
-            _logger.error("shutting down took too long; the rest is abandoned")
+            _logger.error(
+                "shutting down took too long; the rest is abandoned",
+                extra=event("process.stopped_late"),
+            )
         finally:
             last.cancel()
 
@@ -175,7 +186,11 @@ class _Server(uvicorn.Server):
         try:
             await asyncio.wait_for(drain(), seconds)
         except TimeoutError:
-            _logger.error("draining took longer than %g s; sockets are closed as they are", seconds)
+            _logger.error(
+                "draining took longer than %g s; sockets are closed as they are",
+                seconds,
+                extra=event("process.stopped_late"),
+            )
         except Exception:
             _logger.exception("draining failed; sockets are closed as they are")
 
@@ -201,7 +216,9 @@ def run_server(
         _Lifespan(app),
         # uvicorn takes any callable that makes protocols; its annotation says type.
         http=partial(  # type: ignore[arg-type]
-            BoundedHttpProtocol, bounds=options.bounds, peers=Peers(options.trusted_proxies)
+            BoundedHttpProtocol,
+            bounds=options.bounds,
+            peers=Peers(options.trusted_proxies, options.max_connections_per_address),
         ),
         ws=WebSocketProtocol,
         ws_max_size=options.max_frame_bytes,
@@ -253,5 +270,5 @@ def _collect_garbage_seldom() -> None:
 
 def _abandon() -> None:
     # Only a blocked event loop or a task that refuses to end gets the process here.
-    _logger.error("shutting down hangs; the process ends now")
+    _logger.error("shutting down hangs; the process ends now", extra=event("process.stopped_late"))
     os._exit(0)

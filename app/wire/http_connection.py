@@ -25,17 +25,20 @@ from app.defaults import (
     MAX_CONNECTIONS,
     MAX_HEADER_BYTES,
 )
-from app.errors import Unavailable
+from app.errors import RateLimited, Unavailable
 from app.peer import Peer
 from app.telemetry.counters import COUNTED
+from app.telemetry.log_fields import event
 from app.wire.exchange import Exchange
-from app.wire.http_answer import LastWord
+from app.wire.http_answer import Answer, LastWord
 from app.wire.keepalive import Pinged
 from app.wire.lingering import LingeringClose
 from app.wire.outcomes import OUTCOMES
 from app.wire.peer import Peers
+from app.wire.places import Place
 from app.wire.request_head import HttpRefusal
 from app.wire.stream import StreamWriter
+from app.wire.watched import log_refused
 
 __all__ = ["MAX_DROPPED_BYTES", "HttpBounds", "HttpConnection", "Phase"]
 
@@ -51,6 +54,7 @@ _MAX_LINGERING_OVER: Final = 1000
 """Connections beyond the bound that may linger with their 503; more are closed at once."""
 
 _OVERLOADED: Final = OUTCOMES[Unavailable]
+_TOO_MANY: Final = OUTCOMES[RateLimited]
 
 _logger: Final = logging.getLogger(__name__)
 
@@ -109,6 +113,8 @@ class HttpConnection(HttpToolsProtocol):
         self._bounds = bounds or HttpBounds()
         self._peers = peers or Peers()
         self._caller: Peer
+        self._place: Place | None = None
+        self._surplus = False
         self._phase = Phase.HEAD
         self._deadline: asyncio.TimerHandle | None = None
         # uvicorn's `cycle` is of the newest request; this is the one being answered.
@@ -123,14 +129,11 @@ class HttpConnection(HttpToolsProtocol):
     # Called by the transport and the server.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        if self.access_log:
-            super().connection_made(transport)
-        else:
-            # Only a line in the log names the server's address and the client's port.
-            self.connections.add(self)
-            self.transport = transport
-            self.flow = FlowControl(transport)
-            self.scheme = "https" if is_ssl(transport) else "http"
+        # uvicorn's own would ask for addresses of both sides, which takes system calls.
+        self.connections.add(self)
+        self.transport = transport
+        self.flow = FlowControl(transport)
+        self.scheme = "https" if is_ssl(transport) else "http"
         COUNTED.opened("http")
         self._caller = self._peers.of_connection(transport)
         self._last_word = LastWord(transport, self._linger)
@@ -141,7 +144,7 @@ class HttpConnection(HttpToolsProtocol):
                     _OVERLOADED.status, "too many connections; retry later", _OVERLOADED.headers
                 )
             )
-        else:
+        elif self._has_place():
             self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -153,6 +156,8 @@ class HttpConnection(HttpToolsProtocol):
         # uvicorn tells the newest request's answer only.
         self._abandon(self._answering)
         self._last = None
+        if self._place is not None:
+            self._place.give_back()
         super().connection_lost(exc)
         if self._streaming is not None and self._beats is not None:
             self._beats.discard(self._streaming)
@@ -173,6 +178,37 @@ class HttpConnection(HttpToolsProtocol):
     def shutdown(self) -> None:
         self._leaving = True
         super().shutdown()
+
+    # Its place among those of its address.
+
+    def _has_place(self) -> bool:
+        """Count the connection; False: its address has too many, and it is closed.
+
+        Some that are too many stay until their request can be answered: there are clients that
+        take an answer to no request for a fault of their own.
+        """
+        places = self._peers.places
+        if not places.most:
+            return True
+        self._place = Place(places)
+        if self._peers.is_proxy(self._caller) or self._place.take(self._caller):
+            return True
+        self._surplus = self._place.may_linger()
+        if not self._surplus:
+            self._enter(Phase.OVER)
+            self.transport.close()
+        return self._surplus
+
+    def _counts_as(self, peer: Peer) -> bool:
+        """Count what stays open behind a proxy as its client's; False: that has too many."""
+        return self._place is None or self._place.take(peer)
+
+    def _too_many(self) -> HttpRefusal:
+        return HttpRefusal(
+            _TOO_MANY.status,
+            f"too many connections from this address; allowed are {self._peers.places.most}",
+            _TOO_MANY.headers,
+        )
 
     # Clocks.
 
@@ -220,7 +256,16 @@ class HttpConnection(HttpToolsProtocol):
         """Answer the request that is coming in with a refusal, in its turn, and close."""
         if self._phase in (Phase.LAST, Phase.LINGER, Phase.OVER):
             return
-        _logger.debug("an HTTP request is refused with %d: %s", refusal.status, refusal.text)
+        _logger.debug(
+            "an HTTP request is refused with %d: %s",
+            refusal.status,
+            refusal.text,
+            extra=event(
+                "request.malformed",
+                status=int(refusal.status),
+                peer=self._caller,
+            ),
+        )
         in_body = self._phase is Phase.BODY
         self._enter(Phase.LAST)
         if in_body and self.cycle is not self._answering:
@@ -239,6 +284,8 @@ class HttpConnection(HttpToolsProtocol):
     def _say(self, refusal: HttpRefusal) -> None:
         if self._phase is not Phase.LAST or self.transport.is_closing():
             return
+        if self.access_log:
+            log_refused(self._caller, refusal.status)
         text = refusal.text.encode()
         more = "".join(f"{name}: {value}\r\n" for name, value in refusal.headers.items())
         self.transport.write(
@@ -275,3 +322,5 @@ class HttpConnection(HttpToolsProtocol):
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True
             cycle.message_event.set()
+            if isinstance(cycle, Exchange | Answer) and cycle.watched is not None:
+                cycle.watched.ended()

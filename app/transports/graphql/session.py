@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
-from app.defaults import HANDSHAKE_TIMEOUT_SECONDS
+from app.defaults import HANDSHAKE_TIMEOUT_SECONDS, MAX_ANONYMOUS_BYTES
 from app.delivery.members import Member
 from app.domain.json_value import encode_json
 from app.domain.viewer import Viewer
@@ -23,6 +23,7 @@ from app.errors import Forbidden, SubscriberTooSlow, TokenExpired, Unauthenticat
 from app.masking import masked
 from app.peer import UNKNOWN_PEER, Peer
 from app.telemetry.counters import COUNTED
+from app.telemetry.log_fields import event
 from app.transports.auth.authenticator import viewer_with_keys
 from app.transports.auth.bearer import bearer_token, connection_init_token
 from app.transports.auth.verification import KeysWanted
@@ -60,6 +61,8 @@ class SessionLimits:
     heartbeat_seconds: float | None = None
     """Between heartbeats of the subprotocol (`ping`, legacy `ka`); None: no heartbeats, the
     WebSocket's own pings see to dead peers."""
+    max_anonymous_bytes: int = MAX_ANONYMOUS_BYTES
+    """The longest message of a client without a token; longer is 1009."""
     shutdown_seconds: float = 5.0
     """How long mutations under way hold up the goodbye."""
     operations: OperationLimits = field(default_factory=OperationLimits)
@@ -149,7 +152,9 @@ class GraphQLSession:
             self._take(text)
         except Exception as error:
             # Cannot happen; if it does, this conversation ends and no other notices.
-            self._close(CloseCode.INTERNAL_ERROR, masked(error, "reading a GraphQL socket"))
+            doing = "reading a GraphQL socket"
+            text = masked(error, doing, connection_id=self._peer.connection_id)
+            self._close(CloseCode.INTERNAL_ERROR, text)
 
     def received_binary(self) -> None:
         """End the conversation: both subprotocols speak text only."""
@@ -180,6 +185,7 @@ class GraphQLSession:
             _log.warning(
                 "mutations were under way for %s s; closed without their answers",
                 self._limits.shutdown_seconds,
+                extra=event("process.stopped_late"),
             )
         # No `complete` for subscriptions: it would end them for good.
         self._close(CloseCode.SERVICE_RESTART, "restarting")
@@ -245,7 +251,7 @@ class GraphQLSession:
 
     def _refuse(self, error: WidgetwireError) -> None:
         if isinstance(error, Unauthenticated):
-            log_refused_token(error)
+            log_refused_token(error, self._peer)
         frame = self._dialect.refused(response_error(error))
         if frame is not None:
             self._send(frame)
@@ -255,7 +261,7 @@ class GraphQLSession:
         self._cancel_timer("init")
         self._state = State.ACKNOWLEDGED
         if self._outlet is not None:
-            self._outlet.accept_peer()
+            self._outlet.accept_peer(self._limits.max_anonymous_bytes if viewer.anonymous else None)
         self._context = self._context_factory(viewer, True, self._peer)
         self._context.authenticate = self._reauthenticate
         self._operations = Operations(
@@ -278,7 +284,7 @@ class GraphQLSession:
             try:
                 viewer = await viewer_with_keys(self._viewer_of, token, None)
             except Unauthenticated as error:
-                log_refused_token(error)
+                log_refused_token(error, self._peer)
                 raise
             context = self._context
             if context is None:
@@ -287,6 +293,8 @@ class GraphQLSession:
                 self._expiry.cancel()
             self._expiry = Expiry(viewer, self._expired)
             context.replace_viewer(replace(viewer, client_id=context.viewer.client_id))
+            if self._outlet is not None:
+                self._outlet.accept_peer()
 
     def _expired(self) -> None:
         self._fail(TokenExpired("the token has expired"))

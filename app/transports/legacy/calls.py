@@ -9,7 +9,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from app.defaults import HANDSHAKE_TIMEOUT_SECONDS, MAX_OPERATIONS_IN_FLIGHT, MAX_OUTBOUND_BYTES
+from app.defaults import (
+    HANDSHAKE_TIMEOUT_SECONDS,
+    MAX_ANONYMOUS_BYTES,
+    MAX_OPERATIONS_IN_FLIGHT,
+    MAX_OUTBOUND_BYTES,
+)
 from app.domain.channel import Channel
 from app.domain.query import MessageQuery, parse_query
 from app.domain.viewer import Viewer
@@ -21,6 +26,8 @@ from app.services.messages import MessageService
 from app.services.searching import Searching
 from app.services.shadow import Echo
 from app.telemetry.counters import COUNTED
+from app.telemetry.log_context import NumberedRequest
+from app.telemetry.traces import TRACES
 from app.transports.legacy import replies
 from app.transports.legacy.frames import Auth, Call, Publish, Ref, Retract, Search
 from app.transports.legacy.lane import Lane
@@ -35,6 +42,8 @@ class LegacyLimits:
     """The bounds of one socket."""
 
     open_timeout_seconds: float = HANDSHAKE_TIMEOUT_SECONDS
+    max_anonymous_bytes: int = MAX_ANONYMOUS_BYTES
+    """The longest frame of a client without a token; longer is 1009."""
     publishes_in_flight: int = MAX_OPERATIONS_IN_FLIGHT
     """More, and reading pauses until one is acknowledged."""
     publish_bytes_in_flight: int = 256 * 1024
@@ -42,7 +51,7 @@ class LegacyLimits:
     publishes_waiting: int = 10_000
     """What may come in while reading is being paused; more are refused: RATE_LIMITED."""
     searches_in_flight: int = 8
-    searches_waiting: int = 100
+    searches_waiting: int = MAX_OPERATIONS_IN_FLIGHT
     """More are refused: RATE_LIMITED."""
     auths_waiting: int = 10
     """New tokens behind one whose key is being fetched; more are refused: RATE_LIMITED."""
@@ -71,6 +80,7 @@ class Calls:
     __slots__ = (
         "_authenticate",
         "_auths",
+        "_begun",
         "_caller",
         "_channel",
         "_early",
@@ -117,10 +127,14 @@ class Calls:
             limits.publishes_waiting,
             weight_max=limits.publish_bytes_in_flight,
             on_change=on_change,
+            asked=self._next_request,
         )
-        self._searches = Lane(limits.searches_in_flight, limits.searches_waiting)
-        self._auths = Lane(1, limits.auths_waiting)
+        self._searches = Lane(
+            limits.searches_in_flight, limits.searches_waiting, asked=self._next_request
+        )
+        self._auths = Lane(1, limits.auths_waiting, asked=self._next_request)
         self._results = asyncio.Lock()
+        self._begun = 0
         self._early: list[Call] = []
         self._caller: Caller | None = None
 
@@ -165,6 +179,10 @@ class Calls:
         self._searches.cancel()
         self._auths.cancel()
 
+    def _next_request(self) -> NumberedRequest:
+        self._begun += 1
+        return NumberedRequest(self._calling.peer.connection_id, self._begun)
+
     def _refuse(self, frame: Call, what: str, allowed: int) -> None:
         COUNTED.refusals["limit"] += 1
         error = RateLimited(
@@ -188,6 +206,19 @@ class Calls:
             self._outlet.send(replies.authenticated_frame(frame.ref, viewer.username))
 
     async def _change(self, frame: Publish | Retract) -> None:
+        recorder = TRACES.recorder
+        if recorder is None:
+            await self._answer_change(frame)
+            return
+        kind = "publish" if isinstance(frame, Publish) else "retract"
+        with recorder.call(kind, self._channel.key) as recorded:
+            await self._answer_change(frame, recorded.failed)
+
+    async def _answer_change(
+        self,
+        frame: Publish | Retract,
+        on_error: Callable[[Exception], None] = lambda _error: None,
+    ) -> None:
         caller = self._calling
         try:
             if isinstance(frame, Retract):
@@ -198,6 +229,7 @@ class Calls:
             self._on_shutting_down()
             return
         except Exception as error:
+            on_error(error)
             answer = _error(error, frame.ref)
         self._outlet.send(answer)
 
@@ -211,16 +243,34 @@ class Calls:
             idempotency_key=frame.id,
             on_repeat=frame.on_repeat,
             echo=caller.echo,
+            peer=caller.peer,
         )
         return replies.ack_frame(frame.ref, message)
 
     async def _retracted(self, caller: Caller, frame: Retract) -> bytes:
         count = await self._messages.retract(
-            caller.viewer, self._channel, frame.ids, frame.reason, echo=caller.echo
+            caller.viewer,
+            self._channel,
+            frame.ids,
+            frame.reason,
+            echo=caller.echo,
+            peer=caller.peer,
         )
         return replies.count_frame(frame.ref, count)
 
     async def _search(self, frame: Search) -> None:
+        recorder = TRACES.recorder
+        if recorder is None:
+            await self._answer_search(frame)
+            return
+        with recorder.call("search", self._channel.key) as recorded:
+            await self._answer_search(frame, recorded.failed)
+
+    async def _answer_search(
+        self,
+        frame: Search,
+        on_error: Callable[[Exception], None] = lambda _error: None,
+    ) -> None:
         try:
             result = await self._found(self._calling, frame)
             if len(result) > self._limits.result_bytes:
@@ -233,10 +283,11 @@ class Calls:
                 await Pace(self._outlet.drained).wait()
                 self._outlet.send(result)
         except Exception as error:
+            on_error(error)
             self._outlet.send(_error(error, frame.ref))
 
     async def _found(self, caller: Caller, frame: Search) -> bytes:
-        search = self._messages.search(caller.viewer, self._channel, asker=self)
+        search = self._messages.search(caller.viewer, self._channel, self, caller.peer)
         query = parse_query(query_wire(frame.query), "query")
         if query.group_by is not None:
             groups = await search.groups(self._channel, query)

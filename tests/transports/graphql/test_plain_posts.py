@@ -32,11 +32,22 @@ class Both:
         self.sample = Sample()
         executor, context = self.sample.executor, self.sample.context
         self.posts = _Noting(
-            PlainPosts("/graphql", executor, viewer_of, context, origins, max_body_bytes=2_000)
+            PlainPosts(
+                "/graphql",
+                executor,
+                viewer_of,
+                context,
+                origins,
+                max_body_bytes=2_000,
+                max_anonymous_bytes=1_000,
+            )
         )
         self.app = Application(middleware=[origins.cors()])
         endpoint = GraphQLHttp(
-            executor, viewer_of, context, limits=HttpLimits(max_body_bytes=2_000)
+            executor,
+            viewer_of,
+            context,
+            limits=HttpLimits(max_body_bytes=2_000, max_anonymous_bytes=1_000),
         )
         self.app.router.routes.append(Route("/graphql", endpoint))
         self.app.graphql = endpoint
@@ -71,10 +82,12 @@ def post(body: bytes, *lines: str) -> bytes:
 
 
 def parted(answer: bytes) -> tuple[bytes, list[bytes], bytes]:
-    """Return status line, header lines in order of their names, body."""
+    """Return status line, header lines in order of their names, body; without the made id."""
     head, _, body = answer.partition(b"\r\n\r\n")
     status, *lines = head.lower().split(b"\r\n")
-    return status, sorted(lines), body
+    named = [line for line in lines if not line.startswith(b"x-request-id: ")]
+    assert len(named) == len(lines) - 1
+    return status, sorted(named), body
 
 
 ORDINARY = [
@@ -87,6 +100,7 @@ ORDINARY = [
     (HELLO, [JSON, "Origin: http://widgets"]),
     (b'{"query": "{ whoami }"}', [JSON, "Authorization: Bearer anna"]),
     (b'{"query": "{ signedClient whoami }"}', [JSON, "Widgetwire-Client: c1"]),
+    (HELLO + b" " * 1_500, [JSON, "Authorization: Bearer anna"]),
     (b'{"query": "{"}', [JSON, LISTED]),
     (b'{"query": "{"}', [JSON, "Accept: application/graphql-response+json"]),
     (b'{"query": "{ nothing }"}', [JSON]),
@@ -99,6 +113,7 @@ OTHERS = [
     (HELLO, []),
     (HELLO, ["Content-Type: text/plain"]),
     (HELLO, [JSON, "Content-Encoding: gzip"]),
+    (HELLO + b" " * 1_500, [JSON]),
     (HELLO, [JSON, "Accept: text/html"]),
     (HELLO, [JSON, "Accept: text/event-stream"]),
     (HELLO, [JSON, "Authorization: Bearer bad"]),
