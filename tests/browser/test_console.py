@@ -18,18 +18,62 @@ from tests.browser.pages import Cable, Visitor
 from tests.conftest import cloned
 from tests.served import Served
 
-SECRET = "a secret of more than thirty-two bytes"
+SECRET = "kq7Zt0XwP4mRy9LdB2sVh6NjC1fUa8Ge"
 MARKUP = "<img src=x onerror=\"document.title='owned'\"><script>alert(1)</script>"
 Visit = Callable[..., Visitor]
 
 _numbers = itertools.count(1)
 
 
+PUBLISH = """mutation ($project: ID!, $widget: ID!, $data: JSON!) {
+    publish(projectId: $project, widgetId: $widget, data: $data) { id }
+}"""
+PUBLISH_TEN = "mutation ($project: ID!, {}) {{ {} }}".format(
+    ", ".join(f"$n{n}: JSON!" for n in range(10)),
+    " ".join(
+        f'p{n}: publish(projectId: $project, widgetId: "chat", data: $n{n}) {{ id }}'
+        for n in range(10)
+    ),
+)
+SET_POLICY = """mutation ($project: ID!, $widget: ID!, $policy: ChannelPolicyInput!) {
+    setChannelPolicy(projectId: $project, widgetId: $widget, policy: $policy) { writers }
+}"""
+POLICY = """query ($project: ID!) {
+    channelPolicy(projectId: $project, widgetId: "chat") {
+        slowModeSeconds blockedWords dataSchema closesAt
+    }
+}"""
+COUNT = """query ($project: ID!) {
+    messages(projectId: $project, widgetId: "chat") { totalCount }
+}"""
+BAN = """mutation ($project: ID!, $ban: BanInput!) {
+    ban(projectId: $project, input: $ban) { id }
+}"""
+DOCUMENTS = {
+    str(number): text
+    for number, text in enumerate((PUBLISH, PUBLISH_TEN, SET_POLICY, POLICY, COUNT, BAN))
+}
+
+
 @pytest.fixture(scope="module")
-def shared_service(postgres: EmbeddedPostgres, template_database: str) -> Iterator[Served]:
-    """One that knows tokens."""
+def shared_service(
+    postgres: EmbeddedPostgres,
+    template_database: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Served]:
+    """A strict one: in production, with the documents of these tests and of the console only."""
+    known = tmp_path_factory.mktemp("documents") / "known.json"
+    known.write_text(json.dumps(DOCUMENTS))
+    environment = {
+        "WIDGETWIRE_ENV": "production",
+        "WIDGETWIRE_JWT_SECRET": SECRET,
+        "WIDGETWIRE_DOCUMENTS": "known",
+        "WIDGETWIRE_DOCUMENTS_FILE": str(known),
+        # The tests publish as one person.
+        "WIDGETWIRE_PUBLISHER_PUBLISHES_PER_SECOND": "0",
+    }
     for url in cloned(postgres, template_database):
-        served = Served(url, {"WIDGETWIRE_JWT_SECRET": SECRET}, ())
+        served = Served(url, environment, ())
         try:
             served.wait_until_ready()
             yield served
@@ -61,23 +105,17 @@ def _ask(served: Served, document: str, token: str | None = None, **variables: A
 def _publish(
     served: Served, project: str, widget: str, data: Any, username: str | None = None
 ) -> Any:
-    document = """mutation ($project: ID!, $widget: ID!, $data: JSON!) {
-        publish(projectId: $project, widgetId: $widget, data: $data) { id }
-    }"""
     token = _token("publish", sub=username or "host", username=username)
-    return _ask(served, document, token, project=project, widget=widget, data=data)
+    return _ask(served, PUBLISH, token, project=project, widget=widget, data=data)
 
 
 def _publish_many(served: Served, project: str, numbers: Iterable[int]) -> None:
-    """In this order, several with each request."""
+    """Tens of them, in this order."""
     left = list(numbers)
-    while some := left[:20]:
-        del left[:20]
-        fields = "".join(
-            f'_{n}: publish(projectId: "{project}", widgetId: "chat", data: {n}) {{ id }} '
-            for n in some
-        )
-        assert "errors" not in _ask(served, f"mutation {{ {fields} }}")
+    while some := left[:10]:
+        del left[:10]
+        variables = {f"n{place}": number for place, number in enumerate(some)}
+        assert "errors" not in _ask(served, PUBLISH_TEN, project=project, **variables)
 
 
 def _sign_in(
@@ -190,11 +228,7 @@ def test_messages_arrive_live_as_text_and_are_retracted_by_keyboard(
     page.keyboard.press("Escape")
     expect(_rows(page)).to_have_count(2)
     expect(_rows(page).first).to_contain_text("third")
-    found = _ask(
-        shared_service,
-        'query ($p: ID!) { messages(projectId: $p, widgetId: "chat") { totalCount } }',
-        p=project,
-    )
+    found = _ask(shared_service, COUNT, project=project)
     assert found["data"]["messages"]["totalCount"] == 2
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
@@ -259,7 +293,7 @@ def test_a_list_is_bounded_at_both_ends(shared_service: Served, visit: Visit, pr
     expect(_rows(page).last).to_contain_text("0")
     expect(_rows(page).first).to_contain_text("299")
     expect(_rows(page)).to_have_count(300)
-    _publish_many(shared_service, project, [320])
+    _publish(shared_service, project, "chat", 320)
     page.get_by_role("button", name="Back to the newest, 1 new").click()
     expect(_rows(page).first).to_contain_text("320")
     expect(_rows(page)).to_have_count(50)
@@ -348,13 +382,7 @@ def test_the_policy_is_edited_and_the_server_says_what_is_wrong_at_the_field(
     page.get_by_label("Closes at").fill("2040-01-02T03:04:05")
     save.click()
     expect(page.locator("#toasts")).to_contain_text("The policy is saved.")
-    policy = _ask(
-        shared_service,
-        """query ($p: ID!) { channelPolicy(projectId: $p, widgetId: "chat") {
-            slowModeSeconds blockedWords dataSchema closesAt
-        } }""",
-        p=project,
-    )["data"]["channelPolicy"]
+    policy = _ask(shared_service, POLICY, project=project)["data"]["channelPolicy"]
     assert policy.pop("closesAt") // 86_400_000 in {25568, 25569, 25570}
     assert policy == {
         "slowModeSeconds": 5,
@@ -513,9 +541,8 @@ def test_every_view_fits_a_phone_and_names_its_controls(
     _publish(shared_service, project, "w" * 64, long)
     _set_policy(shared_service, project, "held", hold="UNTIL_APPROVED")
     _publish(shared_service, project, "held", long, username="N" * 200)
-    document = "mutation ($p: ID!, $i: BanInput!) { ban(projectId: $p, input: $i) { id } }"
     ban = {"username": "N" * 200, "reason": "r" * 400, "mode": "SHADOW"}
-    assert "errors" not in _ask(shared_service, document, p=project, i=ban)
+    assert "errors" not in _ask(shared_service, BAN, project=project, ban=ban)
     visitor = visit(shared_service.url, viewport={"width": 390, "height": 844}, color_scheme="dark")
     token = _token("search", "subscribe", "admin")
     page = _sign_in(visitor, shared_service, "", token)
@@ -538,8 +565,5 @@ def test_every_view_fits_a_phone_and_names_its_controls(
 
 
 def _set_policy(served: Served, project: str, widget: str, **policy: Any) -> None:
-    document = """mutation ($project: ID!, $widget: ID!, $policy: ChannelPolicyInput!) {
-        setChannelPolicy(projectId: $project, widgetId: $widget, policy: $policy) { writers }
-    }"""
-    answer = _ask(served, document, project=project, widget=widget, policy=policy)
+    answer = _ask(served, SET_POLICY, project=project, widget=widget, policy=policy)
     assert "errors" not in answer

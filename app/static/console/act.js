@@ -1,6 +1,7 @@
 /** What a moderator does to messages and people. What cannot be undone asks first. */
 import { element } from "../demo/dom.js";
 import { attempt, field, input, open, select } from "./dialog.js";
+import { APPROVE, BAN, REJECT, RETRACT } from "./documents.js";
 import { count, nameOf } from "./format.js";
 
 const SIGNED = "signed-";
@@ -20,12 +21,8 @@ export async function retract(session, channel, messages) {
       confirm: "Retract",
       danger: true,
       act: async () => {
-        const answer = await session.ask(
-          `mutation ($projectId: ID!, $widgetId: ID!, $ids: [ID!]!, $reason: String) {
-            retract(projectId: $projectId, widgetId: $widgetId, ids: $ids, reason: $reason)
-          }`,
-          { ...channel, ids, reason: reason.value.trim() || null },
-        );
+        const given = reason.value.trim() || null;
+        const answer = await session.ask(RETRACT, { ...channel, ids, reason: given });
         return { retracted: answer.retract };
       },
     },
@@ -34,7 +31,7 @@ export async function retract(session, channel, messages) {
 }
 
 export function approve(session, channel, messages) {
-  return decide(session, channel, messages, "approve", "published");
+  return decide(session, channel, messages, APPROVE, "published");
 }
 
 export async function reject(session, channel, messages) {
@@ -44,7 +41,7 @@ export async function reject(session, channel, messages) {
     ["They are deleted without being published. This cannot be undone."],
     { confirm: "Reject", danger: true, act: () => true },
   );
-  return sure ? decide(session, channel, messages, "reject", "rejected") : false;
+  return sure ? decide(session, channel, messages, REJECT, "rejected") : false;
 }
 
 function decide(session, channel, messages, mutation, word) {
@@ -52,13 +49,8 @@ function decide(session, channel, messages, mutation, word) {
   const ids = messages.slice(0, MOST_IDS).map(({ id }) => id);
   return attempt(
     async () => {
-      const answer = await session.ask(
-        `mutation ($projectId: ID!, $widgetId: ID!, $ids: [ID!]!) {
-          ${mutation}(projectId: $projectId, widgetId: $widgetId, ids: $ids)
-        }`,
-        { ...channel, ids },
-      );
-      return answer[mutation];
+      const answer = await session.ask(mutation, { ...channel, ids });
+      return answer.number;
     },
     (number) =>
       number === ids.length
@@ -121,20 +113,15 @@ export async function ban(session, projectId, { kind = "username", name = "" } =
           until.value === "at"
             ? new Date(at.value).getTime()
             : until.value && Date.now() + seconds * 1000;
-        await session.ask(
-          `mutation ($projectId: ID!, $input: BanInput!) {
-            ban(projectId: $projectId, input: $input) { id }
-          }`,
-          {
-            projectId,
-            input: {
-              [kinds.value]: who.value.trim(),
-              mode: mode.value,
-              until: ends || null,
-              reason: reason.value.trim() || null,
-            },
+        await session.ask(BAN, {
+          projectId,
+          input: {
+            [kinds.value]: who.value.trim(),
+            mode: mode.value,
+            until: ends || null,
+            reason: reason.value.trim() || null,
           },
-        );
+        });
         return { name: who.value.trim() };
       },
     },

@@ -2,13 +2,11 @@
 import { button, element } from "../demo/dom.js";
 import { ban } from "./act.js";
 import { attempt, described, input, open } from "./dialog.js";
+import { BANS, UNBAN } from "./documents.js";
 import { badge, count, time } from "./format.js";
 
 const MOST_SHOWN = 300;
 const LOOK_MS = 15_000;
-const BANS = `query ($projectId: ID!) {
-  bans(projectId: $projectId) { id username sub clientId until reason mode }
-}`;
 const MODES = { MUTE: "muted", SHADOW: "shadowed", KICK: "kicked" };
 
 const nameOf = ({ username, sub, clientId }) => username ?? sub ?? clientId;
@@ -19,7 +17,8 @@ export function showBans(place, session, projectId) {
   let bans = [];
   let ended = false;
   const bar = element("div", "bar-line");
-  const find = input("find", { type: "search", placeholder: "Find a name", "aria-label": "Find a name" });
+  const find = input("find", { type: "search", placeholder: "Find a name" });
+  find.setAttribute("aria-label", "Find a name");
   const add = button("", "Ban a person", async () => {
     if (await ban(session, projectId)) await look();
   });
@@ -42,10 +41,7 @@ export function showBans(place, session, projectId) {
     if (!sure) return;
     await attempt(
       () =>
-        session.ask("mutation ($projectId: ID!, $id: ID!) { unban(projectId: $projectId, id: $id) }", {
-          projectId,
-          id: one.id,
-        }),
+        session.ask(UNBAN, { projectId, id: one.id }),
       ({ unban: lifted }) =>
         lifted ? `The ban of ${nameOf(one)} is lifted.` : "This ban was over already.",
     );

@@ -1,20 +1,12 @@
 /** The channels of a project, the most recently written first, with what goes on in them. */
 import { button, element } from "../demo/dom.js";
 import { described } from "./dialog.js";
+import { CHANNELS, CONNECTED } from "./documents.js";
 import { time } from "./format.js";
 
 const PAGE = 50; // so many subscriptions, too; a socket may have 100
 const LOOK_MS = 2_000;
-const SMOOTH_MS = 10_000; // over which a rate is taken
-const CHANNELS = `query ($projectId: ID!, $limit: Int!, $after: ID) {
-  channels(projectId: $projectId, limit: $limit, after: $after) {
-    widgetId messages connections lastCreated
-  }
-}`;
-const CONNECTED = `subscription ($projectId: ID!, $widgetId: ID!) {
-  connectionCount(projectId: $projectId, widgetId: $widgetId) { count }
-}`;
-
+const SMOOTH_MS = 10_000; 
 /** Messages a second, from counts over the last seconds; null until there are two. */
 function rateOf(samples) {
   if (samples.length < 2) return null;
@@ -107,7 +99,8 @@ export function showChannels(place, session, projectId) {
         return row;
       }),
     );
-    if (focused) [...body.children].find((row) => row.dataset.widget === focused)?.querySelector("a").focus();
+    const again = [...body.children].find((row) => focused && row.dataset.widget === focused);
+    again?.querySelector("a").focus();
     table.hidden = !shown.length;
     empty.hidden = shown.length > 0;
     empty.textContent =

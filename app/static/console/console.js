@@ -6,6 +6,7 @@ import { $, button, element } from "../demo/dom.js";
 import { showBans } from "./bans.js";
 import { showChannels } from "./channels.js";
 import { showData } from "./data.js";
+import { CONNECTED } from "./documents.js";
 import { setKeys, showKeys } from "./keys.js";
 import { showMessages } from "./messages.js";
 import { showPolicy } from "./policy.js";
@@ -23,9 +24,6 @@ const VIEWS = {
 };
 const LISTENING = new Set(["messages", "poll", "policy"]); // they subscribe to the channel
 const ID = /^[\w.-]{1,64}$/;
-const CONNECTED = `subscription ($projectId: ID!, $widgetId: ID!) {
-  connectionCount(projectId: $projectId, widgetId: $widgetId) { count }
-}`;
 
 const main = $("#main");
 let session = null;

@@ -1,6 +1,7 @@
 /** A channel's messages to a file, and for admins their deletion. */
 import { button, element } from "../demo/dom.js";
 import { attempt, described, field, input, open, select } from "./dialog.js";
+import { COUNT, DELETE } from "./documents.js";
 import { exported, MOST_MESSAGES } from "./export.js";
 import { Filters } from "./filters.js";
 import { count } from "./format.js";
@@ -114,12 +115,7 @@ function deleting(session, channel) {
         act: async () => {
           if (typed.value !== channel.widgetId)
             throw new Error(`Type ${channel.widgetId} to confirm.`);
-          const answer = await session.ask(
-            `mutation ($projectId: ID!, $widgetId: ID!, $filters: [MessageFilter!]!) {
-              deleteMessages(projectId: $projectId, widgetId: $widgetId, filters: $filters)
-            }`,
-            { ...channel, filters },
-          );
+          const answer = await session.ask(DELETE, { ...channel, filters });
           return { number: answer.deleteMessages };
         },
       },
@@ -137,12 +133,7 @@ function deleting(session, channel) {
   async function matching(filters) {
     status.textContent = "";
     try {
-      const { messages } = await session.ask(
-        `query ($projectId: ID!, $widgetId: ID!, $query: MessageQuery!) {
-          messages(projectId: $projectId, widgetId: $widgetId, query: $query) { totalCount }
-        }`,
-        { ...channel, query: { filters, limit: 0 } },
-      );
+      const { messages } = await session.ask(COUNT, { ...channel, query: { filters, limit: 0 } });
       return messages.totalCount;
     } catch (error) {
       status.textContent = described(error);

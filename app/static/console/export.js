@@ -2,19 +2,12 @@
  * Messages as a file, in the form that `widgetwire import` reads. Each message is copied as the
  * server wrote it, so that numbers keep their value: a page that parsed them would round some.
  */
+import { COUNT, EXPORT } from "./documents.js";
+
 export const MOST_MESSAGES = 100_000;
 const PAGE = 1_000;
 const MOST_WAITS = 20;
 const LONGEST_WAIT_MS = 10_000;
-const PAGE_QUERY = `query ($projectId: ID!, $widgetId: ID!, $query: MessageQuery!) {
-  messages(projectId: $projectId, widgetId: $widgetId, query: $query) {
-    pageInfo { hasNextPage endCursor }
-    messages { id client_id: clientId created username data }
-  }
-}`;
-const COUNT = `query ($projectId: ID!, $widgetId: ID!, $query: MessageQuery!) {
-  messages(projectId: $projectId, widgetId: $widgetId, query: $query) { totalCount }
-}`;
 const COLUMNS = ["widget_id", "id", "client_id", "created", "username", "data"];
 const LIST = '"messages":[';
 
@@ -94,7 +87,7 @@ export async function exported(session, channel, { format, filters, signal, prog
   while (more && done < MOST_MESSAGES) {
     const limit = Math.min(PAGE, MOST_MESSAGES - done);
     const text = await patiently(
-      () => session.text(PAGE_QUERY, { ...channel, query: { ...query, limit, after } }, signal),
+      () => session.text(EXPORT, { ...channel, query: { ...query, limit, after } }, signal),
       signal,
     );
     const list = elements(text, text.indexOf(LIST) + LIST.length);

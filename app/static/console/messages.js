@@ -2,27 +2,14 @@
 import { $, button, element } from "../demo/dom.js";
 import { banPublisher, retract } from "./act.js";
 import { described, toast } from "./dialog.js";
+import { EVENTS, PAGE } from "./documents.js";
 import { Filters, pathsOf } from "./filters.js";
 import { count } from "./format.js";
 import { MOST_ROWS, Rows } from "./rows.js";
 
-const PAGE = 50;
+const PAGE_MESSAGES = 50;
 const DRAW_MS = 200; // a busy channel is drawn a few times a second
 const MOST_GONE = 1000;
-const FIELDS = "id clientId created username persistent verified data";
-const PAGE_QUERY = `query ($projectId: ID!, $widgetId: ID!, $query: MessageQuery!) {
-  messages(projectId: $projectId, widgetId: $widgetId, query: $query) {
-    messages { ${FIELDS} } pageInfo { hasNextPage }
-  }
-}`;
-const EVENTS = `subscription ($projectId: ID!, $widgetId: ID!, $filters: [MessageFilter!]!, $after: ID) {
-  channelEvents(projectId: $projectId, widgetId: $widgetId, filters: $filters, after: $after) {
-    __typename
-    ... on MessagePublished { message { ${FIELDS} } }
-    ... on MessagesRetracted { at: cursor ids reason }
-    ... on CaughtUp { upTo: cursor }
-  }
-}`;
 
 /** Draws into `place`; returns what ends it and its shortcuts. */
 export function showMessages(place, session, channel) {
@@ -131,9 +118,9 @@ export function showMessages(place, session, channel) {
   }
 
   const page = async (query) => {
-    const { messages } = await session.ask(PAGE_QUERY, {
+    const { messages } = await session.ask(PAGE, {
       ...channel,
-      query: { filters, sortOrder: "DESC", limit: PAGE, ...query },
+      query: { filters, sortOrder: "DESC", limit: PAGE_MESSAGES, ...query },
     });
     return messages;
   };

@@ -1,25 +1,8 @@
 /** The rules for publishing to a channel: all fields, each with what the server says of it. */
 import { button, element } from "../demo/dom.js";
 import { described, field, input, select, toast } from "./dialog.js";
+import { POLICY, POLICY_CHANGES, SET_POLICY } from "./documents.js";
 import { localTime } from "./format.js";
-
-const FIELDS =
-  "writers slowModeSeconds maxPublishesPerSecond opensAt closesAt hold blockedWords dataSchema retentionSeconds";
-const READ = `query ($projectId: ID!, $widgetId: ID!) {
-  channelPolicy(projectId: $projectId, widgetId: $widgetId) { ${FIELDS} }
-}`;
-const SET = `mutation ($projectId: ID!, $widgetId: ID!, $policy: ChannelPolicyInput!) {
-  setChannelPolicy(projectId: $projectId, widgetId: $widgetId, policy: $policy) { ${FIELDS} }
-}`;
-// Other events than messages come whatever the filter.
-const CHANGES = `subscription ($projectId: ID!, $widgetId: ID!) {
-  channelEvents(
-    projectId: $projectId, widgetId: $widgetId
-    filters: [{field: "created", operator: LT, value: 0}]
-  ) {
-    ... on ChannelPolicyChanged { policy { ${FIELDS} } }
-  }
-}`;
 
 const number = (least, most) => ({
   control: (name) => input(name, { type: "number", min: least, max: most, step: "1" }),
@@ -195,7 +178,7 @@ export function showPolicy(place, session, channel) {
     if (!Object.keys(policy).length) return;
     save.disabled = true;
     try {
-      draw((await session.ask(SET, { ...channel, policy })).setChannelPolicy);
+      draw((await session.ask(SET_POLICY, { ...channel, policy })).setChannelPolicy);
       toast("The policy is saved. It holds everywhere within a second.");
     } catch (error) {
       const name = fieldOf(error.message);
@@ -209,7 +192,7 @@ export function showPolicy(place, session, channel) {
 
   const load = async () => {
     try {
-      const { channelPolicy } = await session.ask(READ, channel);
+      const { channelPolicy } = await session.ask(POLICY, channel);
       if (!ended) draw(channelPolicy);
     } catch (error) {
       if (!ended) status.textContent = described(error);
@@ -217,7 +200,7 @@ export function showPolicy(place, session, channel) {
   };
   load();
   const stop = session.subscribe(
-    CHANGES,
+    POLICY_CHANGES,
     channel,
     ({ channelEvents: { policy } }) => {
       if (!policy || JSON.stringify(policy) === JSON.stringify(known)) return;

@@ -1,23 +1,11 @@
 /** A live poll of any field: the server counts the values as messages come. */
 import { element, text } from "../demo/dom.js";
 import { field, input, select } from "./dialog.js";
+import { GROUPS, GROUPS_AVERAGE, PAGE } from "./documents.js";
 import { Filters, pathsOf } from "./filters.js";
 import { count } from "./format.js";
 
-const LIVE = `subscription ($projectId: ID!, $widgetId: ID!, $query: MessageQuery!) {
-  liveMessages(projectId: $projectId, widgetId: $widgetId, query: $query) {
-    totalCount groups { key count }
-  }
-}`;
-const LIVE_AVERAGE = LIVE.replace(
-  "groups { key count }",
-  "groups { key count aggregate(field: $average) { avg } } aggregate(field: $average) { avg }",
-).replace("$query: MessageQuery!", "$query: MessageQuery!, $average: String!");
-const SAMPLE = `query ($projectId: ID!, $widgetId: ID!) {
-  messages(projectId: $projectId, widgetId: $widgetId, query: {sortOrder: DESC, limit: 20}) {
-    messages { data }
-  }
-}`;
+const SAMPLE_MESSAGES = 20;
 
 /** The path whose values repeat the most: what a poll would be about. */
 function likely(sample) {
@@ -110,7 +98,7 @@ export function showPoll(place, session, channel) {
     total.textContent = "Loading …";
     const mean = average.value.trim();
     stop = session.subscribe(
-      mean ? LIVE_AVERAGE : LIVE,
+      mean ? GROUPS_AVERAGE : GROUPS,
       {
         ...channel,
         query: { groupBy: group.value.trim(), filters, limit: Number(most.value) },
@@ -128,7 +116,7 @@ export function showPoll(place, session, channel) {
     start();
   });
 
-  session.ask(SAMPLE, channel).then(
+  session.ask(PAGE, { ...channel, query: { sortOrder: "DESC", limit: SAMPLE_MESSAGES } }).then(
     ({ messages }) => {
       if (ended) return;
       const { paths, best } = likely(messages.messages);

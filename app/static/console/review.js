@@ -1,17 +1,10 @@
 /** The messages that wait for a moderator, oldest first. */
 import { $, button, element } from "../demo/dom.js";
 import { approve, banPublisher, reject } from "./act.js";
+import { HELD, HELD_ARRIVING } from "./documents.js";
 import { MOST_ROWS, Rows } from "./rows.js";
 
-const FIELDS = "id clientId created username persistent verified data";
-const LOOK_MS = 10_000; // what others approve or reject sends no event
-const WAITING = `query ($projectId: ID!, $widgetId: ID!, $limit: Int!) {
-  heldMessages(projectId: $projectId, widgetId: $widgetId, limit: $limit) { ${FIELDS} }
-}`;
-const ARRIVING = `subscription ($projectId: ID!, $widgetId: ID!) {
-  heldMessages(projectId: $projectId, widgetId: $widgetId) { ${FIELDS} }
-}`;
-
+const LOOK_MS = 10_000; 
 export function showReview(place, session, channel) {
   const decided = new Set(); // by us; the list may still bring them
   let ended = false;
@@ -56,7 +49,7 @@ export function showReview(place, session, channel) {
 
   async function look() {
     try {
-      const { heldMessages } = await session.ask(WAITING, { ...channel, limit: MOST_ROWS });
+      const { heldMessages } = await session.ask(HELD, { ...channel, limit: MOST_ROWS });
       if (ended) return;
       const there = new Set(heldMessages.map(({ id }) => id));
       for (const id of rows.ids()) if (!there.has(id)) rows.remove(id);
@@ -74,7 +67,7 @@ export function showReview(place, session, channel) {
   look();
   const timer = setInterval(() => document.hidden || look(), LOOK_MS);
   const stop = session.subscribe(
-    ARRIVING,
+    HELD_ARRIVING,
     channel,
     ({ heldMessages: message }) => {
       if (decided.has(message.id)) return;

@@ -3,10 +3,10 @@
  * A token that is refused or has expired is asked for anew, and what waited for it goes on.
  */
 import { GraphQLClient } from "../demo/graphql.js";
+import { VIEWER } from "./documents.js";
 
 const ENDPOINT = new URL("../graphql", import.meta.url);
 const KEPT = "widgetwire.console.token";
-const VIEWER = "query { viewer { sub username projects permissions } }";
 const WARN_MS = 60_000;
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 

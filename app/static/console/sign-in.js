@@ -2,6 +2,10 @@
 import { button, element } from "../demo/dom.js";
 import { described, field, input, open } from "./dialog.js";
 
+const COMMAND =
+  "widgetwire token --sub NAME " +
+  "--permission moderate --permission subscribe --permission search";
+
 function tokenField() {
   const made = input("token", { rows: "3", required: "", spellcheck: "false" }, "textarea");
   made.className = "token";
@@ -24,7 +28,7 @@ export function showSignIn(place, enter, problem = null) {
   const hint = element("p", "hint");
   hint.append(
     "Ask whoever runs this server for one, or make it there: ",
-    element("code", "", "widgetwire token --sub NAME --permission moderate --permission subscribe --permission search"),
+    element("code", "", COMMAND),
   );
   form.append(
     element("h1", "", "Sign in"),

@@ -5,6 +5,10 @@
 const FINAL = new Set([1002, 1009, 4400, 4401, 4406, 4409, 4429]);
 const TOKEN_REFUSED = new Set([4401, 4403]);
 
+export const AUTHENTICATE = `mutation ($token: String!) {
+  authenticate(token: $token) { permissions }
+}`;
+
 export class GraphQLClient {
   #url;
   #token;
@@ -58,7 +62,7 @@ export class GraphQLClient {
     }
     return new Promise((resolve, reject) => {
       const stop = this.subscribe(
-        "mutation ($token: String!) { authenticate(token: $token) { permissions } }",
+        AUTHENTICATE,
         { token },
         () => {
           stop();
