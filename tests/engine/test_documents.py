@@ -152,7 +152,7 @@ def test_without_introspection_nobody_learns_of_the_schema() -> None:
         code, message = refused(documents, query)
         assert code == "GRAPHQL_VALIDATION_FAILED"
         assert message.startswith("GraphQL introspection has been disabled")
-    assert documents.prepare("{ __typename hello }").name is None
+    assert documents.document("{ __typename hello }").operation(None).name is None
 
 
 @pytest.mark.parametrize(
