@@ -114,7 +114,7 @@ def _publish_many(served: Served, project: str, numbers: Iterable[int]) -> None:
     left = list(numbers)
     while some := left[:10]:
         del left[:10]
-        variables = {f"n{place}": number for place, number in enumerate(some)}
+        variables: dict[str, Any] = {f"n{place}": number for place, number in enumerate(some)}
         assert "errors" not in _ask(served, PUBLISH_TEN, project=project, **variables)
 
 

@@ -69,7 +69,10 @@ const told = {
     const role = permissions.includes("admin") ? "admin" : "moderator";
     $(".who-am-i").textContent = `${username ?? sub ?? "token without a name"} · ${role}`;
   },
-  newToken: (reason) => askForToken(reason, renew, signOut),
+  newToken: (reason) => {
+    $("#link").textContent = "Waiting for a new token";
+    return askForToken(reason, renew, signOut);
+  },
 };
 
 async function enter(token, keeps) {
@@ -149,14 +152,18 @@ function crumbs(project, widget) {
 /** How many are connected to the channel, this console among them where a view listens to it. */
 function connected(channel, view) {
   const line = element("p", "connected-now");
-  const number = element("output", "", "–");
+  const number = element("output");
+  line.hidden = true; // until it is known
   line.append(number, LISTENING.has(view) ? " connected, you included" : " connected");
   ends.push(
     session.subscribe(
       CONNECTED,
       channel,
-      ({ connectionCount }) => (number.textContent = connectionCount.count.toLocaleString()),
-      (text) => text && (number.textContent = "–"),
+      ({ connectionCount }) => {
+        number.textContent = connectionCount.count.toLocaleString();
+        line.hidden = false;
+      },
+      (text) => text && (line.hidden = true),
     ),
   );
   return line;
