@@ -326,6 +326,10 @@ class Settings(BaseSettings):
         "public",
     )
     graphiql: bool = Field(True, description="serve GraphiQL and the demo page")
+    console: bool = Field(
+        True,
+        description="serve the console at /admin; it needs a token with moderate or admin",
+    )
     introspection: bool = Field(
         True,
         description="allow introspection (__schema, __type) and suggest names in errors",

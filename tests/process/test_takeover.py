@@ -126,7 +126,9 @@ def test_more_sockets_than_a_message_carries_are_refused_in_words(
     drop(service.asked())
     with monkeypatch.context() as patched:
         patched.setattr(takeover, "_MOST_SOCKETS", 1)
-        with pytest.raises(ConfigurationError, match=r"has 2 sockets, at most 1 can be handed over; stop it"):
+        with pytest.raises(
+            ConfigurationError, match=r"has 2 sockets, at most 1 can be handed over; stop it"
+        ):
             Takeover.ask([service.address])
 
 
