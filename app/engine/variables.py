@@ -145,7 +145,7 @@ class _Inputs:
     ) -> str:
         if not self._suggests:
             return f"{type_.name} has no such {what}"
-        return f"allowed of {type_.name} are {', '.join(names)}"
+        return f"allowed for {type_.name}: {', '.join(names)}"
 
     def _count(self, at: str, times: int) -> None:
         self._left -= times
