@@ -182,7 +182,7 @@ class Admission:
         except BadUserInput as error:
             # Another version of the service, or of its validator, took it.
             logger.error(
-                "the dataSchema of %s cannot be used",
+                "cannot use the dataSchema of %s",
                 channel.key,
                 extra=event("policy.unusable", channel=channel.key),
             )

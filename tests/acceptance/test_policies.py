@@ -289,7 +289,7 @@ async def test_what_may_not_be_set_is_refused_and_nothing_is_changed(
         ({"closesAt": 1000}, "opensAt is 1000 and closesAt is 1000; opensAt must be before"),
         ({"slowModeSeconds": 86_401}, "slowModeSeconds is 86401; allowed: 0 to 86400"),
         ({"maxPublishesPerSecond": 0}, "maxPublishesPerSecond is 0; allowed: 1 to 100000"),
-        ({"blockedWords": ["!"]}, "blockedWords[0] is '!'; allowed: 1 to 64 printable"),
+        ({"blockedWords": ["!"]}, "blockedWords[0] is '!'; expected 1 to 64 printable"),
         ({"dataSchema": "schema"}, "dataSchema is 'schema'; expected a JSON Schema"),
         (
             {"dataSchema": {"type": 7}},

@@ -452,7 +452,7 @@ def test_an_export_has_every_message_as_it_was_published_and_then_all_are_delete
     assert [json.loads(row["data"]) for row in rows] == [record["data"] for record in records]
 
     deleting = page.locator(".danger-zone")
-    deleting.get_by_text("Only messages that …").click()
+    deleting.get_by_text("Filter messages").click()
     deleting.get_by_role("button", name="Add filter").click()
     deleting.get_by_label("Field").fill("data.text")
     deleting.get_by_label("Value").fill("none of them")
@@ -463,7 +463,7 @@ def test_an_export_has_every_message_as_it_was_published_and_then_all_are_delete
     deleting.get_by_role("button", name="Clear").click()
     page.get_by_role("button", name="Delete messages").click()
     dialog = page.get_by_role("dialog", name="Delete 4 messages for good?")
-    delete = dialog.get_by_role("button", name="Delete for good")
+    delete = dialog.get_by_role("button", name="Delete permanently")
     delete.click()
     expect(dialog.get_by_role("alert")).to_contain_text("Type chat to confirm.")
     dialog.get_by_label("To confirm").fill("chat")

@@ -127,7 +127,7 @@ async def test_a_subscriber_that_fails_is_dropped_and_costs_the_others_nothing(
     assert before.sequences == behind.sequences == [1, 2, 3]
     assert len(before.messages) == len(behind.messages) == 4
     assert (broken.sequences, broken.drops) == ([1, 2], 1)
-    assert "a subscriber of project/widget failed" in caplog.text
+    assert "dropped a subscriber of project/widget that failed" in caplog.text
 
 
 async def test_far_more_than_fits_is_read_from_the_table() -> None:

@@ -60,7 +60,7 @@ def test_a_killed_server_is_started_again_with_a_line_for_each_turn(
     assert re.fullmatch(
         r"the embedded database is running again after \d+\.\d s, restarted by this process", back
     )
-    assert said("died") == ["the embedded database crashed; restarting it"]
+    assert said("crashed") == ["the embedded database crashed; restarting it"]
     assert server.process() not in {None, killed}
     assert server.answers(5)
 
@@ -99,7 +99,7 @@ def test_a_server_that_cannot_start_is_tried_again_and_each_failure_is_one_line(
         lines = said("cannot start", 3)
         settings.write_text(good)
         said("is running again")
-    assert len(said("died")) == 1
+    assert len(said("crashed")) == 1
     for line in lines:
         assert "\n" not in line
         assert 'invalid value for parameter "max_connections": "banana"' in line

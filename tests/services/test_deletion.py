@@ -217,7 +217,7 @@ async def test_a_database_lost_on_the_way_is_told_with_what_is_gone(
     )
     watcher = await process.watch(EVERYTHING)
     with pytest.raises(
-        Unavailable, match=r"is away; 50 messages were deleted , possibly more: retry"
+        Unavailable, match=r"is away; 50 messages were deleted, possibly more: retry"
     ):
         await service.delete_messages(ADMIN, CHANNEL)
     await watcher.has(b"350")

@@ -14,7 +14,7 @@ export async function retract(session, channel, messages) {
   const done = await open(
     `Retract ${count(ids.length, "message")}?`,
     [
-      "They leave the screens of everybody, and no search shows them again. This cannot be undone.",
+      "They disappear for all subscribers and from all searches. This cannot be undone.",
       field("Reason (optional)", reason, "Subscribers of the channel's events get it."),
     ],
     {
@@ -99,7 +99,7 @@ export async function ban(session, projectId, { kind = "username", name = "" } =
       `It holds in all channels of ${projectId}, within a second.`,
       field("Known by", kinds),
       field("Name", who),
-      field("What they can no longer do", mode),
+      field("Mode", mode),
       field("How long", until),
       when,
       field("Reason (optional)", reason, "The person sees it."),

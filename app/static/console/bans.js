@@ -35,7 +35,7 @@ export function showBans(place, session, projectId) {
   async function unban(one) {
     const sure = await open(
       `Lift the ban of ${nameOf(one)}?`,
-      ["They can do again what they could before, within a second."],
+      ["The person regains all permissions within a second."],
       { confirm: "Lift the ban", act: () => true },
     );
     if (!sure) return;
@@ -43,7 +43,7 @@ export function showBans(place, session, projectId) {
       () =>
         session.ask(UNBAN, { projectId, id: one.id }),
       ({ unban: lifted }) =>
-        lifted ? `The ban of ${nameOf(one)} is lifted.` : "This ban was over already.",
+        lifted ? `The ban of ${nameOf(one)} is lifted.` : "This ban had already ended.",
     );
     await look();
   }
@@ -54,7 +54,7 @@ export function showBans(place, session, projectId) {
     const head = element("p", "row-head");
     head.append(
       element("strong", "", nameOf(one)),
-      badge(kindOf(one), "What the ban is about"),
+      badge(kindOf(one), "Banned by"),
       badge(MODES[one.mode], `Mode ${one.mode}`, "bad"),
     );
     const until = element("p", "data");
@@ -92,7 +92,7 @@ export function showBans(place, session, projectId) {
     } catch (error) {
       if (ended) return;
       status.textContent = described(error);
-      if (!bans.length) empty.textContent = "Not loaded.";
+      if (!bans.length) empty.textContent = "Could not be loaded.";
     }
   }
   look();

@@ -161,7 +161,7 @@ export function showChannels(place, session, projectId) {
         return;
       }
       status.textContent = described(error);
-      if (!shown.length) empty.textContent = "Not loaded.";
+      if (!shown.length) empty.textContent = "Could not be loaded.";
     }
   }
 

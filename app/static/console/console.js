@@ -97,7 +97,7 @@ function chooseProject() {
       item.append(link);
       list.append(item);
     }
-    panel.append(projects.length ? list : element("p", "", "Your token names no project."));
+    panel.append(projects.length ? list : element("p", "", "Your token grants no project."));
     main.append(panel);
     return;
   }
@@ -138,7 +138,7 @@ function tabs(label, entries, current) {
 
 function crumbs(project, widget) {
   const nav = element("nav", "crumbs");
-  nav.setAttribute("aria-label", "Where you are");
+  nav.setAttribute("aria-label", "Breadcrumb");
   const projects = element("a", "", "Projects");
   projects.href = "#/";
   nav.append(projects, element("span", "", "/"));

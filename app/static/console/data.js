@@ -17,7 +17,7 @@ function save(blob, name) {
 /** The filters, folded: most have none. */
 function only(filters) {
   const made = element("details");
-  made.append(element("summary", "", "Only messages that …"), filters.element);
+  made.append(element("summary", "", "Filter messages"), filters.element);
   return made;
 }
 
@@ -110,7 +110,7 @@ function deleting(session, channel) {
         field(`To confirm, type ${channel.widgetId}`, typed),
       ],
       {
-        confirm: "Delete for good",
+        confirm: "Delete permanently",
         danger: true,
         act: async () => {
           if (typed.value !== channel.widgetId)
@@ -124,7 +124,7 @@ function deleting(session, channel) {
   });
   section.append(
     element("h2", "", "Delete"),
-    element("p", "hint", "Removes messages from the database for good. Export them before."),
+    element("p", "hint", "Permanently removes messages from the database. Export them first."),
     only(chosen),
     status,
     start,

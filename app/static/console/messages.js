@@ -142,7 +142,7 @@ export function showMessages(place, session, channel) {
       flush(false);
     } catch (error) {
       if (mine !== round) return;
-      empty.textContent = "Not loaded.";
+      empty.textContent = "Could not be loaded.";
       if (filters.length) form.refuse(described(error));
       else say(error.message, error.code);
     }
@@ -208,10 +208,10 @@ export function showMessages(place, session, channel) {
       (text, code) => {
         if (code === "UNKNOWN_CURSOR") restart();
         else if (code === "BAD_USER_INPUT" && filters.length) {
-          empty.textContent = "Not loaded.";
+          empty.textContent = "Could not be loaded.";
           form.refuse(`${text} (${code})`);
         } else {
-          if (code) empty.textContent = "Not loaded.";
+          if (code) empty.textContent = "Could not be loaded.";
           say(text, code);
         }
       },

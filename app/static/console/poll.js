@@ -44,7 +44,7 @@ export function showPoll(place, session, channel) {
     go,
   );
   const filtering = element("details");
-  filtering.append(element("summary", "", "Only messages that …"));
+  filtering.append(element("summary", "", "Filter messages"));
   const chosen = new Filters();
   filtering.append(chosen.element);
   const status = element("p", "state");

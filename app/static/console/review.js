@@ -59,7 +59,7 @@ export function showReview(place, session, channel) {
       say("");
     } catch (error) {
       if (ended) return;
-      empty.textContent = "Not loaded.";
+      empty.textContent = "Could not be loaded.";
       say(error.message, error.code);
     }
   }

@@ -100,7 +100,7 @@ async def test_one_that_fails_is_let_go_and_the_others_are_not(
     other.kept.apply = changes  # type: ignore[method-assign,assignment]
     place.results.deliver([stored(1)])
     assert (one.heard, another.heard) == (["drop"], ["change"])
-    assert "a message failed in in 1 live results" in caplog.text
+    assert "a message failed in 1 live results" in caplog.text
 
 
 async def test_what_feeds_it_no_more_lets_all_go(place: Place) -> None:
