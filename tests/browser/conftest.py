@@ -21,8 +21,8 @@ def visit(browser: Browser) -> Iterator[Callable[..., Visitor]]:
     """Be one more person: `visit(origin, viewport={…})`, see `Visitor`."""
     visitors: list[Visitor] = []
 
-    def visitor(origin: str, **options: object) -> Visitor:
-        visitors.append(Visitor(browser, origin, **options))
+    def visitor(origin: str, *, server: str | None = None, **options: object) -> Visitor:
+        visitors.append(Visitor(browser, origin, server=server, **options))
         return visitors[-1]
 
     yield visitor

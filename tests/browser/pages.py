@@ -36,16 +36,19 @@ class Visitor:
     Args:
         browser: the Chromium it lives in.
         origin: `http://host:port`; requests to anywhere else are aborted and remembered.
+        server: another origin that its pages may reach.
         options: of Playwright's `new_context`.
     """
 
-    def __init__(self, browser: Browser, origin: str, **options: object) -> None:
+    def __init__(
+        self, browser: Browser, origin: str, *, server: str | None = None, **options: object
+    ) -> None:
         self.context: BrowserContext = browser.new_context(**options)  # type: ignore[arg-type]
         self.elsewhere: list[str] = []
         """Addresses of other hosts that a page asked for."""
         self.problems: list[str] = []
         """Errors on the console (a refused policy is one) and uncaught exceptions."""
-        self._origin = origin
+        self._places = ("data:", "blob:", f"{origin}/", f"{server or origin}/")
         self.context.route("**/*", self._route)
         self.context.on(
             "console",
@@ -55,7 +58,7 @@ class Visitor:
 
     def _route(self, route: Route) -> None:
         address = route.request.url
-        if address.startswith((f"{self._origin}/", "data:", "blob:")):
+        if address.startswith(self._places):
             route.continue_()
         else:
             self.elsewhere.append(address)
