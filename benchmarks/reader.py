@@ -44,6 +44,8 @@ class Reader:
         """The id of the last message of this connection."""
         self.close_code: int | None = None
         """Of the close frame, once it has come."""
+        self.pings: list[bytes] = []
+        """What pings carried; whoever answers them takes them out."""
         self._rest = b""
 
     def feed(self, chunk: bytes) -> list[bytes]:
@@ -74,6 +76,8 @@ class Reader:
                     last = (start, found)
             elif opcode == 8:
                 self.close_code = int.from_bytes(data[start : start + 2], "big")
+            elif opcode == 9:
+                self.pings.append(data[start:end])
             at = end
         self._rest = data[at:]
         if last is not None:

@@ -55,8 +55,8 @@ def _python(module: str, *arguments: str) -> Launch:
     return Launch(command, _SETTINGS | {"PYTHONUNBUFFERED": "1"})
 
 
-def _ours() -> Launch:
-    return _python("app.cli", "serve", "--port", "0", "--migrate")
+def _ours(port: int = 0) -> Launch:
+    return _python("app.cli", "serve", "--port", str(port), "--migrate")
 
 
 def present(kinds: Sequence[Kind]) -> list[Kind]:
@@ -105,9 +105,10 @@ class Server:
     Args:
         kind: whose.
         launch: how it is started.
-        database_url: an empty or an earlier benchmark's database.
+        database_url: an empty or an earlier benchmark's database; None: its own embedded one.
         workers: processes; each gets a core.
         settings: further `WIDGETWIRE_…`.
+        log: where it writes what it logs; None: where this process does.
         tree: the checkout that it runs from; None: `TREE`.
     """
 
@@ -115,18 +116,18 @@ class Server:
         self,
         kind: Kind,
         launch: Launch,
-        database_url: str,
+        database_url: str | None,
         workers: int = 1,
         settings: dict[str, str] | None = None,
+        log: IO[str] | None = None,
         tree: Path | None = None,
     ) -> None:
         self.kind: Kind = kind
         environment = {k: v for k, v in os.environ.items() if not k.startswith("WIDGETWIRE_")}
         environment |= launch.environment
-        environment |= {
-            "WIDGETWIRE_DATABASE_URL": database_url,
-            "WIDGETWIRE_WORKERS": str(workers),
-        }
+        environment |= {"WIDGETWIRE_WORKERS": str(workers)}
+        if database_url is not None:
+            environment["WIDGETWIRE_DATABASE_URL"] = database_url
         environment |= settings or {}
         with on_core(server_core() if workers == 1 else None):
             self.process = subprocess.Popen(
@@ -135,6 +136,7 @@ class Server:
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
+                stderr=log,
                 text=True,
                 start_new_session=True,
             )
@@ -242,16 +244,25 @@ def serve(
 
 
 def another(
-    database_url: str, settings: dict[str, str] | None = None, tree: Path | None = None
+    database_url: str | None,
+    settings: dict[str, str] | None = None,
+    tree: Path | None = None,
+    *,
+    workers: int = 1,
+    port: int = 0,
+    log: IO[str] | None = None,
 ) -> Server:
     """Start one more server of ours on a database as it is; whoever asks for it stops it.
 
     Args:
-        database_url: what it works on.
+        database_url: None: the embedded database.
         settings: further `WIDGETWIRE_…`.
         tree: the checkout that it runs from; None: `TREE`.
+        workers: processes.
+        port: to listen on; 0: a free one.
+        log: as for `Server`.
     """
-    return Server("widgetwire", _ours(), database_url, settings=settings, tree=tree)
+    return Server("widgetwire", _ours(port), database_url, workers, settings, log, tree)
 
 
 async def _empty(database_url: str) -> None:

@@ -6,7 +6,9 @@ from typing import Final
 
 __all__ = [
     "DATA",
+    "EVENTS",
     "LEGACY_OPEN",
+    "OLD_SUBPROTOCOL",
     "PROJECT",
     "handshake",
     "http_publish",
@@ -18,9 +20,11 @@ __all__ = [
     "live",
     "marker",
     "numbered",
+    "pong",
     "post",
     "publish",
     "resume",
+    "resume_stream",
     "search",
     "socket_numbered",
     "stream",
@@ -32,6 +36,9 @@ DATA: Final = "x" * 254
 """256 bytes as JSON."""
 
 PROJECT: Final = "BENCHMRK"
+
+OLD_SUBPROTOCOL: Final = "graphql-ws"
+"""Of subscriptions-transport-ws."""
 
 _SUBSCRIPTION: Final = (
     'subscription Watch($widget: ID!) { messages(projectId: "BENCHMRK", widgetId: $widget) '
@@ -53,6 +60,12 @@ _RESUME: Final = (
     'subscription Watch($widget: ID!, $after: ID) { messages(projectId: "BENCHMRK", '
     "widgetId: $widget, after: $after) { id clientId created data username } }"
 )
+EVENTS: Final = (
+    'subscription Watch($widget: ID!, $after: ID) { channelEvents(projectId: "BENCHMRK", '
+    "widgetId: $widget, after: $after) { ... on MessagePublished { message { id clientId created "
+    "data username } } ... on MessagesRetracted { retracted: cursor ids } } }"
+)
+"""The subscription of `resume`, to all that befalls the channel."""
 _NUMBERED: Final = (
     'mutation Say($widget: ID!, $data: JSON!, $key: ID) { publish(projectId: "BENCHMRK", '
     'widgetId: $widget, clientId: "bench", data: $data, id: $key) { id } }'
@@ -65,6 +78,11 @@ def text(message: str) -> bytes:
     if len(payload) < 126:
         return b"\x81" + bytes([0x80 | len(payload)]) + bytes(4) + payload
     return b"\x81\xfe" + len(payload).to_bytes(2, "big") + bytes(4) + payload
+
+
+def pong(payload: bytes) -> bytes:
+    """The answer to a ping; at most 125 bytes, as RFC 6455 has it for control frames."""
+    return b"\x8a" + bytes([0x80 | len(payload)]) + bytes(4) + payload
 
 
 def handshake(path: str = "/graphql", subprotocol: str | None = "graphql-transport-ws") -> bytes:
@@ -92,14 +110,21 @@ def subscribe(number: int, widget: str) -> bytes:
     return _operation(f"s{number:07d}", _SUBSCRIPTION, {"widget": widget})
 
 
-def resume(number: int, widget: str, after: str | None) -> bytes:
+def resume(
+    number: int,
+    widget: str,
+    after: str | None,
+    document: str = _RESUME,
+    subprotocol: str = "graphql-transport-ws",
+) -> bytes:
     """A subscription that goes on after a cursor; None: from the present."""
-    return _operation(f"s{number:07d}", _RESUME, {"widget": widget, "after": after})
+    variables = {"widget": widget, "after": after}
+    return _operation(f"s{number:07d}", document, variables, subprotocol)
 
 
-def marker() -> bytes:
+def marker(subprotocol: str = "graphql-transport-ws") -> bytes:
     """A query: its answer tells that what was sent before it has begun."""
-    return _operation("marker", "{ __typename }", {})
+    return _operation("marker", "{ __typename }", {}, subprotocol)
 
 
 def publish(number: int, widget: str, data: object = DATA) -> bytes:
@@ -107,10 +132,15 @@ def publish(number: int, widget: str, data: object = DATA) -> bytes:
     return _operation(f"p{number:07d}", _PUBLISH, {"widget": widget, "data": data})
 
 
-def _operation(identifier: str, query: str, variables: Mapping[str, object]) -> bytes:
+def _operation(
+    identifier: str,
+    query: str,
+    variables: Mapping[str, object],
+    subprotocol: str = "graphql-transport-ws",
+) -> bytes:
     message = {
         "id": identifier,
-        "type": "subscribe",
+        "type": "start" if subprotocol == OLD_SUBPROTOCOL else "subscribe",
         "payload": {"query": query, "variables": variables},
     }
     return text(json.dumps(message, separators=(",", ":")))
@@ -129,6 +159,12 @@ def post(payload: Mapping[str, object], accept: str = "application/json") -> byt
 def stream(media_type: str, widget: str) -> bytes:
     """The same subscription as a request for a stream."""
     return post({"query": _SUBSCRIPTION, "variables": {"widget": widget}}, media_type)
+
+
+def resume_stream(media_type: str, widget: str, after: str | None) -> bytes:
+    """The subscription of `resume` as a request for a stream."""
+    variables = {"widget": widget, "after": after}
+    return post({"query": _RESUME, "variables": variables}, media_type)
 
 
 def live(number: int, widget: str, query: Mapping[str, object], selection: str) -> bytes:
@@ -154,25 +190,28 @@ def http_publish(widget: str, data: object = DATA) -> bytes:
     return post({"query": _PUBLISH, "variables": {"widget": widget, "data": data}})
 
 
-def _data(number: int) -> str:
-    return f"{number:09d}" + "x" * 245
+def _data(number: int, length: int) -> str:
+    return f"{number:09d}".ljust(length, "x")
 
 
-def numbered(number: int, widget: str, key: str | None = None) -> dict[str, object]:
-    """A mutation whose data begins with nine digits and makes 256 bytes.
+def numbered(
+    number: int, widget: str, key: str | None = None, length: int = len(DATA)
+) -> dict[str, object]:
+    """A mutation whose data begins with nine digits.
 
     Args:
         number: in the data.
         widget: the channel.
         key: idempotency key.
+        length: of the data, in characters.
     """
-    variables = {"widget": widget, "data": _data(number), "key": key}
+    variables = {"widget": widget, "data": _data(number, length), "key": key}
     return {"query": _NUMBERED, "variables": variables}
 
 
-def socket_numbered(number: int, widget: str, key: str) -> bytes:
+def socket_numbered(number: int, widget: str, key: str, length: int) -> bytes:
     """The same over graphql-transport-ws; the number is the operation's id."""
-    payload = numbered(number, widget, key)
+    payload = numbered(number, widget, key, length)
     return text(json.dumps({"id": f"{number:09d}", "type": "subscribe", "payload": payload}))
 
 
@@ -195,7 +234,8 @@ def legacy_open(after: str | None) -> bytes:
     return text(json.dumps(message if after is None else message | {"after": after}))
 
 
-def legacy_numbered(number: int, key: str) -> bytes:
+def legacy_numbered(number: int, key: str, length: int) -> bytes:
     """What `numbered` says, on a legacy socket; the number is the `ref`."""
-    message = {"type": "publish", "ref": f"{number:09d}", "data": _data(number), "id": key}
+    data = _data(number, length)
+    message = {"type": "publish", "ref": f"{number:09d}", "data": data, "id": key}
     return text(json.dumps(message))

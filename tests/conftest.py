@@ -25,6 +25,7 @@ from hypothesis import HealthCheck, settings
 from app.embedded.postgres import EmbeddedPostgres
 from app.storage.database import Database
 from app.storage.migrations import migrate
+from tests.clients.built_package import SOURCES, build_package
 from tests.node import installed_packages, required_program
 from tests.served import Served
 
@@ -185,6 +186,13 @@ def node_path() -> Path:
 def npm_packages(node_path: Path) -> Path:
     """A directory with the clients of tests/clients/package.json in its node_modules."""
     return installed_packages(Path(__file__).parent / "clients" / "package.json")
+
+
+@pytest.fixture(scope="session")
+def js_package(node_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The npm package of clients/js, compiled; what it needs is in its node_modules."""
+    installed = installed_packages(SOURCES / "package.json")
+    return build_package(node_path, installed, tmp_path_factory.mktemp("js") / "widgetwire")
 
 
 def cloned(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-__all__ = ["MissingProgramError", "install", "program"]
+__all__ = ["MissingProgramError", "install", "npm_command", "program"]
 
 _INSTALL_TIMEOUT_SECONDS: Final = 300
 
@@ -41,6 +41,18 @@ def _search_path() -> str:
     return os.pathsep.join([*places, os.environ.get("PATH", os.defpath)])
 
 
+def npm_command() -> list[Path]:
+    """Return what runs npm: a program, or Node and npm's script.
+
+    Raises:
+        MissingProgramError: there is neither.
+    """
+    node = program("node")
+    # The wheel's bin/npm does not find its own library; a system's npm is a fine program.
+    script = node.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    return [node, script] if script.exists() else [program("npm")]
+
+
 def install(manifest: Path) -> Path:
     """Return a directory with the packages of `manifest` (a package.json) in node_modules.
 
@@ -50,10 +62,7 @@ def install(manifest: Path) -> Path:
     Raises:
         MissingProgramError: there is no Node, or npm failed or took over 300 s.
     """
-    node = program("node")
-    # The wheel's bin/npm does not find its own library; a system's npm is a fine program.
-    script = node.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    npm = [node, script] if script.exists() else [program("npm")]
+    npm = npm_command()
     lock = manifest.with_name("package-lock.json")
     asked = manifest.read_bytes() + (lock.read_bytes() if lock.exists() else b"")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 
 import asyncpg
 import psutil
@@ -36,9 +37,14 @@ async def cut_listeners(database_url: str) -> int:
 
 
 @contextmanager
-def frozen(postgres: EmbeddedPostgres) -> Iterator[None]:
-    """Stop every process of the server (SIGSTOP): it is connected, and says nothing."""
-    pid_file = postgres.data_dir / "postgres" / "postmaster.pid"
+def frozen(postgres: EmbeddedPostgres | Path) -> Iterator[None]:
+    """Stop every process of the server (SIGSTOP): it is connected, and says nothing.
+
+    Args:
+        postgres: the server, or its data directory.
+    """
+    data_dir = postgres if isinstance(postgres, Path) else postgres.data_dir
+    pid_file = data_dir / "postgres" / "postmaster.pid"
     postmaster = psutil.Process(int(pid_file.read_text(encoding="utf-8").split("\n")[0]))
     # The parent first: it starts nothing behind our back.
     os.kill(postmaster.pid, signal.SIGSTOP)

@@ -1,6 +1,7 @@
 """Held messages: kept until a moderator approves or rejects them."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from app.domain.channel import Channel
@@ -8,6 +9,7 @@ from app.domain.message import Draft, Message
 from app.domain.viewer import Permission, Viewer
 from app.errors import BadUserInput
 from app.services.live.held import HeldSource, LiveHeld
+from app.services.live.patience import patiently
 from app.services.message_ids import checked_ids
 from app.services.rights import Rights
 from app.storage.held import HeldMessages
@@ -100,14 +102,14 @@ class HeldService:
 
         Raises:
             Forbidden, Unauthenticated: the viewer may not moderate.
-            Unavailable: the database is away.
+            Unavailable: the database has been away for 30 s.
         """
 
         def may_moderate() -> None:
             self._rights.require(viewer(), Permission.MODERATE, channel)
 
         may_moderate()
-        return await self._live.source(channel, may_moderate)
+        return await patiently(partial(self._live.source, channel, may_moderate))
 
     async def approve(self, viewer: Viewer, channel: Channel, ids: Sequence[str]) -> int:
         """Publish messages that wait, in the order of `ids`; return how many.

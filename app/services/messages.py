@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import Final, cast
 from uuid import NAMESPACE_OID, uuid5
 
@@ -29,6 +30,7 @@ from app.errors import (
 from app.services.admission import UNBOUND, Admission, Admitted
 from app.services.held import HeldService
 from app.services.live.messages import EventOf, MessageSource
+from app.services.live.patience import patiently
 from app.services.message_ids import checked_ids
 from app.services.recent_messages import RecentMessages
 from app.services.rights import Rights
@@ -327,7 +329,7 @@ class MessageService:
             Forbidden, Unauthenticated: the viewer may not.
             BadUserInput: `last` is out of bounds.
             UnknownCursor: the channel has no stored message `after`.
-            Unavailable: the database is away.
+            Unavailable: the database has been away for 30 s.
         """
         self._rights.require(viewer, Permission.SUBSCRIBE, channel)
         if last is not None and not 0 <= last <= self._replay_max:
@@ -343,17 +345,23 @@ class MessageService:
             event_of=event_of,
         )
         try:
-            joined_at = await source.start()
+            joined_at = await patiently(source.start)
             start = (
-                after_sequence if after is None else await self._sequence_of(viewer, channel, after)
+                after_sequence
+                if after is None
+                else await patiently(partial(self._sequence_of, viewer, channel, after))
             )
             if start is not None and start > joined_at:
                 # This process may be a moment behind the one that named the place.
-                head = (await self._history.heads([channel]))[channel].sequence
-                if start > head:
-                    raise UnknownCursor(f"after is the place {start}; the channel ends at {head}")
+                heads = await patiently(partial(self._history.heads, [channel]))
+                if start > heads[channel].sequence:
+                    raise UnknownCursor(
+                        f"after is the place {start}; the channel ends at {heads[channel].sequence}"
+                    )
             if last is not None:
-                newest = await self._history.before_last(channel, joined_at, last)
+                newest = await patiently(
+                    partial(self._history.before_last, channel, joined_at, last)
+                )
                 start = max(start or 0, newest)
             if start is not None:
                 source.replay_after(start)

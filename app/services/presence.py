@@ -8,6 +8,7 @@ and a heartbeat looks anyway, so a lost event or a dead process is noticed in se
 import asyncio
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from app.defaults import COUNT_INTERVAL_SECONDS, PRESENCE_HEARTBEAT_SECONDS
@@ -16,6 +17,7 @@ from app.domain.channel import Channel
 from app.domain.viewer import Permission, Viewer
 from app.errors import Unavailable
 from app.services.live.counts import CountSource, EventOf, WatchedChannel
+from app.services.live.patience import patiently
 from app.services.rights import Rights
 from app.storage.presence import PresenceStore
 
@@ -129,9 +131,12 @@ class PresenceService:
 
         Raises:
             Forbidden, Unauthenticated: the viewer may not subscribe.
-            Unavailable: the database is away.
+            Unavailable: the database has been away for 30 s.
         """
         self._rights.require(viewer, Permission.SUBSCRIBE, channel)
+        return await patiently(partial(self._source, channel, event_of))
+
+    async def _source(self, channel: Channel, event_of: EventOf) -> CountSource:
         watched = self._watched.get(channel)
         if watched is None:
             watched = self._watched[channel] = WatchedChannel(

@@ -24,6 +24,7 @@ import asyncpg
 from app.defaults import DATABASE_POOL_SIZE, STATEMENT_TIMEOUT_SECONDS
 from app.errors import Unavailable
 from app.storage.incidents import Incidents
+from app.storage.trust import Trust
 
 __all__ = [
     "Connection",
@@ -40,6 +41,7 @@ Connection: TypeAlias = (
 
 _CONNECT_TIMEOUT_SECONDS: Final = 5.0
 _GRACE_SECONDS: Final = 1.0
+_CLOSE_SECONDS: Final = 0.5
 _IDLE_SECONDS: Final = 300.0
 
 _LOST: Final = (
@@ -103,7 +105,9 @@ class DatabaseRefuses(Unavailable):
 
 
 async def _prepare(
-    connection: Connection, then: Callable[[Connection], Awaitable[None]] | None
+    connection: "asyncpg.Connection[asyncpg.Record]",
+    trust: Trust,
+    then: Callable[[Connection], Awaitable[None]] | None,
 ) -> None:
     # Messages' data stays JSON text from the table to the wire.
     # The binary format of jsonb is a version byte and the text (jsonb_recv in jsonb.c).
@@ -116,6 +120,7 @@ async def _prepare(
     )
     if then is not None:
         await then(connection)
+    trust.believe(connection)
 
 
 class Database:
@@ -129,11 +134,13 @@ class Database:
         pool: "asyncpg.Pool[asyncpg.Record]",
         statement_timeout: float,
         incidents: Incidents,
+        trust: Trust,
         advice: str,
         *,
         keep: bool = False,
     ) -> None:
         self._pool = pool
+        self._trust = trust
         # With a pool that keeps its idle connections: those that nobody uses now. To give one
         # back to the pool and to take it again costs a task and two timers.
         self._keep = keep
@@ -195,6 +202,8 @@ class Database:
         Raises:
             DatabaseLost: no connection can be opened.
         """
+        incidents = incidents or Incidents()
+        trust = Trust(incidents)
         pool = asyncpg.create_pool(
             url,
             # No floor: asyncpg restores one by itself after an outage, and logs a trace for
@@ -202,7 +211,7 @@ class Database:
             min_size=0,
             max_size=pool_size,
             max_inactive_connection_lifetime=0.0 if keep_idle else _IDLE_SECONDS,
-            init=partial(_prepare, then=prepare),
+            init=partial(_prepare, trust=trust, then=prepare),
             timeout=_CONNECT_TIMEOUT_SECONDS,
             # A server that is cut off cannot cancel anything: our own clock has to.
             command_timeout=statement_timeout_seconds + _GRACE_SECONDS,
@@ -219,7 +228,8 @@ class Database:
         database = cls(
             pool,
             statement_timeout_seconds,
-            incidents or Incidents(),
+            incidents,
+            trust,
             advice,
             keep=keep_idle,
         )
@@ -279,16 +289,30 @@ class Database:
             await self._release(connection, sound=sound)
 
     async def close(self) -> None:
-        """Close all connections; those in use are waited for, shortly. Idempotent."""
+        """Close all connections; those in use are waited for half a second. Idempotent.
+
+        Who writes has been closed before: what is left is a search that nobody waits for.
+        """
         self._keep = False
         while self._kept:
             await self._release(self._kept.pop())
         try:
-            await asyncio.wait_for(self._pool.close(), 5.0)
+            await asyncio.wait_for(self._pool.close(), _CLOSE_SECONDS)
         except TimeoutError:
             self._pool.terminate()
 
     async def _acquire(self, wait: float) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]":
+        if not self._incidents.silences:
+            return await self._take(wait)
+        deadline = time.monotonic() + wait
+        while True:
+            connection = await self._take(max(0.001, deadline - time.monotonic()))
+            if await self._trust.holds(connection, deadline - time.monotonic()):
+                return connection
+            _end(connection)
+            await self._release(connection)
+
+    async def _take(self, wait: float) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]":
         while self._kept:
             kept = self._kept.pop()
             if self._usable(kept):
@@ -345,14 +369,14 @@ class Database:
             return DatabaseBusy("the database is overloaded; retry later")
         if isinstance(error, TimeoutError):
             # It did not even cancel the statement. Do not wait for it in the release.
-            connection.terminate()
+            _end(connection)
         if isinstance(error, _LOST):
             return self._lost(error, sent=True)
         if isinstance(error, _BY_STATE):
             return error if self._usable(connection) else self._lost(error, sent=True)
         if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
             # A standby during a failover. The next connection may find the new primary.
-            connection.terminate()
+            _end(connection)
             self._refused(error)
             return DatabaseLost(sent=False)
         return self._refused(error) if isinstance(error, _REFUSED) else error
@@ -367,8 +391,9 @@ class Database:
             return False  # it was closed and taken out of the pool meanwhile
 
     def _lost(self, error: Exception, *, sent: bool) -> DatabaseLost:
-        self.failures["lost"] += 1
-        self._incidents.lost(type(error).__name__)
+        if not self._pool.is_closing():  # else it was we who ended it
+            self.failures["lost"] += 1
+            self._incidents.lost(type(error).__name__, silent=isinstance(error, TimeoutError))
         return DatabaseLost(sent=sent)
 
     def _refused(self, error: Exception) -> DatabaseRefuses:
@@ -376,6 +401,12 @@ class Database:
         self.failures["refused"] += 1
         self._incidents.refused(reason)
         return DatabaseRefuses(reason)
+
+
+def _end(connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> None:
+    # The pool has taken it back by itself if it was lost a moment ago.
+    with suppress(asyncpg.InterfaceError):
+        connection.terminate()
 
 
 async def _no_reset(_connection: Connection) -> None:

@@ -38,12 +38,17 @@ class Incidents:
         Whoever finds that it carries out such statements again sets this to None.
         """
 
-    def lost(self, kind: str) -> None:
+        self.silences = 0
+        """How often it neither answered nor ended a connection: others may be as dead."""
+
+    def lost(self, kind: str, *, silent: bool = False) -> None:
         """Take note that the database could not be reached.
 
         Args:
             kind: the class of the error: one outage has several, one after another.
+            silent: whether nothing was heard of it, not even an end.
         """
+        self.silences += silent
         self._tell("lost", f"the database is not reachable ({kind})")
 
     def refused(self, reason: str) -> None:

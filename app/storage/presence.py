@@ -34,6 +34,9 @@ _OTHERS: Final = """
     SELECT p.channel, sum(p.connections)::bigint AS connections
     FROM presence AS p JOIN processes AS l ON l.process_id = p.process_id
     WHERE p.channel = ANY($1::text[]) AND p.process_id <> $2 AND l.expires_at > now()
+        -- One that ends later than any lease was written before the clock was set back. Whoever
+        -- lives writes it anew with the next heartbeat; the dead must not be counted until then.
+        AND l.expires_at <= now() + make_interval(secs => $3)
     GROUP BY p.channel
 """
 _LEAVE: Final = """
@@ -47,6 +50,10 @@ _SWEEP: Final = """
     )
     DELETE FROM presence AS p USING dead WHERE p.process_id = dead.process_id
 """
+
+
+_LONGEST_LEASES: Final = 4
+"""Another process may have a lease of so many times this one's: settings change one at a time."""
 
 
 class PresenceStore:
@@ -94,7 +101,8 @@ class PresenceStore:
     async def others(self, channels: Sequence[Channel]) -> dict[Channel, int]:
         """Return how many connections the other living processes hold, per channel."""
         keys = [channel.key for channel in channels]
-        rows = await self._database.fetch(_OTHERS, keys, self._process_id)
+        longest = self._lease * _LONGEST_LEASES
+        rows = await self._database.fetch(_OTHERS, keys, self._process_id, longest)
         found = {row["channel"]: row["connections"] for row in rows}
         return {channel: found.get(channel.key, 0) for channel in channels}
 

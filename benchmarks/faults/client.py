@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import socket
 from array import array
 from collections import Counter
 from collections.abc import Callable
@@ -13,6 +14,11 @@ from benchmarks.reader import Reader
 
 __all__ = ["Address", "Subscriber", "WebSocketClient", "back_off"]
 
+_BEGUN: Final = (
+    b'{"id":"marker","type":"complete"',
+    b'{"type":"complete","id":"marker"',
+    b'{"type":"open"',
+)
 _DROPPED: Final = 1006
 """RFC 6455, 7.4.1: "the connection was closed abnormally, e.g., without […] a Close frame"."""
 
@@ -41,6 +47,8 @@ class WebSocketClient(asyncio.Protocol):
         self.address = address
         self.reader = Reader()
         self._request = request
+        self.receive_buffer_bytes: int | None = None
+        """Of its sockets from the next connection on; None: what the kernel gives."""
         self._head: bytes | None = b""
         self._transport: asyncio.Transport | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -55,6 +63,29 @@ class WebSocketClient(asyncio.Protocol):
         """Break the connection, as a network does."""
         if self._transport is not None:
             self._transport.abort()
+
+    def stop_reading(self) -> None:
+        """Take nothing off the connection any more, as a client that hangs; pings included."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def read_on(self) -> None:
+        """Take what has come meanwhile, and what comes."""
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    def vanish(self) -> asyncio.Transport | None:
+        """Leave the connection as it is, half open, as one whose network is gone; `lost` follows.
+
+        Returns:
+            What keeps it open, while it is kept.
+        """
+        left, self._transport = self._transport, None
+        if left is not None:
+            left.pause_reading()
+            left.set_protocol(asyncio.Protocol())
+            self.lost(_DROPPED)
+        return left
 
     def write(self, frame: bytes) -> None:
         """Send a frame; to nobody while there is no connection."""
@@ -89,6 +120,8 @@ class WebSocketClient(asyncio.Protocol):
             self.opened()
         for text in self.reader.feed(data):
             self.said(text)
+        while self.reader.pings:
+            self.write(wire.pong(self.reader.pings.pop()))
         if self.reader.close_code is not None and self._transport is not None:
             self._transport.close()
 
@@ -98,9 +131,16 @@ class WebSocketClient(asyncio.Protocol):
 
     async def _connect(self) -> None:
         loop = asyncio.get_running_loop()
+        connecting = socket.socket()
+        connecting.setblocking(False)
+        if self.receive_buffer_bytes is not None:
+            # Before it connects: afterwards the other side has been promised more.
+            connecting.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer_bytes)
         try:
-            await loop.create_connection(lambda: self, "127.0.0.1", self.address.port)
+            await loop.sock_connect(connecting, ("127.0.0.1", self.address.port))
+            await loop.create_connection(lambda: self, sock=connecting)
         except OSError:
+            connecting.close()
             self.lost(_DROPPED)
 
 
@@ -124,10 +164,14 @@ class Subscriber(WebSocketClient):
         legacy: bool,
         retry: Callable[[int], float],
     ) -> None:
-        super().__init__(address, wire.legacy_handshake(widget) if legacy else wire.handshake())
+        super().__init__(address, wire.legacy_handshake(widget) if legacy else self.handshake())
         self.live = False
         """Subscribed; what was missed may still be coming."""
         self.returns = True
+        self.refused = 0
+        """Tries to subscribe that were answered with UNAVAILABLE."""
+        self.wrong: list[str] = []
+        """Other errors that it was told: there should be none."""
         self.closed: Counter[int] = Counter()
         """How its connections ended, by close code; tries that did not connect left out."""
         self.arrivals: list[float] | None = None
@@ -138,6 +182,11 @@ class Subscriber(WebSocketClient):
         self._retry = retry
         self._retries = 0
         self._cursor: str | None = None
+
+    @staticmethod
+    def handshake() -> bytes:
+        """Return the request that opens its GraphQL socket."""
+        return wire.handshake()
 
     @property
     def heard(self) -> "array[int]":
@@ -155,12 +204,20 @@ class Subscriber(WebSocketClient):
 
     def said(self, text: bytes) -> None:
         if b'"connection_ack"' in text:
-            self.write(wire.resume(self._number, self._widget, self._cursor) + wire.marker())
-        elif text.startswith((b'{"id":"marker","type":"complete"', b'{"type":"open"')):
+            self.write(self.ask(self._number, self._widget, self._cursor))
+        elif text.startswith(_BEGUN):
             self.live = True
             self._retries = 0
         elif b'"error' in text:
-            raise RuntimeError(f"a subscriber was told {text[:300]!r}")
+            if b'"UNAVAILABLE"' in text:
+                self.refused += 1
+            else:
+                self.wrong.append(text[:500].decode(errors="replace"))
+            self.cut()
+
+    def ask(self, number: int, widget: str, after: str | None) -> bytes:
+        """Return what subscribes on a GraphQL socket, and a marker."""
+        return wire.resume(number, widget, after) + wire.marker()
 
     def lost(self, code: int) -> None:
         if self._head is None:

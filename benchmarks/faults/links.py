@@ -22,8 +22,8 @@ class Unavailable(Exception):
 class Link(Protocol):
     """A way to publish to one channel."""
 
-    async def publish(self, number: int) -> None:
-        """Publish; return when it is acknowledged.
+    async def publish(self, number: int, length: int) -> None:
+        """Publish data of so many characters; return when it is acknowledged.
 
         Raises:
             Dropped, Unavailable: send it again.
@@ -54,8 +54,8 @@ class HttpLink:
         self._widget = widget
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def publish(self, number: int) -> None:
-        request = wire.post(wire.numbered(number, self._widget, _key(number)))
+    async def publish(self, number: int, length: int) -> None:
+        request = wire.post(wire.numbered(number, self._widget, _key(number), length))
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 if self._streams is None:
@@ -93,7 +93,7 @@ class _Pipelined(WebSocketClient):
         self._unanswered: dict[int, asyncio.Future[None]] = {}
         self._ready: asyncio.Future[None] | None = None
 
-    async def publish(self, number: int) -> None:
+    async def publish(self, number: int, length: int) -> None:
         loop = asyncio.get_running_loop()
         answered = self._unanswered[number] = loop.create_future()
         try:
@@ -102,7 +102,7 @@ class _Pipelined(WebSocketClient):
                     self._ready = loop.create_future()
                     self.connect()
                 await asyncio.shield(self._ready)
-                self.write(self._frame(number))
+                self.write(self._frame(number, length))
                 await answered
         except TimeoutError as error:
             self.cut()
@@ -121,7 +121,7 @@ class _Pipelined(WebSocketClient):
                 waiting.set_exception(Dropped())
                 waiting.exception()  # whoever waited may have given up
 
-    def _frame(self, number: int) -> bytes:
+    def _frame(self, number: int, length: int) -> bytes:
         raise NotImplementedError
 
     def _serving(self) -> None:
@@ -157,8 +157,8 @@ class SocketLink(_Pipelined):
             # {"id":"000000007","type":"next",…
             self._answered(int(text[7:16]), text)
 
-    def _frame(self, number: int) -> bytes:
-        return wire.socket_numbered(number, self._widget, _key(number))
+    def _frame(self, number: int, length: int) -> bytes:
+        return wire.socket_numbered(number, self._widget, _key(number), length)
 
 
 class LegacyLink(_Pipelined):
@@ -177,5 +177,5 @@ class LegacyLink(_Pipelined):
             # {"type":"ack","ref":"000000007",…
             self._answered(int(text[place + 7 : place + 16]), text)
 
-    def _frame(self, number: int) -> bytes:
-        return wire.legacy_numbered(number, _key(number))
+    def _frame(self, number: int, length: int) -> bytes:
+        return wire.legacy_numbered(number, _key(number), length)

@@ -5,6 +5,7 @@ import random
 from collections.abc import Sequence
 from typing import Final
 
+from benchmarks import wire
 from benchmarks.faults.client import Address
 from benchmarks.faults.links import Dropped, HttpLink, LegacyLink, Link, SocketLink, Unavailable
 
@@ -45,11 +46,15 @@ class Load:
         self._per_second = 0.0
         self._next = self._first = 1
         self._last: int | None = None
+        self.length = len(wire.DATA)
+        """Of the data, in characters."""
         self.acked: dict[int, float] = {}
         """When each number was acknowledged, in the loop's seconds."""
         self.under_way: set[int] = set()
         self.dropped: set[int] = set()
         """Numbers of which a try ended with the connection."""
+        self.wrong: list[str] = []
+        """Other errors that publishes were answered with: there should be none."""
         self.refused = 0
         """Tries that were answered with UNAVAILABLE."""
 
@@ -57,6 +62,11 @@ class Load:
     def publishers(self) -> int:
         """How many publishes may be under way at a time."""
         return len(self._lanes)
+
+    @property
+    def published(self) -> int:
+        """How many numbers were given out to be published."""
+        return self._next - 1
 
     async def exactly(self, count: int) -> None:
         """Publish so many, as fast as they are acknowledged."""
@@ -105,11 +115,13 @@ class Load:
     async def _publish(self, link: Link, number: int) -> None:
         while True:
             try:
-                await link.publish(number)
+                await link.publish(number, self.length)
             except Dropped:
                 self.dropped.add(number)
             except Unavailable:
                 self.refused += 1
+            except RuntimeError as error:
+                self.wrong.append(str(error))
             else:
                 return
             await asyncio.sleep(random.uniform(*_PAUSE_SECONDS))

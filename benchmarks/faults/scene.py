@@ -136,6 +136,8 @@ async def conclude(url: str, widget: str, load: Load, crowds: Sequence[Crowd]) -
     await until(lambda: all(crowd.heard(table[-1]) for crowd in crowds), _CATCH_UP_SECONDS)
     await asyncio.sleep(_SETTLE_SECONDS)
     members = [member for crowd in crowds for member in crowd.members]
+    if wrong := [*load.wrong, *(one for member in members for one in member.wrong)]:
+        raise RuntimeError(f"{len(wrong)} operations were answered wrongly, first {wrong[0]}")
     verdict = judge(table, load.acked, members)
     for crowd in crowds:
         crowd.leave()

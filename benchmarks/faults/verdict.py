@@ -1,12 +1,12 @@
 """What the table holds against what was acknowledged and what each subscriber heard."""
 
+from array import array
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import asyncpg
 
-from benchmarks.faults.client import Subscriber
 from benchmarks.wire import PROJECT
 
 __all__ = ["Verdict", "judge", "stored"]
@@ -14,6 +14,14 @@ __all__ = ["Verdict", "judge", "stored"]
 _NUMBERS: Final = (
     "SELECT substr(data #>> '{}', 1, 9)::int FROM messages WHERE channel = $1 ORDER BY sequence"
 )
+
+
+class Hearer(Protocol):
+    """Somebody who listens to a channel."""
+
+    @property
+    def heard(self) -> "array[int]":
+        """The numbers it heard, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +48,7 @@ async def stored(database_url: str, widget: str) -> list[int]:
     return [row[0] for row in rows]
 
 
-def judge(table: list[int], acked: Collection[int], subscribers: Collection[Subscriber]) -> Verdict:
+def judge(table: list[int], acked: Collection[int], subscribers: Collection[Hearer]) -> Verdict:
     """Hold them against each other.
 
     Args:

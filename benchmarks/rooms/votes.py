@@ -2,12 +2,10 @@
 
 import asyncio
 import json
-from collections import Counter
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from typing import Any, Final
 
-import asyncpg
 import uvloop
 
 from benchmarks import wire
@@ -16,7 +14,7 @@ from benchmarks.faults.client import Address, WebSocketClient
 from benchmarks.faults.scene import until
 from benchmarks.rooms.asker import asking
 from benchmarks.rooms.tokens import SETTINGS, token
-from benchmarks.rooms.voters import CHOICES, Ballot, VoterSocket
+from benchmarks.rooms.voters import Ballot, VoterSocket, count_votes
 from benchmarks.servers import another
 
 __all__ = ["Election", "votes"]
@@ -28,7 +26,6 @@ _SOCKETS: Final = 16
 _PATIENCE_SECONDS: Final = 600.0
 _REST_SECONDS: Final = 15.0
 _AWAY_SECONDS: Final = 1.0
-_STORED: Final = "SELECT client_id, data ->> 'choice' AS choice FROM messages WHERE channel = $1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,25 +184,11 @@ class _Run:
 
     async def _judged(self, ballot: Ballot, watcher: _Watcher) -> list[tuple[str, int]]:
         """Hold what is stored, found and shown against what was acknowledged."""
-        wanted = {
-            name: CHOICES[choice] for name, choice in zip(ballot.names, ballot.choices, strict=True)
-        }
-        connection = await asyncpg.connect(self._postgres.url)
-        try:
-            rows = await connection.fetch(_STORED, f"{wire.PROJECT}/{_WIDGET}")
-        finally:
-            await connection.close()
-        stored = {row["client_id"]: row["choice"] for row in rows}
-        counts = Counter(stored.values())
+        wrong, counts = await count_votes(self._postgres.url, _WIDGET, ballot)
         await until(lambda: watcher.result == counts, _REST_SECONDS)
         recount = await asyncio.to_thread(self._recount)
         return [
-            ("voters who are missing", len(wanted.keys() - stored.keys())),
-            ("votes too many", len(rows) - len(wanted.keys() & stored.keys())),
-            (
-                "votes that are not the last acknowledged",
-                sum(stored.get(name, choice) != choice for name, choice in wanted.items()),
-            ),
+            *wrong,
             ("recounted otherwise than stored", _difference(recount, counts)),
             ("shown otherwise at rest than stored", _difference(watcher.result, counts)),
         ]

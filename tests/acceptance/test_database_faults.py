@@ -76,7 +76,7 @@ async def test_a_full_disk_is_unavailable_on_every_wire_and_not_ready(
             # Presence is written all the while. That proves nothing.
             await asyncio.sleep(2.5)
             assert (await _readiness(served))[0] == 503
-        assert (await _readiness(served))[0] == 200
+        await _until_ready(served)
         await widget.publish(socket, "after")
         assert [message["data"] for message in await widget.stored(socket)] == ["after"]
     assert "Traceback" not in served.output

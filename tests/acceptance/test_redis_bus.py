@@ -10,7 +10,8 @@ import pytest
 
 from tests.acceptance.graphql_socket import GraphQLSocket
 from tests.acceptance.widget import Widget
-from tests.delivery.brokers import Broker, redis_server
+from tests.broker import Broker
+from tests.delivery.brokers import redis_server
 from tests.served import Served
 
 pytestmark = pytest.mark.anyio

@@ -17,6 +17,8 @@ _PATIENCE_SECONDS: Final = 40
 _NODE_SHIMS: Final = """
 globalThis.freshToken = async () => undefined;
 globalThis.show = ({ data }) => console.log({ data });
+globalThis.hide = (ids) => console.log("retracted", ids);
+globalThis.clear = () => console.log("began anew");
 """
 _PYTHON_SHIMS: Final = """
 import builtins, runpy

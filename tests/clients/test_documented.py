@@ -1,16 +1,16 @@
-"""The clients of README.md and docs/GRAPHQL.md, as the documents print them."""
+"""The clients of README.md, docs/GRAPHQL.md and docs/JAVASCRIPT.md, as the documents print them."""
 
 import re
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.clients.documented import DocumentedClient, documented_client
 from tests.clients.publisher import Publisher, wait_for_connections
-from tests.delivery.link import Link
+from tests.link import Link
 from tests.served import Served
 
 RECIPES = [
@@ -18,26 +18,39 @@ RECIPES = [
     ("docs/GRAPHQL.md", "messages.mjs"),
     ("docs/GRAPHQL.md", "apollo.mjs"),
     ("docs/GRAPHQL.md", "urql.mjs"),
+    ("docs/GRAPHQL.md", "relay.mjs"),
     ("docs/GRAPHQL.md", "messages.py"),
+    ("docs/JAVASCRIPT.md", "listen.mjs"),
 ]
+
+EPILOGUES = {
+    "relay.mjs": Path(__file__).with_name("relay-subscription.mjs").read_text(encoding="utf-8")
+}
 
 
 @pytest.fixture
 def run(
-    node_path: Path, npm_packages: Path, tmp_path: Path
+    node_path: Path, client_packages: Path, tmp_path: Path
 ) -> Iterator[Callable[..., DocumentedClient]]:
     """Start the code of a document."""
     running: list[DocumentedClient] = []
 
-    def start(document: str, name: str, url: str, **changes: object) -> DocumentedClient:
+    def start(
+        document: str,
+        name: str,
+        url: str,
+        epilogue: str | None = None,
+        replaced: Mapping[str, str] | None = None,
+    ) -> DocumentedClient:
         client = documented_client(
             document,
             name,
             url,
             tmp_path / f"{len(running)}-{name}",
             node_path,
-            npm_packages,
-            **changes,  # type: ignore[arg-type]
+            client_packages,
+            epilogue=EPILOGUES.get(name, "") if epilogue is None else epilogue,
+            replaced=replaced,
         )
         running.append(client)
         return client
@@ -70,8 +83,8 @@ def test_each_client_starts_before_the_server_and_survives_its_restarts(
     clients = {name: run(document, name, url) for document, name in RECIPES}
     counting = run("docs/GRAPHQL.md", "count.mjs", url)
     served = serve("--port", str(port))
-    wait_for_connections(url, poll=4, quiz=1)
-    counting.wait_for_output(r"(?m)^4$")
+    wait_for_connections(url, poll=len(RECIPES) - 1, quiz=1)
+    counting.wait_for_output(rf"(?m)^{len(RECIPES) - 1}$")
     counted = counting.output
     publisher = Publisher(url)
     for client in clients.values():
@@ -84,7 +97,7 @@ def test_each_client_starts_before_the_server_and_survives_its_restarts(
     back = publisher.published + 10
     for client in clients.values():
         client.wait_for_number(back)
-    counting.wait_for_output(re.escape(counted) + r"(\d\n)*4\n")
+    counting.wait_for_output(re.escape(counted) + rf"(\d\n)*{len(RECIPES) - 1}\n")
     served.kill()
     serve("--port", str(port))
     back = publisher.published + 10
@@ -111,7 +124,7 @@ def test_each_client_survives_a_cut_in_the_middle_of_a_burst(
         served = serve()
         for link in links.values():
             link.leads_to = int(served.url.rpartition(":")[2])
-        wait_for_connections(served.url, poll=4, quiz=1)
+        wait_for_connections(served.url, poll=len(RECIPES) - 1, quiz=1)
         publisher = Publisher(served.url)
         for several in (1_000, 5_003):
             reached = publisher.published + 10
@@ -165,7 +178,11 @@ const until = async (holds) => {
   while (!holds()) await new Promise((resolve) => setTimeout(resolve, 20));
 };
 const asked = globalThis.fetch;
-globalThis.fetch = (...request) => ((answers += 1), asked(...request));
+globalThis.fetch = (place, request) => {
+  // The package asks once for a signed client id.
+  if (!request.body.includes("query Viewer")) answers += 1;
+  return asked(place, request);
+};
 
 const total = component(`messages(${channel}) { totalCount }`);
 await until(() => total.length);
@@ -197,3 +214,17 @@ def test_two_apollo_components_keep_each_others_fields(
     client.wait_for_output(r"fields __typename messages totalCount\n")
     client.wait_for_output(r"requests 3\n")
     client.wait_for_output(r"requests after 3\n")
+
+
+def test_what_the_javascript_document_does(
+    shared_service: Served, run: Callable[..., DocumentedClient]
+) -> None:
+    looping = run("docs/JAVASCRIPT.md", "loop.mjs", shared_service.url)
+    publishing = run("docs/JAVASCRIPT.md", "publish.mjs", shared_service.url)
+    asking = run("docs/JAVASCRIPT.md", "token.mjs", shared_service.url)
+    for said in ("online\n", "Harbour: 1\n", "votes: 1\n", "PAYLOAD_TOO_LARGE undefined\n"):
+        publishing.wait_for_output(said)
+    asking.wait_for_output("clientId: 'signed-")
+    publisher = Publisher(shared_service.url)
+    looping.wait_for_number(3)
+    publisher.stop()

@@ -7,9 +7,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.delivery.brokers import Broker, free_port, kafka_server, redis_server
-from tests.delivery.link import Link
+from tests.broker import Broker, free_port
+from tests.delivery.brokers import kafka_server, redis_server
 from tests.delivery.media import KafkaMedium, Medium, MemoryMedium, PostgresMedium, RedisMedium
+from tests.link import Link
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from app.delivery.backends.kafka import KafkaBackend
 from app.delivery.backends.memory import MemoryBackend
 from app.delivery.backends.postgres import PostgresBackend
 from app.delivery.backends.redis import RedisBackend
-from tests.delivery.brokers import Broker
+from tests.broker import Broker
 
 __all__ = ["KafkaMedium", "Medium", "MemoryMedium", "PostgresMedium", "RedisMedium"]
 

@@ -91,6 +91,25 @@ async def test_it_comes_back_with_the_server(
             break
 
 
+async def test_a_database_without_a_connection_left_is_lost_until_there_is_one(
+    database_url: str,
+) -> None:
+    operator = await asyncpg.connect(database_url)
+    await operator.execute("CREATE ROLE narrow LOGIN CONNECTION LIMIT 1")
+    database = await Database.connect(database_url.replace("postgres@", "narrow@"))
+    try:
+        both = (values(database, "SELECT pg_sleep(0.1)") for _ in range(2))
+        _, lost = await asyncio.gather(*both, return_exceptions=True)
+        assert isinstance(lost, DatabaseLost)
+        assert not lost.sent, "it did not happen"
+        await operator.execute("ALTER ROLE narrow CONNECTION LIMIT 2")
+        await asyncio.gather(*(values(database, "SELECT pg_sleep(0.1)") for _ in range(2)))
+    finally:
+        await database.close()
+        await operator.execute("DROP ROLE narrow")
+        await operator.close()
+
+
 async def test_a_bug_of_ours_is_not_called_unavailable(database: Database) -> None:
     for sql, parameters in (("SELECT nothing", ()), ("SELECT $1::bigint", ("one",))):
         with pytest.raises(Exception) as failure:  # noqa: PT011  whatever it is, it is not ours
@@ -123,6 +142,21 @@ async def test_a_statement_with_one_argument_too_few_is_our_bug(database: Databa
     with pytest.raises(asyncpg.InterfaceError, match="expects 2 arguments"):
         await database.fetch("SELECT $1::int + $2::int", 1)
     assert await values(database, "SELECT 1") == [1]
+
+
+async def test_closing_does_not_wait_for_a_long_search(database_url: str) -> None:
+    """A process that was to end was cut off while it waited: a trace in the log."""
+    database = await Database.connect(database_url)
+    searching = asyncio.create_task(database.fetch("SELECT pg_sleep(20)"))
+    async with asyncio.timeout(10):
+        while not await values(  # noqa: ASYNC110  the server tells nobody
+            database, "SELECT 1 FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(20)'"
+        ):
+            await asyncio.sleep(0.01)
+        async with asyncio.timeout(2):
+            await database.close()
+        with pytest.raises(DatabaseLost):
+            await searching
 
 
 async def test_a_closed_pool_is_lost_and_no_bug(database_url: str) -> None:

@@ -187,6 +187,20 @@ async def test_an_answer_that_was_lost_is_found_again_not_paced_again(
     assert [entry.id for entry in one.told] == [drafts[0].id, drafts[1].id]
 
 
+async def test_nobody_waits_for_a_time_that_the_clock_was_set_back_from(
+    database: Database, two: tuple[Process, Process]
+) -> None:
+    """Slow mode and rates once shut a channel for as long as the clock was set back by."""
+    one, other = two
+    both = Pacing(10, 1)
+    assert await one.waits(draft(), pacing=both) == [None]
+    await later(database, -3600)
+    assert await other.waits(draft(), pacing=both) == [None]
+    # From then on as ever.
+    waits = await one.waits(draft(), draft("sub:bob"), pacing=both)
+    assert all(wait is not None and 0 < wait <= 10_000 for wait in waits)
+
+
 async def test_what_is_older_than_a_day_is_forgotten(
     database: Database, two: tuple[Process, Process]
 ) -> None:

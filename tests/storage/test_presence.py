@@ -41,6 +41,20 @@ async def test_a_silent_process_is_not_counted_and_counted_again_when_it_speaks(
     assert await living.others([ONE]) == {ONE: 3}
 
 
+async def test_the_dead_are_not_counted_for_as_long_as_the_clock_was_set_back(
+    database: Database,
+) -> None:
+    """They were: their leases ended in the future of the clock as it had been."""
+    dead, living = PresenceStore(database, FIRST, 7), PresenceStore(database, SECOND, 7)
+    await dead.write({ONE: 3})
+    await living.write({ONE: 1})
+    await database.fetch("UPDATE processes SET expires_at = expires_at + interval '1 hour'")
+    assert await living.others([ONE]) == {ONE: 0}
+    # Whoever lives is back with the next heartbeat.
+    await living.renew()
+    assert await dead.others([ONE]) == {ONE: 1}
+
+
 async def test_the_dead_are_swept_and_told_so_if_they_live(database: Database) -> None:
     dead, living = PresenceStore(database, FIRST, 60), PresenceStore(database, SECOND, 60)
     await dead.write({ONE: 3})

@@ -7,12 +7,9 @@ present, the member's group goes on.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
-from typing import Any, Final, Protocol, TypeAlias, TypeVar
-
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay
-from tenacity.wait import wait_random_exponential
+from typing import Any, Final, Protocol, TypeAlias
 
 from app.delivery.groups import FanOut, Group
 from app.delivery.hub import Hub
@@ -21,16 +18,15 @@ from app.domain.channel import Channel
 from app.domain.entry import CaughtUp, Entry, Retraction, StoredEntry
 from app.domain.message import Message
 from app.domain.query import EVERY_MESSAGE, CompiledFilters
-from app.errors import DeliveryFailed, SubscriberTooSlow, Unavailable
+from app.errors import DeliveryFailed, SubscriberTooSlow
 from app.services.live.pace import Pace
+from app.services.live.patience import patiently
 from app.services.live.source import Respond, Source
 
 __all__ = ["EventOf", "Joined", "MessageSource"]
 
 EventOf: TypeAlias = Callable[[Entry | CaughtUp], Any]
 """Makes what is responded to, of what the channel gives."""
-
-Found = TypeVar("Found")
 
 _PAGE: Final = 500
 _RECENT_MAX: Final = 256
@@ -40,8 +36,6 @@ _TRANSIENT_BYTES_MAX: Final = 1024 * 1024
 """Messages that are not stored wait for the replay's end; more, and the reader is too slow."""
 _OVERHEAD_BYTES: Final = 200
 """Of a message besides its data."""
-_PATIENCE_SECONDS: Final = 30.0
-"""How long a replay waits for a database that is away."""
 
 
 class Replay(Protocol):
@@ -166,7 +160,7 @@ class MessageSource(Source):
     async def _caught_up_at(self) -> str | None:
         if self._last_id is not None:
             return self._last_id
-        return await _patiently(partial(self._history.newest_id, self._channel, self._replayed))
+        return await patiently(partial(self._history.newest_id, self._channel, self._replayed))
 
     def close(self) -> None:
         self._leave()
@@ -230,7 +224,7 @@ class MessageSource(Source):
             # `_seen` may grow while reading: what was asked for is what was read.
             up_to, restarts = self._seen, self._restarts
             read = partial(self._history.between, self._channel, self._replayed, up_to, _PAGE)
-            batch = await _patiently(read)
+            batch = await patiently(read)
             if restarts != self._restarts:
                 return ()  # it may be of a count that is gone
             if len(batch) < _PAGE:
@@ -283,18 +277,6 @@ class Joined:
     async def give(self, entry: Message | Retraction) -> None:
         """Give the member an entry that nobody else is given, if its group would be."""
         await self._group.give_alone(self._member, entry)
-
-
-async def _patiently(read: Callable[[], Awaitable[Found]]) -> Found:
-    async for attempt in AsyncRetrying(
-        retry=retry_if_exception_type(Unavailable),
-        stop=stop_after_delay(_PATIENCE_SECONDS),
-        wait=wait_random_exponential(multiplier=0.05, max=1.0),
-        reraise=True,
-    ):
-        with attempt:
-            return await read()
-    raise AssertionError("retried without an end")
 
 
 def _responding(respond: Respond, event_of: EventOf) -> Respond:

@@ -18,6 +18,7 @@ from app.domain.query import CompiledFilters, MessageQuery
 from app.domain.viewer import Permission, Viewer
 from app.services.live.channel_results import ChannelResults
 from app.services.live.kept_result import KeptResult
+from app.services.live.patience import patiently
 from app.services.live.result_group import ResultGroup
 from app.services.live.shared_result import SharedResult
 from app.services.live.source import Respond, Source
@@ -196,14 +197,19 @@ class ResultSource(Source):
         self._on_closed: Callable[[], None] | None = on_closed
 
     async def begin(self, key: Hashable, respond: Respond, member: Member) -> Callable[[], None]:
-        group = self._results.group(
-            self._channel,
-            key,
-            self._query,
-            self._filters,
-            lambda kept, on_unavailable: respond(self._read(kept, on_unavailable)),
-        )
-        await group.join(member)
+        async def join() -> ResultGroup:
+            # Anew each time: a group that nobody could join is gone.
+            group = self._results.group(
+                self._channel,
+                key,
+                self._query,
+                self._filters,
+                lambda kept, on_unavailable: respond(self._read(kept, on_unavailable)),
+            )
+            await group.join(member)
+            return group
+
+        group = await patiently(join)
 
         def leave() -> None:
             group.leave(member)

@@ -18,11 +18,15 @@ Fetch = Callable[..., Awaitable[Sequence[Any]]]
 MAX_SHAPES: Final = 500
 """Shapes kept without an index: those that took longest."""
 
-# `uses` and `seconds` count half as much for each day since they were written.
-_READ: Final = """
+# `uses` and `seconds` count half as much for each day since they were written. The days are
+# bounded: a clock that was set back, or years of disuse, would leave the range of the numbers.
+_LEFT: Final = """
+    power(0.5, least(500, greatest(0, extract(epoch FROM now() - s.used_at) / 86400)))
+"""
+_READ: Final = f"""
     SELECT s.name, s.paths, s.kept, i.valid, coalesce(i.bytes, 0) AS bytes,
-        (s.uses * power(0.5, extract(epoch FROM now() - s.used_at) / 86400))::float8 AS uses,
-        (s.seconds * power(0.5, extract(epoch FROM now() - s.used_at) / 86400))::float8 AS seconds,
+        (s.uses * {_LEFT})::float8 AS uses,
+        (s.seconds * {_LEFT})::float8 AS seconds,
         extract(epoch FROM now() - s.used_at)::float8 AS unused_seconds,
         extract(epoch FROM now() - s.built_at)::float8 AS built_seconds
     FROM search_shapes AS s
@@ -32,10 +36,10 @@ _READ: Final = """
         WHERE i.indrelid = 'messages'::regclass
     ) AS i ON i.relname = s.name
     ORDER BY s.name
-"""
+"""  # noqa: S608  (no value is in the text)
 # An index helps a search that matches at most a tenth of the messages.
 # Rows are taken in the order of their names, so two processes never wait in a circle.
-_TELL: Final = """
+_TELL: Final = f"""
     INSERT INTO search_shapes AS s (name, paths, uses, seconds, used_at)
     SELECT n.name, n.paths, sum(n.uses), sum(n.seconds), now()
     FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::float8[], $6::bigint[])
@@ -48,21 +52,20 @@ _TELL: Final = """
     GROUP BY n.name, n.paths
     ORDER BY n.name
     ON CONFLICT (name) DO UPDATE SET
-        uses = s.uses * power(0.5, extract(epoch FROM now() - s.used_at) / 86400) + excluded.uses,
-        seconds = s.seconds * power(0.5, extract(epoch FROM now() - s.used_at) / 86400)
-            + excluded.seconds,
+        uses = s.uses * {_LEFT} + excluded.uses,
+        seconds = s.seconds * {_LEFT} + excluded.seconds,
         used_at = excluded.used_at
-"""
-_PRUNE: Final = """
+"""  # noqa: S608  (no value is in the text)
+_PRUNE: Final = f"""
     DELETE FROM search_shapes AS s
     USING (
         SELECT name FROM search_shapes AS s
         WHERE NOT EXISTS (SELECT FROM pg_class AS c WHERE c.relname = s.name)
-        ORDER BY s.seconds * power(0.5, extract(epoch FROM now() - s.used_at) / 86400) DESC
+        ORDER BY s.seconds * {_LEFT} DESC
         OFFSET $1
     ) AS beyond
     WHERE s.name = beyond.name
-"""
+"""  # noqa: S608  (no value is in the text)
 _BUILT: Final = """
     INSERT INTO search_shapes AS s (name, paths, used_at, built_at, kept)
     VALUES ($1, $2, now(), now(), $3)

@@ -14,8 +14,8 @@ from app.delivery.bus import TOPICS, Bus
 from app.delivery.events import Event, PresenceChanged
 from app.domain.channel import Channel
 from app.errors import ConfigurationError
-from tests.delivery.link import Link
 from tests.delivery.media import Medium, PostgresMedium
+from tests.link import Link
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
 

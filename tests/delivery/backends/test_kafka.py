@@ -7,7 +7,7 @@ from broadcaster import Broadcast
 
 from app.delivery.backends.kafka import KafkaBackend
 from app.errors import PayloadTooLarge
-from tests.delivery.brokers import Broker
+from tests.broker import Broker
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
 

@@ -11,7 +11,8 @@ from redis.asyncio import Connection
 
 from app.delivery.backends.redis import RedisBackend
 from app.errors import ConfigurationError
-from tests.delivery.brokers import Broker, redis_server
+from tests.broker import Broker
+from tests.delivery.brokers import redis_server
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -15,8 +15,7 @@ from app.domain.entry import CaughtUp
 from app.domain.message import Head, Message
 from app.domain.query import EVERY_MESSAGE, CompiledFilters, parse_filters
 from app.errors import DeliveryFailed, SubscriberTooSlow, Unavailable
-from app.services.live import messages as live_messages
-from app.services.live import pace
+from app.services.live import pace, patience
 from app.services.live.messages import MessageSource
 from tests.delivery.recorded import CHANNEL, Table, stored, transient, until
 from tests.services.live.members import Recorded
@@ -347,7 +346,7 @@ async def test_a_database_that_is_away_shortly_delays_a_replay_only() -> None:
 
 
 async def test_a_database_that_stays_away_ends_a_replay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_messages, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(patience, "_PATIENCE_SECONDS", 0.1)
     hub = OneFeed(10)
     hub.table.fails = 1_000
     source = await hub.source(after=5)

@@ -21,6 +21,7 @@ from app.domain.query import (
 )
 from app.domain.viewer import DEFAULT_PERMISSIONS, Permission, Viewer
 from app.errors import DeliveryFailed, Forbidden, Unavailable
+from app.services.live import patience
 from app.services.live.results import LiveResults, ResultSource
 from app.services.searching import Searching
 from tests.delivery.recorded import CHANNEL, Table, stored, transient, until
@@ -262,10 +263,14 @@ async def test_a_group_that_is_left_while_it_reads_does_not_read_on(service: Ser
     assert service.reads == 2
 
 
-async def test_a_table_that_is_away_is_told_to_whoever_joins_and_asked_again_by_the_next(
-    service: Service,
+async def test_whoever_joins_waits_for_a_table_that_is_away(
+    service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service.table.fails = 1
+    """Told at once that it is away, most clients never asked again."""
+    service.table.fails = 2
+    assert (await service.member()).payloads == [b"0"]
+    monkeypatch.setattr(patience, "_PATIENCE_SECONDS", 0.0)
+    service.table.fails = 2
     with pytest.raises(Unavailable):
         await service.member()
     assert (await service.member()).payloads == [b"0"]

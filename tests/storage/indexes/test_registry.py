@@ -49,6 +49,20 @@ async def test_a_day_later_it_counts_half(database: Database) -> None:
     assert known.uses == pytest.approx(4.5, abs=0.01)
 
 
+@pytest.mark.parametrize("age", ["10 years", "-10 years"])
+async def test_years_of_disuse_or_a_clock_that_was_set_back_are_no_error(
+    database: Database, age: str
+) -> None:
+    """Reading what is known once failed three years after a search was asked for last."""
+    await registry.tell(database.fetch, [_noted("a")], 10_000)
+    await database.fetch(f"UPDATE search_shapes SET used_at = now() - interval '{age}'")
+    (known,) = await _known(database)
+    assert 0 <= known.uses <= 3
+    await registry.tell(database.fetch, [_noted("a")], 10_000)
+    (known,) = await _known(database)
+    assert 3 <= round(known.uses, 3) <= 6
+
+
 async def test_small_channels_and_searches_that_find_much_ask_for_nothing(
     database: Database,
 ) -> None:

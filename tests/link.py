@@ -49,6 +49,18 @@ class Link:
         self._silent.set()
         self._silent = threading.Event()
 
+    def swallow(self) -> None:
+        """Pass nothing more, new connections included, until it leads somewhere again."""
+        # The kernel takes connections for it; nobody ever reads from them.
+        hole = socket.create_server(("127.0.0.1", 0))
+        self._sockets.append(hole)
+        self.leads_to = int(hole.getsockname()[1])
+        self.fall_silent()
+
+    def cut(self) -> None:
+        """Break the connections there are."""
+        _shut(*(one for one in self._sockets if one is not self._entrance))
+
     def close(self) -> None:
         """Break every connection and take no more. Idempotent."""
         _shut(*self._sockets)
