@@ -133,6 +133,11 @@ class Settings(BaseSettings):
         "text", description="text for a person, json for one JSON object a line"
     )
     access_log: bool = Field(False, description="log one line per HTTP request (costs throughput)")
+    tracing: bool = Field(
+        False,
+        description="send traces by OpenTelemetry to a collector (OTLP over HTTP) as the OTEL_* "
+        "variables say; needs the extra 'tracing'",
+    )
 
     # Storage and delivery
     database_url: str | None = Field(
@@ -187,6 +192,13 @@ class Settings(BaseSettings):
         0.1,
         300,
         "a search that runs longer is cancelled: UNAVAILABLE",
+    )
+    slow_seconds: float = _number(
+        defaults.SLOW_SECONDS,
+        0,
+        300,
+        "a statement of a search, or the storing of messages, that takes longer is a line in the "
+        "log, once a minute for each channel; 0: none is",
     )
     search_indexes: int = _number(
         defaults.SEARCH_INDEXES,
@@ -427,6 +439,13 @@ class Settings(BaseSettings):
         if not re.fullmatch(r"[A-Za-z0-9_.:%-]{1,255}", host):
             raise ValueError("a host name or an IP address")
         return host
+
+    @field_validator("tracing")
+    @classmethod
+    def _check_tracing(cls, tracing: bool) -> bool:
+        if tracing and importlib.util.find_spec("opentelemetry") is None:
+            raise ValueError("the package 'opentelemetry': pip install 'widgetwire[tracing]'")
+        return tracing
 
     @field_validator("database_url")
     @classmethod

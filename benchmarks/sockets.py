@@ -105,6 +105,7 @@ class Server:
             **CLASSES[self.kind],
             lifespan="off",
             log_level="error",
+            access_log=False,
             ws_per_message_deflate=False,
         )
         serving = asyncio.create_task(uvicorn.Server(config).serve(sockets=[listening]))

@@ -32,8 +32,7 @@ async def hosted(database_url: str, **settings: Any) -> AsyncIterator[str]:
         ws_max_size=1 << 20,
         lifespan="on",
         log_config=None,
-        # As the service runs: with a line for each request, uvicorn would answer them all.
-        access_log=False,
+        access_log=bool(settings.get("access_log")),
     )
     # With its protocol named: else asyncio leaves Nagle on, and each answer over a connection that
     # is kept takes 40 ms.

@@ -66,6 +66,7 @@ PARTS: Final[dict[Callable[..., Any], dict[str, str]]] = {
         "queue_max": "publish_queue_max",
         "queue_max_bytes": "publish_queue_max_bytes",
         "timeout_seconds": "publish_timeout_seconds",
+        "slow_seconds": "slow_seconds",
     },
     HttpBounds: {
         "header_timeout_seconds": "header_timeout_seconds",
@@ -111,6 +112,7 @@ PARTS: Final[dict[Callable[..., Any], dict[str, str]]] = {
         "queue_max": "search_queue_max",
         "wait_seconds": "search_wait_seconds",
         "request_seconds": "statement_timeout_seconds",
+        "slow_seconds": "slow_seconds",
     },
     SearchQueue: {
         "waiting_max": "search_queue_max",

@@ -27,6 +27,7 @@ from app.storage.database import Database
 from app.storage.schema_probe import SchemaProbe
 from app.storage.write_probe import WriteProbe
 from app.telemetry.loop_lag import LoopLag
+from app.telemetry.traces import exported
 from app.telemetry.workers import ALONE, WorkerPlace, Workers
 from app.transports.auth.authenticator import Authenticator
 from app.transports.graphql.http import GraphQLHttp, HttpLimits
@@ -70,6 +71,8 @@ class Process:
         Yields the lifespan's state, in which connections find what answers without an ASGI call.
         """
         async with AsyncExitStack() as stack:
+            if self._settings.tracing:
+                await stack.enter_async_context(exported())
             below = self._started = await started(stack, self._settings)
             authenticator = started_authenticator(stack, self._settings, below.services.client_ids)
             metrics = await self._metrics(stack, below, app.place)

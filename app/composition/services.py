@@ -126,6 +126,7 @@ async def started(stack: AsyncExitStack, settings: Settings) -> Started:
         queue_max=settings.publish_queue_max,
         queue_max_bytes=settings.publish_queue_max_bytes,
         timeout_seconds=settings.publish_timeout_seconds,
+        slow_seconds=settings.slow_seconds,
     )
     writer = MessageWriter(pools.writing, hub.publish_stored, **bounds)
     stack.push_async_callback(writer.close)
@@ -149,6 +150,7 @@ async def started(stack: AsyncExitStack, settings: Settings) -> Started:
         queue_max=settings.search_queue_max,
         wait_seconds=settings.search_wait_seconds,
         request_seconds=settings.statement_timeout_seconds,
+        slow_seconds=settings.slow_seconds,
     )
     search = MessageSearch(lanes, indexes=indexes, demand=demand)
     searching = SharedSearch(search)

@@ -22,6 +22,7 @@ from app.delivery.pulse import Pulse
 from app.delivery.supervision import keep_running
 from app.domain.channel import Channel
 from app.errors import Unavailable
+from app.telemetry.log_fields import event as logged
 
 __all__ = ["TOPICS", "Bus", "topic_of"]
 
@@ -151,7 +152,9 @@ class Bus:
             cause = error.__context__ or error
             if not isinstance(cause, Exception):
                 raise cause from None
-            logger.warning("%s could not be subscribed to", topic, exc_info=cause)
+            logger.warning(
+                "%s could not be subscribed to", topic, exc_info=cause, extra=logged("bus.refused")
+            )
             raise Unavailable("the bus cannot be joined now; retry later") from cause
         self._subscriptions[topic] = subscription
 
@@ -170,7 +173,12 @@ class Bus:
         try:
             event = decode_event(text)
         except msgspec.DecodeError:
-            logger.warning("an event of %d characters on %s is not ours; ignored", len(text), topic)
+            logger.warning(
+                "an event of %d characters on %s is not ours; ignored",
+                len(text),
+                topic,
+                extra=logged("bus.not_ours"),
+            )
             return
         if isinstance(event, Echo):
             if event.origin == self.origin:

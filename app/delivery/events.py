@@ -5,7 +5,8 @@ about stored messages: an event may go missing, come twice or be too large to ca
 messages, and nothing is lost.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from operator import attrgetter
 from typing import Final, TypeAlias
 
@@ -15,6 +16,7 @@ from msgspec.structs import astuple
 from app.domain.channel import Channel
 from app.domain.entry import Retraction, StoredEntry
 from app.domain.message import MESSAGE_COLUMNS, MESSAGE_FIELDS, Message
+from app.telemetry.traces import TRACES
 
 __all__ = [
     "Deleted",
@@ -37,6 +39,10 @@ _MAX_INLINE_BYTES: Final = 6_000
 _MAX_WITH_RETRACTIONS_BYTES: Final = 256 * 1024
 """The same where there are retractions: what was retracted is in no table any more, and live
 results that are not told of it are read again, whole."""
+
+
+_MAX_TRACED: Final = 16
+"""Messages of one event whose spans come along."""
 
 
 class _Record(msgspec.Struct, frozen=True, array_like=True):
@@ -86,6 +92,8 @@ class Stored(msgspec.Struct, frozen=True, array_like=True, tag="s"):
     """Of the first; 0: an older version has sent this."""
     retractions: tuple[_Retracted, ...] = ()
     """All retractions of them, as `records`."""
+    traced: Mapping[str, str] = {}
+    """Which spans published them, by their ids: of the few that are recorded."""
 
 
 class Transient(msgspec.Struct, frozen=True, array_like=True, tag="t"):
@@ -94,6 +102,8 @@ class Transient(msgspec.Struct, frozen=True, array_like=True, tag="t"):
     origin: str
     channel: str
     record: _Record
+    traced: Mapping[str, str] = {}
+    """As of `Stored`."""
 
 
 class PresenceChanged(msgspec.Struct, frozen=True, array_like=True, tag="p"):
@@ -165,12 +175,21 @@ def stored_event(origin: str, entries: Sequence[StoredEntry]) -> Stored:
         records = tuple(_record(one) for one in entries if isinstance(one, Message))
         retractions = tuple(map(_retracted, retracted))
     channel, created = entries[0].channel.key, entries[0].created
-    return Stored(origin, channel, first, last, records, created, retractions)
+    traced = _traced([one.id for one in entries])
+    return Stored(origin, channel, first, last, records, created, retractions, traced)
 
 
 def transient_event(origin: str, message: Message) -> Transient:
     """Return the event that carries a message which is not stored."""
-    return Transient(origin, message.channel.key, _record(message))
+    traced = _traced([message.id])
+    return Transient(origin, message.channel.key, _record(message), traced)
+
+
+def _traced(ids: Sequence[str]) -> Mapping[str, str]:
+    recorder = TRACES.recorder
+    if recorder is None:
+        return {}
+    return dict(islice(recorder.traceparents(ids).items(), _MAX_TRACED))
 
 
 def entries_of(event: Stored) -> list[StoredEntry]:

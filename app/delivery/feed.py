@@ -24,6 +24,7 @@ from app.domain.channel import Channel
 from app.domain.entry import Entry, PolicyChange, StoredEntry
 from app.domain.message import Head, Message
 from app.errors import Unavailable
+from app.telemetry.log_fields import event
 
 __all__ = ["Feed", "History", "Subscriber"]
 
@@ -306,6 +307,7 @@ class Feed:
             self.channel.key,
             up_to,
             self.position,
+            extra=event("channel.counted_anew", channel=self.channel.key),
         )
         self._history.forget(self.channel)
         self._beginnings += 1

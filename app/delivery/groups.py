@@ -12,7 +12,7 @@ for events.
 import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -26,6 +26,8 @@ from app.domain.entry import Entry, Retraction
 from app.domain.message import Message
 from app.domain.query import CompiledFilters
 from app.errors import DeliveryFailed, SubscriberTooSlow
+from app.telemetry.log_fields import event
+from app.telemetry.traces import TRACES
 
 __all__ = ["Encode", "FanOut", "Group", "Slice"]
 
@@ -346,6 +348,22 @@ class _ChannelGroups:
             self._end()
 
     def deliver(self, entries: Sequence[Entry]) -> None:
+        recorder = TRACES.recorder
+        if recorder is None:
+            self._deliver(entries)
+            return
+        messages = [one for one in entries if isinstance(one, Message)]
+        if not messages:
+            self._deliver(entries)
+            return
+        ids = [message.id for message in messages]
+        with recorder.fan_out(messages[0].channel.key, ids) as recorded:
+            groups = self._deliver(entries)
+            if recorded is not None:
+                recorded.given(len(groups), sum(len(group.members) for group in groups))
+
+    def _deliver(self, entries: Sequence[Entry]) -> Collection[Group]:
+        """Give the entries to whom they concern at once; return those groups."""
         payloads: dict[Group, list[bytes]] = {}
         broken: dict[Group, Exception] = {}
         for entry in entries:
@@ -374,6 +392,7 @@ class _ChannelGroups:
             self._times.given(entries[-1])
         if self._slow:
             self._serve_later(entries)
+        return payloads
 
     def _accepting(self, message: Message, broken: dict[Group, Exception]) -> Iterator[Group]:
         for filters, groups in self._light.candidates(message):
@@ -470,7 +489,11 @@ class _ChannelGroups:
         error = SubscriberTooSlow(
             f"{came} {what} wait for filters that take long, at most {allowed} may"
         )
-        logger.warning("filters on a channel cannot keep up: %s", error.message)
+        logger.warning(
+            "filters on a channel cannot keep up: %s",
+            error.message,
+            extra=event("filters.too_slow", waiting=came),
+        )
         for group in [one for alike in self._slow.values() for one in alike]:
             self._drop(group, error)
 

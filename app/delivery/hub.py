@@ -28,6 +28,7 @@ from app.domain.channel import Channel
 from app.domain.entry import PolicyChange, Retraction, StoredEntry
 from app.domain.message import Head, Message
 from app.errors import Unavailable
+from app.telemetry.traces import TRACES
 
 __all__ = ["Hub"]
 
@@ -304,6 +305,8 @@ class Hub:
         feed = self._feeds.get(channel)
         if feed is None:
             return
+        if event.traced and TRACES.recorder is not None:
+            TRACES.recorder.told(event.traced)
         if not isinstance(event, Stored):
             feed.transient(message_of(event))
         elif entries := entries_of(event):

@@ -27,6 +27,7 @@ from app import setting_names
 from app.embedded.account import Account, account_for
 from app.embedded.programs import failure, run_program
 from app.errors import ConfigurationError
+from app.telemetry.log_fields import event
 
 __all__ = ["Cluster", "StopMode"]
 
@@ -126,7 +127,7 @@ class Cluster:
                 f"{self._files} holds files that are no database: move them away, or set "
                 f"{setting_names.DATA_DIR} to another directory"
             )
-        logger.info("making a database in %s", self._files)
+        logger.info("making a database in %s", self._files, extra=event("embedded.made"))
         # Made beside its place and moved there whole: a kill leaves no half cluster.
         making = self._data_dir / "postgres.making"
         shutil.rmtree(making, ignore_errors=True)
@@ -213,7 +214,11 @@ class Cluster:
             elif time.monotonic() > kill_at:
                 # Backends of a server that was killed end when they next wait for something;
                 # one that is in a long statement, or was suspended, keeps the next server out.
-                logger.warning("killing %d processes that a dead database left", len(leftovers))
+                logger.warning(
+                    "killing %d processes that a dead database left",
+                    len(leftovers),
+                    extra=event("embedded.leftovers_killed", processes=len(leftovers)),
+                )
                 for process in leftovers:
                     with contextlib.suppress(psutil.Error):
                         process.kill()
@@ -230,7 +235,11 @@ class Cluster:
         done = self._pg_ctl(account, "stop", f"--mode={mode}", seconds=_STOP_TIMEOUT_SECONDS)
         if done.returncode != 0 and self._server() is not None:
             # Everything committed is in the log that recovery reads.
-            logger.warning("the database did not stop in time: %s", done.stdout.strip())
+            logger.warning(
+                "the database did not stop in time: %s",
+                done.stdout.strip(),
+                extra=event("embedded.not_stopped"),
+            )
             self._pg_ctl(account, "stop", "--mode=immediate", seconds=_STOP_TIMEOUT_SECONDS)
         with contextlib.suppress(OSError):
             Path(server[1]).rmdir()

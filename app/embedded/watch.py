@@ -27,6 +27,7 @@ import psutil
 from app.embedded.postgres import EmbeddedPostgres, Revival
 from app.embedded.programs import ProgramFailure
 from app.errors import ConfigurationError
+from app.telemetry.log_fields import event
 
 __all__ = ["DatabaseWatch"]
 
@@ -89,7 +90,11 @@ class DatabaseWatch:
                 self._bring_back()
             except OSError as error:
                 # No file descriptor or no memory left, say: that tells nothing of the database.
-                logger.error("the embedded database cannot be watched now: %s", error)
+                logger.error(
+                    "the embedded database cannot be watched now: %s",
+                    error,
+                    extra=event("embedded.not_watched"),
+                )
                 self._failures += 1
                 self._ending.wait(self._pause())
             except Exception:
@@ -116,7 +121,9 @@ class DatabaseWatch:
         if self._database.answers(_ANSWER_SECONDS):
             if silent_since is not None:
                 logger.warning(
-                    "the embedded database answers again after %.1f s", asked - silent_since
+                    "the embedded database answers again after %.1f s",
+                    asked - silent_since,
+                    extra=event("embedded.answers", seconds=asked - silent_since),
                 )
             return None
         if silent_since is None and self._database.process() is not None:
@@ -124,6 +131,7 @@ class DatabaseWatch:
                 "the embedded database runs but does not answer within %g s: it is suspended or "
                 "its disk hangs; it is waited for, not restarted",
                 _ANSWER_SECONDS,
+                extra=event("embedded.silent"),
             )
             return asked
         return silent_since
@@ -138,12 +146,15 @@ class DatabaseWatch:
                 "the embedded database ended, or was stopped; it is started again in %g s unless "
                 "somebody else does. To keep it stopped, stop the service",
                 _ORDER_SECONDS,
+                extra=event("embedded.ended"),
             )
             while self._database.process() is None and time.monotonic() - found < _ORDER_SECONDS:
                 if self._ending.wait(_LOOK_SECONDS):
                     return
         else:
-            logger.error("the embedded database died; starting it again")
+            logger.error(
+                "the embedded database died; starting it again", extra=event("embedded.died")
+            )
         while not self._ending.wait(self._pause()):
             outcome = self._try()
             if outcome is Revival.LET_GO:
@@ -153,6 +164,7 @@ class DatabaseWatch:
                     "the embedded database is back after %.1f s, started by %s",
                     time.monotonic() - found,
                     "this process" if outcome is Revival.STARTED else "another process",
+                    extra=event("embedded.back", seconds=time.monotonic() - found),
                 )
                 # Until it has lived for a while: one that dies again at once is not hurried.
                 self._failures = min(self._failures + 1, _MOST_RELAPSES)
@@ -174,6 +186,7 @@ class DatabaseWatch:
                 "%s (tried again in at most %g s)",
                 error.summary if isinstance(error, ProgramFailure) else error,
                 self._most_pause(),
+                extra=event("embedded.not_started"),
             )
             return None
 

@@ -85,7 +85,7 @@ def _told(error: Exception, request_code: ErrorCode) -> Told:
     if not isinstance(cause, GraphQLError):
         if isinstance(error, GraphQLError) and error.path is None:
             # A scalar failed on a value of the request: graphql-core quotes the exception.
-            _log.info("a scalar refused a value with %r", cause)
+            _log.info("a scalar refused a value with %s", type(cause).__name__)
             return Told(request_code, _INVALID_VALUE)
         return told(cause, _DOING)
     assert isinstance(error, GraphQLError), "a GraphQLError has no other around it"

@@ -45,6 +45,7 @@ from app.engine.results import HasScope
 from app.engine.variables import bounded_variables
 from app.errors import WidgetwireError
 from app.services.live.source import Respond, Source
+from app.telemetry.traces import TRACES
 
 __all__ = ["Executor", "Subscription", "encode_response"]
 
@@ -101,6 +102,17 @@ class Executor:
             RequestRefused: the variables do not fit; nothing was executed.
         """
         assert operation.kind is not OperationType.SUBSCRIPTION
+        recorder = TRACES.recorder
+        if recorder is None:
+            return await self._execute(operation, variables, context)
+        with recorder.operation(operation.kind.value, operation.name) as recorded:
+            payload = await self._execute(operation, variables, context)
+            recorded.answered(payload)
+            return payload
+
+    async def _execute(
+        self, operation: Operation, variables: Mapping[str, Any], context: object
+    ) -> bytes:
         if self.resolvers is not None and operation.direct is not None:
             arguments = operation.direct.arguments(variables)
             if arguments is not None:
@@ -133,6 +145,16 @@ class Executor:
         Raises:
             RequestRefused: the variables do not fit, or the resolver refused.
         """
+        recorder = TRACES.recorder
+        if recorder is None:
+            return await self._subscribe(operation, variables, context)
+        # Until it has joined: what it receives is of those who publish.
+        with recorder.operation(operation.kind.value, operation.name):
+            return await self._subscribe(operation, variables, context)
+
+    async def _subscribe(
+        self, operation: Operation, variables: Mapping[str, Any], context: object
+    ) -> "Subscription":
         assert operation.sharing is not None, "a subscription"
         key = operation.sharing.key(variables)
         direct = operation.direct

@@ -18,6 +18,7 @@ from app.errors import ConfigurationError, DatabaseUnreachable
 from app.setting_names import PREFIX
 from app.storage.migrations import check_schema
 from app.storage.migrations import migrate as migrate_schema
+from app.telemetry.log_fields import event
 
 __all__ = ["ServiceDatabase"]
 
@@ -63,7 +64,11 @@ class ServiceDatabase:
             try:
                 self._embedded.stop()
             except (ConfigurationError, OSError) as error:
-                _logger.error("the embedded database could not be stopped: %s", error)
+                _logger.error(
+                    "the embedded database could not be stopped: %s",
+                    error,
+                    extra=event("embedded.not_stopped"),
+                )
 
     def prepare(self, *, migrate: bool) -> Settings:
         """Return settings that name the database, its schema known to fit.
@@ -94,7 +99,12 @@ async def _when_reachable(
         reason = str(state.outcome.exception())
         if reason != told[-1]:
             told.append(reason)
-            _logger.warning("%s; waiting for it, %g s at the most", reason, wait_seconds)
+            _logger.warning(
+                "%s; waiting for it, %g s at the most",
+                reason,
+                wait_seconds,
+                extra=event("database.waited_for", what="start"),
+            )
 
     told = [""]
     async for attempt in AsyncRetrying(

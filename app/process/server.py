@@ -32,6 +32,7 @@ from app.defaults import (
     SHUTDOWN_GRACE_SECONDS,
 )
 from app.errors import ConfigurationError, StartupError, WidgetwireError
+from app.telemetry.log_fields import event
 from app.wire.http import BoundedHttpProtocol, HttpBounds
 from app.wire.peer import Peers
 from app.wire.trusted_proxies import TrustedProxies
@@ -143,7 +144,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         _collect_garbage_seldom()
-        _logger.info("this process serves")
+        _logger.info("this process serves", extra=event("process.serving"))
         self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -152,7 +153,11 @@ class _Server(uvicorn.Server):
         last = threading.Timer(grace + _LIFESPAN_SECONDS + 0.5, _abandon)
         last.daemon = True
         last.start()
-        _logger.info("shutting down with %d connections", len(self.server_state.connections))
+        _logger.info(
+            "shutting down with %d connections",
+            len(self.server_state.connections),
+            extra=event("process.stopping", connections=len(self.server_state.connections)),
+        )
         try:
             for server in self.servers:
                 server.close()
@@ -164,7 +169,10 @@ class _Server(uvicorn.Server):
             self.config.timeout_graceful_shutdown = left  # type: ignore[assignment]
             await asyncio.wait_for(super().shutdown(), left + _LIFESPAN_SECONDS)
         except TimeoutError:
-            _logger.error("shutting down took too long; the rest is abandoned")
+            _logger.error(
+                "shutting down took too long; the rest is abandoned",
+                extra=event("process.stopped_late"),
+            )
         finally:
             last.cancel()
 
@@ -175,7 +183,11 @@ class _Server(uvicorn.Server):
         try:
             await asyncio.wait_for(drain(), seconds)
         except TimeoutError:
-            _logger.error("draining took longer than %g s; sockets are closed as they are", seconds)
+            _logger.error(
+                "draining took longer than %g s; sockets are closed as they are",
+                seconds,
+                extra=event("process.stopped_late"),
+            )
         except Exception:
             _logger.exception("draining failed; sockets are closed as they are")
 
@@ -253,5 +265,5 @@ def _collect_garbage_seldom() -> None:
 
 def _abandon() -> None:
     # Only a blocked event loop or a task that refuses to end gets the process here.
-    _logger.error("shutting down hangs; the process ends now")
+    _logger.error("shutting down hangs; the process ends now", extra=event("process.stopped_late"))
     os._exit(0)

@@ -20,6 +20,7 @@ from typing import Final
 
 from app import setting_names
 from app.errors import ConfigurationError, StartupError
+from app.telemetry.log_fields import event
 
 __all__ = ["READY", "Supervisor", "bind"]
 
@@ -159,7 +160,11 @@ class Supervisor:
         self._signal_all(signal.SIGTERM)
         _, late = await asyncio.wait(keepers, timeout=self._grace_seconds + _KILL_AFTER_SECONDS)
         if late:
-            _logger.error("%d workers did not end in time and are killed", len(self._processes))
+            _logger.error(
+                "%d workers did not end in time and are killed",
+                len(self._processes),
+                extra=event("workers.killed", workers=len(self._processes)),
+            )
             self._signal_all(signal.SIGKILL)
         for ended in await asyncio.gather(*keepers, return_exceptions=True):
             if isinstance(ended, Exception):
@@ -197,19 +202,30 @@ class Supervisor:
                 ready, code = await self._run_worker(name, sockets, first=not served)
             except OSError as error:
                 # No memory, process or descriptor left for another process: it may come back.
-                _logger.error("a worker could not be started: %s", error)
+                _logger.error(
+                    "a worker could not be started: %s", error, extra=event("worker.not_started")
+                )
                 ready, code = False, None
             if self._stopping.is_set():
                 return
             if not (ready or served):
-                _logger.error("a worker did not start (exit code %s)", code)
+                _logger.error(
+                    "a worker did not start (exit code %s)",
+                    code,
+                    extra=event("worker.not_started", exit_code=code),
+                )
                 self._failed = True
                 self._stopping.set()
                 return
             served = True
             steady = ready and time.monotonic() - started > _STEADY_SECONDS
             pause = _LEAST_PAUSE_SECONDS if steady else min(2 * pause, _MOST_PAUSE_SECONDS)
-            _logger.error("a worker ended (exit code %s); another starts in %g s", code, pause)
+            _logger.error(
+                "a worker ended (exit code %s); another starts in %g s",
+                code,
+                pause,
+                extra=event("worker.ended", exit_code=code, pause_seconds=pause),
+            )
             # Not wait_for: Python 3.11's drops a cancellation that comes with the event.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):

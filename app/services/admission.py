@@ -22,6 +22,7 @@ from app.domain.viewer import Permission, Viewer
 from app.errors import BadUserInput, Forbidden, Rejected
 from app.services.pacing import Pauses, Rates
 from app.services.policies import PolicyService
+from app.telemetry.log_fields import event
 
 __all__ = ["UNBOUND", "Admission", "Admitted"]
 
@@ -181,7 +182,11 @@ class Admission:
             compiled = self._compiled[channel] = _Compiled(policy)
         except BadUserInput as error:
             # Another version of the service, or of its validator, took it.
-            logger.error("the dataSchema of %s cannot be used: %s", channel.key, error.message)
+            logger.error(
+                "the dataSchema of %s cannot be used",
+                channel.key,
+                extra=event("policy.unusable", channel=channel.key),
+            )
             raise Rejected("the channel's dataSchema cannot be used; set it anew") from error
         return compiled
 

@@ -15,6 +15,7 @@ from app.errors import BadUserInput
 from app.services.following import Change, Followed
 from app.services.rights import Rights, present_ms
 from app.storage.bans import BanRecord, BanStore
+from app.telemetry.log_fields import event
 
 __all__ = ["BanService"]
 
@@ -83,7 +84,18 @@ class BanService:
                 "lift one, or let bans end by themselves with until"
             )
         self.followed.apply(Change(ban.key, ban, version))
-        logger.info("a person was banned from the project %s: %s", project_id, ban.mode)
+        logger.info(
+            "a person was banned from the project %s: %s",
+            project_id,
+            ban.mode,
+            extra=event(
+                "ban.made",
+                project=project_id,
+                ban=ban.id,
+                mode=ban.mode.value,
+                moderator=viewer.subject,
+            ),
+        )
         return ban
 
     async def unban(self, viewer: Viewer, project_id: str, ban_id: str) -> bool:
@@ -107,7 +119,11 @@ class BanService:
         if lifted is None:
             return False
         self.followed.apply(_change(lifted))
-        logger.info("a ban from the project %s was lifted", project_id)
+        logger.info(
+            "a ban from the project %s was lifted",
+            project_id,
+            extra=event("ban.lifted", project=project_id, ban=known_as, moderator=viewer.subject),
+        )
         return True
 
     async def bans(self, viewer: Viewer, project_id: str) -> Sequence[Ban]:

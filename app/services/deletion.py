@@ -1,5 +1,6 @@
 """Deleting messages for good: whoever may asks for it, and nothing shows them any more."""
 
+import logging
 import time
 from collections.abc import Hashable, Sequence
 from contextlib import aclosing
@@ -13,8 +14,11 @@ from app.errors import BadUserInput, Unavailable
 from app.services.rights import Rights
 from app.storage.deletion import HELD, MESSAGES, TRACES, Find, MessageDeletion
 from app.storage.head_looks import Heads
+from app.telemetry.log_fields import event
 
 __all__ = ["DeletionService", "Finding"]
+
+logger = logging.getLogger(__name__)
 
 _TELL_SECONDS: Final = 0.5
 """How often a deletion that goes on is told of: live results are read again each time."""
@@ -90,6 +94,30 @@ class DeletionService:
             Unavailable: the database is away or overloaded, or this process is ending.
         """
         self._rights.require(viewer, Permission.ADMIN, channel)
+        began = time.monotonic()
+        whole = False
+        try:
+            deleted = await self._delete_matching(viewer, channel, filters, asker)
+            whole = True
+        finally:
+            logger.info(
+                "messages of %s were deleted%s",
+                channel.key,
+                "" if whole else ", not all that were asked for",
+                extra=event(
+                    "messages.deleted",
+                    channel=channel.key,
+                    messages=deleted if whole else None,
+                    filters=len(filters),
+                    seconds=time.monotonic() - began,
+                    moderator=viewer.subject,
+                ),
+            )
+        return deleted
+
+    async def _delete_matching(
+        self, viewer: Viewer, channel: Channel, filters: tuple[Filter, ...], asker: Hashable
+    ) -> int:
         head = (await self._history.heads([channel]))[channel]
         if not filters:
             held = await self._deletion.last_held(channel)

@@ -1,5 +1,6 @@
 """Held messages: kept until a moderator approves or rejects them."""
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
@@ -14,8 +15,11 @@ from app.services.message_ids import checked_ids
 from app.services.rights import Rights
 from app.storage.held import HeldMessages
 from app.storage.held_writer import HeldWriter
+from app.telemetry.log_fields import event
 
 __all__ = ["HeldService"]
+
+logger = logging.getLogger(__name__)
 
 _LISTED_MAX: Final = 1_000
 
@@ -127,7 +131,9 @@ class HeldService:
             Unavailable: the database is away; to ask again does no harm.
         """
         self._rights.require(viewer, Permission.MODERATE, channel)
-        return await self._store.approve(channel, checked_ids(ids))
+        approved = await self._store.approve(channel, checked_ids(ids))
+        _log_moderated("held.approved", viewer, channel, approved)
+        return approved
 
     async def reject(self, viewer: Viewer, channel: Channel, ids: Sequence[str]) -> int:
         """Delete messages that wait; return how many. Their publishers may use the keys again.
@@ -140,4 +146,14 @@ class HeldService:
         Raises: as `approve`.
         """
         self._rights.require(viewer, Permission.MODERATE, channel)
-        return await self._store.reject(channel, checked_ids(ids))
+        rejected = await self._store.reject(channel, checked_ids(ids))
+        _log_moderated("held.rejected", viewer, channel, rejected)
+        return rejected
+
+
+def _log_moderated(what: str, viewer: Viewer, channel: Channel, messages: int) -> None:
+    logger.info(
+        "messages of %s that waited were looked at",
+        channel.key,
+        extra=event(what, channel=channel.key, messages=messages, moderator=viewer.subject),
+    )

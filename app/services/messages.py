@@ -1,5 +1,6 @@
 """Publishing, retracting, searching and subscribing: the rights and checks, then the work."""
 
+import logging
 import time
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
@@ -41,8 +42,12 @@ from app.storage.shared_history import SharedHistory
 from app.storage.writer import MessageWriter
 from app.telemetry.counters import COUNTED
 from app.telemetry.histogram import Histogram
+from app.telemetry.log_fields import event
+from app.telemetry.traces import TRACES
 
 __all__ = ["MessageService"]
+
+logger = logging.getLogger(__name__)
 
 _REASON_MAX: Final = 500
 """Characters of its reason."""
@@ -282,6 +287,17 @@ class MessageService:
             )
         if self._shadow is not None and self._rights.shadows(viewer, channel):
             count += len(await self._shadow.retract(viewer, channel, unique, reason, echo))
+        if moderates:
+            logger.info(
+                "a moderator retracted messages of %s",
+                channel.key,
+                extra=event(
+                    "messages.retracted",
+                    channel=channel.key,
+                    messages=count,
+                    moderator=viewer.subject,
+                ),
+            )
         return count
 
     def search(self, viewer: Viewer, channel: Channel, asker: Hashable = None) -> Searching:
@@ -387,6 +403,8 @@ class MessageService:
             return first
         created = max(int(time.time() * 1000), self._hub.last_created(draft.channel))
         message = draft.placed(None, created)
+        if TRACES.recorder is not None:
+            TRACES.recorder.published((message.id,), (TRACES.recorder.current(),))
         self._hub.publish_transient(message)
         self._recent_transients.add(draft, message)
         return message

@@ -12,6 +12,7 @@ from app.errors import BadUserInput, Unavailable
 from app.services.following import Change, Followed
 from app.services.rights import Rights
 from app.storage.policies import PolicyStore, StoredPolicy
+from app.telemetry.log_fields import event
 
 __all__ = ["PolicyService"]
 
@@ -96,7 +97,16 @@ class PolicyService:
             written = await self._store.write(channel, policy, before.version)
             if written is not None:
                 self.followed.apply(_change(written))
-                logger.info("the policy of %s was changed", channel.key)
+                logger.info(
+                    "the policy of %s was changed",
+                    channel.key,
+                    extra=event(
+                        "policy.changed",
+                        channel=channel.key,
+                        fields=",".join(change),
+                        moderator=viewer.subject,
+                    ),
+                )
                 return policy
         raise Unavailable("the policy is being changed by others; retry later")
 

@@ -20,6 +20,7 @@ from app.services.live.counts import CountSource, EventOf, WatchedChannel
 from app.services.live.patience import patiently
 from app.services.rights import Rights
 from app.storage.presence import PresenceStore
+from app.telemetry.log_fields import event
 
 __all__ = ["PresenceService"]
 
@@ -175,7 +176,10 @@ class PresenceService:
                 await self._read()
             except Unavailable:
                 # What was not written or read stays noted; the heartbeat wakes us again.
-                logger.info("connection counts wait for the database")
+                logger.info(
+                    "connection counts wait for the database",
+                    extra=event("database.waited_for", what="counts"),
+                )
             except Exception:
                 logger.exception("connection counts could not be exchanged")
             await asyncio.sleep(self._interval)

@@ -17,6 +17,7 @@ from app.services.deletion import DeletionService
 from app.storage.ages import Age, Ages
 from app.storage.deletion import MessageDeletion
 from app.storage.elected import leading
+from app.telemetry.log_fields import event
 
 __all__ = ["Retention"]
 
@@ -130,6 +131,12 @@ class Retention:
                     deleted,
                     channels,
                     time.monotonic() - began,
+                    extra=event(
+                        "retention.deleted",
+                        messages=deleted,
+                        channels=channels,
+                        seconds=time.monotonic() - began,
+                    ),
                 )
         return self._left
 

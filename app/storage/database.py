@@ -13,7 +13,7 @@ Nothing above this file sees an asyncpg exception of an outage: what a client ma
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from types import MappingProxyType
@@ -25,6 +25,7 @@ from app.defaults import DATABASE_POOL_SIZE, STATEMENT_TIMEOUT_SECONDS
 from app.errors import Unavailable
 from app.storage.incidents import Incidents
 from app.storage.trust import Trust
+from app.telemetry.traces import TRACES
 
 __all__ = [
     "Connection",
@@ -266,6 +267,19 @@ class Database:
             DatabaseBusy: no connection was free in time, or a lock was not given.
             DatabaseRefuses: the database lacks what it needs, disk space say.
         """
+        recorder = TRACES.recorder
+        if recorder is None:
+            return await self._fetch(sql, parameters, timeout_seconds, on_send)
+        with recorder.statement(sql):
+            return await self._fetch(sql, parameters, timeout_seconds, on_send)
+
+    async def _fetch(
+        self,
+        sql: str,
+        parameters: Sequence[Any],
+        timeout_seconds: float | None,
+        on_send: Callable[[], None],
+    ) -> list[asyncpg.Record]:
         if timeout_seconds is None:
             connection = await self._acquire(self._statement_timeout)
             left = None
@@ -279,6 +293,8 @@ class Database:
         try:
             rows = await connection.fetch(sql, *parameters, timeout=left)
             sound = True
+            if self._incidents.lost_since is not None:
+                self._incidents.answered()
             return rows
         except Exception as error:
             translated = self._translated(error, connection)

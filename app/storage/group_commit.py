@@ -10,11 +10,13 @@ being written, its publisher is told that nobody knows.
 import asyncio
 import logging
 import random
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypedDict, TypeVar
+from math import inf
+from typing import TYPE_CHECKING, Any, Final, Generic, TypedDict, TypeVar
 
 import asyncpg
 
@@ -23,11 +25,17 @@ from app.defaults import (
     PUBLISH_QUEUE_MAX,
     PUBLISH_QUEUE_MAX_BYTES,
     PUBLISH_TIMEOUT_SECONDS,
+    SLOW_SECONDS,
 )
 from app.domain.message import Draft
 from app.domain.policy import Pacing
 from app.errors import ShuttingDown, Unavailable
 from app.storage.database import Database, DatabaseLost
+from app.telemetry.slow import log_slow_commit
+from app.telemetry.traces import TRACES
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import SpanContext
 
 __all__ = ["DRAFT_PARAMETERS", "CommitBounds", "GroupCommit", "Pending"]
 
@@ -61,6 +69,8 @@ class Pending(Generic[Outcome]):
     """Of the event loop's clock."""
     uncertain: bool = False
     """Whether a statement that nobody confirmed may have stored it."""
+    traced: "SpanContext | None" = None
+    """The span of whoever publishes it, if that is recorded."""
 
     @property
     def size(self) -> int:
@@ -74,6 +84,7 @@ class CommitBounds(TypedDict, total=False):
     queue_max: int
     queue_max_bytes: int
     timeout_seconds: float
+    slow_seconds: float
 
 
 class GroupCommit(ABC, Generic[Outcome]):
@@ -87,6 +98,7 @@ class GroupCommit(ABC, Generic[Outcome]):
         queue_max: int = PUBLISH_QUEUE_MAX,
         queue_max_bytes: int = PUBLISH_QUEUE_MAX_BYTES,
         timeout_seconds: float = PUBLISH_TIMEOUT_SECONDS,
+        slow_seconds: float = SLOW_SECONDS,
     ) -> None:
         """Take the database to write to.
 
@@ -97,12 +109,14 @@ class GroupCommit(ABC, Generic[Outcome]):
             queue_max_bytes: bytes of the drafts that wait or are being written, 1 KiB added
                 for each; beyond it `write` refuses.
             timeout_seconds: how long a draft may take, from `write` to its commit.
+            slow_seconds: a batch that takes longer is logged; 0: none is.
         """
         self._database = database
         self._batch_max = batch_max
         self._queue_max = queue_max
         self._queue_max_bytes = queue_max_bytes
         self._timeout = timeout_seconds
+        self._slow_seconds = slow_seconds or inf
         self._pending: deque[Pending[Outcome]] = deque()
         self._writing: list[Pending[Outcome]] = []
         self._bytes = 0
@@ -153,6 +167,8 @@ class GroupCommit(ABC, Generic[Outcome]):
             raise Unavailable(
                 f"messages of {self._queue_max_bytes} bytes are waiting to be stored; retry later"
             )
+        if TRACES.recorder is not None:
+            pending.traced = TRACES.recorder.current()
         self._pending.append(pending)
         self._bytes += pending.size
         if self._flusher is None:
@@ -330,14 +346,19 @@ class GroupCommit(ABC, Generic[Outcome]):
 
     async def _insert(self, batch: list[Pending[Outcome]], *, again: bool) -> None:
         before = [pending.uncertain for pending in batch]
+        began = time.monotonic()
         try:
-            outcomes = await self.store(batch, again=again)
+            outcomes = await self._stored(batch, again=again)
         except Exception as error:
             if not (isinstance(error, DatabaseLost) and error.sent):
                 # It did not happen: nothing is less certain than it was before.
                 for pending, uncertain in zip(batch, before, strict=True):
                     pending.uncertain = uncertain
             raise
+        finally:
+            seconds = time.monotonic() - began
+            if seconds > self._slow_seconds:
+                log_slow_commit(seconds=seconds, messages=len(batch))
         self.commits += 1
         self.committed([one for one in outcomes if not isinstance(one, Exception)])
         for pending, outcome in zip(batch, outcomes, strict=True):
@@ -345,6 +366,18 @@ class GroupCommit(ABC, Generic[Outcome]):
                 _fail(pending, outcome)
             elif not pending.written.done():
                 pending.written.set_result(outcome)
+
+    async def _stored(
+        self, batch: Sequence[Pending[Outcome]], *, again: bool
+    ) -> "Sequence[Outcome | Exception]":
+        recorder = TRACES.recorder
+        if recorder is None:
+            return await self.store(batch, again=again)
+        publishers = [pending.traced for pending in batch]
+        with recorder.commit(publishers):
+            outcomes = await self.store(batch, again=again)
+        recorder.published([pending.draft.id for pending in batch], publishers)
+        return outcomes
 
 
 def _late(seconds: float, *, uncertain: bool) -> Unavailable:

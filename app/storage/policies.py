@@ -8,6 +8,7 @@ from app.domain.channel import Channel
 from app.domain.policy import DEFAULT_POLICY, ChannelPolicy, policy_from_json
 from app.storage.database import Database
 from app.storage.rules import NEXT_VERSION
+from app.telemetry.log_fields import event
 
 __all__ = ["PolicyStore", "StoredPolicy"]
 
@@ -62,6 +63,7 @@ class PolicyStore:
                     "the policy of %s cannot be read, and what was known of it goes on holding: %s",
                     row["channel"],
                     error,
+                    extra=event("policy.unusable", channel=row["channel"]),
                 )
         return found
 

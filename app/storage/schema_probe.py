@@ -14,7 +14,7 @@ from app.storage.database import Database
 
 __all__ = ["NEEDED_REVISION", "SchemaProbe"]
 
-NEEDED_REVISION: Final = "0011"
+NEEDED_REVISION: Final = "0012"
 """The newest of `migrations/`. A newer version of the service may have gone further: each leaves
 what the one before needs."""
 

@@ -7,8 +7,9 @@ after a second is cancelled there and begins again in the slow one.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from math import inf
 from typing import Any, Final
 
 import asyncpg
@@ -18,6 +19,7 @@ from app.defaults import (
     SEARCH_MAX_SCAN,
     SEARCH_QUEUE_MAX,
     SEARCH_WAIT_SECONDS,
+    SLOW_SECONDS,
     STATEMENT_TIMEOUT_SECONDS,
 )
 from app.domain.channel import Channel
@@ -28,6 +30,7 @@ from app.storage.estimates import Estimate, EstimatedByPlace
 from app.storage.history import MessageHistory
 from app.storage.search_queue import SearchQueue, SearchRequest
 from app.telemetry.histogram import SEARCH_SECONDS, Histogram
+from app.telemetry.slow import log_slow_search
 
 __all__ = ["QUICK_MESSAGES", "Lane", "SearchLanes"]
 
@@ -48,6 +51,7 @@ class SearchLanes:
         queue_max: int = SEARCH_QUEUE_MAX,
         wait_seconds: float = SEARCH_WAIT_SECONDS,
         request_seconds: float = STATEMENT_TIMEOUT_SECONDS,
+        slow_seconds: float = SLOW_SECONDS,
     ) -> None:
         """Take the connections.
 
@@ -60,9 +64,11 @@ class SearchLanes:
             queue_max: searches that wait in each lane; see `SearchQueue` for those beyond.
             wait_seconds: no search waits for longer.
             request_seconds: how long a request that has begun goes first.
+            slow_seconds: a statement that runs for longer is logged; 0: none is.
         """
         self._estimate = estimate or EstimatedByPlace(MessageHistory(quick).heads, quick)
         self._max_scan = max_scan
+        self._slow_seconds = slow_seconds or inf
         self.quick, self.slow = (
             Lane(
                 database,
@@ -108,6 +114,31 @@ class SearchLanes:
                 database is away.
         """
         messages = await self._estimate(channel, query, whole=whole)
+        began = sent = time.monotonic()
+
+        def sending() -> None:
+            nonlocal sent
+            sent = time.monotonic()
+            on_send()
+
+        try:
+            return await self._fetch(request, channel, messages, sql, parameters, sending)
+        finally:
+            seconds = time.monotonic() - sent
+            if seconds > self._slow_seconds and sent > began:
+                log_slow_search(
+                    channel.key, seconds=seconds, waited_seconds=sent - began, messages=messages
+                )
+
+    async def _fetch(
+        self,
+        request: SearchRequest,
+        channel: Channel,
+        messages: int,
+        sql: str,
+        parameters: Sequence[Any],
+        on_send: Callable[[], None],
+    ) -> list[asyncpg.Record]:
         if messages <= QUICK_MESSAGES:
             try:
                 return await self.quick.fetch(channel, request, sql, *parameters, on_send=on_send)

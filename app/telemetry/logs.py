@@ -5,33 +5,50 @@ to find a fault, not what users said.
 """
 
 import logging
+import re
 import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final, Literal, NamedTuple, TextIO
+from typing import Any, Final, Literal, NamedTuple, TextIO
 
 import msgspec
 
+from app.telemetry.log_fields import Fact, as_text, facts_of
+from app.telemetry.tracebacks import traceback_text
+
 __all__ = ["LogLine", "LogThrottle", "configure_logging"]
 
+_TASK_ERROR: Final = re.compile(r"exception=.*")
 _TEXT: Final = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 
-class _TextFormatter(logging.Formatter):
+class _Formatter(logging.Formatter):
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's
+        return "" if ei[1] is None else traceback_text(ei[1])
+
+
+class _TextFormatter(_Formatter):
     converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's
+        # Before the traceback, which has lines of its own.
+        return super().formatMessage(record) + as_text(facts_of(record))
 
-class _JsonFormatter(logging.Formatter):
+
+class _JsonFormatter(_Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        entry: dict[str, str | int] = {
+        facts = facts_of(record)
+        entry: dict[str, Fact] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
+            "event": facts.pop("event"),
             "message": record.getMessage(),
             "process": record.process or 0,
+            **facts,
         }
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
@@ -45,8 +62,12 @@ class _JsonFormatter(logging.Formatter):
         return msgspec.json.encode(clean).decode()
 
 
-class _WithoutQueries(logging.Filter):
-    """Cuts query strings off paths: a GET's query holds the user's document and variables."""
+class _WithoutPayloads(logging.Filter):
+    """Cuts off what libraries write of what users sent.
+
+    Query strings of paths: a GET's has the user's document and variables. And the errors of tasks,
+    which asyncio quotes: their texts may quote anything.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
@@ -54,6 +75,9 @@ class _WithoutQueries(logging.Filter):
                 arg.partition("?")[0] if isinstance(arg, str) and arg.startswith("/") else arg
                 for arg in record.args
             )
+        if record.name == "asyncio":
+            record.msg = _TASK_ERROR.sub("exception=…", record.getMessage())
+            record.args = ()
         return True
 
 
@@ -65,23 +89,23 @@ def configure_logging(
     """Send all log records to one stream. Called once per process; calling again replaces it.
 
     Args:
-        level: the least severe record written.
+        level: the least severe record written; of libraries `info` is the least.
         form: `text` for a person, `json` for one JSON object a line.
         stream: where to; None: standard error, so that standard output stays for `serve`'s
             own lines.
     """
     handler = logging.StreamHandler(sys.stderr if stream is None else stream)
     handler.setFormatter(_JsonFormatter() if form == "json" else _TextFormatter(_TEXT))
-    handler.addFilter(_WithoutQueries())
+    handler.addFilter(_WithoutPayloads())
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
-    # uvicorn writes two lines per WebSocket at INFO; at 1,000 connections a second that is
-    # work. `uvicorn.access` is governed by its own setting.
-    quiet = logging.DEBUG if level == "debug" else max(logging.WARNING, root.level)
-    logging.getLogger("uvicorn.error").setLevel(quiet)
-    for noisy in ("asyncio", "websockets", "alembic"):
-        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+    least = logging.getLevelNamesMapping()[level.upper()]
+    # Libraries say at DEBUG what they send and receive: data, passwords, tokens.
+    root.setLevel(max(logging.INFO, least))
+    logging.getLogger("app").setLevel(least)
+    # What these say at INFO is in lines of ours, or has addresses with queries in them.
+    for noisy in ("alembic", "asyncio", "httpx", "uvicorn", "websockets"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, least))
     logging.captureWarnings(True)
 
 

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from app.errors import Unavailable
+from app.telemetry.log_fields import event
 from app.wire.outcomes import OUTCOMES
 
 __all__ = ["Health", "Probe"]
@@ -79,7 +80,12 @@ class Health:
         except TimeoutError:
             return f"no answer within {self._timeout_seconds:g} s"
         except Exception:
-            _logger.warning("the health probe %r failed", name, exc_info=True)
+            _logger.warning(
+                "the health probe %r failed",
+                name,
+                exc_info=True,
+                extra=event("health.failed", check=name),
+            )
             return "the check itself failed"
 
     async def _live(self, _request: Request) -> JSONResponse:

@@ -16,12 +16,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app import setting_names
 from app.domain.origin import OriginList, parse_origin
 from app.errors import ConfigurationError
+from app.peer import Peer
 from app.transports.refusals import log_refused_origin
+from app.wire.peer import peer_of
 
 __all__ = ["OriginPolicy"]
 
 _PREFLIGHT_SECONDS: Final = 600
-_EXPOSED: Final = ("ETag", "Retry-After")
+_EXPOSED: Final = ("ETag", "Retry-After", "X-Request-Id")
 """Fields of an answer that a page of another origin may see."""
 
 
@@ -41,17 +43,18 @@ class OriginPolicy:
         except ValueError as error:
             raise ConfigurationError(f"{setting_names.ALLOWED_ORIGINS}: {error}") from None
 
-    def allows(self, origin: str | None, host: str | None) -> bool:
+    def allows(self, origin: str | None, host: str | None, peer: Peer | None = None) -> bool:
         """Return whether a WebSocket handshake may proceed; a refusal is logged.
 
         Args:
             origin: its `Origin` header; None: no browser sent it, allowed.
             host: its `Host` header. The origin's host and port must equal it; the scheme need
                 not, since TLS may end at a proxy.
+            peer: who asks, for the log.
         """
         if origin is None or origin in self.listed or _same_host(origin, host):
             return True
-        log_refused_origin(origin, host)
+        log_refused_origin(origin, host, peer)
         return False
 
     def answer_fields(self, headers: Headers) -> list[tuple[str, str]] | None:
@@ -102,7 +105,7 @@ class _Cors(CORSMiddleware):
         if scope["type"] == "http":
             headers = Headers(scope=scope)
             # For its line in the log; the browser is who refuses.
-            self._policy.allows(headers.get("origin"), headers.get("host"))
+            self._policy.allows(headers.get("origin"), headers.get("host"), peer_of(scope))
         await super().__call__(scope, receive, send)
 
     def is_allowed_origin(self, origin: str) -> bool:

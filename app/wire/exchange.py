@@ -12,6 +12,9 @@ from http import HTTPStatus
 from typing import Any, Final, Protocol
 
 from app.peer import UNKNOWN_PEER, Peer
+from app.telemetry.log_context import Asked
+from app.telemetry.traces import TRACES
+from app.wire.watched import WatchedRequest, kept_request_id, watched
 
 __all__ = ["RESPONDER", "AnswerWriter", "Exchange", "RequestHead", "Responder"]
 
@@ -32,9 +35,10 @@ class RequestHead:
         fields: names in lower case, without `Content-Length`.
         peer: who says it.
         judged: what the responder made of it, for the next request with this head.
+        request_id: what it names its requests by; None: each is given an id.
     """
 
-    __slots__ = ("fields", "judged", "peer", "target")
+    __slots__ = ("fields", "id_line", "judged", "peer", "request_id", "target")
 
     def __init__(
         self, target: bytes, fields: list[tuple[bytes, bytes]], peer: Peer = UNKNOWN_PEER
@@ -43,6 +47,12 @@ class RequestHead:
         self.fields = fields
         self.peer = peer
         self.judged: object = None
+        self.request_id = kept_request_id(fields)
+        # Of each answer; a number follows where none is kept.
+        if self.request_id is None:
+            self.id_line = b"x-request-id: %b-" % peer.connection_id.encode()
+        else:
+            self.id_line = b"x-request-id: %b\r\n" % self.request_id.encode()
 
 
 class Responder(Protocol):
@@ -64,6 +74,9 @@ class Responder(Protocol):
 class AnswerWriter(Protocol):
     """A connection as an exchange sees it."""
 
+    access_log: bool
+    """Whether there is a line in the log for each request."""
+
     def write_answer(
         self, status_line: bytes, fields: bytes, body: bytes, keep_alive: bool
     ) -> None:
@@ -76,8 +89,13 @@ class AnswerWriter(Protocol):
             keep_alive: False: it is the last, and the connection is closed behind it.
         """
 
-    def run(self, answering: Coroutine[Any, Any, None]) -> None:
-        """Run what answers a request; the server waits for it when it ends."""
+    def run(self, answering: Coroutine[Any, Any, None], asked: Asked) -> None:
+        """Run what answers a request; the server waits for it when it ends.
+
+        Args:
+            answering: never fails.
+            asked: whose it is, for the log.
+        """
 
 
 class Exchange:
@@ -91,6 +109,10 @@ class Exchange:
         head: see there.
         body: all of it.
         keep_alive: whether the client wants to go on with the connection.
+        number: of the request on its connection.
+
+    Attributes:
+        watched: what the access log and traces have of it; None: nothing, or not yet.
     """
 
     __slots__ = (
@@ -99,11 +121,18 @@ class Exchange:
         "disconnected",
         "head",
         "keep_alive",
+        "number",
         "response_complete",
+        "watched",
     )
 
     def __init__(
-        self, connection: AnswerWriter, head: RequestHead, body: bytes, keep_alive: bool
+        self,
+        connection: AnswerWriter,
+        head: RequestHead,
+        body: bytes,
+        keep_alive: bool,
+        number: int = 0,
     ) -> None:
         self._connection = connection
         self.head = head
@@ -111,6 +140,18 @@ class Exchange:
         self.keep_alive = keep_alive
         self.disconnected = False
         self.response_complete = False
+        self.number = number
+        self.watched: WatchedRequest | None = None
+
+    @property
+    def connection_id(self) -> str:
+        """Of its connection."""
+        return self.head.peer.connection_id
+
+    @property
+    def request_id(self) -> str:
+        """Kept or made; it stands in the answer and in the log."""
+        return self.head.request_id or f"{self.connection_id}-{self.number}"
 
     @property
     def response_started(self) -> bool:
@@ -136,14 +177,43 @@ class Exchange:
         if self.disconnected or self.response_complete:
             return
         self.response_complete = True
-        fields = b"%bcontent-length: %d\r\n" % (fields, len(body))
-        self._connection.write_answer(_STATUS_LINES[status], fields, body, self.keep_alive)
+        head, size = self.head, len(body)
+        if head.request_id is None:
+            more = fields, head.id_line, self.number, size
+            fields = b"%b%b%d\r\ncontent-length: %d\r\n" % more
+        else:
+            fields = b"%b%bcontent-length: %d\r\n" % (fields, head.id_line, size)
+        connection = self._connection
+        if self.watched is None and (connection.access_log or TRACES.recorder is not None):
+            self._watch()
+        connection.write_answer(_STATUS_LINES[status], fields, body, self.keep_alive)
+        if self.watched is not None:
+            self.watched.answering(status)
+            self.watched.sent_bytes = size
+            self.watched.ended()
 
     def run(self, answering: Coroutine[Any, Any, None]) -> None:
         """Run what will call `answer`. Its failure is answered with 500 and logged."""
-        self._connection.run(self._guarded(answering))
+        connection = self._connection
+        if connection.access_log or TRACES.recorder is not None:
+            self._watch()
+        connection.run(self._guarded(answering), self)
+
+    def _watch(self) -> None:
+        # Not before somebody is sure to answer: what is declined is watched as another request.
+        head = self.head
+        self.watched = watched(
+            head.peer,
+            self.request_id,
+            "POST",
+            head.target,
+            head.fields,
+            access_log=self._connection.access_log,
+        )
 
     async def _guarded(self, answering: Coroutine[Any, Any, None]) -> None:
+        if self.watched is not None:
+            self.watched.enter()
         try:
             await answering
         except asyncio.CancelledError:

@@ -19,13 +19,14 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
 from app.telemetry.counters import COUNTED
-from app.wire.http_answer import CarefulAnswer
+from app.wire.http_answer import Answer, CarefulAnswer, WatchedAnswer
 from app.wire.http_connection import MAX_DROPPED_BYTES, HttpBounds, Phase
 from app.wire.ordinary import OrdinaryRequests
 from app.wire.peer import PEER, Peers
 from app.wire.request_head import Head, HttpRefusal, checked_head
 from app.wire.shared import Shared
 from app.wire.stream import STREAM, Streamed, StreamWriter
+from app.wire.watched import WATCHED, kept_request_id, watched
 from app.wire.websocket import WebSocketProtocol
 
 __all__ = ["BoundedHttpProtocol", "HttpBounds"]
@@ -195,6 +196,7 @@ class BoundedHttpProtocol(OrdinaryRequests):
             chunked=bool(cycle.chunked_encoding),
             hang_up=self._linger,
             give_up=self.transport.abort,
+            peer=self._caller,
         )
         COUNTED.ended("http")  # from here on it is the stream's
         writer.write_through(self.transport, max_outbound_bytes)
@@ -247,25 +249,41 @@ class BoundedHttpProtocol(OrdinaryRequests):
         self.scope["raw_path"] = self.root_path.encode("ascii") + raw_path
         self.scope["query_string"] = query_string
         peer = self._peers.of_request(self._caller, self.headers)
-        if self.access_log and peer is not self._caller:
-            # A proxy does not tell the port.
-            self.scope["client"] = (peer.address, 0)
-        self.scope["extensions"] = cast(Any, {STREAM: self, PEER: peer})
+        self._requests += 1
+        request_id = kept_request_id(self.headers) or f"{peer.connection_id}-{self._requests}"
+        watch = watched(
+            peer,
+            request_id,
+            self.scope["method"],
+            head.target,
+            self.headers,
+            access_log=self.access_log,
+        )
+        extensions = {STREAM: self, PEER: peer, WATCHED: watch}
+        self.scope["extensions"] = cast(Any, extensions)
         version = self.scope["http_version"]
-        kind = CarefulAnswer if version == "1.0" or head.expects_continue else RequestResponseCycle
+        kind = Answer
+        if watch is not None:
+            kind = WatchedAnswer
+        elif version == "1.0" or head.expects_continue:
+            kind = CarefulAnswer
         cycle = self.cycle = kind(
             scope=self.scope,
             transport=cast(asyncio.Transport, self._last_word),
             flow=self.flow,
             logger=self.logger,
             access_logger=self.access_logger,
-            access_log=self.access_log,
-            default_headers=self.server_state.default_headers,
+            access_log=False,
+            default_headers=[
+                *self.server_state.default_headers,
+                (b"x-request-id", request_id.encode()),
+            ],
             message_event=asyncio.Event(),
             expect_100_continue=head.expects_continue,
             keep_alive=version == "1.1" and keep_alive,
             on_response=self.on_response_complete,
         )
+        cycle.known_as(peer.connection_id, request_id, watch)
         if self._all_answered():
             self._answering = cycle
             self._start_asgi_task(cycle, self.app)

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-if TYPE_CHECKING:
-    from uvicorn._types import ASGISendEvent
+from app.telemetry.log_context import WORKING
+from app.wire.watched import WatchedRequest
 
-__all__ = ["CarefulAnswer", "LastWord"]
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application, ASGISendEvent
+
+__all__ = ["Answer", "CarefulAnswer", "LastWord", "WatchedAnswer"]
 
 
 class LastWord:
@@ -28,7 +31,41 @@ class LastWord:
         self.close = hang_up
 
 
-class CarefulAnswer(RequestResponseCycle):
+class Answer(RequestResponseCycle):
+    """The answer to an HTTP request: uvicorn's, with the ids that it has in the log."""
+
+    watched: WatchedRequest | None = None
+    """What the access log and traces have of it; None: nobody wants to know."""
+    connection_id = request_id = ""
+
+    def known_as(
+        self, connection_id: str, request_id: str, watched_request: WatchedRequest | None
+    ) -> None:
+        """Name the request. Call it once, before anything else.
+
+        Args:
+            connection_id: of its connection.
+            request_id: of itself.
+            watched_request: for the access log and traces; None: for neither.
+        """
+        self.connection_id = connection_id
+        self.request_id = request_id
+        self.watched = watched_request
+
+    async def run_asgi(self, app: "ASGI3Application") -> None:
+        """Call the application, in a task of its own."""
+        task = asyncio.current_task()
+        assert task is not None
+        WORKING[task] = self
+        if self.watched is not None:
+            self.watched.enter()
+        try:
+            await super().run_asgi(app)
+        finally:
+            del WORKING[task]
+
+
+class CarefulAnswer(Answer):
     """The answer to an HTTP/1.0 request, or to one that waits for a 100 before its content."""
 
     _ends_with_connection = False
@@ -50,3 +87,19 @@ class CarefulAnswer(RequestResponseCycle):
         elif message["type"] == "http.response.body" and self._ends_with_connection:
             self.expected_content_length = len(message.get("body", b""))
         await super().send(message)
+
+
+class WatchedAnswer(CarefulAnswer):
+    """An answer that the access log or a trace tells of."""
+
+    async def send(self, message: "ASGISendEvent") -> None:
+        """Send a part of the answer, as ASGI calls it."""
+        await super().send(message)
+        if self.watched is None:
+            return
+        if message["type"] == "http.response.start":
+            self.watched.answering(message["status"])
+        elif message["type"] == "http.response.body":
+            self.watched.sent_bytes += len(message.get("body", b""))
+        if self.response_complete:
+            self.watched.ended()

@@ -28,14 +28,16 @@ from app.defaults import (
 from app.errors import Unavailable
 from app.peer import Peer
 from app.telemetry.counters import COUNTED
+from app.telemetry.log_fields import event
 from app.wire.exchange import Exchange
-from app.wire.http_answer import LastWord
+from app.wire.http_answer import Answer, LastWord
 from app.wire.keepalive import Pinged
 from app.wire.lingering import LingeringClose
 from app.wire.outcomes import OUTCOMES
 from app.wire.peer import Peers
 from app.wire.request_head import HttpRefusal
 from app.wire.stream import StreamWriter
+from app.wire.watched import log_refused
 
 __all__ = ["MAX_DROPPED_BYTES", "HttpBounds", "HttpConnection", "Phase"]
 
@@ -123,14 +125,11 @@ class HttpConnection(HttpToolsProtocol):
     # Called by the transport and the server.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        if self.access_log:
-            super().connection_made(transport)
-        else:
-            # Only a line in the log names the server's address and the client's port.
-            self.connections.add(self)
-            self.transport = transport
-            self.flow = FlowControl(transport)
-            self.scheme = "https" if is_ssl(transport) else "http"
+        # uvicorn's own would ask for addresses of both sides, which takes system calls.
+        self.connections.add(self)
+        self.transport = transport
+        self.flow = FlowControl(transport)
+        self.scheme = "https" if is_ssl(transport) else "http"
         COUNTED.opened("http")
         self._caller = self._peers.of_connection(transport)
         self._last_word = LastWord(transport, self._linger)
@@ -220,7 +219,16 @@ class HttpConnection(HttpToolsProtocol):
         """Answer the request that is coming in with a refusal, in its turn, and close."""
         if self._phase in (Phase.LAST, Phase.LINGER, Phase.OVER):
             return
-        _logger.debug("an HTTP request is refused with %d: %s", refusal.status, refusal.text)
+        _logger.debug(
+            "an HTTP request is refused with %d: %s",
+            refusal.status,
+            refusal.text,
+            extra=event(
+                "request.malformed",
+                status=int(refusal.status),
+                peer=self._caller,
+            ),
+        )
         in_body = self._phase is Phase.BODY
         self._enter(Phase.LAST)
         if in_body and self.cycle is not self._answering:
@@ -239,6 +247,8 @@ class HttpConnection(HttpToolsProtocol):
     def _say(self, refusal: HttpRefusal) -> None:
         if self._phase is not Phase.LAST or self.transport.is_closing():
             return
+        if self.access_log:
+            log_refused(self._caller, refusal.status)
         text = refusal.text.encode()
         more = "".join(f"{name}: {value}\r\n" for name, value in refusal.headers.items())
         self.transport.write(
@@ -275,3 +285,5 @@ class HttpConnection(HttpToolsProtocol):
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True
             cycle.message_event.set()
+            if isinstance(cycle, Exchange | Answer) and cycle.watched is not None:
+                cycle.watched.ended()

@@ -13,6 +13,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
+from app.telemetry.log_context import WORKING, Asked
 from app.wire.exchange import RESPONDER, Exchange, RequestHead, Responder
 from app.wire.http_connection import HttpBounds, HttpConnection, Phase
 from app.wire.peer import Peers
@@ -61,8 +62,8 @@ class OrdinaryRequests(HttpConnection):
         peers: Peers | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop, bounds=bounds, peers=peers)
-        # With a line in the log for each request, uvicorn has to see all of them.
-        self._responder: Responder | None = None if self.access_log else app_state.get(RESPONDER)
+        self._responder: Responder | None = app_state.get(RESPONDER)
+        self._requests = 0
         self._held: _Held | None = None
         self._repeated: RepeatedHead | None = None
 
@@ -84,11 +85,16 @@ class OrdinaryRequests(HttpConnection):
                 self._linger()
         self.on_response_complete()
 
-    def run(self, answering: Coroutine[Any, Any, None]) -> None:
+    def run(self, answering: Coroutine[Any, Any, None], asked: Asked) -> None:
         """See `AnswerWriter.run`."""
         task = self.loop.create_task(answering)
         self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        WORKING[task] = asked
+        task.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[Any]") -> None:
+        self.tasks.discard(task)
+        del WORKING[task]
 
     # Ordinary requests.
 
@@ -148,9 +154,10 @@ class OrdinaryRequests(HttpConnection):
         if self._responder is None or not self._all_answered() or self.flow.write_paused:
             return False
         before = self.cycle, self._answering
-        exchange = Exchange(self, head, body, keep_alive)
+        exchange = Exchange(self, head, body, keep_alive, self._requests + 1)
         self.cycle = self._answering = cast(RequestResponseCycle, exchange)
         if self._responder.respond(exchange):
+            self._requests += 1
             return True
         self.cycle, self._answering = before
         return False

@@ -96,6 +96,8 @@ class FrameWriter(asyncio.Protocol):
         "_transport",
         "_turn",
         "_waiting_bytes",
+        "sent_bytes",
+        "sent_frames",
     )
 
     _transport: asyncio.Transport
@@ -104,6 +106,7 @@ class FrameWriter(asyncio.Protocol):
         self._turn = turn
         self._frames: list[bytes] = []
         self._waiting_bytes = 0
+        self.sent_frames = self.sent_bytes = 0
         self._max_outbound_bytes = 0
         # What the transport held when it became busy; it holds no more until it is not.
         self._in_transport_bytes = 0
@@ -190,6 +193,9 @@ class FrameWriter(asyncio.Protocol):
             return
         count = len(frames)
         data = frames[0] if count == 1 else b"".join(frames)
+        # Here and not for each frame: a delivery is a frame, and this is once for many.
+        self.sent_frames += count
+        self.sent_bytes += len(data)
         frames.clear()
         COUNTED.frames_out += count
         COUNTED.bytes_out += self._waiting_bytes

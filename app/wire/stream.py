@@ -9,6 +9,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from app.peer import UNKNOWN_PEER, Peer
+from app.wire.close_codes import CloseCode
+from app.wire.closings import log_closing
 from app.wire.outbound import CLOSE_TIMEOUT_SECONDS, FrameWriter, Turn
 
 __all__ = ["STREAM", "StreamWriter", "Streamed", "Streaming", "chunk"]
@@ -67,9 +70,18 @@ class StreamWriter(FrameWriter):
         chunked: False for HTTP/1.0, whose body ends with the connection.
         hang_up: closes the connection once everything is written.
         give_up: closes it at once.
+        peer: who is at the other end, for the log.
     """
 
-    __slots__ = ("_ending", "_give_up", "_hang_up", "_stalled_beats", "_streamed", "chunked")
+    __slots__ = (
+        "_ending",
+        "_give_up",
+        "_hang_up",
+        "_peer",
+        "_stalled_beats",
+        "_streamed",
+        "chunked",
+    )
 
     def __init__(
         self,
@@ -79,12 +91,14 @@ class StreamWriter(FrameWriter):
         chunked: bool,
         hang_up: Callable[[], None],
         give_up: Callable[[], None],
+        peer: Peer = UNKNOWN_PEER,
     ) -> None:
         super().__init__(turn)
         self.chunked = chunked
         self._streamed: Streamed | None = streamed
         self._hang_up = hang_up
         self._give_up = give_up
+        self._peer = peer
         self._ending = False
         self._stalled_beats = 0
 
@@ -106,6 +120,7 @@ class StreamWriter(FrameWriter):
             asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_SECONDS, self._give_up)
 
     def fell_behind(self) -> None:
+        log_closing(CloseCode.TRY_AGAIN_LATER, self._peer)
         if self._streamed is not None:
             self._streamed.fell_behind()
 

@@ -12,16 +12,18 @@ import logging
 import time
 from collections.abc import Callable
 from enum import Enum, auto
+from http import HTTPStatus
 from typing import Any, Final, cast
 
 import uvicorn
 from starlette.types import ASGIApp, Scope
 from uvicorn.server import ServerState
 
-from app.errors import shown
-from app.peer import Peer
+from app.peer import UNKNOWN_PEER, Peer
 from app.telemetry.counters import COUNTED
+from app.telemetry.log_fields import event
 from app.wire.close_codes import CloseCode
+from app.wire.closings import log_closing
 from app.wire.frames import PING, Opcode, close_frame
 from app.wire.handshake import Handshake
 from app.wire.inbound import FrameError, FrameReader
@@ -32,6 +34,7 @@ from app.wire.scope import websocket_scope
 from app.wire.session import MAX_UNACCEPTED_BYTES, Session
 from app.wire.shared import Shared
 from app.wire.upgrade import ENDPOINTS, SOCKET, SocketEndpoint, Upgrade
+from app.wire.watched import log_upgrade, shown_path
 
 __all__ = ["WebSocketProtocol"]
 
@@ -79,8 +82,10 @@ class WebSocketProtocol(FrameWriter):
         "_endpoint_of",
         "_more_to_read",
         "_paused",
+        "_peer",
         "_phase",
         "_reader",
+        "_received",
         "_server",
         "_server_state",
         "_session",
@@ -110,6 +115,7 @@ class WebSocketProtocol(FrameWriter):
         self._endpoint_of: Callable[[str], SocketEndpoint | None] = app_state.get(
             ENDPOINTS, _no_endpoint
         )
+        self._peer = UNKNOWN_PEER
         self._upgrade: Upgrade | None = None
         self._session: Session | None = None
         self._visits: set[Pinged] | None = None
@@ -117,6 +123,7 @@ class WebSocketProtocol(FrameWriter):
         self._timer: asyncio.TimerHandle | None = None
         # For the log, if it is wanted: the path without its query, and when it was opened.
         self._story: tuple[str, float | None] | None = None
+        self._received = 0
         # Reading stops for the session's sake, or until the next turn.
         self._paused = False
         self._more_to_read = False
@@ -137,13 +144,13 @@ class WebSocketProtocol(FrameWriter):
             target: of the request.
             peer: who sent it.
         """
+        self._peer = peer
+        if self._config.access_log or _log.isEnabledFor(logging.DEBUG):
+            self._story = (shown_path(target), None)
         handshake = Handshake(http)
         if handshake.refusal is not None:
             self.refuse(handshake.refusal)
             return
-        if _log.isEnabledFor(logging.DEBUG):
-            path = target.partition(b"?")[0].decode("ascii", "backslashreplace")
-            self._story = (path, None)
         upgrade = self._upgrade = Upgrade(self, handshake, self._server_state.default_headers)
         extensions = {SOCKET: upgrade, PEER: peer}
         scope = websocket_scope(http, target, handshake.subprotocols, extensions)
@@ -183,7 +190,7 @@ class WebSocketProtocol(FrameWriter):
         self._server_state.connections.discard(cast(Any, self))
         self.end_writing()
         self._reader = self._after_last = self._upgrade = None
-        self._ended(_ABNORMAL, "")
+        self._ended(_ABNORMAL, "nobody")
 
     def shutdown(self) -> None:
         """The server is going away: close with 1012 when the session has said its last."""
@@ -206,8 +213,18 @@ class WebSocketProtocol(FrameWriter):
         self._phase = _Phase.OPEN
         self._upgrade = None
         if self._story is not None:
-            self._story = (self._story[0], self._server.loop.time())
-            _log.debug("socket opened: %s", self._story[0])
+            path, _ = self._story
+            self._story = (path, self._server.loop.time())
+            if self._config.access_log:
+                log_upgrade(self._peer, path, HTTPStatus.SWITCHING_PROTOCOLS)
+            _log.debug(
+                "socket opened",
+                extra=event(
+                    "socket.opened",
+                    path=path,
+                    peer=self._peer,
+                ),
+            )
         self._transport.write(response)
         self.write_through(self._transport, max_outbound_bytes)
         self._visits = self._server.keepalive.add(self)
@@ -222,6 +239,9 @@ class WebSocketProtocol(FrameWriter):
         if self._phase is not _Phase.CONNECTING or self._transport.is_closing():
             return
         self._phase = _Phase.CLOSING
+        if self._story is not None and self._config.access_log:
+            status = int(response[len(b"HTTP/1.1 ") :][:3])
+            log_upgrade(self._peer, self._story[0], status)
         self._reader = self._upgrade = self._story = None
         self._transport.write(response)
         self._start_timer(CLOSE_TIMEOUT_SECONDS, self._transport.abort)
@@ -285,6 +305,7 @@ class WebSocketProtocol(FrameWriter):
 
     def _message(self, opcode: Opcode, payload: bytes) -> None:
         assert self._session is not None, "an open connection has a session"
+        self._received += 1
         COUNTED.frames_in += 1
         if opcode is Opcode.TEXT:
             self._session.received(payload)
@@ -346,7 +367,8 @@ class WebSocketProtocol(FrameWriter):
         self._start_timer(CLOSE_TIMEOUT_SECONDS, self._transport.abort)
         self.send_last(close_frame(code, reason), instead=instead)
         # Not within the session's own call, which may be one of a fan-out.
-        self._server.loop.call_soon(self._ended, code, reason)
+        self._server.loop.call_soon(self._ended, code, "server")
+        log_closing(code, self._peer)
         if self._paused:
             self._paused = False
             self._read_on()
@@ -362,7 +384,7 @@ class WebSocketProtocol(FrameWriter):
             self._stop_visits()
             self._start_timer(CLOSE_TIMEOUT_SECONDS, self._transport.abort)
             self.send_last(close_frame(code, ""))
-            self._ended(code or _NO_CODE, payload[2:].decode())
+            self._ended(code or _NO_CODE, "client")
         # 7.1.1: the server closes the TCP connection first.
         self._after_last = self._transport.close
         self._hang_up_when_written()
@@ -383,17 +405,25 @@ class WebSocketProtocol(FrameWriter):
             if not self._transport.is_closing():
                 hang_up()
 
-    def _ended(self, code: int, reason: str) -> None:
+    def _ended(self, code: int, by: str) -> None:
         """Tell the session, once."""
         path, opened_at = self._story or ("", None)
         self._story = None
         if opened_at is not None:
+            # Not the reason: it is the client's, or may quote what came.
             _log.debug(
-                "socket closed: %s, code %d, reason %s, after %.3f s",
-                path,
-                code,
-                shown(reason, 130),
-                self._server.loop.time() - opened_at,
+                "socket closed",
+                extra=event(
+                    "socket.closed",
+                    path=path,
+                    code=code,
+                    by=by,
+                    seconds=self._server.loop.time() - opened_at,
+                    received=self._received,
+                    sent=self.sent_frames,
+                    sent_bytes=self.sent_bytes,
+                    peer=self._peer,
+                ),
             )
         session, self._session = self._session, None
         if session is not None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.script import Script
-from tests.delivery.link import Link
+from tests.link import Link
 from tests.served import Served
 
 SECRET = "a secret of more than thirty-two bytes"

@@ -1,5 +1,8 @@
 """Events on the bus: what goes in comes out, within what a notification may hold."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -21,6 +24,7 @@ from app.delivery.events import (
 from app.domain.entry import Retraction, StoredEntry
 from app.domain.json_value import encode_json
 from app.domain.message import MESSAGE_COLUMNS, Message
+from app.telemetry.traces import TRACES
 from tests.delivery.recorded import CHANNEL, stored, transient
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -106,3 +110,31 @@ def test_what_is_no_event_is_refused(text: str) -> None:
     """Another version of the service, or another program, may write to the same topic."""
     with pytest.raises(msgspec.MsgspecError):
         decode_event(text)
+
+
+class _Recorder:
+    """Knows that some messages are of traced operations."""
+
+    def traceparents(self, message_ids: Sequence[str]) -> dict[str, str]:
+        return dict.fromkeys(message_ids, f"00-{'1' * 32}-{'2' * 16}-01")
+
+
+def test_an_event_tells_which_spans_published_the_first_of_its_messages(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recorder: Any = _Recorder()
+    monkeypatch.setattr(TRACES, "recorder", recorder)
+    messages = [stored(number) for number in range(1, 40)]
+    for event in (stored_event("process", messages), transient_event("process", transient(1))):
+        came = decode_event(encode_event(event))
+        assert came == event
+        assert isinstance(came, Stored | Transient)
+        assert 1 <= len(came.traced) <= 16
+
+
+def test_an_older_version_understands_an_event_of_this_one() -> None:
+    """Processes of two versions share a bus while one replaces the other."""
+    text = encode_event(stored_event("process", [stored(1)]))
+    assert text.endswith(",{}]")
+    assert isinstance(decode_event(text.removesuffix(",{}]") + "]"), Stored)
+    assert isinstance(decode_event(text.removesuffix("]") + ",1]"), Stored)

@@ -11,6 +11,7 @@ from app.embedded.postgres import EmbeddedPostgres
 from app.errors import Unavailable
 from app.storage.database import Database, DatabaseBusy, DatabaseLost, DatabaseRefuses
 from app.storage.incidents import Incidents
+from app.telemetry.log_fields import facts_of
 from tests.postgres_faults import frozen
 
 pytestmark = pytest.mark.anyio
@@ -251,7 +252,9 @@ async def test_an_outage_is_no_trace_in_the_log(
     await restarting
     assert lost
     assert [record for record in caplog.records if record.exc_info] == []
-    assert [record.name for record in caplog.records] == ["app.storage.incidents"]
+    await database.fetch("SELECT 1")
+    events = [facts_of(record)["event"] for record in caplog.records]
+    assert events == ["database.lost", "database.back"]
 
 
 async def test_a_kept_connection_is_used_again_and_replaced_where_it_was_cut(

@@ -8,6 +8,9 @@ import pytest
 
 from app.errors import RateLimited, Unavailable
 from app.storage.group_commit import GroupCommit, Pending
+from app.telemetry import slow
+from app.telemetry.log_fields import facts_of
+from app.telemetry.logs import LogThrottle
 from tests.storage.waiting_room import draft
 
 pytestmark = pytest.mark.anyio
@@ -48,6 +51,17 @@ async def test_each_writer_is_told_its_own_outcome() -> None:
     assert isinstance(outcomes[1], RateLimited)
     assert lengths.lengths == [1, 3, 4, 5]
     assert lengths.batches == [3, 2]
+
+
+async def test_a_batch_that_took_long_is_a_line_in_the_log(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slow, "_throttle", LogThrottle(others="others"))
+    for slow_seconds in (0, 10, 1e-9):
+        lengths = Lengths(slow_seconds=slow_seconds)
+        await asyncio.gather(*(lengths.write(draft(text)) for text in (b"a", b"bb")))
+    (record,) = caplog.records
+    assert facts_of(record).items() >= {"event": "commit.slow", "messages": 2}.items()
 
 
 async def test_one_that_breaks_a_batch_fails_alone() -> None:

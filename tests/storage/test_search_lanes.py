@@ -15,6 +15,9 @@ from app.storage.pools import Pools
 from app.storage.search import MessageSearch
 from app.storage.search_lanes import QUICK_MESSAGES, SearchLanes
 from app.storage.search_queue import SearchRequest
+from app.telemetry import slow
+from app.telemetry.log_fields import facts_of
+from app.telemetry.logs import LogThrottle
 from tests.domain.query.strategies import CHANNEL
 
 pytestmark = pytest.mark.anyio
@@ -153,6 +156,19 @@ async def test_what_turns_out_to_read_much_begins_again_among_those(
     rows = await lanes.fetch(SearchRequest(), CHANNEL, MessageQuery(), sleeping, whole=False)
     assert rows[0]["current_setting"] == "10s"
     await quick.close()
+
+
+async def test_one_that_took_long_is_a_line_in_the_log(
+    pools: Pools, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slow, "_throttle", LogThrottle(others="others"))
+    for slow_seconds in (0, 10, 0.01):
+        lanes = SearchLanes(pools.quick_searching, pools.searching, slow_seconds=slow_seconds)
+        await lanes.fetch(SearchRequest(), CHANNEL, GROUPED, "SELECT pg_sleep(0.02)")
+    (record,) = caplog.records
+    expected = {"event": "search.slow", "channel": CHANNEL.key, "messages": LARGE}
+    assert facts_of(record).items() >= expected.items()
+    assert "pg_sleep" not in caplog.text
 
 
 async def test_one_that_takes_too_long_in_the_slow_lane_ends(database_url: str) -> None:

@@ -1,5 +1,7 @@
 """Log records: their two forms, and what never gets into them."""
 
+import asyncio
+import gc
 import io
 import json
 import logging
@@ -8,6 +10,7 @@ from typing import Literal
 
 import pytest
 
+from app.telemetry.log_fields import event
 from app.telemetry.logs import LogLine, LogThrottle, configure_logging
 
 
@@ -16,6 +19,8 @@ def _restored() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
+    for name in ("app", "alembic", "asyncio", "httpx", "uvicorn", "websockets"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
     root.handlers[:] = handlers
     root.setLevel(level)
     logging.captureWarnings(False)
@@ -41,14 +46,54 @@ def test_json_is_one_object_a_line_whatever_the_text_holds() -> None:
     assert (entry["level"], entry["logger"]) == ("info", "app.test")
 
 
-def test_json_carries_the_exception() -> None:
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_both_carry_the_traceback_without_what_users_sent(form: Literal["text", "json"]) -> None:
     stream = io.StringIO()
-    configure_logging("info", "json", stream)
+    configure_logging("info", form, stream)
     try:
-        raise RuntimeError("oh")
-    except RuntimeError:
+        int("secret")
+    except ValueError:
         logging.getLogger("app.test").exception("it failed")
-    assert "RuntimeError: oh" in json.loads(stream.getvalue())["exception"]
+    written = stream.getvalue()
+    if form == "json":
+        entry = json.loads(written)
+        assert entry["event"] == "defect"
+        written = entry["exception"]
+    assert 'int("secret")' in written, "the source of the line is ours"
+    assert "ValueError: (its text may quote what users sent)" in written
+
+
+def test_facts_stand_beside_the_text_in_both_forms() -> None:
+    stream = io.StringIO()
+    facts = event("worker.ended", exit_code=-9, pause_seconds=0.25, channel=None, said="a b")
+    for form in ("text", "json"):
+        configure_logging("info", form, stream)
+        logging.getLogger("app.test").info("a worker ended", extra=facts)
+    text, line = stream.getvalue().splitlines()
+    assert text.endswith('app.test: a worker ended exit_code=-9 pause_seconds=0.25 said="a b"')
+    entry = json.loads(line)
+    assert entry["event"] == "worker.ended"
+    assert (entry["exit_code"], entry["pause_seconds"], entry["said"]) == (-9, 0.25, "a b")
+    assert "channel" not in entry
+
+
+async def _quote() -> None:
+    raise ValueError("secret")
+
+
+def test_what_asyncio_says_of_a_task_does_not_quote_its_error() -> None:
+    stream = io.StringIO()
+    configure_logging("debug", "text", stream)
+
+    async def forgotten() -> None:
+        task = asyncio.create_task(_quote())
+        await asyncio.wait({task})
+        del task
+        gc.collect()
+
+    asyncio.run(forgotten())
+    assert "never retrieved" in stream.getvalue()
+    assert "secret" not in stream.getvalue().replace('ValueError("secret")', "")
 
 
 def test_query_strings_of_requests_are_not_written() -> None:
@@ -57,14 +102,15 @@ def test_query_strings_of_requests_are_not_written() -> None:
     assert "secret" not in line
 
 
-@pytest.mark.parametrize(("level", "written"), [("debug", True), ("info", False)])
-def test_lines_of_uvicorn_for_each_socket_are_written_only_for_debugging(
-    level: Literal["debug", "info"], written: bool
-) -> None:
+@pytest.mark.parametrize("level", ["debug", "info"])
+def test_libraries_do_not_say_what_they_send_and_receive(level: Literal["debug", "info"]) -> None:
     stream = io.StringIO()
     configure_logging(level, "text", stream)
     logging.getLogger("uvicorn.error").info("connection open")
-    assert ("connection open" in stream.getvalue()) is written
+    logging.getLogger("aiokafka").debug("Request 1: secret")
+    assert stream.getvalue() == ""
+    logging.getLogger("app.test").debug("ours")
+    assert ("ours" in stream.getvalue()) is (level == "debug")
 
 
 class _Clock:

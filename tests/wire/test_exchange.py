@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.telemetry.log_context import Asked
 from app.wire.exchange import Exchange, RequestHead
 
 HEAD = RequestHead(b"/graphql", [])
@@ -14,6 +15,8 @@ HEAD = RequestHead(b"/graphql", [])
 
 class Connection:
     """What was written to it, and what runs for it."""
+
+    access_log = False
 
     def __init__(self) -> None:
         self.written: list[tuple[bytes, bytes, bytes, bool]] = []
@@ -24,19 +27,28 @@ class Connection:
     ) -> None:
         self.written.append((status_line, fields, body, keep_alive))
 
-    def run(self, answering: Coroutine[Any, Any, None]) -> None:
+    def run(self, answering: Coroutine[Any, Any, None], asked: Asked) -> None:
+        assert asked.connection_id == "unknown"
         self.running.append(answering)
 
 
 def test_it_is_answered_once() -> None:
     connection = Connection()
-    exchange = Exchange(connection, HEAD, b"body", keep_alive=True)
+    exchange = Exchange(connection, HEAD, b"body", keep_alive=True, number=7)
     assert not exchange.response_started
     for _ in range(2):
         exchange.answer(HTTPStatus.BAD_REQUEST, b"a: b\r\n", b"why")
     line = b"HTTP/1.1 400 Bad Request\r\n"
-    assert connection.written == [(line, b"a: b\r\ncontent-length: 3\r\n", b"why", True)]
+    fields = b"a: b\r\nx-request-id: unknown-7\r\ncontent-length: 3\r\n"
+    assert connection.written == [(line, fields, b"why", True)]
     assert exchange.response_started
+
+
+def test_a_request_keeps_the_id_that_its_client_gave_it() -> None:
+    for given, kept in ((b"a.b-c_1", "a.b-c_1"), (b"a b", None), (b"x" * 65, None), (b"", None)):
+        head = RequestHead(b"/graphql", [(b"x-request-id", given)])
+        exchange = Exchange(Connection(), head, b"", keep_alive=True, number=1)
+        assert exchange.request_id == (kept or "unknown-1")
 
 
 def test_a_client_that_is_gone_is_told_nothing() -> None:

@@ -62,11 +62,13 @@ async def test_what_comes_whole_is_answered_by_the_responder(how: How) -> None:
         answer = await answer_to(
             port, post(b"one"), post(b"second"), post(b"3", LAST), pause_seconds=0.05
         )
+    connection_id = responder.seen[0].head.peer.connection_id
+    begin = b"HTTP/1.1 200 OK\r\nx-by: responder\r\nx-request-id: %b-" % connection_id.encode()
     assert answer == (
-        b"HTTP/1.1 200 OK\r\nx-by: responder\r\ncontent-length: 5\r\n\r\n<one>"
-        b"HTTP/1.1 200 OK\r\nx-by: responder\r\ncontent-length: 8\r\n\r\n<second>"
-        b"HTTP/1.1 200 OK\r\nx-by: responder\r\ncontent-length: 3\r\nconnection: close\r\n\r\n<3>"
-    )
+        b"%b1\r\ncontent-length: 5\r\n\r\n<one>"
+        b"%b2\r\ncontent-length: 8\r\n\r\n<second>"
+        b"%b3\r\ncontent-length: 3\r\nconnection: close\r\n\r\n<3>"
+    ) % (begin, begin, begin)
     first, second, last = (exchange.head for exchange in responder.seen)
     assert first is second, "said again, it is the same head"
     assert last is not first

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from starlette.types import Scope
 
 from app.peer import UNKNOWN_PEER, Peer
+from app.telemetry.log_fields import facts_of
 from app.wire.exchange import Exchange
 from app.wire.http import BoundedHttpProtocol
 from app.wire.peer import Peers, peer_of
@@ -144,7 +145,10 @@ def test_whatever_connects_has_an_address(peername: object, address: str) -> Non
 async def test_the_access_log_names_the_client_and_not_the_proxy(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.INFO, "uvicorn.access")
+    caplog.set_level(logging.INFO, "app.wire.watched")
     async with served(app=Noting().app, protocol=Proxied, access_log=True) as port:
         await answer_to(port, head(b"X-Forwarded-For: 203.0.113.3", LAST, method=b"GET"))
-    assert '203.0.113.3:0 - "GET / HTTP/1.1" 200' in caplog.text
+    (record,) = (one for one in caplog.records if one.name == "app.wire.watched")
+    facts = facts_of(record)
+    assert facts["address"] == "203.0.113.3"
+    assert (facts["method"], facts["path"], facts["status"]) == ("GET", "/", 200)

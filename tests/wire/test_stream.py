@@ -5,7 +5,9 @@ from typing import cast
 
 import pytest
 
-from app.wire import stream
+from app.telemetry.log_fields import facts_of
+from app.telemetry.logs import LogThrottle
+from app.wire import closings, stream
 from app.wire.outbound import Turn
 from app.wire.stream import StreamWriter, chunk
 from tests.wire.test_frame_writer import Transport, end_of_turn
@@ -84,12 +86,17 @@ async def test_a_peer_that_reads_slowly_gets_the_end_before_the_connection_is_cl
     assert connection.told == ["hung up"]
 
 
-async def test_what_waits_is_bounded_and_given_up_for_the_end() -> None:
+async def test_what_waits_is_bounded_and_given_up_for_the_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(closings, "_throttle", LogThrottle(others="others"))
     connection = Connection(max_outbound_bytes=100)
     connection.writer.pause_writing()
     for _ in range(20):
         connection.writer.send_framed(b"x" * 10)
     assert connection.told == ["behind"]
+    (record,) = caplog.records
+    assert facts_of(record).items() >= {"code": 1013, "withheld": 0}.items()
     connection.writer.resume_writing()
     assert connection.written == LAST
 

@@ -99,6 +99,7 @@ async def serving(
             # None: uvicorn's own would keep the root's handlers from every later test.
             log_config=None,
             log_level="critical",
+            access_log=False,
             **settings,
         )
     )

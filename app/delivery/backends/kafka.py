@@ -26,6 +26,7 @@ from app.delivery.backends.kafka_address import KafkaAddress
 from app.delivery.backends.remote import RemoteBackend
 from app.delivery.budget import text_size
 from app.errors import PayloadTooLarge
+from app.telemetry.log_fields import event
 
 __all__ = ["KafkaBackend"]
 
@@ -224,7 +225,11 @@ class KafkaBackend(RemoteBackend):
         try:
             topic, text = (record.key or b"").decode(), (record.value or b"").decode()
         except UnicodeDecodeError:
-            logger.warning("a record of partition %d is not UTF-8; ignored", record.partition)
+            logger.warning(
+                "a record of partition %d is not UTF-8; ignored",
+                record.partition,
+                extra=event("bus.not_ours"),
+            )
             return
         if topic in self._topics:
             self._inbox.put(topic, text)

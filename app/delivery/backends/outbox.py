@@ -17,6 +17,8 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay
 from tenacity.wait import wait_random_exponential
 
 from app.delivery.budget import Budget, text_size
+from app.telemetry.log_fields import event
+from app.telemetry.tracebacks import error_text
 
 __all__ = ["Inbox", "Outbox", "Receive", "Send"]
 
@@ -80,7 +82,11 @@ class Outbox:
         wire = f"{self._name}/{next(self._numbers)}/{text}"
         if not self.waiting.take(text_size(wire)):
             if not self._overflowing:
-                logger.warning("%s wait to be sent; events are dropped", self.waiting)
+                logger.warning(
+                    "%s wait to be sent; events are dropped",
+                    self.waiting,
+                    extra=event("bus.overflowed", direction="out"),
+                )
             self._overflowing = True
             self.dropped += 1
             return False
@@ -113,8 +119,13 @@ class Outbox:
                 await self._send_again_and_again(batch)
             except Exception as error:
                 # Stored messages are found by the readers' poll; one loss must not be many.
-                why = str(error) or repr(error)
-                logger.warning("%d events could not be sent: %s", len(batch), why)
+                why = error_text(error)
+                logger.warning(
+                    "%d events could not be sent: %s",
+                    len(batch),
+                    why,
+                    extra=event("bus.not_sent", events=len(batch)),
+                )
             finally:
                 self._give_back(batch)
 
@@ -131,7 +142,7 @@ class Outbox:
             # Nearly always the only one, and without what it costs to try again.
             await self._send(batch)
         except self._failures as error:
-            logger.debug("sending events failed, trying again: %r", error)
+            logger.debug("sending events failed, trying again: %s", error_text(error))
         else:
             return
         async for attempt in AsyncRetrying(
@@ -173,7 +184,12 @@ class Inbox:
         sender, _, rest = wire.partition("/")
         number, separator, text = rest.partition("/")
         if not separator or not (number.isascii() and number.isdigit() and len(number) < 20):
-            logger.warning("a text of %d characters on %s is not ours; ignored", len(wire), topic)
+            logger.warning(
+                "a text of %d characters on %s is not ours; ignored",
+                len(wire),
+                topic,
+                extra=event("bus.not_ours"),
+            )
             return
         key = sender, topic
         last = self._last.pop(key, 0)
@@ -192,7 +208,11 @@ class Inbox:
             self._overflowing = False
             return True
         if not self._overflowing:
-            logger.warning("%s wait to be handled; events are dropped", self.waiting)
+            logger.warning(
+                "%s wait to be handled; events are dropped",
+                self.waiting,
+                extra=event("bus.overflowed", direction="in"),
+            )
         self._overflowing = True
         self.dropped += 1
         self._on_missed()

@@ -14,6 +14,7 @@ import asyncpg
 
 from app.delivery.backends.chunks import Assembler, chunked
 from app.delivery.backends.remote import RemoteBackend
+from app.telemetry.log_fields import event
 
 __all__ = ["PostgresBackend"]
 
@@ -124,7 +125,9 @@ class PostgresBackend(RemoteBackend):
         try:
             text = self._assembler.add(str(payload))
         except ValueError:
-            logger.warning("a notification on %s is not ours; ignored", topic)
+            logger.warning(
+                "a notification on %s is not ours; ignored", topic, extra=event("bus.not_ours")
+            )
             return
         if text is not None:
             self._inbox.put(topic, text)

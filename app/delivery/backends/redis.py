@@ -21,6 +21,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from app.delivery.backends.remote import RemoteBackend
 from app.errors import ConfigurationError
+from app.telemetry.log_fields import event
 
 __all__ = ["RedisBackend"]
 
@@ -165,7 +166,11 @@ class RedisBackend(RemoteBackend):
                 try:
                     self._inbox.put(self._topic(channel), data.decode())
                 except UnicodeDecodeError:
-                    logger.warning("%d bytes that are not UTF-8 came; ignored", len(data))
+                    logger.warning(
+                        "%d bytes that are not UTF-8 came; ignored",
+                        len(data),
+                        extra=event("bus.not_ours"),
+                    )
             case [b"subscribe", bytes(channel), _]:
                 confirmed = self._unconfirmed.pop(self._topic(channel), None)
                 if confirmed is not None and not confirmed.done():

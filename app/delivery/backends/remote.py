@@ -15,6 +15,8 @@ from typing import ClassVar, Final, NoReturn
 from app.delivery.backends.backend import Backend
 from app.delivery.backends.outbox import Outbox
 from app.errors import ConfigurationError
+from app.telemetry.log_fields import event
+from app.telemetry.tracebacks import error_text
 
 __all__ = ["RemoteBackend"]
 
@@ -119,7 +121,11 @@ class RemoteBackend(Backend):
             )
             await self._open_again(pause)
             self.reconnects += 1
-            logger.info("the listener is connected to %s again", self._broker)
+            logger.info(
+                "the listener is connected to %s again",
+                self._broker,
+                extra=event("bus.back", broker=self._broker),
+            )
             self._on_missed()
 
     async def _open_again(self, pause: float) -> None:
@@ -136,11 +142,15 @@ class RemoteBackend(Backend):
                 return
 
     def _log_lost(self, error: Exception) -> None:
-        why = str(error) or repr(error)
-        # What is not known to happen is a defect: with its traceback.
+        # What is not known to happen is a defect: with its traceback, and no text of its own.
         defect = None if isinstance(error, self._failures) else error
+        why = (str(error) or repr(error)) if defect is None else error_text(error)
         logger.warning(
-            "the listener lost %s (%s); opening it again", self._broker, why, exc_info=defect
+            "the listener lost %s (%s); opening it again",
+            self._broker,
+            why,
+            exc_info=defect,
+            extra=event("bus.lost", broker=self._broker),
         )
 
     async def _open_or_drop(self) -> None:

@@ -22,6 +22,7 @@ from app.services.live.pace import Pace
 from app.services.live.shared_opening import SharedOpening
 from app.services.live.source import Respond, Source
 from app.storage.held import Arrival, HeldMessages
+from app.telemetry.log_fields import event
 
 __all__ = ["HeldSource", "LiveHeld"]
 
@@ -197,7 +198,11 @@ class _HeldChannel:
         """Take the last number, as it was read after the position was `place`."""
         if newest < place:
             # The channel's row was deleted, by hand or with its database: it counts anew.
-            logger.warning("held messages of %s are counted anew", self._channel.key)
+            logger.warning(
+                "held messages of %s are counted anew",
+                self._channel.key,
+                extra=event("channel.counted_anew", channel=self._channel.key),
+            )
             self.position = 0
             for group in self._groups.values():
                 group.counts_anew()
@@ -219,7 +224,11 @@ class _HeldChannel:
                     for number, message in page:
                         self._give(number, message)
         except Unavailable:
-            logger.info("held messages of %s wait for the database", self._channel.key)
+            logger.info(
+                "held messages of %s wait for the database",
+                self._channel.key,
+                extra=event("database.waited_for", what="held messages"),
+            )
         except Exception:
             logger.exception("held messages of %s could not be read", self._channel.key)
         finally:

@@ -13,6 +13,7 @@ from app.storage.indexes import registry
 from app.storage.indexes.definitions import IndexDefinition
 from app.storage.indexes.registry import Registry
 from app.telemetry.counters import COUNTED
+from app.telemetry.log_fields import event
 
 __all__ = ["IndexBuilder", "building"]
 
@@ -57,7 +58,12 @@ class IndexBuilder:
         await self._connection.execute("ANALYZE messages")
         seconds = time.monotonic() - started
         COUNTED.index_builds["built"] += 1
-        logger.info("built the index on %s in %.1f s", _shown(index), seconds)
+        logger.info(
+            "built the index on %s in %.1f s",
+            _shown(index),
+            seconds,
+            extra=event("index.built", index=index.name, seconds=seconds),
+        )
 
     async def keep(self, index: IndexDefinition) -> None:
         """Never let the service drop an index that is there."""
@@ -68,7 +74,9 @@ class IndexBuilder:
         await self._connection.execute(index.drop_sql)
         await registry.forget(self._connection.fetch, index)
         COUNTED.index_builds["dropped"] += 1
-        logger.info("dropped the index on %s", _shown(index))
+        logger.info(
+            "dropped the index on %s", _shown(index), extra=event("index.dropped", index=index.name)
+        )
 
 
 @asynccontextmanager

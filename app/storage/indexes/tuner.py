@@ -20,6 +20,8 @@ from app.storage.indexes.decisions import Build, Drop, decide
 from app.storage.indexes.demand import Demand
 from app.storage.indexes.registry import Registry
 from app.telemetry.counters import COUNTED
+from app.telemetry.log_fields import event
+from app.telemetry.tracebacks import error_text
 
 __all__ = ["IndexTuner"]
 
@@ -102,7 +104,7 @@ class IndexTuner:
             # Its pool has told of that. What was noted meanwhile is lost, and comes again.
             logger.debug("indexes: %s", error)
         except asyncpg.PostgresError as error:
-            self._tell_once(f"indexes are neither built nor counted: {error}")
+            self._tell_once(f"indexes are neither built nor counted: {error_text(error)}")
         except Exception:
             logger.exception("the tuning of indexes failed; it begins again")
 
@@ -122,7 +124,8 @@ class IndexTuner:
                         COUNTED.index_builds["failed"] += 1
                         self._retry_at[index.name] = time.monotonic() + _RETRY_SECONDS
                         fields = ", ".join(map(str, index.fields))
-                        self._tell_once(f"the index on {fields} could not be built: {error}")
+                        why = error_text(error)
+                        self._tell_once(f"the index on {fields} could not be built: {why}")
                         return
 
     def _next(self, known: Registry) -> Build | Drop | None:
@@ -137,4 +140,4 @@ class IndexTuner:
     def _tell_once(self, text: str) -> None:
         if text not in self._told:
             self._told.add(text)
-            logger.warning("%s", text)
+            logger.warning("%s", text, extra=event("index.failed"))

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, NoReturn
 
 from app.delivery.supervision import keep_running
+from app.telemetry.log_fields import event
 from app.telemetry.logs import LogThrottle
 from app.transports.auth.jwks import KeySet, NoKeySetError
 from app.transports.auth.jwks_fetch import FetchFailedError
@@ -122,7 +123,11 @@ class IssuedKeys:
             self._told = counts
             level = logging.INFO if keys else logging.WARNING
             logger.log(
-                level, "%s has %d keys for tokens (%d others are of no use)", self._name, *counts
+                level,
+                "%s has %d keys for tokens (%d others are of no use)",
+                self._name,
+                *counts,
+                extra=event("keys.fetched", keys=counts[0]),
             )
 
     def _fail(self, reason: str) -> None:
@@ -135,4 +140,5 @@ class IssuedKeys:
                 line.key,
                 "the last ones hold" if self.keys else "tokens of that issuer wait for them",
                 line.more,
+                extra=event("keys.not_fetched", reason=line.key, withheld=line.withheld),
             )

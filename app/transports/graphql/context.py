@@ -24,6 +24,9 @@ class OperationContext(Protocol):
     resume_after: str | None
     """A cursor that the client has come to already, whatever its arguments say."""
 
+    peer: Peer
+    """Who is at the other end."""
+
     def replace_viewer(self, viewer: Viewer) -> None:
         """Take another viewer, and end the subscriptions that this one may not have."""
 

@@ -50,6 +50,7 @@ from app.transports.graphql.streams import EventStreamFraming, SubscriptionStrea
 from app.transports.refusals import log_refused_token
 from app.wire.outcomes import outcome_of
 from app.wire.peer import peer_of
+from app.wire.watched import WATCHED, WatchedRequest
 
 __all__ = ["GraphQLHttp", "HttpLimits", "Landing"]
 
@@ -155,7 +156,13 @@ class GraphQLHttp:
         except RecursionError:
             return _error_response(BadUserInput("the request is nested too deeply"))
         answer = await self._operate(
-            request.method, preferences, viewer, parameters, request.headers, peer_of(request.scope)
+            request.method,
+            preferences,
+            viewer,
+            parameters,
+            request.headers,
+            peer_of(request.scope),
+            request.scope.get("extensions", {}).get(WATCHED),
         )
         if request.method == "GET" and isinstance(answer, _Answer):
             return answer.revalidated(request.headers)
@@ -169,7 +176,7 @@ class GraphQLHttp:
                 client_header_token(request.headers),
             )
         except Unauthenticated as error:
-            log_refused_token(error)
+            log_refused_token(error, peer_of(request.scope))
             raise
 
     async def _operate(
@@ -180,6 +187,7 @@ class GraphQLHttp:
         parameters: Parameters,
         headers: Headers,
         peer: Peer,
+        watched: WatchedRequest | None,
     ) -> ASGIApp:
         media_type = preferences.one_response()
         if media_type is None and preferences.stream() is None:
@@ -188,6 +196,8 @@ class GraphQLHttp:
             )
         try:
             operation = self._executor.prepare(parameters.query, parameters.operation_name)
+            if watched is not None:
+                watched.operation = operation.name
             if operation.kind is OperationType.SUBSCRIPTION:
                 return await self._subscribe(
                     operation, preferences, viewer, parameters, headers.get("last-event-id"), peer

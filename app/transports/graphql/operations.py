@@ -20,6 +20,8 @@ from app.engine.errors import RequestRefused, ResponseError, response_error
 from app.engine.execution import Executor, Subscription
 from app.errors import ErrorCode, Forbidden, SubscriberTooSlow
 from app.telemetry.counters import COUNTED
+from app.telemetry.log_context import WORKING, NumberedRequest
+from app.telemetry.traces import TRACES
 from app.transports.graphql.context import OperationContext
 from app.transports.graphql.parameters import Parameters
 
@@ -64,6 +66,7 @@ class _Entry:
     leave: Callable[[], None] | None = None
     """Ends a subscription that a group has taken over: it has no task any more."""
     kind: OperationType | None = None
+    traceparent: str | None = None
     stopped: bool = False
 
 
@@ -95,6 +98,7 @@ class Operations:
         self._waiting: deque[_Entry] = deque()
         self._running: set[_Entry] = set()
         self._joining: _Entry | None = None
+        self._begun = 0
         self._subscriptions = 0
         self._handed_over = 0
 
@@ -183,6 +187,7 @@ class Operations:
             except RequestRefused as refused:
                 self._fail(entry, refused.errors)
             else:
+                entry.traceparent = parameters.traceparent
                 self._begin(entry, operation, parameters.variables)
 
     def _begin(self, entry: _Entry, operation: Operation, variables: Mapping[str, object]) -> None:
@@ -203,14 +208,18 @@ class Operations:
             run = self._execute(entry, operation, variables)
         entry.kind = operation.kind
         self._running.add(entry)
-        entry.task = asyncio.create_task(run)
-        entry.task.add_done_callback(lambda _task: self._done(entry))
+        self._begun += 1
+        task = entry.task = asyncio.create_task(run)
+        WORKING[task] = NumberedRequest(self._context.peer.connection_id, self._begun)
+        task.add_done_callback(lambda task: self._done(entry, task))
 
     # Running.
 
     async def _execute(
         self, entry: _Entry, operation: Operation, variables: Mapping[str, object]
     ) -> None:
+        if TRACES.recorder is not None:
+            TRACES.recorder.enter_remote(entry.traceparent)
         try:
             payload = await self._executor.execute(operation, variables, self._context)
         except RequestRefused as refused:
@@ -226,6 +235,8 @@ class Operations:
         self, entry: _Entry, operation: Operation, variables: Mapping[str, object]
     ) -> None:
         subscription: Subscription | None = None
+        if TRACES.recorder is not None:
+            TRACES.recorder.enter_remote(entry.traceparent)
         try:
             subscription = await self._executor.subscribe(operation, variables, self._context)
             # A replay may take long, and needs neither any more.
@@ -279,7 +290,8 @@ class Operations:
             self._advance()
             self._on_load()
 
-    def _done(self, entry: _Entry) -> None:
+    def _done(self, entry: _Entry, task: "asyncio.Task[None]") -> None:
+        del WORKING[task]
         self._running.discard(entry)
         if self._joining is entry:
             self._joining = None

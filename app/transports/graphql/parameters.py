@@ -25,6 +25,8 @@ class Parameters:
     query: str
     operation_name: str | None
     variables: Mapping[str, Any]
+    traceparent: str | None = None
+    """That of `extensions`: the client's span, on transports whose requests have no headers."""
 
     @classmethod
     def of(cls, decoded: object, what: str = "the request") -> "Parameters":
@@ -62,7 +64,13 @@ class Parameters:
             raise BadUserInput(
                 f"extensions is {json_shown(extensions)}; allowed is an object or null"
             )
-        return cls(query, operation_name, variables or {})
+        traceparent = extensions.get("traceparent") if extensions else None
+        return cls(
+            query,
+            operation_name,
+            variables or {},
+            traceparent if isinstance(traceparent, str) else None,
+        )
 
     @classmethod
     def of_body(cls, body: bytes) -> "Parameters":

@@ -131,6 +131,8 @@ class PlainPosts:
         operation: Operation,
         variables: Mapping[str, Any],
     ) -> None:
+        if exchange.watched is not None:
+            exchange.watched.operation = operation.name
         context = self._context_factory(viewer, False, exchange.head.peer)
         try:
             payload = await self._executor.execute(operation, variables, context)

@@ -23,6 +23,7 @@ from app.errors import Forbidden, SubscriberTooSlow, TokenExpired, Unauthenticat
 from app.masking import masked
 from app.peer import UNKNOWN_PEER, Peer
 from app.telemetry.counters import COUNTED
+from app.telemetry.log_fields import event
 from app.transports.auth.authenticator import viewer_with_keys
 from app.transports.auth.bearer import bearer_token, connection_init_token
 from app.transports.auth.verification import KeysWanted
@@ -149,7 +150,9 @@ class GraphQLSession:
             self._take(text)
         except Exception as error:
             # Cannot happen; if it does, this conversation ends and no other notices.
-            self._close(CloseCode.INTERNAL_ERROR, masked(error, "reading a GraphQL socket"))
+            doing = "reading a GraphQL socket"
+            text = masked(error, doing, connection_id=self._peer.connection_id)
+            self._close(CloseCode.INTERNAL_ERROR, text)
 
     def received_binary(self) -> None:
         """End the conversation: both subprotocols speak text only."""
@@ -180,6 +183,7 @@ class GraphQLSession:
             _log.warning(
                 "mutations were under way for %s s; closed without their answers",
                 self._limits.shutdown_seconds,
+                extra=event("process.stopped_late"),
             )
         # No `complete` for subscriptions: it would end them for good.
         self._close(CloseCode.SERVICE_RESTART, "restarting")
@@ -245,7 +249,7 @@ class GraphQLSession:
 
     def _refuse(self, error: WidgetwireError) -> None:
         if isinstance(error, Unauthenticated):
-            log_refused_token(error)
+            log_refused_token(error, self._peer)
         frame = self._dialect.refused(response_error(error))
         if frame is not None:
             self._send(frame)
@@ -278,7 +282,7 @@ class GraphQLSession:
             try:
                 viewer = await viewer_with_keys(self._viewer_of, token, None)
             except Unauthenticated as error:
-                log_refused_token(error)
+                log_refused_token(error, self._peer)
                 raise
             context = self._context
             if context is None:

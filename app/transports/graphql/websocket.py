@@ -60,7 +60,7 @@ class GraphQLSocket:
     def answer(self, upgrade: Upgrade, scope: Scope) -> None:
         """See `SocketEndpoint.answer`."""
         headers = Headers(scope=scope)
-        if not self._origins.allows(headers.get("origin"), headers.get("host")):
+        if not self._origins.allows(headers.get("origin"), headers.get("host"), peer_of(scope)):
             upgrade.deny(HTTPStatus.FORBIDDEN)
             return
         dialect = _chosen(scope["subprotocols"])

@@ -21,6 +21,8 @@ from app.services.messages import MessageService
 from app.services.searching import Searching
 from app.services.shadow import Echo
 from app.telemetry.counters import COUNTED
+from app.telemetry.log_context import NumberedRequest
+from app.telemetry.traces import TRACES
 from app.transports.legacy import replies
 from app.transports.legacy.frames import Auth, Call, Publish, Ref, Retract, Search
 from app.transports.legacy.lane import Lane
@@ -71,6 +73,7 @@ class Calls:
     __slots__ = (
         "_authenticate",
         "_auths",
+        "_begun",
         "_caller",
         "_channel",
         "_early",
@@ -117,10 +120,14 @@ class Calls:
             limits.publishes_waiting,
             weight_max=limits.publish_bytes_in_flight,
             on_change=on_change,
+            asked=self._next_request,
         )
-        self._searches = Lane(limits.searches_in_flight, limits.searches_waiting)
-        self._auths = Lane(1, limits.auths_waiting)
+        self._searches = Lane(
+            limits.searches_in_flight, limits.searches_waiting, asked=self._next_request
+        )
+        self._auths = Lane(1, limits.auths_waiting, asked=self._next_request)
         self._results = asyncio.Lock()
+        self._begun = 0
         self._early: list[Call] = []
         self._caller: Caller | None = None
 
@@ -165,6 +172,10 @@ class Calls:
         self._searches.cancel()
         self._auths.cancel()
 
+    def _next_request(self) -> NumberedRequest:
+        self._begun += 1
+        return NumberedRequest(self._calling.peer.connection_id, self._begun)
+
     def _refuse(self, frame: Call, what: str, allowed: int) -> None:
         COUNTED.refusals["limit"] += 1
         error = RateLimited(
@@ -188,6 +199,19 @@ class Calls:
             self._outlet.send(replies.authenticated_frame(frame.ref, viewer.username))
 
     async def _change(self, frame: Publish | Retract) -> None:
+        recorder = TRACES.recorder
+        if recorder is None:
+            await self._answer_change(frame)
+            return
+        kind = "publish" if isinstance(frame, Publish) else "retract"
+        with recorder.call(kind, self._channel.key) as recorded:
+            await self._answer_change(frame, recorded.failed)
+
+    async def _answer_change(
+        self,
+        frame: Publish | Retract,
+        on_error: Callable[[Exception], None] = lambda _error: None,
+    ) -> None:
         caller = self._calling
         try:
             if isinstance(frame, Retract):
@@ -198,6 +222,7 @@ class Calls:
             self._on_shutting_down()
             return
         except Exception as error:
+            on_error(error)
             answer = _error(error, frame.ref)
         self._outlet.send(answer)
 
@@ -221,6 +246,18 @@ class Calls:
         return replies.count_frame(frame.ref, count)
 
     async def _search(self, frame: Search) -> None:
+        recorder = TRACES.recorder
+        if recorder is None:
+            await self._answer_search(frame)
+            return
+        with recorder.call("search", self._channel.key) as recorded:
+            await self._answer_search(frame, recorded.failed)
+
+    async def _answer_search(
+        self,
+        frame: Search,
+        on_error: Callable[[Exception], None] = lambda _error: None,
+    ) -> None:
         try:
             result = await self._found(self._calling, frame)
             if len(result) > self._limits.result_bytes:
@@ -233,6 +270,7 @@ class Calls:
                 await Pace(self._outlet.drained).wait()
                 self._outlet.send(result)
         except Exception as error:
+            on_error(error)
             self._outlet.send(_error(error, frame.ref))
 
     async def _found(self, caller: Caller, frame: Search) -> bytes:

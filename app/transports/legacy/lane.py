@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias
 
+from app.telemetry.log_context import WORKING, Asked
+
 __all__ = ["Call", "Lane"]
 
 Call: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
@@ -21,6 +23,7 @@ class Lane:
         *,
         weight_max: int = 1,
         on_change: Callable[[], None] = lambda: None,
+        asked: Callable[[], Asked] | None = None,
     ) -> None:
         """Make an empty lane.
 
@@ -29,11 +32,13 @@ class Lane:
             waiting_max: calls that wait for one of those to end; more are refused.
             weight_max: no further call starts while those that run weigh as much.
             on_change: told after each call that ended; must not raise.
+            asked: gives each call the ids that its log lines have; None: they have none.
         """
         self._running_max = running_max
         self._waiting_max = waiting_max
         self._weight_max = weight_max
         self._on_change = on_change
+        self._asked = asked
         self._waiting: deque[tuple[Call, int]] = deque()
         self._running: dict[asyncio.Task[None], int] = {}
         self._weight = 0
@@ -67,11 +72,14 @@ class Lane:
     def _start(self, call: Call, weight: int) -> None:
         task = asyncio.create_task(call())
         self._running[task] = weight
+        if self._asked is not None:
+            WORKING[task] = self._asked()
         self._weight += weight
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._weight -= self._running.pop(task)
+        WORKING.pop(task, None)
         while self._waiting and not self.full:
             self._start(*self._waiting.popleft())
         self._on_change()

@@ -34,6 +34,7 @@ from app.services.policies import PolicyService
 from app.services.presence import PresenceService
 from app.services.rights import Rights
 from app.telemetry.counters import COUNTED
+from app.telemetry.log_fields import event
 from app.transports.auth.authenticator import Authenticator, viewer_with_keys
 from app.transports.expiry import Expiry
 from app.transports.legacy import replies
@@ -165,7 +166,8 @@ class LegacySession:
 
     def _break(self, error: Exception) -> None:
         doing = f"serving a legacy socket on {self._channel.key}"
-        self._fail(WidgetwireError(masked(error, doing)))
+        text = masked(error, doing, connection_id=self._peer.connection_id)
+        self._fail(WidgetwireError(text))
 
     def _end(self, close: Close) -> None:
         """Say why, close, and stop everything but what is being published."""
@@ -197,7 +199,11 @@ class LegacySession:
             async with asyncio.timeout(self._limits.shutdown_seconds):
                 await self._calls.finished()
         except TimeoutError:
-            logger.warning("publishes on %s were not acknowledged in time", self._channel.key)
+            logger.warning(
+                "publishes on %s were not acknowledged in time",
+                self._channel.key,
+                extra=event("process.stopped_late"),
+            )
         self._protocol.closed()
         self._outlet.close(CloseCode.SERVICE_RESTART, "restarting")
         self._stop()
@@ -257,7 +263,7 @@ class LegacySession:
                 self._services.authenticator.viewer, frame.token, frame.client_token or None
             )
         except Unauthenticated as error:
-            log_refused_token(error)
+            log_refused_token(error, self._peer)
             raise
         if frame.client_token == "" and viewer.subject is None:
             # Signed from the first socket on: a retry on the next one finds what this one stored.
@@ -275,7 +281,7 @@ class LegacySession:
         try:
             viewer = await viewer_with_keys(self._services.authenticator.viewer, token, None)
         except Unauthenticated as error:
-            log_refused_token(error)
+            log_refused_token(error, self._peer)
             raise
         viewer = self._viewer = replace(viewer, client_id=self._viewer.client_id)
         if self._protocol.state is State.OPEN:

@@ -55,7 +55,7 @@ class LegacySockets:
     def answer(self, upgrade: Upgrade, scope: Scope) -> None:
         """See `SocketEndpoint.answer`."""
         headers = Headers(scope=scope)
-        if not self._origins.allows(headers.get("origin"), headers.get("host")):
+        if not self._origins.allows(headers.get("origin"), headers.get("host"), peer_of(scope)):
             upgrade.deny(HTTPStatus.FORBIDDEN)
             return
         project_id, widget_id = self._ids(scope["path"])

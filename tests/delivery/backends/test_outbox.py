@@ -9,6 +9,7 @@ import pytest
 
 from app.delivery.backends import outbox as outbox_module
 from app.delivery.backends.outbox import Inbox, Outbox
+from app.errors import PayloadTooLarge
 from tests.delivery.recorded import until
 
 pytestmark = pytest.mark.anyio
@@ -91,7 +92,7 @@ async def test_what_cannot_be_sent_is_one_line_of_the_log_a_batch_and_costs_no_o
 ) -> None:
     """It was one line for each event: thousands, while a broker was away."""
     out = line.outbox()
-    line.failures = [ValueError("too large"), ZeroDivisionError()]
+    line.failures = [PayloadTooLarge("too large"), ZeroDivisionError()]
     post(out, "1", "2")
     await until(lambda: line.batches)
     post(out, "3")
@@ -100,8 +101,8 @@ async def test_what_cannot_be_sent_is_one_line_of_the_log_a_batch_and_costs_no_o
     await out.flush()
     assert line.texts == [["1", "2"], ["3"], ["4"]]
     assert [record.getMessage() for record in caplog.records] == [
-        "2 events could not be sent: too large",
-        "1 events could not be sent: ZeroDivisionError()",
+        "2 events could not be sent: app.errors.PayloadTooLarge: too large",
+        "1 events could not be sent: ZeroDivisionError",
     ]
     assert str(out.waiting) == "0 with 0 bytes"
     await out.close()

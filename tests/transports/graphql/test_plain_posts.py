@@ -71,10 +71,12 @@ def post(body: bytes, *lines: str) -> bytes:
 
 
 def parted(answer: bytes) -> tuple[bytes, list[bytes], bytes]:
-    """Return status line, header lines in order of their names, body."""
+    """Return status line, header lines in order of their names, body; without the made id."""
     head, _, body = answer.partition(b"\r\n\r\n")
     status, *lines = head.lower().split(b"\r\n")
-    return status, sorted(lines), body
+    named = [line for line in lines if not line.startswith(b"x-request-id: ")]
+    assert len(named) == len(lines) - 1
+    return status, sorted(named), body
 
 
 ORDINARY = [

@@ -190,6 +190,7 @@ async def serving(
             ws_max_size=max_frame_bytes,
             lifespan="off",
             log_config=None,
+            access_log=False,
         )
         listening = socket.create_server(("127.0.0.1", 0))
         server = uvicorn.Server(config)
