@@ -27,7 +27,7 @@ from app.errors import ConfigurationError, DatabaseUnreachable, StartupError, Wi
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from app.config import Settings
+    from app.config import SettingDescription, Settings
 
 __all__ = ["main"]
 
@@ -89,6 +89,7 @@ def serve(
     from app.process.server import raise_file_limit, run_server
     from app.process.supervisor import Supervisor, bind
     from app.process.worker import server_options
+    from app.profile import check_profile
     from app.setting_names import PREFIX
     from app.telemetry.logs import configure_logging
 
@@ -99,6 +100,8 @@ def serve(
     settings = _settings()
     configure_logging(settings.log_level, settings.log_format)
     _check_keys(settings)
+    check_profile(settings)
+    _check_documents(settings)
     raise_file_limit()
     with _ended_by_sigterm() as end:
         sockets = bind(settings.host, settings.port, settings.workers)
@@ -151,18 +154,19 @@ def config(
     import dataclasses
     import json
 
+    from app.profile import check_profile
+
     settings = _settings()
     _check_keys(settings)
+    check_profile(settings)
+    _check_documents(settings)
     descriptions = settings.describe()
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(one) for one in descriptions], indent=2))
         return
     for one in descriptions:
         typer.echo(f"{one.variable}={_shown(one.value)}")
-        default = (
-            "" if one.value == one.default else f" (default: {_shown(one.default) or 'unset'})"
-        )
-        typer.echo(f"    {one.meaning}{default}")
+        typer.echo(f"    {one.meaning}{_defaults(one)}")
 
 
 @_cli.command()
@@ -352,16 +356,32 @@ def _check_keys(settings: "Settings") -> None:
         JwksAddress.of(settings.jwks_url)
 
 
+def _check_documents(settings: "Settings") -> None:
+    """Read the listed documents, so that a bad one is told before a database is started."""
+    if settings.documents_file is not None:
+        from app.composition.executor import executor_of
+
+        executor_of(settings)
+
+
 def _announce(settings: "Settings", port: int) -> None:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = f"http://{host}:{port}"
     lines = [f"widgetwire is ready on {url}"]
     if sys.stdout.isatty():
-        if settings.graphiql:
+        if settings.pages:
             lines += [f"  try it      {url}/", f"  GraphiQL    {url}/graphql"]
         lines += [f"  data        {settings.data_dir}", "  stop        Ctrl+C"]
     typer.echo("\n".join(lines))
     sys.stdout.flush()
+
+
+def _defaults(one: "SettingDescription") -> str:
+    """Return what the default is, where it is not the value or depends on the profile."""
+    default = _shown(one.default) or "unset"
+    if one.production_default != one.default:
+        return f" (default: {default}, in production: {_shown(one.production_default)})"
+    return "" if one.value == one.default else f" (default: {default})"
 
 
 def _shown(value: object) -> str:

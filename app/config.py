@@ -20,6 +20,7 @@ from app import defaults
 from app.config_words import printable, problem
 from app.domain.origin import ORIGIN_FORMS, OriginList
 from app.errors import ConfigurationError
+from app.profile import PRODUCTION
 from app.setting_names import PREFIX
 from app.wire.trusted_proxies import TrustedProxies
 
@@ -31,10 +32,18 @@ _MIN_SECRET_BYTES: Final = 32
 _MAX_CLIENT_SECRETS: Final = 8
 """Each one costs whoever sends a bad client token another look."""
 _MIB: Final = 1024 * 1024
+_MILLION: Final = 1_000_000
+_BY_PUBLISHER: Final = "by one publisher that a token's sub or a signed client id proves"
+_BY_ADDRESS: Final = "from one address by clients without a token's sub"
+_BY_PROJECT: Final = "in one project"
 
 
 def _number(default: float, least: float, most: float, meaning: str) -> Any:
     return Field(default, ge=least, le=most, description=meaning)
+
+
+def _rate(what: str, whose: str) -> Any:
+    return _number(0, 0, _MILLION, f"{what} a second {whose}: RATE_LIMITED above; 0: no limit")
 
 
 def _parts(text: str) -> tuple[str, ...]:
@@ -76,6 +85,8 @@ class SettingDescription:
     variable: str
     value: str | int | float | bool | None
     default: str | int | float | bool | None
+    production_default: str | int | float | bool | None
+    """In the profile `production`; most are the same."""
     meaning: str
 
 
@@ -88,6 +99,11 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, frozen=True, env_ignore_empty=True, extra="forbid"
+    )
+
+    env: Literal["development", "production"] = Field(
+        "development",
+        description="profile: production has safer defaults, and does not start with a weak secret",
     )
 
     # Serving
@@ -286,6 +302,10 @@ class Settings(BaseSettings):
         "unset: everybody who reaches the port",
     )
     graphiql: bool = Field(True, description="serve GraphiQL and the demonstration page")
+    introspection: bool = Field(
+        True,
+        description="answer introspection (__schema, __type), and suggest names in errors",
+    )
 
     # Bounds of requests
     max_data_bytes: int = _number(
@@ -299,6 +319,12 @@ class Settings(BaseSettings):
         1024,
         64 * _MIB,
         "largest WebSocket message from a client that is accepted: close 1009 above",
+    )
+    max_anonymous_bytes: int = _number(
+        defaults.MAX_ANONYMOUS_BYTES,
+        1024,
+        64 * _MIB,
+        "the same two of a client without a token",
     )
     max_query_depth: int = _number(
         defaults.MAX_QUERY_DEPTH, 2, 100, "deepest selection of a GraphQL operation"
@@ -315,6 +341,15 @@ class Settings(BaseSettings):
         100_000,
         "parsed and validated GraphQL documents kept; least recent goes first",
     )
+    documents: Literal["any", "known"] = Field(
+        "any",
+        description="GraphQL documents that are executed: any, or known: those of DOCUMENTS_FILE "
+        "alone, without GraphiQL and the demonstration page",
+    )
+    documents_file: Path | None = Field(
+        None,
+        description="JSON file of known documents: an object of id to text, or Apollo's manifest",
+    )
 
     # Bounds of connections
     max_connections: int = _number(
@@ -322,6 +357,19 @@ class Settings(BaseSettings):
         1,
         1_000_000,
         "open connections per process; the next is answered 503",
+    )
+    max_connections_per_address: int = _number(
+        defaults.MAX_CONNECTIONS_PER_ADDRESS,
+        0,
+        _MILLION,
+        "open connections of one address (IPv6: of one /64 network) per process; the next is "
+        "answered 429; 0: no limit",
+    )
+    max_streams: int = _number(
+        defaults.MAX_STREAMS,
+        0,
+        _MILLION,
+        "subscriptions over HTTP (SSE, multipart) open per process; the next is answered 503",
     )
     max_subscriptions_per_connection: int = _number(
         defaults.MAX_SUBSCRIPTIONS_PER_CONNECTION,
@@ -345,7 +393,8 @@ class Settings(BaseSettings):
         defaults.MAX_OPERATIONS_IN_FLIGHT,
         1,
         10_000,
-        "unanswered operations per socket; reading pauses until one is answered",
+        "unanswered operations per socket; reading pauses until one is answered; legacy searches "
+        "that wait above: RATE_LIMITED",
     )
     max_outbound_bytes: int = _number(
         defaults.MAX_OUTBOUND_BYTES,
@@ -367,6 +416,20 @@ class Settings(BaseSettings):
         0.1,
         3600,
         "a socket that does not answer a ping for this long is closed",
+    )
+
+    # Rates, of each process
+    publisher_publishes_per_second: float = _rate("publishes", _BY_PUBLISHER)
+    address_publishes_per_second: float = _rate("publishes", _BY_ADDRESS)
+    project_publishes_per_second: float = _rate("publishes", _BY_PROJECT)
+    publisher_searches_per_second: float = _rate("searches", _BY_PUBLISHER)
+    address_searches_per_second: float = _rate("searches", _BY_ADDRESS)
+    project_searches_per_second: float = _rate("searches", _BY_PROJECT)
+    rate_burst_seconds: float = _number(
+        defaults.RATE_BURST_SECONDS,
+        0,
+        3600,
+        "after a rest, so many seconds' worth of each rate may come at once, at least one",
     )
 
     # Publishing, replay, live queries, counts
@@ -483,6 +546,11 @@ class Settings(BaseSettings):
         return secret
 
     @property
+    def pages(self) -> bool:
+        """Whether GraphiQL and the demonstration page are served: both send their own documents."""
+        return self.graphiql and self.documents == "any"
+
+    @property
     def client_secrets(self) -> tuple[str, ...]:
         """The secrets of client ids, the one that signs first; empty: the database keeps one."""
         return () if self.client_secret is None else _parts(self.client_secret.get_secret_value())
@@ -532,10 +600,18 @@ class Settings(BaseSettings):
             raise ValueError("IP addresses and networks such as 10.0.0.0/8") from None
         return proxies
 
-    @field_validator("data_dir")
+    @field_validator("data_dir", "documents_file")
     @classmethod
-    def _absolute_data_dir(cls, path: Path) -> Path:
-        return path.expanduser().absolute()
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return None if path is None else path.expanduser().absolute()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_profile(cls, values: Any) -> Any:
+        """Give what is unset the default of the profile."""
+        if isinstance(values, dict) and values.get("env") == "production":
+            return {**PRODUCTION, **values}
+        return values
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
@@ -544,6 +620,11 @@ class Settings(BaseSettings):
                 self.workers > 1 and broadcast_scheme(self.broadcast_url) == "memory",
                 f"{PREFIX}BROADCAST_URL: expected a bus that joins processes when "
                 f"{PREFIX}WORKERS is above 1, got memory://",
+            ),
+            (
+                self.documents == "known" and self.documents_file is None,
+                f"{PREFIX}DOCUMENTS_FILE: expected a file when {PREFIX}DOCUMENTS is known, got "
+                "nothing",
             ),
             (
                 self.presence_lease_seconds < 3 * self.presence_heartbeat_seconds,
@@ -556,10 +637,21 @@ class Settings(BaseSettings):
                 f"{PREFIX}MAX_DATA_BYTES: expected no more than {PREFIX}MAX_REQUEST_BYTES and "
                 f"{PREFIX}MAX_FRAME_BYTES, got {self.max_data_bytes}",
             ),
+            (
+                self.max_anonymous_bytes < self.max_data_bytes,
+                f"{PREFIX}MAX_ANONYMOUS_BYTES: expected no less than {PREFIX}MAX_DATA_BYTES "
+                f"({self.max_data_bytes}), got {self.max_anonymous_bytes}",
+            ),
         ):
             if wrong:
                 raise ConfigurationError(text)
         return self
+
+    @property
+    def verifies_tokens(self) -> bool:
+        """Whether there is a key that tokens are verified with."""
+        keys = (self.jwt_secret, self.jwt_public_key, self.jwks_url)
+        return any(key is not None for key in keys)
 
     def describe(self) -> list[SettingDescription]:
         """Return each setting in the order of this file, secrets masked."""
@@ -567,7 +659,8 @@ class Settings(BaseSettings):
             SettingDescription(
                 variable=PREFIX + name.upper(),
                 value=printable(name, getattr(self, name)),
-                default=printable(name, field.get_default(call_default_factory=True)),
+                default=(default := printable(name, field.get_default(call_default_factory=True))),
+                production_default=PRODUCTION.get(name, default),
                 meaning=field.description or "",
             )
             for name, field in type(self).model_fields.items()

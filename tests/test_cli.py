@@ -25,6 +25,7 @@ from tests.served import Served
 pytestmark = pytest.mark.usefixtures("counted_processes")
 
 SECRET = "a secret of thirty-two bytes, at least"
+STRONG = "Zr8tQy0mVJx3nE5uKc7wHd2bLf9gSa4p"
 
 
 def _widgetwire(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -95,11 +96,45 @@ def test_wrong_settings_are_a_line_each_and_exit_code_2(command: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("command", ["serve", "config"])
+def test_production_does_not_start_with_a_weak_secret(command: str) -> None:
+    printed = _widgetwire(command, ENV="production", JWT_SECRET="a" * 32, TRUSTED_PROXIES="::/0")
+    assert printed.returncode == 2
+    assert printed.stderr.splitlines() == [
+        "widgetwire: WIDGETWIRE_JWT_SECRET: expected a random secret in production, got one that "
+        "repeats itself; make one with: openssl rand -base64 48",
+        "widgetwire: WIDGETWIRE_TRUSTED_PROXIES: expected the addresses of your proxies, got ::/0: "
+        "everybody could pass for any address",
+    ]
+
+
+def test_config_names_the_defaults_of_both_profiles() -> None:
+    printed = _widgetwire("config", ENV="production", JWT_SECRET=STRONG).stdout
+    assert "WIDGETWIRE_ANONYMOUS=read\n" in printed
+    assert "(default: allow, in production: read)" in printed
+    assert "WIDGETWIRE_PORT=8000\n    TCP port; 0 lets the system choose one\n" in printed
+
+
 def test_a_key_that_cannot_be_used_is_told_at_start() -> None:
     pem = "-----BEGIN PUBLIC KEY-----\nabc\n-----END PUBLIC KEY-----"
     printed = _widgetwire("serve", JWT_PUBLIC_KEY=pem)
     assert printed.returncode == 2
     assert "expected an RSA (2048 to 8192 bits), EC P-256 or Ed25519 public key" in printed.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "config"])
+def test_a_listed_document_that_cannot_be_executed_is_told_at_start(
+    command: str, tmp_path: Path
+) -> None:
+    """Before a database is started, and with the id: it may be one of hundreds."""
+    file = tmp_path / "documents.json"
+    file.write_text(json.dumps({"good": "{ viewer { sub } }", "old": "{ gone }"}))
+    printed = _widgetwire(command, DOCUMENTS="known", DOCUMENTS_FILE=str(file))
+    assert (printed.returncode, printed.stdout) == (2, "")
+    assert printed.stderr == (
+        "widgetwire: WIDGETWIRE_DOCUMENTS_FILE: document 'old': Cannot query field 'gone' on type "
+        "'Query'.\n"
+    )
 
 
 def test_token_signs_what_the_service_accepts() -> None:

@@ -64,7 +64,30 @@ def test_variables_are_read_and_arguments_go_before_them(monkeypatch: pytest.Mon
             "maybe",
             "WIDGETWIRE_ANONYMOUS: expected one of allow, read, deny, got 'maybe'",
         ),
+        (
+            "env",
+            "staging",
+            "WIDGETWIRE_ENV: expected one of development, production, got 'staging'",
+        ),
+        (
+            "project_searches_per_second",
+            "-1",
+            "WIDGETWIRE_PROJECT_SEARCHES_PER_SECOND: expected a number from 0 to 1000000, got '-1'",
+        ),
+        (
+            "max_anonymous_bytes",
+            "1024",
+            "WIDGETWIRE_MAX_ANONYMOUS_BYTES: expected no less than WIDGETWIRE_MAX_DATA_BYTES "
+            "(65536), got 1024",
+        ),
         ("graphiql", "perhaps", "WIDGETWIRE_GRAPHIQL: expected true or false, got 'perhaps'"),
+        ("documents", "some", "WIDGETWIRE_DOCUMENTS: expected one of any, known, got 'some'"),
+        (
+            "documents",
+            "known",
+            "WIDGETWIRE_DOCUMENTS_FILE: expected a file when WIDGETWIRE_DOCUMENTS is known, got "
+            "nothing",
+        ),
         (
             "host",
             "http://here",
@@ -230,3 +253,5 @@ def test_settings_md_names_every_setting_with_its_default() -> None:
         )
         assert row is not None, f"{one.variable} is missing"
         assert default in row, f"{one.variable}: its default is {default}"
+        if one.production_default != one.default:
+            assert f"in production `{one.production_default}`" in row, one.variable

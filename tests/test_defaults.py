@@ -17,6 +17,7 @@ from app.services.live.results import LiveResults
 from app.services.messages import MessageService
 from app.services.open_filters import FilterLimits
 from app.services.presence import PresenceService
+from app.services.rates import Rates
 from app.storage.database import Database
 from app.storage.group_commit import GroupCommit
 from app.storage.held_writer import HeldWriter
@@ -41,7 +42,9 @@ PARTS: Final[dict[Callable[..., Any], dict[str, str]]] = {
     Authenticator: {"max_token_bytes": "max_token_bytes"},
     LegacyLimits: {
         "open_timeout_seconds": "handshake_timeout_seconds",
+        "max_anonymous_bytes": "max_anonymous_bytes",
         "publishes_in_flight": "max_operations_in_flight",
+        "searches_waiting": "max_operations_in_flight",
     },
     Database.connect: {
         "pool_size": "database_pool_size",
@@ -76,6 +79,8 @@ PARTS: Final[dict[Callable[..., Any], dict[str, str]]] = {
     },
     HttpLimits: {
         "max_body_bytes": "max_request_bytes",
+        "max_anonymous_bytes": "max_anonymous_bytes",
+        "max_streams": "max_streams",
         "max_outbound_bytes": "max_outbound_bytes",
     },
     HeldWriter: {"most": "max_held_messages"},
@@ -119,7 +124,9 @@ PARTS: Final[dict[Callable[..., Any], dict[str, str]]] = {
         "wait_seconds": "search_wait_seconds",
         "request_seconds": "statement_timeout_seconds",
     },
+    Rates: {"burst_seconds": "rate_burst_seconds"},
     ServerOptions: {
+        "max_connections_per_address": "max_connections_per_address",
         "max_frame_bytes": "max_frame_bytes",
         "ping_interval_seconds": "ping_interval_seconds",
         "ping_timeout_seconds": "ping_timeout_seconds",
@@ -128,8 +135,14 @@ PARTS: Final[dict[Callable[..., Any], dict[str, str]]] = {
         "shutdown_grace_seconds": "shutdown_grace_seconds",
         "access_log": "access_log",
     },
-    SessionLimits: {"init_timeout_seconds": "handshake_timeout_seconds"},
-    PlainPosts: {"max_body_bytes": "max_request_bytes"},
+    SessionLimits: {
+        "init_timeout_seconds": "handshake_timeout_seconds",
+        "max_anonymous_bytes": "max_anonymous_bytes",
+    },
+    PlainPosts: {
+        "max_body_bytes": "max_request_bytes",
+        "max_anonymous_bytes": "max_anonymous_bytes",
+    },
     LegacySockets: {"max_outbound_bytes": "max_outbound_bytes"},
 }
 

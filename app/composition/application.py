@@ -10,19 +10,16 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import setting_names
+from app.composition.executor import executor_of
 from app.composition.metrics import METRICS, Parts, reading
 from app.composition.services import Started, bus_backend, started
 from app.composition.tokens import check_keys, started_authenticator
 from app.config import Settings
 from app.domain.viewer import Viewer
-from app.engine.direct import Resolvers
-from app.engine.execution import Executor
-from app.engine.limits import DocumentLimits
 from app.errors import ConfigurationError, Unavailable
 from app.peer import Peer
-from app.schema import build_schema
+from app.profile import check_profile
 from app.schema.context import Context
-from app.schema.operations import answer, publish, search, searched, subscribe
 from app.storage.database import Database
 from app.storage.schema_probe import SchemaProbe
 from app.storage.write_probe import WriteProbe
@@ -57,6 +54,7 @@ class Process:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._executor = executor_of(settings)
         self._draining = False
         self._started: Started | None = None
         self._graphql: GraphQLHttp | None = None
@@ -108,17 +106,7 @@ class Process:
     def _routes(self, below: Started, authenticator: Authenticator) -> list[BaseRoute]:
         settings, services, pools = self._settings, below.services, below.pools
         origins = OriginPolicy(settings.allowed_origins)
-        executor = Executor.of(
-            build_schema(),
-            DocumentLimits(
-                tokens=settings.max_query_tokens,
-                depth=settings.max_query_depth,
-                aliases=settings.max_query_aliases,
-                root_fields=settings.max_query_aliases,
-            ),
-            settings.document_cache_size,
-            Resolvers(publish, subscribe, search, answer, searched),
-        )
+        executor = self._executor
 
         def context(viewer: Viewer, connection: bool, peer: Peer) -> Context:
             # Who asks by one socket is one asker; requests without a token tell nothing.
@@ -128,9 +116,11 @@ class Process:
             executor,
             authenticator.viewer,
             context,
-            landing=graphiql_page if settings.graphiql else None,
+            landing=graphiql_page if settings.pages else None,
             limits=HttpLimits(
                 max_body_bytes=settings.max_request_bytes,
+                max_anonymous_bytes=settings.max_anonymous_bytes,
+                max_streams=settings.max_streams,
                 max_outbound_bytes=settings.max_outbound_bytes,
             ),
         )
@@ -141,6 +131,7 @@ class Process:
             context,
             origins,
             max_body_bytes=settings.max_request_bytes,
+            max_anonymous_bytes=settings.max_anonymous_bytes,
         )
         sockets = self._graphql_sockets = GraphQLSocket(
             executor,
@@ -150,6 +141,7 @@ class Process:
             max_outbound_bytes=settings.max_outbound_bytes,
             limits=SessionLimits(
                 init_timeout_seconds=settings.handshake_timeout_seconds,
+                max_anonymous_bytes=settings.max_anonymous_bytes,
                 operations=OperationLimits(
                     max_subscriptions=settings.max_subscriptions_per_connection,
                     max_in_flight=settings.max_operations_in_flight,
@@ -168,7 +160,9 @@ class Process:
             origins,
             LegacyLimits(
                 open_timeout_seconds=settings.handshake_timeout_seconds,
+                max_anonymous_bytes=settings.max_anonymous_bytes,
                 publishes_in_flight=settings.max_operations_in_flight,
+                searches_waiting=settings.max_operations_in_flight,
                 result_bytes=settings.max_outbound_bytes // 2,
             ),
             max_outbound_bytes=settings.max_outbound_bytes,
@@ -189,7 +183,7 @@ class Process:
             *player_api_routes(),
             legacy.route(),
             *health.routes(),
-            *page_routes(settings.graphiql),
+            *page_routes(settings.pages),
         ]
 
     def _socket_endpoint(self, path: str) -> SocketEndpoint | None:
@@ -218,7 +212,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
             f"{setting_names.DATABASE_URL}: expected postgresql://…, got nothing; "
             "`widgetwire serve` starts an embedded database"
         )
-    # A bad key or a bad bus is told at start.
+    # A bad key, a bad bus or an unsafe service is told at start.
+    check_profile(settings)
     check_keys(settings)
     bus_backend(settings)
     process = Process(settings)

@@ -28,6 +28,7 @@ from app.services.messages import MessageService
 from app.services.open_filters import FilterLimits, OpenFilters
 from app.services.policies import PolicyService
 from app.services.presence import PresenceService
+from app.services.rates import PerSecond, Rates
 from app.services.retention import Retention
 from app.services.rights import Rights
 from app.services.shadow import ShadowMessages
@@ -190,6 +191,24 @@ async def started(stack: AsyncExitStack, settings: Settings) -> Started:
         replay_max_messages=settings.replay_max_messages,
         turns=turns,
         rights=rights,
+        publishes=Rates(
+            "publishes",
+            PerSecond(
+                publisher=settings.publisher_publishes_per_second,
+                address=settings.address_publishes_per_second,
+                project=settings.project_publishes_per_second,
+            ),
+            settings.rate_burst_seconds,
+        ),
+        searches=Rates(
+            "searches",
+            PerSecond(
+                publisher=settings.publisher_searches_per_second,
+                address=settings.address_searches_per_second,
+                project=settings.project_searches_per_second,
+            ),
+            settings.rate_burst_seconds,
+        ),
         shadow=ShadowMessages(ShadowIds(secrets), EarlierMessages(pools.reading), hub.last_created),
     )
     limits = FilterLimits(

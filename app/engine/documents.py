@@ -1,7 +1,8 @@
 """Documents: text in, operations ready to execute out, the costly steps done once.
 
 A client sends the same few documents again and again, so parsed and validated ones are
-kept by their text. Runs on the event loop only; nothing here awaits.
+kept, by their text or by the id that they are known by. Runs on the event loop only; nothing
+here awaits.
 """
 
 from collections import OrderedDict
@@ -21,6 +22,7 @@ from graphql import (
     GraphQLSchema,
     GraphQLSyntaxError,
     InlineFragmentNode,
+    NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
@@ -45,7 +47,7 @@ from app.engine.selections import Fragments
 from app.engine.sharing import Sharing, document_digest
 from app.errors import ErrorCode, shown
 
-__all__ = ["Documents", "Operation"]
+__all__ = ["Document", "Documents", "Operation"]
 
 _RULES: Final = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
 """GraphQL's own, and those that Strawberry adds."""
@@ -89,9 +91,36 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
-class _Document:
+class Document:
+    """A parsed and validated document: its operations by their names."""
+
     operations: dict[str | None, Operation]
     held_bytes: int
+    """What it takes in memory, roughly."""
+
+    def operation(self, name: str | None = None) -> Operation:
+        """Return the operation that a request asks for.
+
+        Args:
+            name: needed when there are several; the empty string counts as none.
+
+        Raises:
+            RequestRefused: there is no such operation.
+        """
+        operations = self.operations
+        if name:
+            if name not in operations:
+                raise RequestRefused.of(
+                    f"operationName: the document has no operation {shown(name)}",
+                    ErrorCode.BAD_USER_INPUT,
+                )
+            return operations[name]
+        if len(operations) > 1:
+            raise RequestRefused.of(
+                f"operationName: the document has {len(operations)} operations, name one",
+                ErrorCode.BAD_USER_INPUT,
+            )
+        return next(iter(operations.values()))
 
 
 class Documents:
@@ -101,6 +130,7 @@ class Documents:
         schema: what the documents are validated against.
         limits: what a document may hold.
         cache_size: documents kept at most.
+        introspection: whether they may ask for the schema, and errors suggest names of it.
     """
 
     def __init__(
@@ -108,54 +138,54 @@ class Documents:
         schema: strawberry.Schema,
         limits: DocumentLimits | None = None,
         cache_size: int = DOCUMENT_CACHE_SIZE,
+        *,
+        introspection: bool = True,
     ) -> None:
         self._schema: GraphQLSchema = schema._schema
         self._limits = limits or DocumentLimits()
         self._cache_size = cache_size
-        self._kept: OrderedDict[str, _Document] = OrderedDict()
+        self._suggests = introspection
+        self._rules = _RULES if introspection else (*_RULES, NoSchemaIntrospectionCustomRule)
+        self._kept: OrderedDict[str, Document] = OrderedDict()
         self._kept_bytes = 0
 
-    def prepare(self, query: str, operation_name: str | None = None) -> Operation:
-        """Return the operation that a request asks for.
+    def document(self, query: str, key: str | None = None) -> Document:
+        """Return a document, read now or kept from before, and keep it.
 
         Args:
-            query: the document's text.
-            operation_name: needed when the document has several operations; the empty
-                string counts as none.
+            query: its text.
+            key: what it is kept by; None: its text.
 
         Raises:
-            RequestRefused: the document does not parse, is not valid or not within its
-                bounds, or has no such operation.
+            RequestRefused: as `read`.
         """
-        document = self._kept.get(query)
+        key = query if key is None else key
+        document = self.kept(key)
         if document is None:
-            document = self._read(query)
-            self._keep(query, document)
-        else:
-            self._kept.move_to_end(query)
-        operations = document.operations
-        if operation_name:
-            if operation_name not in operations:
-                raise RequestRefused.of(
-                    f"operationName: the document has no operation {shown(operation_name)}",
-                    ErrorCode.BAD_USER_INPUT,
-                )
-            return operations[operation_name]
-        if len(operations) > 1:
-            raise RequestRefused.of(
-                f"operationName: the document has {len(operations)} operations, name one",
-                ErrorCode.BAD_USER_INPUT,
-            )
-        return next(iter(operations.values()))
+            document = self.read(query)
+            self._keep(key, document)
+        return document
 
-    def _keep(self, query: str, document: _Document) -> None:
-        self._kept[query] = document
+    def kept(self, key: str) -> Document | None:
+        """Return what is kept by a key; None: nothing, or not any more."""
+        document = self._kept.get(key)
+        if document is not None:
+            self._kept.move_to_end(key)
+        return document
+
+    def _keep(self, key: str, document: Document) -> None:
+        self._kept[key] = document
         self._kept_bytes += document.held_bytes
         while len(self._kept) > self._cache_size or self._kept_bytes > _MAX_KEPT_BYTES:
             _, dropped = self._kept.popitem(last=False)
             self._kept_bytes -= dropped.held_bytes
 
-    def _read(self, query: str) -> _Document:
+    def read(self, query: str) -> Document:
+        """Parse, validate and compile a document, without keeping it.
+
+        Raises:
+            RequestRefused: it does not parse, is not valid or not within its bounds.
+        """
         limits = self._limits
         try:
             document = parse(
@@ -176,7 +206,13 @@ class Documents:
         try:
             uses = check_limits(document, limits)
             # One less, for the word that there are more.
-            errors = validate(self._schema, document, _RULES, max_errors=MAX_ERRORS - 1)
+            errors = validate(
+                self._schema,
+                document,
+                self._rules,
+                max_errors=MAX_ERRORS - 1,
+                hide_suggestions=not self._suggests,
+            )
         except GraphQLError as error:
             errors = [error]
         except RecursionError as error:
@@ -207,7 +243,7 @@ class Documents:
         searches = any(one.asking is not None for one in operations.values())
         node_bytes = _NODE_BYTES + (_ASKING_NODE_BYTES if searches else 0)
         # The text is the key it is kept by; names and strings are in it, and in the nodes.
-        return _Document(operations, nodes * node_bytes + 2 * getsizeof(query))
+        return Document(operations, nodes * node_bytes + 2 * getsizeof(query))
 
     def _operation(
         self,

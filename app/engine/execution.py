@@ -39,6 +39,7 @@ from app.engine.errors import (
     response_error,
     response_errors,
 )
+from app.engine.known_documents import KnownDocuments
 from app.engine.limits import DocumentLimits
 from app.engine.reading import ReadingFailedError
 from app.engine.results import HasScope
@@ -55,9 +56,11 @@ class Executor:
     """Executes operations of one schema. Stateless but for what it keeps of documents."""
 
     schema: strawberry.Schema
-    documents: Documents
+    documents: KnownDocuments
     resolvers: Resolvers | None = None
     queries: AskedQueries = field(default_factory=AskedQueries)
+    suggests: bool = True
+    """Whether errors suggest names of the schema."""
 
     @classmethod
     def of(
@@ -66,6 +69,10 @@ class Executor:
         limits: DocumentLimits | None = None,
         document_cache_size: int = DOCUMENT_CACHE_SIZE,
         resolvers: Resolvers | None = None,
+        *,
+        introspection: bool = True,
+        listed: Mapping[str, str] | None = None,
+        only_listed: bool = False,
     ) -> "Executor":
         """Return an executor with an empty cache.
 
@@ -75,16 +82,29 @@ class Executor:
             document_cache_size: documents kept at most.
             resolvers: what fields of the schema do, to do it without the engine where an
                 operation is of the ordinary form; None: all goes through the engine.
-        """
-        return cls(schema, Documents(schema, limits, document_cache_size), resolvers)
+            introspection: whether clients may learn of the schema what they do not know.
+            listed: see `KnownDocuments`.
+            only_listed: see there.
 
-    def prepare(self, query: str, operation_name: str | None = None) -> Operation:
+        Raises:
+            ConfigurationError: see there.
+        """
+        documents = Documents(schema, limits, document_cache_size, introspection=introspection)
+        known = KnownDocuments(documents, listed, only_listed=only_listed)
+        return cls(schema, known, resolvers, suggests=introspection)
+
+    def prepare(
+        self,
+        query: str | None,
+        operation_name: str | None = None,
+        document_id: str | None = None,
+    ) -> Operation:
         """Return the operation a request asks for.
 
         Raises:
-            RequestRefused: see `Documents.prepare`.
+            RequestRefused: see `KnownDocuments.prepare`.
         """
-        return self.documents.prepare(query, operation_name)
+        return self.documents.prepare(query, operation_name, document_id)
 
     async def execute(
         self, operation: Operation, variables: Mapping[str, Any], context: object
@@ -231,6 +251,7 @@ class Executor:
             ),
             operation_name=operation.name,
             max_coercion_errors=MAX_ERRORS - 1,
+            hide_suggestions=not self.suggests,
         )
         if isinstance(executor, list):
             raise RequestRefused(response_errors(executor))

@@ -26,6 +26,7 @@ from uvicorn.config import STARTUP_FAILURE
 from app.defaults import (
     BACKLOG,
     KEEP_ALIVE_SECONDS,
+    MAX_CONNECTIONS_PER_ADDRESS,
     MAX_FRAME_BYTES,
     PING_INTERVAL_SECONDS,
     PING_TIMEOUT_SECONDS,
@@ -54,6 +55,7 @@ class ServerOptions:
 
     Args:
         trusted_proxies: their `X-Forwarded-For` is believed.
+        max_connections_per_address: open at once, the next is answered 429; 0: any number.
         max_frame_bytes: largest WebSocket message from a client.
         ping_interval_seconds: a quiet socket is pinged this often.
         ping_timeout_seconds: an unanswered ping closes the socket after this.
@@ -65,6 +67,7 @@ class ServerOptions:
 
     bounds: HttpBounds = field(default_factory=HttpBounds)
     trusted_proxies: TrustedProxies = field(default_factory=TrustedProxies)
+    max_connections_per_address: int = MAX_CONNECTIONS_PER_ADDRESS
     max_frame_bytes: int = MAX_FRAME_BYTES
     ping_interval_seconds: float = PING_INTERVAL_SECONDS
     ping_timeout_seconds: float = PING_TIMEOUT_SECONDS
@@ -213,7 +216,9 @@ def run_server(
         _Lifespan(app),
         # uvicorn takes any callable that makes protocols; its annotation says type.
         http=partial(  # type: ignore[arg-type]
-            BoundedHttpProtocol, bounds=options.bounds, peers=Peers(options.trusted_proxies)
+            BoundedHttpProtocol,
+            bounds=options.bounds,
+            peers=Peers(options.trusted_proxies, options.max_connections_per_address),
         ),
         ws=WebSocketProtocol,
         ws_max_size=options.max_frame_bytes,

@@ -80,7 +80,9 @@ def _bound(
     bound: list[socket.socket] = []
     try:
         for family, address in addresses:
-            listening = socket.socket(family, socket.SOCK_STREAM)
+            # With the protocol named: else asyncio's own loop leaves Nagle's algorithm on, and an
+            # answer in two writes waits 40 ms for the peer's delayed acknowledgement.
+            listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             bound.append(listening)
             if os.name == "posix":
                 listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -38,6 +38,7 @@ def server_options(settings: Settings) -> ServerOptions:
             max_connections=settings.max_connections,
         ),
         trusted_proxies=TrustedProxies(settings.trusted_proxies),
+        max_connections_per_address=settings.max_connections_per_address,
         max_frame_bytes=settings.max_frame_bytes,
         ping_interval_seconds=settings.ping_interval_seconds,
         ping_timeout_seconds=settings.ping_timeout_seconds,

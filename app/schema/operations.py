@@ -169,7 +169,7 @@ class Mutation(BanMutations, DeletionMutations, HeldMutations, PolicyMutations, 
         channel = parse_channel(project_id, widget_id)
         context = info.context
         return await context.services.messages.retract(
-            context.viewer, channel, ids, given(reason), context.rights.echo
+            context.viewer, channel, ids, given(reason), context.rights.echo, context.peer
         )
 
 
@@ -270,9 +270,9 @@ class Subscription(HeldSubscriptions):
         context = info.context
         channel = parse_channel(project_id, widget_id)
         parsed = parse_query(wire_query(query))
+        search = _searching(context, channel)
         if parsed.after is not None or parsed.before is not None:
             # Refused now rather than told in each result.
-            search = context.services.messages.search(context.viewer, channel, context.asker)
             await search.check_cursors(channel, parsed)
         ending = _Ending()
         try:
@@ -323,6 +323,7 @@ async def publish(context: Context, arguments: Mapping[str, Any]) -> Message:
         persistent=arguments.get("persistent", True),
         idempotency_key=arguments.get("id"),
         echo=context.rights.echo,
+        peer=context.peer,
         # Not `OnRepeat(…)`: looking up a member takes a microsecond, with each publish.
         on_repeat=OnRepeat.REPLACE if arguments.get("onRepeat") == "REPLACE" else OnRepeat.KEEP,
     )
@@ -374,8 +375,13 @@ def search(context: Context, channel: Channel, query: MessageQuery) -> SearchSco
         channel: where.
         query: what for.
     """
-    searching = context.services.messages.search(context.viewer, channel, context.asker)
-    return SearchScope(context.answered or searching, channel, query)
+    # What is answered already was counted then.
+    return SearchScope(context.answered or _searching(context, channel), channel, query)
+
+
+def _searching(context: Context, channel: Channel) -> Searching:
+    messages = context.services.messages
+    return messages.search(context.viewer, channel, context.asker, context.peer)
 
 
 def searched(context: Context, search: Searching) -> Context:

@@ -28,11 +28,13 @@ from app.errors import (
     WidgetwireError,
     shown,
 )
+from app.peer import UNKNOWN_PEER, Peer
 from app.services.admission import UNBOUND, Admission, Admitted
 from app.services.held import HeldService
 from app.services.live.messages import EventOf, MessageSource
 from app.services.live.patience import patiently
 from app.services.message_ids import checked_ids
+from app.services.rates import PerSecond, Rates
 from app.services.recent_messages import RecentMessages
 from app.services.rights import Rights
 from app.services.searching import Searches, Searching
@@ -71,6 +73,8 @@ class MessageService:
         turns: MatchingTurns | None = None,
         rights: Rights | None = None,
         shadow: ShadowMessages | None = None,
+        publishes: Rates | None = None,
+        searches: Rates | None = None,
     ) -> None:
         """Take the parts.
 
@@ -87,6 +91,8 @@ class MessageService:
             turns: of the process, for filters that may take long; None: its own.
             rights: of the process; None: nobody is ever banned.
             shadow: answers those whom a ban shadows; None: nobody is.
+            publishes: how many may come in a second, retractions among them; None: any number.
+            searches: the same, for searches and openings of live results.
         """
         self._hub = hub
         self._fan_out = FanOut(hub, turns)
@@ -100,6 +106,8 @@ class MessageService:
         self._replay_max = replay_max_messages
         self._rights = rights or Rights()
         self._shadow = shadow
+        self._publishes = publishes or Rates("publishes", PerSecond())
+        self._searches = searches or Rates("searches", PerSecond())
         self._recent_transients = RecentMessages()
         self.publish_seconds = {True: Histogram(), False: Histogram()}
         """From the request to its message, of those that were published or held: with True of
@@ -121,6 +129,7 @@ class MessageService:
         idempotency_key: str | None = None,
         on_repeat: OnRepeat = OnRepeat.KEEP,
         echo: Echo | None = None,
+        peer: Peer = UNKNOWN_PEER,
     ) -> Message:
         """Publish one message; return it when it is committed, or handed to the bus.
 
@@ -140,18 +149,21 @@ class MessageService:
                 this one stored, in one transaction.
             echo: gives what only the publisher is to see to its own connection; None: it has
                 none that listens.
+            peer: where from.
 
         Raises:
             Forbidden, Unauthenticated: the viewer may not.
             BadUserInput, PayloadTooLarge: an argument is out of bounds; nothing was stored.
             Rejected: what was published under the key was retracted by somebody else, or the
                 channel's policy does not allow the message; nothing was stored.
-            RateLimited: by the channel's policy the publisher or everybody has to wait.
+            RateLimited: too many have come, by the server's rates or by the channel's policy; the
+                publisher or everybody has to wait.
             Unavailable: the database or the bus is away or overloaded; retry later, with
                 the same key.
         """
         began = time.monotonic()
         self._rights.require(viewer, Permission.PUBLISH, channel)
+        self._publishes.admit(viewer, peer, channel.project_id)
         if idempotency_key is not None:
             checked_client_id("id", idempotency_key)
         if on_repeat is OnRepeat.REPLACE:
@@ -237,6 +249,7 @@ class MessageService:
         ids: Sequence[str],
         reason: str | None = None,
         echo: Echo | None = None,
+        peer: Peer = UNKNOWN_PEER,
     ) -> int:
         """Take messages back, stored ones or held ones; return how many, once that is committed.
 
@@ -247,17 +260,19 @@ class MessageService:
             ids: of the messages, 1 to 1,000. What the channel does not have, or not any more,
                 is not counted.
             reason: told to whoever listens, at most 500 printable characters.
-            echo: as for `publish`.
+            echo, peer: as for `publish`.
 
         Raises:
             Forbidden, Unauthenticated: one of the messages is somebody else's. Nothing was
                 retracted.
             BadUserInput: an argument is out of bounds.
+            RateLimited: too many have come; it counts as a publish.
             Unavailable: the database is away; to ask again does no harm.
         """
         moderates = viewer.may(Permission.MODERATE)
         needed = Permission.MODERATE if moderates else Permission.PUBLISH
         self._rights.require(viewer, needed, channel)
+        self._publishes.admit(viewer, peer, channel.project_id)
         if not moderates and viewer.publisher is None:
             raise Forbidden(
                 "messages can be retracted by whoever published them with a token that has a sub, "
@@ -300,7 +315,13 @@ class MessageService:
             )
         return count
 
-    def search(self, viewer: Viewer, channel: Channel, asker: Hashable = None) -> Searching:
+    def search(
+        self,
+        viewer: Viewer,
+        channel: Channel,
+        asker: Hashable = None,
+        peer: Peer = UNKNOWN_PEER,
+    ) -> Searching:
         """Return the search of stored messages, if the viewer may search this channel.
 
         Args:
@@ -308,11 +329,14 @@ class MessageService:
                 client id gives no line of its own: anybody gets as many of them as they like.
             channel: which.
             asker: the connection that a viewer without a subject asks by; None: not known.
+            peer: where from.
 
         Raises:
             Forbidden, Unauthenticated: the viewer may not.
+            RateLimited: too many have come.
         """
         self._rights.require(viewer, Permission.SEARCH, channel)
+        self._searches.admit(viewer, peer, channel.project_id)
         return self._search.asked_by(asker if viewer.subject is None else viewer.publisher)
 
     async def subscribe(

@@ -19,7 +19,7 @@ CONNECTION_KINDS: Final = (
 )
 """What is spoken on a connection now. A stream over HTTP is one of its own until it ends."""
 
-RefusalReason = Literal["origin", "token", "limit", "policy"]
+RefusalReason = Literal["origin", "token", "limit", "policy", "rate"]
 """Why somebody was not let in, or not served."""
 REFUSAL_REASONS: Final[tuple[RefusalReason, ...]] = get_args(RefusalReason)
 

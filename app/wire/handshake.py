@@ -13,7 +13,7 @@ from typing import Final
 
 from starlette.types import Scope
 from websockets.datastructures import Headers
-from websockets.exceptions import InvalidHandshake
+from websockets.exceptions import InvalidHandshake, InvalidHeader
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
@@ -48,6 +48,7 @@ _PROTOCOLS: Final = re.compile(
     # 11.3.4: 1#token. RFC 9110, 5.6.2: the characters of a token.
     rb"[-!#$%&'*+.^_`|~0-9a-zA-Z]+(?:[ \t]*,[ \t]*[-!#$%&'*+.^_`|~0-9a-zA-Z]+)*"
 )
+_VERSION: Final = "Sec-WebSocket-Version"
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
@@ -89,8 +90,17 @@ class Handshake:
         validator = ServerProtocol()
         try:
             return validator.process_request(request)[0].encode()
-        except InvalidHandshake:
-            self.refusal = validator.accept(request).serialize()
+        except InvalidHandshake as error:
+            refusal = validator.accept(request)
+            if isinstance(error, InvalidHeader) and error.name == _VERSION:
+                # 4.2.2: "abort the WebSocket handshake [...] and instead send an appropriate HTTP
+                # error code (such as 426 Upgrade Required) and a |Sec-WebSocket-Version| header
+                # field indicating the version(s) the server is capable of understanding".
+                status = HTTPStatus.UPGRADE_REQUIRED
+                refusal.headers["Upgrade"] = "websocket"
+                refusal.headers[_VERSION] = "13"
+                refusal = Response(status, status.phrase, refusal.headers, refusal.body)
+            self.refusal = refusal.serialize()
             return b""
 
     @property

@@ -9,6 +9,7 @@ RFC 9112 says to refuse; `request_head` judges each head before the application 
 import asyncio
 import logging
 import urllib.parse
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, cast
 
@@ -18,11 +19,12 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
+from app.peer import Peer
 from app.telemetry.counters import COUNTED
 from app.wire.http_answer import Answer, CarefulAnswer, WatchedAnswer
 from app.wire.http_connection import MAX_DROPPED_BYTES, HttpBounds, Phase
 from app.wire.ordinary import OrdinaryRequests
-from app.wire.peer import PEER, Peers
+from app.wire.peer import PEER, Peers, peer_of
 from app.wire.request_head import Head, HttpRefusal, checked_head
 from app.wire.shared import Shared
 from app.wire.stream import STREAM, Streamed, StreamWriter
@@ -59,6 +61,7 @@ class BoundedHttpProtocol(OrdinaryRequests):
         self._content_bytes = self._dropped_bytes = 0
         # Of the request parsed last.
         self._head: Head | None = None
+        self._becoming = False
         self._early = b""
 
     # Called by the transport.
@@ -113,6 +116,8 @@ class BoundedHttpProtocol(OrdinaryRequests):
         method = self.parser.get_method()
         version = self.parser.get_http_version()
         head = self._head = checked_head(method, self.url, version, self.headers)
+        if self._surplus:
+            raise self._too_many()
         if head.host is not None:
             self.headers[:] = [pair for pair in self.headers if pair[0] != b"host"]
             self.headers.append((b"host", head.host))
@@ -176,6 +181,13 @@ class BoundedHttpProtocol(OrdinaryRequests):
 
     # Called by the application.
 
+    def take_place(self) -> bool:
+        """See `Streaming.take_place`."""
+        cycle = self._answering
+        if not isinstance(cycle, RequestResponseCycle) or self._peers.places.most == 0:
+            return True
+        return self._counts_as(peer_of(cast(Scope, cycle.scope)))
+
     def stream(
         self, streamed: Streamed, *, max_outbound_bytes: int, beat_seconds: float
     ) -> StreamWriter | None:
@@ -214,7 +226,11 @@ class BoundedHttpProtocol(OrdinaryRequests):
                 data = memoryview(data)[upgrade.args[0] :]
                 assert self._head is not None
                 if self._head.websocket:
-                    self._upgrade(bytes(data))
+                    peer = self._peers.of_request(self._caller, self.headers)
+                    if self._counts_as(peer):
+                        self._upgrade(bytes(data), peer)
+                    else:
+                        self._refuse(self._too_many())
                     return
                 self._feed(self._without_upgrade())
                 if self._phase is Phase.LAST:
@@ -293,22 +309,24 @@ class BoundedHttpProtocol(OrdinaryRequests):
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))
 
-    def _upgrade(self, early: bytes) -> None:
+    def _upgrade(self, early: bytes, peer: Peer) -> None:
         """Become a WebSocket once the requests before are answered.
 
         Args:
+            peer: who asks.
             early: what came behind the handshake. RFC 6455, 4.1: "Once the client's opening
                 handshake has been sent, the client MUST wait for a response from the server
                 before sending any further data." Some do not, and a stream of frames without
                 its beginning means something else: it is kept.
         """
         self._enter(Phase.LAST)
+        self._becoming = True
         self._early = early
         if not self._all_answered():
             self.flow.pause_reading()
-        self._when_answered(self._become_websocket)
+        self._when_answered(partial(self._become_websocket, peer))
 
-    def _become_websocket(self) -> None:
+    def _become_websocket(self, peer: Peer) -> None:
         self._enter(Phase.OVER)
         self._unset_keepalive_if_required()
         self.connections.discard(self)
@@ -318,8 +336,8 @@ class BoundedHttpProtocol(OrdinaryRequests):
         self.transport.set_protocol(protocol)
         self.flow.resume_reading()
         assert self._head is not None
-        peer = self._peers.of_request(self._caller, self.headers)
-        protocol.upgrade(cast(Scope, self.scope), self._head.target, peer)
+        place, self._place = self._place, None
+        protocol.upgrade(cast(Scope, self.scope), self._head.target, peer, place)
         early, self._early = self._early, b""
         if early:
             protocol.data_received(early)
@@ -361,7 +379,7 @@ class BoundedHttpProtocol(OrdinaryRequests):
             self._lingering.dropped(len(data))
         elif self._phase is Phase.LAST:
             self._dropped_bytes += len(data)
-            if self._last == self._become_websocket:
+            if self._becoming:
                 # An answer before it reads on; frames are kept, and few.
                 self._early += data
                 self.flow.pause_reading()

@@ -25,7 +25,7 @@ from app.defaults import (
     MAX_CONNECTIONS,
     MAX_HEADER_BYTES,
 )
-from app.errors import Unavailable
+from app.errors import RateLimited, Unavailable
 from app.peer import Peer
 from app.telemetry.counters import COUNTED
 from app.telemetry.log_fields import event
@@ -35,6 +35,7 @@ from app.wire.keepalive import Pinged
 from app.wire.lingering import LingeringClose
 from app.wire.outcomes import OUTCOMES
 from app.wire.peer import Peers
+from app.wire.places import Place
 from app.wire.request_head import HttpRefusal
 from app.wire.stream import StreamWriter
 from app.wire.watched import log_refused
@@ -53,6 +54,7 @@ _MAX_LINGERING_OVER: Final = 1000
 """Connections beyond the bound that may linger with their 503; more are closed at once."""
 
 _OVERLOADED: Final = OUTCOMES[Unavailable]
+_TOO_MANY: Final = OUTCOMES[RateLimited]
 
 _logger: Final = logging.getLogger(__name__)
 
@@ -111,6 +113,8 @@ class HttpConnection(HttpToolsProtocol):
         self._bounds = bounds or HttpBounds()
         self._peers = peers or Peers()
         self._caller: Peer
+        self._place: Place | None = None
+        self._surplus = False
         self._phase = Phase.HEAD
         self._deadline: asyncio.TimerHandle | None = None
         # uvicorn's `cycle` is of the newest request; this is the one being answered.
@@ -140,7 +144,7 @@ class HttpConnection(HttpToolsProtocol):
                     _OVERLOADED.status, "too many connections; retry later", _OVERLOADED.headers
                 )
             )
-        else:
+        elif self._has_place():
             self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -152,6 +156,8 @@ class HttpConnection(HttpToolsProtocol):
         # uvicorn tells the newest request's answer only.
         self._abandon(self._answering)
         self._last = None
+        if self._place is not None:
+            self._place.give_back()
         super().connection_lost(exc)
         if self._streaming is not None and self._beats is not None:
             self._beats.discard(self._streaming)
@@ -172,6 +178,37 @@ class HttpConnection(HttpToolsProtocol):
     def shutdown(self) -> None:
         self._leaving = True
         super().shutdown()
+
+    # Its place among those of its address.
+
+    def _has_place(self) -> bool:
+        """Count the connection; False: its address has too many, and it is closed.
+
+        Some that are too many stay until their request can be answered: there are clients that
+        take an answer to no request for a fault of their own.
+        """
+        places = self._peers.places
+        if not places.most:
+            return True
+        self._place = Place(places)
+        if self._peers.is_proxy(self._caller) or self._place.take(self._caller):
+            return True
+        self._surplus = self._place.may_linger()
+        if not self._surplus:
+            self._enter(Phase.OVER)
+            self.transport.close()
+        return self._surplus
+
+    def _counts_as(self, peer: Peer) -> bool:
+        """Count what stays open behind a proxy as its client's; False: that has too many."""
+        return self._place is None or self._place.take(peer)
+
+    def _too_many(self) -> HttpRefusal:
+        return HttpRefusal(
+            _TOO_MANY.status,
+            f"too many connections from this address; allowed are {self._peers.places.most}",
+            _TOO_MANY.headers,
+        )
 
     # Clocks.
 

@@ -14,6 +14,7 @@ from typing import Final
 from starlette.types import Scope
 
 from app.peer import UNKNOWN_PEER, Peer
+from app.wire.places import AddressPlaces
 from app.wire.trusted_proxies import TrustedProxies, canonical_address
 
 __all__ = ["PEER", "Peers", "peer_of"]
@@ -34,10 +35,15 @@ class Peers:
 
     Args:
         trusted: the proxies whose `X-Forwarded-For` is believed.
+        max_connections: of one address; 0: any number.
+
+    Attributes:
+        places: counts them.
     """
 
-    def __init__(self, trusted: TrustedProxies | None = None) -> None:
+    def __init__(self, trusted: TrustedProxies | None = None, max_connections: int = 0) -> None:
         self._trusted = trusted or TrustedProxies()
+        self.places = AddressPlaces(max_connections)
         # Two processes behind one address write into one log.
         self._prefix = secrets.token_hex(3)
         self._numbers = itertools.count(1)
@@ -47,6 +53,10 @@ class Peers:
         name = transport.get_extra_info("peername")
         address = _address(name[0] if isinstance(name, tuple) else "")
         return Peer(address, f"{self._prefix}-{next(self._numbers):x}")
+
+    def is_proxy(self, caller: Peer) -> bool:
+        """Return whether who opened a connection speaks for others."""
+        return self._trusted.trusts(caller.address)
 
     def of_request(self, caller: Peer, headers: Sequence[tuple[bytes, bytes]]) -> Peer:
         """Return who sent a request: whoever opened its connection, or whom a proxy names.

@@ -32,11 +32,14 @@ class Outlet(Protocol):
             reason: at most 123 bytes; longer is cut.
         """
 
-    def accept_peer(self) -> None:
+    def accept_peer(self, max_message_bytes: int | None = None) -> None:
         """Take messages of up to the server's bound from now on.
 
         Before, `MAX_UNACCEPTED_BYTES` is the bound: whoever has shown nothing yet makes the
-        server hold little. Idempotent.
+        server hold little. May be called again.
+
+        Args:
+            max_message_bytes: a bound of the peer's own, below the server's; None: it has none.
         """
 
     def pause_reading(self) -> None:

@@ -43,6 +43,13 @@ class Streamed(Protocol):
 class Streaming(Protocol):
     """A connection that can stream the rest of a response."""
 
+    def take_place(self) -> bool:
+        """Count the stream to come among the connections of its client's address.
+
+        Returns:
+            False: there are too many; to be asked before anything is done for the stream.
+        """
+
     def stream(
         self, streamed: Streamed, *, max_outbound_bytes: int, beat_seconds: float
     ) -> "StreamWriter | None":

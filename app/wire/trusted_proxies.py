@@ -50,7 +50,7 @@ class TrustedProxies:
             something in it that is no address, or more than 16 trusted hops in a row. Where all
             addresses are trusted proxies', the first of them.
         """
-        if not self._networks or not self._trusts(caller):
+        if not self.trusts(caller):
             return caller
         # RFC 9110, 5.3: several fields of one name are one list.
         listed = b",".join(value for name, value in headers if name == _HEADER)
@@ -63,11 +63,14 @@ class TrustedProxies:
             if found is None:
                 return caller
             address = found
-            if not self._trusts(address):
+            if not self.trusts(address):
                 return address
         return caller if len(hops) > _MAX_HOPS else address
 
-    def _trusts(self, text: str) -> bool:
+    def trusts(self, text: str) -> bool:
+        """Return whether an address is a trusted proxy's."""
+        if not self._networks:
+            return False
         try:
             address = ip_address(text)
         except ValueError:

@@ -30,6 +30,7 @@ from app.wire.inbound import FrameError, FrameReader
 from app.wire.keepalive import Pinged
 from app.wire.outbound import CLOSE_TIMEOUT_SECONDS, FrameWriter
 from app.wire.peer import PEER
+from app.wire.places import Place
 from app.wire.scope import websocket_scope
 from app.wire.session import MAX_UNACCEPTED_BYTES, Session
 from app.wire.shared import Shared
@@ -84,6 +85,7 @@ class WebSocketProtocol(FrameWriter):
         "_paused",
         "_peer",
         "_phase",
+        "_place",
         "_reader",
         "_received",
         "_server",
@@ -108,6 +110,7 @@ class WebSocketProtocol(FrameWriter):
         self._config = config
         self._server_state = server_state
         self._phase = _Phase.CONNECTING
+        self._place: Place | None = None
         # None once the peer broke the protocol: what it sends is no longer understood.
         self._reader: FrameReader | None = FrameReader(
             min(config.ws_max_size, MAX_UNACCEPTED_BYTES)
@@ -136,17 +139,19 @@ class WebSocketProtocol(FrameWriter):
         self._transport = cast(asyncio.Transport, transport)
         self._server_state.connections.add(cast(Any, self))
 
-    def upgrade(self, http: Scope, target: bytes, peer: Peer) -> None:
+    def upgrade(self, http: Scope, target: bytes, peer: Peer, place: Place | None = None) -> None:
         """Take the upgrade request: refuse it, or ask for an answer.
 
         Args:
             http: of the request, as far as uvicorn fills it for an upgrade: without a path.
             target: of the request.
             peer: who sent it.
+            place: what the connection is counted as; given back at its end.
         """
         self._peer = peer
         if self._config.access_log or _log.isEnabledFor(logging.DEBUG):
             self._story = (shown_path(target), None)
+        self._place = place
         handshake = Handshake(http)
         if handshake.refusal is not None:
             self.refuse(handshake.refusal)
@@ -188,6 +193,8 @@ class WebSocketProtocol(FrameWriter):
         self._stop_visits()
         self._stop_timer()
         self._server_state.connections.discard(cast(Any, self))
+        if self._place is not None:
+            self._place.give_back()
         self.end_writing()
         self._reader = self._after_last = self._upgrade = None
         self._ended(_ABNORMAL, "nobody")
@@ -254,10 +261,11 @@ class WebSocketProtocol(FrameWriter):
         """See `Outlet.close`."""
         self._say_goodbye(code, reason)
 
-    def accept_peer(self) -> None:
+    def accept_peer(self, max_message_bytes: int | None = None) -> None:
         """See `Outlet.accept_peer`."""
         if self._reader is not None:
-            self._reader.max_message_bytes = self._config.ws_max_size
+            most = self._config.ws_max_size
+            self._reader.max_message_bytes = min(most, max_message_bytes or most)
 
     def pause_reading(self) -> None:
         """See `Outlet.pause_reading`."""

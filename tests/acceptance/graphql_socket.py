@@ -156,15 +156,6 @@ class GraphQLSocket:
             raise Disconnected(_code_of(closed)) from None
         return operation
 
-    async def start_raw(self, payload: str) -> Subscription:
-        """Begin an operation whose payload is this text, JSON or not."""
-        operation = Subscription(self, str(next(self._ids)))
-        self._operations[operation.id] = operation
-        await self.connection.send(
-            f'{{"id": "{operation.id}", "type": "subscribe", "payload": {payload}}}'
-        )
-        return operation
-
     async def execute(self, document: str, **variables: Any) -> Any:
         """Carry out a query or mutation and return its one root field.
 

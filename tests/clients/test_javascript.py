@@ -35,6 +35,14 @@ def test_a_client_publishes_searches_and_subscribes(
     script.finish()
 
 
+def test_clients_send_the_id_of_a_document_in_place_of_its_text(
+    shared_service: Served, run: Callable[..., Script]
+) -> None:
+    script = run("known-documents", shared_service.url)
+    script.wait_for("DONE")
+    script.finish()
+
+
 @pytest.mark.parametrize("end", ["terminate", "kill"])
 def test_each_client_comes_back_after_a_restart(
     end: str, serve: Callable[..., Served], run: Callable[..., Script]

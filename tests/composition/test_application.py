@@ -13,6 +13,8 @@ from app.storage.database import Database
 
 pytestmark = pytest.mark.anyio
 
+STRONG = "Zr8tQy0mVJx3nE5uKc7wHd2bLf9gSa4p"
+
 
 @asynccontextmanager
 async def running(database_url: str, **settings: object) -> AsyncIterator[httpx.AsyncClient]:
@@ -41,6 +43,40 @@ async def test_the_pages_can_be_switched_off_and_the_rest_stays(database_url: st
     async with running(database_url, graphiql=False) as client:
         assert (await client.get("/")).status_code == 404
         assert (await client.get("/healthz/ready")).status_code == 200
+
+
+async def test_production_offers_no_more_than_the_public_needs(database_url: str) -> None:
+    search = '(projectId: "p", widgetId: "w", query: $query) { messages { id } }'
+    async with running(database_url, env="production", jwt_secret=STRONG) as client:
+
+        async def refused(query: str, given: object = None) -> tuple[str, str]:
+            body = {"query": query, "variables": {"query": given}}
+            answer = await client.post("/graphql", json=body)
+            error = answer.json()["errors"][0]
+            return error["extensions"]["code"], error["message"]
+
+        for path in ("/", "/docs/", "/graphql"):
+            answer = await client.get(path, headers={"accept": "text/html"})
+            assert answer.status_code in {404, 400, 406}, path
+        code, message = await refused("{ __schema { queryType { name } } }")
+        assert (code, "disabled" in message) == ("GRAPHQL_VALIDATION_FAILED", True)
+        publish = 'mutation { publish(projectId: "p", widgetId: "w", data: 1) { id } }'
+        assert (await refused(publish))[0] == "UNAUTHENTICATED"
+        asked = f"query ($query: MessageQuery! = {{}}) {{ messages{search} }}"
+        for query, given in (
+            ("{ mesages }", None),
+            (asked.replace("{}", "{sortOrder: ASCC}"), {}),
+            (asked, {"sortOrder": "ASCC"}),
+            (asked, {"limitt": 1}),
+        ):
+            assert "Did you mean" not in (await refused(query, given))[1]
+        answer = await client.post("/graphql", json={"query": asked})
+        assert answer.json() == {"data": {"messages": {"messages": []}}}
+
+
+async def test_production_does_not_start_with_what_is_unsafe(database_url: str) -> None:
+    with pytest.raises(ConfigurationError, match="repeats itself"):
+        create_app(Settings(database_url=database_url, env="production", jwt_secret="a" * 32))
 
 
 async def test_an_origin_that_is_allowed_may_read_the_answer(database_url: str) -> None:

@@ -59,7 +59,9 @@ class Messages:
     def __init__(self, known: Known) -> None:
         self._known = known
 
-    def search(self, viewer: Viewer, channel: Channel, _asker: object = None) -> Searching:
+    def search(
+        self, viewer: Viewer, channel: Channel, _asker: object = None, _peer: object = None
+    ) -> Searching:
         viewer.require(Permission.SEARCH, channel)
         return self._known
 
@@ -434,24 +436,24 @@ def test_what_clients_send_needs_no_engine() -> None:
     documents = Documents(SCHEMA)
     fragment = " fragment F on MessageResult { totalCount messages { id } }"
     for document in (NEWEST, ASKED, PARTS, COMPARED, written("{}", "...F") + fragment):
-        assert documents.prepare(document).asking is not None
+        assert documents.document(document).operation().asking is not None
     for document in (
         "{ __typename }",
         'subscription { messages(projectId: "p", widgetId: "w") { id } }',
     ):
-        assert documents.prepare(document).asking is None
+        assert documents.document(document).operation().asking is None
 
 
 def test_a_kept_search_takes_what_it_is_counted_for() -> None:
     documents = Documents(SCHEMA)
     texts = [ASKED.replace("two:", f"n{number}:") for number in range(13)]
     for text in texts[:3]:
-        documents.prepare(text)  # what is made once for all
+        documents.document(text).operation()  # what is made once for all
     counted = documents._kept_bytes
     gc.collect()
     tracemalloc.start()
     for text in texts[3:]:
-        documents.prepare(text)
+        documents.document(text).operation()
     gc.collect()
     real, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -459,8 +461,8 @@ def test_a_kept_search_takes_what_it_is_counted_for() -> None:
 
 
 async def test_an_equal_question_is_read_once() -> None:
-    field = Documents(SCHEMA).prepare(ASKED).asking
-    other = Documents(SCHEMA).prepare(ASKED.replace("query Q", "query R")).asking
+    field = Documents(SCHEMA).document(ASKED).operation().asking
+    other = Documents(SCHEMA).document(ASKED.replace("query Q", "query R")).operation().asking
     assert field is not None
     assert other is not None
     queries = AskedQueries()
@@ -483,7 +485,7 @@ async def test_an_equal_question_is_read_once() -> None:
 
 
 async def test_a_large_question_is_asked_and_not_kept() -> None:
-    field = Documents(SCHEMA).prepare(ASKED).asking
+    field = Documents(SCHEMA).document(ASKED).operation().asking
     assert field is not None
     large = place(filters=[{"field": "data.a", "operator": "EQ", "value": "x" * 2000}])
     asked = AskedQueries().asked(field, large)
@@ -493,7 +495,7 @@ async def test_a_large_question_is_asked_and_not_kept() -> None:
 
 async def test_the_oldest_questions_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.engine.asking._MAX_KEPT", 2)
-    field = Documents(SCHEMA).prepare(ASKED).asking
+    field = Documents(SCHEMA).document(ASKED).operation().asking
     assert field is not None
     queries = AskedQueries()
     first, _, _ = [queries.asked(field, place(limit=limit)) for limit in (1, 2, 3)]

@@ -20,6 +20,7 @@ from app.engine.errors import RequestRefused
 from app.engine.execution import Executor, _engine
 from app.engine.projection import Projection
 from app.errors import Unavailable, UnknownCursor
+from app.peer import UNKNOWN_PEER, Peer
 from app.schema import build_schema
 from app.schema.context import Context, Services
 from app.schema.operations import answer, publish, search, searched, subscribe
@@ -49,6 +50,7 @@ class KnownMessages:
         idempotency_key: str | None = None,
         on_repeat: OnRepeat = OnRepeat.KEEP,  # noqa: ARG002  as the service has it
         echo: Echo | None = None,  # noqa: ARG002
+        peer: Peer = UNKNOWN_PEER,  # noqa: ARG002
     ) -> Message:
         viewer.require(Permission.PUBLISH, channel)
         if idempotency_key == "away":
@@ -293,9 +295,9 @@ async def test_a_viewer_without_the_right_is_refused_in_the_same_words() -> None
 def test_what_clients_send_takes_the_direct_way() -> None:
     documents = Documents(SCHEMA)
     for document in (PLAIN, CONSTANTS):
-        assert documents.prepare(document).direct is not None
-    assert documents.prepare(RESUMING).direct is not None
-    assert documents.prepare(FILTERED).direct is None
+        assert documents.document(document).operation().direct is not None
+    assert documents.document(RESUMING).operation().direct is not None
+    assert documents.document(FILTERED).operation().direct is None
 
 
 def selections() -> Iterator[str]:

@@ -23,14 +23,14 @@ def documents() -> Documents:
 
 def refused(documents: Documents, query: str, name: str | None = None) -> tuple[str, str]:
     with pytest.raises(RequestRefused) as failure:
-        documents.prepare(query, name)
+        documents.document(query).operation(name)
     error = failure.value.errors[0]
     return error["extensions"]["code"], error["message"]
 
 
 def test_an_operation_is_prepared_once(documents: Documents) -> None:
-    first = documents.prepare("query a { hello } query b { hello }", "b")
-    assert documents.prepare("query a { hello } query b { hello }", "b") is first
+    first = documents.document("query a { hello } query b { hello }").operation("b")
+    assert documents.document("query a { hello } query b { hello }").operation("b") is first
     assert (first.name, first.root_field) == ("b", "hello")
 
 
@@ -44,7 +44,7 @@ def test_the_operation_must_be_named_when_there_are_several(documents: Documents
         "BAD_USER_INPUT",
         "operationName: the document has no operation 'c'",
     )
-    assert documents.prepare("{ hello }", "").name is None
+    assert documents.document("{ hello }").operation("").name is None
 
 
 @pytest.mark.parametrize(
@@ -78,10 +78,10 @@ def test_a_bad_document_is_refused_with_its_code(
 
 def test_the_least_recently_used_document_goes_first() -> None:
     documents = Documents(SCHEMA, DocumentLimits(characters=1_000_000))
-    kept = documents.prepare("{ hello }")
+    kept = documents.document("{ hello }").operation()
     for number in range(8):
-        documents.prepare("{ hello }" + " " * 100_000 + str(number).join("# "))
-        assert documents.prepare("{ hello }") is kept
+        documents.document("{ hello }" + " " * 100_000 + str(number).join("# ")).operation()
+        assert documents.document("{ hello }").operation() is kept
     assert documents._kept_bytes <= 32 * 1024 * 1024
 
 
@@ -95,12 +95,12 @@ def test_a_kept_document_takes_what_it_is_counted_for(text: str, several: int) -
     """A bound of characters promised a hundred bytes for each; one comment was all of them."""
     documents = Documents(SCHEMA)
     for number in range(3):
-        documents.prepare(f"{text}{-number}")  # what is made once for all
+        documents.document(f"{text}{-number}").operation()  # what is made once for all
     counted = documents._kept_bytes
     gc.collect()
     tracemalloc.start()
     for number in range(several):
-        documents.prepare(f"{text}{number}")
+        documents.document(f"{text}{number}").operation()
     gc.collect()
     sys._clear_type_cache()  # it holds names that the validation has asked visitors for
     real, _ = tracemalloc.get_traced_memory()
@@ -129,7 +129,7 @@ async def test_documents_that_are_let_go_do_not_stay(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("line_break", ["\n", "\r\n", "\r"])
 def test_errors_still_have_their_places(line_break: str) -> None:
     text = line_break.join(["query {", "", "  hello", "  node { number", "}}", ""])
-    kept, parsed = Documents(SCHEMA).prepare(text).document, parse(text)
+    kept, parsed = Documents(SCHEMA).document(text).operation().document, parse(text)
     for one, other in zip(_nodes(kept), _nodes(parsed), strict=True):
         told, expected = GraphQLError("x", one), GraphQLError("x", other)
         assert told.locations == expected.locations
@@ -144,3 +144,25 @@ def _nodes(node: Node) -> Iterator[Node]:
         for one in value if isinstance(value, tuple) else (value,):
             if isinstance(one, Node):
                 yield from _nodes(one)
+
+
+def test_without_introspection_nobody_learns_of_the_schema() -> None:
+    documents = Documents(SCHEMA, introspection=False)
+    for query in ("{ __schema { queryType { name } } }", '{ __type(name: "Query") { name } }'):
+        code, message = refused(documents, query)
+        assert code == "GRAPHQL_VALIDATION_FAILED"
+        assert message.startswith("GraphQL introspection has been disabled")
+    assert documents.document("{ __typename hello }").operation(None).name is None
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("{ helo }", "hello"),
+        ("query ($a: Strng) { hello(name: $a) }", "String"),
+        ("{ count(nmber: 1) }", "number"),
+    ],
+)
+def test_without_introspection_errors_suggest_no_names(query: str, name: str) -> None:
+    assert f"Did you mean '{name}'?" in refused(Documents(SCHEMA), query)[1]
+    assert "Did you mean" not in refused(Documents(SCHEMA, introspection=False), query)[1]

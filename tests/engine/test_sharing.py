@@ -16,7 +16,7 @@ FILTERS = [{"field": "data.to", "operator": "EQ", "value": "ann"}]
 
 
 def key(document: str, **variables: Any) -> object:
-    sharing = DOCUMENTS.prepare(document).sharing
+    sharing = DOCUMENTS.document(document).operation().sharing
     assert sharing is not None
     return sharing.key(variables)
 
@@ -56,4 +56,4 @@ def test_results_and_counts_are_shared_as_messages_are(document: str) -> None:
 
 
 def test_a_query_shares_nothing() -> None:
-    assert DOCUMENTS.prepare("{ __typename }").sharing is None
+    assert DOCUMENTS.document("{ __typename }").operation().sharing is None

@@ -96,6 +96,16 @@ def test_each_process_gets_sockets_of_one_port() -> None:
             listening.close()
 
 
+def test_connections_are_made_without_nagle_s_algorithm() -> None:
+    """asyncio's own loop sets TCP_NODELAY where the socket says that it is TCP, and only there.
+
+    An answer in two writes then took 40 ms more: the other side's delayed acknowledgement.
+    """
+    ((listening,),) = bind("127.0.0.1", 0)
+    with listening:
+        assert listening.proto == socket.IPPROTO_TCP
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_port_in_use_is_refused_by_name(count: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -33,7 +33,7 @@ class AwayForAMoment:
     def __init__(self) -> None:
         self.reads = 0
 
-    def search(self, _viewer: Viewer, _channel: Channel, _asker: object = None) -> "AwayForAMoment":
+    def search(self, *_who_and_where: object) -> "AwayForAMoment":
         return self
 
     async def count(self, _channel: Channel, _query: MessageQuery, head: Head) -> Dated[int]:

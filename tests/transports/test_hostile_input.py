@@ -99,7 +99,11 @@ def service(postgres: EmbeddedPostgres, template_database: str) -> Iterator[Serv
     for url in cloned(postgres, template_database):
         with asyncio.Runner() as runner:
             stack = AsyncExitStack()
-            host = runner.run(stack.enter_async_context(hosted(url, jwt_secret=SECRET)))
+            host = runner.run(
+                stack.enter_async_context(
+                    hosted(url, jwt_secret=SECRET, max_anonymous_bytes=MOST_BYTES)
+                )
+            )
             http = httpx.AsyncClient(base_url=f"http://{host}", timeout=20)
             # What tests and libraries have made is not the service's to walk through.
             gc.collect()

@@ -44,7 +44,8 @@ def test_an_extension_is_never_agreed_to() -> None:
     [
         ({"sec_websocket_key": None}, b"400"),
         ({"sec_websocket_key": b"too short"}, b"400"),
-        ({"sec_websocket_version": b"12"}, b"400"),
+        ({"sec_websocket_version": b"12"}, b"426"),
+        ({"sec_websocket_version": None}, b"426"),
         ({"connection": b"keep-alive"}, b"426"),
         ({"upgrade": b"h2c"}, b"426"),
     ],
@@ -53,6 +54,8 @@ def test_what_is_no_upgrade_is_refused(changed: dict[str, bytes | None], status:
     refusal = Handshake(scope(**changed)).refusal
     assert refusal is not None
     assert refusal.split()[1] == status
+    # RFC 6455, 4.2.2: a client of another version learns which one there is.
+    assert (b"\r\nSec-WebSocket-Version: 13\r\n" in refusal) == ("sec_websocket_version" in changed)
 
 
 def test_a_denial_is_a_whole_response_and_the_last() -> None:

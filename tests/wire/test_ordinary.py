@@ -1,6 +1,7 @@
 """Ordinary requests answered without an ASGI call, byte by byte."""
 
 import asyncio
+import logging
 from http import HTTPStatus
 from typing import Literal
 
@@ -73,6 +74,18 @@ async def test_what_comes_whole_is_answered_by_the_responder(how: How) -> None:
     assert first is second, "said again, it is the same head"
     assert last is not first
     assert first.fields == [(b"host", b"a")]
+
+
+async def test_a_handler_on_uvicorn_s_logger_does_not_take_the_short_way_away() -> None:
+    """uvicorn takes any handler there for the wish to log each request."""
+    logger, handler = logging.getLogger("uvicorn.access"), logging.NullHandler()
+    logger.addHandler(handler)
+    try:
+        async with served(responder=Answers()) as port:
+            answer = await answer_to(port, post(b"1", LAST))
+        assert b"x-by: responder" in answer
+    finally:
+        logger.removeHandler(handler)
 
 
 async def test_a_head_that_changes_is_judged_anew() -> None:

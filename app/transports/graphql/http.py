@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.defaults import MAX_OUTBOUND_BYTES, MAX_REQUEST_BYTES
+from app.defaults import MAX_ANONYMOUS_BYTES, MAX_OUTBOUND_BYTES, MAX_REQUEST_BYTES, MAX_STREAMS
 from app.domain.json_value import encode_json
 from app.domain.viewer import Viewer
 from app.engine.documents import Operation
@@ -26,13 +26,13 @@ from app.errors import (
     BadUserInput,
     ErrorCode,
     PayloadTooLarge,
+    RateLimited,
     ShuttingDown,
     TokenExpired,
     Unauthenticated,
     Unavailable,
     shown,
 )
-from app.peer import Peer
 from app.transports.auth.authenticator import viewer_with_keys
 from app.transports.auth.bearer import bearer_token
 from app.transports.client_tokens import client_header_token
@@ -50,6 +50,7 @@ from app.transports.graphql.streams import EventStreamFraming, SubscriptionStrea
 from app.transports.refusals import log_refused_token
 from app.wire.outcomes import outcome_of
 from app.wire.peer import peer_of
+from app.wire.stream import STREAM, Streaming
 from app.wire.watched import WATCHED, WatchedRequest
 
 __all__ = ["GraphQLHttp", "HttpLimits", "Landing"]
@@ -57,6 +58,8 @@ __all__ = ["GraphQLHttp", "HttpLimits", "Landing"]
 Landing: TypeAlias = Callable[[Request], Awaitable[Response]]
 """The page for a browser that opens the endpoint."""
 
+_ASKING: Final = (b"query=", b"documentId=", b"extensions=")
+"""Where a GET may have a document, or the id of one."""
 _CONTENT_TYPES: Final = {one: f"{one.value}; charset=utf-8".encode() for one in MediaType}
 
 
@@ -66,11 +69,13 @@ class HttpLimits:
 
     max_body_bytes: int = MAX_REQUEST_BYTES
     """A longer body is answered with 413."""
+    max_anonymous_bytes: int = MAX_ANONYMOUS_BYTES
+    """The same of a client without a token."""
     heartbeat_seconds: float = 12.0
     """Silence of a stream after which a heartbeat is sent."""
     max_outbound_bytes: int = MAX_OUTBOUND_BYTES
     """What may wait for the reader of a stream; more, and it ends so that its client comes back."""
-    max_streams: int = 20_000
+    max_streams: int = MAX_STREAMS
     """Subscriptions over HTTP at once; more are refused with 503."""
 
 
@@ -150,20 +155,15 @@ class GraphQLHttp:
                 if unsupported:
                     return _refusal(415, unsupported)
                 viewer = await self._viewer(request)
-                check_declared_length(request.headers, self._limits.max_body_bytes)
-                body = await read_body(request.stream(), self._limits.max_body_bytes)
+                most = self._limits.max_body_bytes
+                if viewer.anonymous:
+                    most = min(most, self._limits.max_anonymous_bytes)
+                check_declared_length(request.headers, most)
+                body = await read_body(request.stream(), most)
                 parameters = Parameters.of_body(body)
         except RecursionError:
             return _error_response(BadUserInput("the request is nested too deeply"))
-        answer = await self._operate(
-            request.method,
-            preferences,
-            viewer,
-            parameters,
-            request.headers,
-            peer_of(request.scope),
-            request.scope.get("extensions", {}).get(WATCHED),
-        )
+        answer = await self._operate(request, preferences, viewer, parameters)
         if request.method == "GET" and isinstance(answer, _Answer):
             return answer.revalidated(request.headers)
         return answer
@@ -181,13 +181,10 @@ class GraphQLHttp:
 
     async def _operate(
         self,
-        method: str,
+        request: Request,
         preferences: Preferences,
         viewer: Viewer,
         parameters: Parameters,
-        headers: Headers,
-        peer: Peer,
-        watched: WatchedRequest | None,
     ) -> ASGIApp:
         media_type = preferences.one_response()
         if media_type is None and preferences.stream() is None:
@@ -195,18 +192,17 @@ class GraphQLHttp:
                 406, f"the Accept header allows nothing we have: {', '.join(MediaType)}"
             )
         try:
-            operation = self._executor.prepare(parameters.query, parameters.operation_name)
+            watched: WatchedRequest | None = request.scope.get("extensions", {}).get(WATCHED)
+            operation = self._executor.prepare(*parameters.asked)
             if watched is not None:
                 watched.operation = operation.name
             if operation.kind is OperationType.SUBSCRIPTION:
-                return await self._subscribe(
-                    operation, preferences, viewer, parameters, headers.get("last-event-id"), peer
-                )
-            if method == "GET" and operation.kind is OperationType.MUTATION:
+                return await self._subscribe(request, operation, preferences, viewer, parameters)
+            if request.method == "GET" and operation.kind is OperationType.MUTATION:
                 return _refusal(405, "a mutation came with GET; send it with POST", allow="POST")
             if media_type is None:
                 return _refusal(406, "multipart/mixed is for subscriptions; accept JSON as well")
-            context = self._context_factory(viewer, False, peer)
+            context = self._context_factory(viewer, False, peer_of(request.scope))
             try:
                 payload = await self._executor.execute(operation, parameters.variables, context)
             finally:
@@ -221,12 +217,11 @@ class GraphQLHttp:
 
     async def _subscribe(
         self,
+        request: Request,
         operation: Operation,
         preferences: Preferences,
         viewer: Viewer,
         parameters: Parameters,
-        last_event_id: str | None,
-        peer: Peer,
     ) -> ASGIApp:
         media_type = preferences.stream()
         if media_type is None:
@@ -237,13 +232,16 @@ class GraphQLHttp:
             )
         if self._shutting_down:
             return _error_response(ShuttingDown())
+        streaming: Streaming | None = request.scope.get("extensions", {}).get(STREAM)
+        if streaming is not None and not streaming.take_place():
+            return _error_response(RateLimited("too many connections from this address"))
         if len(self._streams) >= self._limits.max_streams:
             return _error_response(
                 Unavailable("too many subscriptions over HTTP are open; retry later")
             )
-        context = self._context_factory(viewer, True, peer)
+        context = self._context_factory(viewer, True, peer_of(request.scope))
         if media_type is MediaType.EVENT_STREAM:
-            context.resume_after = last_event_id or None
+            context.resume_after = request.headers.get("last-event-id") or None
         try:
             subscription = await self._executor.subscribe(operation, parameters.variables, context)
         except BaseException:
@@ -276,7 +274,7 @@ class GraphQLHttp:
 
 def _asks(query_string: bytes) -> bool:
     """Return whether a GET has a document; its parameters are read, and bounded, later."""
-    return any(part.startswith(b"query=") for part in query_string.split(b"&"))
+    return any(part.startswith(_ASKING) for part in query_string.split(b"&"))
 
 
 def _one_response(

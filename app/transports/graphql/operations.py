@@ -183,7 +183,7 @@ class Operations:
             parameters, entry.parameters = entry.parameters, None
             assert parameters is not None, "it waited"
             try:
-                operation = self._executor.prepare(parameters.query, parameters.operation_name)
+                operation = self._executor.prepare(*parameters.asked)
             except RequestRefused as refused:
                 self._fail(entry, refused.errors)
             else:

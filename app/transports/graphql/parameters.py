@@ -11,22 +11,32 @@ from urllib.parse import parse_qsl
 
 from app.domain.json_bounds import decode_request
 from app.domain.json_value import json_shown
+from app.engine.known_documents import SHA256_HEX
 from app.errors import BadUserInput, PayloadTooLarge, shown
 
 __all__ = ["Parameters", "read_body"]
 
 _MAX_QUERY_PARAMETERS: Final = 20
+_MAX_ID: Final = 256
+_PERSISTED_VERSION: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
     """What a client asks to execute."""
 
-    query: str
+    query: str | None
+    """None: there is a `document_id`."""
     operation_name: str | None
     variables: Mapping[str, Any]
+    document_id: str | None = None
     traceparent: str | None = None
     """That of `extensions`: the client's span, on transports whose requests have no headers."""
+
+    @property
+    def asked(self) -> tuple[str | None, str | None, str | None]:
+        """Which operation is asked for, as `Executor.prepare` takes it."""
+        return self.query, self.operation_name, self.document_id
 
     @classmethod
     def of(cls, decoded: object, what: str = "the request") -> "Parameters":
@@ -45,10 +55,6 @@ class Parameters:
             )
         if not isinstance(decoded, Mapping):
             raise BadUserInput(f"{what} is {json_shown(decoded)}; allowed is a JSON object")
-        query = decoded.get("query")
-        if not isinstance(query, str):
-            came = json_shown(query) if "query" in decoded else "missing"
-            raise BadUserInput(f"query is {came}; allowed is a string with a GraphQL document")
         operation_name = decoded.get("operationName")
         if operation_name is not None and not isinstance(operation_name, str):
             raise BadUserInput(
@@ -64,11 +70,22 @@ class Parameters:
             raise BadUserInput(
                 f"extensions is {json_shown(extensions)}; allowed is an object or null"
             )
+        document_id = _document_id(decoded, extensions)
+        query = decoded.get("query")
+        if document_id is not None and not query and isinstance(query, str | None):
+            query = None  # Clients whose types demand a query send an empty one.
+        elif not isinstance(query, str):
+            came = json_shown(query) if "query" in decoded else "missing"
+            raise BadUserInput(
+                f"query is {came}; allowed is a string with a GraphQL document, "
+                "or a documentId in its place"
+            )
         traceparent = extensions.get("traceparent") if extensions else None
         return cls(
             query,
             operation_name,
             variables or {},
+            document_id,
             traceparent if isinstance(traceparent, str) else None,
         )
 
@@ -116,6 +133,39 @@ class Parameters:
                 except BadUserInput as error:
                     raise BadUserInput(f"{name}: {error.message}") from error
         return cls.of(decoded, "the query string")
+
+
+def _document_id(
+    decoded: Mapping[str, object], extensions: Mapping[str, object] | None
+) -> str | None:
+    """Return the id of the document that is asked for, in either form; None: there is none."""
+    document_id = decoded.get("documentId")
+    if document_id is not None:
+        document_id = _id(document_id, "documentId")
+    persisted = extensions.get("persistedQuery") if extensions else None
+    if persisted is None:
+        return document_id
+    # https://www.apollographql.com/docs/apollo-server/performance/apq
+    what = "extensions.persistedQuery"
+    if not isinstance(persisted, Mapping):
+        raise BadUserInput(f"{what} is {json_shown(persisted)}; allowed is an object")
+    version = persisted.get("version")
+    if version != _PERSISTED_VERSION or isinstance(version, bool):
+        raise BadUserInput(f"{what}.version is {json_shown(version)}; allowed is 1")
+    digest = _id(persisted.get("sha256Hash"), f"{what}.sha256Hash")
+    # A client may have made the ids of a list itself: those need not be hashes.
+    named = f"sha256:{digest}" if SHA256_HEX.fullmatch(digest) else digest
+    if document_id not in (None, named, digest):
+        raise BadUserInput(f"documentId and {what} name two documents; send one of them")
+    return named
+
+
+def _id(value: object, what: str) -> str:
+    if not isinstance(value, str):
+        raise BadUserInput(f"{what} is {json_shown(value)}; allowed is a string")
+    if not 1 <= len(value) <= _MAX_ID:
+        raise BadUserInput(f"{what} has {len(value)} characters; allowed are 1 to {_MAX_ID}")
+    return value
 
 
 async def read_body(chunks: AsyncIterator[bytes], max_bytes: int) -> bytes:

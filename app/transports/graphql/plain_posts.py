@@ -13,7 +13,7 @@ from typing import Any, Final
 from graphql import OperationType
 from starlette.datastructures import Headers
 
-from app.defaults import MAX_REQUEST_BYTES
+from app.defaults import MAX_ANONYMOUS_BYTES, MAX_REQUEST_BYTES
 from app.domain.json_value import encode_json
 from app.domain.viewer import Viewer
 from app.engine.documents import Operation
@@ -63,6 +63,7 @@ class PlainPosts:
         context_factory: makes a context a request, closed at its end.
         origins: the pages that may read an answer.
         max_body_bytes: a longer body is declined.
+        max_anonymous_bytes: so is a longer one of a client without a token.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class PlainPosts:
         origins: OriginPolicy,
         *,
         max_body_bytes: int = MAX_REQUEST_BYTES,
+        max_anonymous_bytes: int = MAX_ANONYMOUS_BYTES,
     ) -> None:
         self.targets = frozenset({target.encode()})
         self._executor = executor
@@ -81,6 +83,7 @@ class PlainPosts:
         self._context_factory = context_factory
         self._origins = origins
         self._max_body_bytes = max_body_bytes
+        self._max_anonymous_bytes = max_anonymous_bytes
 
     def respond(self, exchange: Exchange) -> bool:
         """See `Responder.respond`."""
@@ -91,8 +94,10 @@ class PlainPosts:
             return False
         try:
             viewer = self._viewer_of(bearer_token(judged.authorization), judged.client_token)
+            if viewer.anonymous and len(exchange.body) > self._max_anonymous_bytes:
+                return False
             parameters = Parameters.of_body(exchange.body)
-            operation = self._executor.prepare(parameters.query, parameters.operation_name)
+            operation = self._executor.prepare(*parameters.asked)
         except RequestRefused as refused:
             _answer_refused(exchange, judged, refused)
             return True

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
-from app.defaults import HANDSHAKE_TIMEOUT_SECONDS
+from app.defaults import HANDSHAKE_TIMEOUT_SECONDS, MAX_ANONYMOUS_BYTES
 from app.delivery.members import Member
 from app.domain.json_value import encode_json
 from app.domain.viewer import Viewer
@@ -61,6 +61,8 @@ class SessionLimits:
     heartbeat_seconds: float | None = None
     """Between heartbeats of the subprotocol (`ping`, legacy `ka`); None: no heartbeats, the
     WebSocket's own pings see to dead peers."""
+    max_anonymous_bytes: int = MAX_ANONYMOUS_BYTES
+    """The longest message of a client without a token; longer is 1009."""
     shutdown_seconds: float = 5.0
     """How long mutations under way hold up the goodbye."""
     operations: OperationLimits = field(default_factory=OperationLimits)
@@ -259,7 +261,7 @@ class GraphQLSession:
         self._cancel_timer("init")
         self._state = State.ACKNOWLEDGED
         if self._outlet is not None:
-            self._outlet.accept_peer()
+            self._outlet.accept_peer(self._limits.max_anonymous_bytes if viewer.anonymous else None)
         self._context = self._context_factory(viewer, True, self._peer)
         self._context.authenticate = self._reauthenticate
         self._operations = Operations(
@@ -291,6 +293,8 @@ class GraphQLSession:
                 self._expiry.cancel()
             self._expiry = Expiry(viewer, self._expired)
             context.replace_viewer(replace(viewer, client_id=context.viewer.client_id))
+            if self._outlet is not None:
+                self._outlet.accept_peer()
 
     def _expired(self) -> None:
         self._fail(TokenExpired("the token has expired"))

@@ -9,7 +9,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from app.defaults import HANDSHAKE_TIMEOUT_SECONDS, MAX_OPERATIONS_IN_FLIGHT, MAX_OUTBOUND_BYTES
+from app.defaults import (
+    HANDSHAKE_TIMEOUT_SECONDS,
+    MAX_ANONYMOUS_BYTES,
+    MAX_OPERATIONS_IN_FLIGHT,
+    MAX_OUTBOUND_BYTES,
+)
 from app.domain.channel import Channel
 from app.domain.query import MessageQuery, parse_query
 from app.domain.viewer import Viewer
@@ -37,6 +42,8 @@ class LegacyLimits:
     """The bounds of one socket."""
 
     open_timeout_seconds: float = HANDSHAKE_TIMEOUT_SECONDS
+    max_anonymous_bytes: int = MAX_ANONYMOUS_BYTES
+    """The longest frame of a client without a token; longer is 1009."""
     publishes_in_flight: int = MAX_OPERATIONS_IN_FLIGHT
     """More, and reading pauses until one is acknowledged."""
     publish_bytes_in_flight: int = 256 * 1024
@@ -44,7 +51,7 @@ class LegacyLimits:
     publishes_waiting: int = 10_000
     """What may come in while reading is being paused; more are refused: RATE_LIMITED."""
     searches_in_flight: int = 8
-    searches_waiting: int = 100
+    searches_waiting: int = MAX_OPERATIONS_IN_FLIGHT
     """More are refused: RATE_LIMITED."""
     auths_waiting: int = 10
     """New tokens behind one whose key is being fetched; more are refused: RATE_LIMITED."""
@@ -236,12 +243,18 @@ class Calls:
             idempotency_key=frame.id,
             on_repeat=frame.on_repeat,
             echo=caller.echo,
+            peer=caller.peer,
         )
         return replies.ack_frame(frame.ref, message)
 
     async def _retracted(self, caller: Caller, frame: Retract) -> bytes:
         count = await self._messages.retract(
-            caller.viewer, self._channel, frame.ids, frame.reason, echo=caller.echo
+            caller.viewer,
+            self._channel,
+            frame.ids,
+            frame.reason,
+            echo=caller.echo,
+            peer=caller.peer,
         )
         return replies.count_frame(frame.ref, count)
 
@@ -274,7 +287,7 @@ class Calls:
             self._outlet.send(_error(error, frame.ref))
 
     async def _found(self, caller: Caller, frame: Search) -> bytes:
-        search = self._messages.search(caller.viewer, self._channel, asker=self)
+        search = self._messages.search(caller.viewer, self._channel, self, caller.peer)
         query = parse_query(query_wire(frame.query), "query")
         if query.group_by is not None:
             groups = await search.groups(self._channel, query)

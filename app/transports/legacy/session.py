@@ -289,6 +289,7 @@ class LegacySession:
                 self._expiry.cancel()
             self._expiry = Expiry(viewer, self._expired)
             self._rights.replace(viewer)
+            self._outlet.accept_peer()
         return viewer
 
     async def _subscribe(self, after: str | None) -> MessageSource:
@@ -304,7 +305,8 @@ class LegacySession:
     def _begin(self, caller: Caller) -> None:
         """Carry out what came before `open` was answered, and read on."""
         self._protocol.ready()
-        self._outlet.accept_peer()
+        anonymous = caller.viewer.anonymous
+        self._outlet.accept_peer(self._limits.max_anonymous_bytes if anonymous else None)
         self._calls.begin(caller)
         self._regulate()
 

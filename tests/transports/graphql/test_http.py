@@ -36,7 +36,7 @@ class Service:
             viewer_of,
             self.sample.context,
             landing=_page,
-            limits=HttpLimits(max_body_bytes=10_000),
+            limits=HttpLimits(max_body_bytes=20_000, max_anonymous_bytes=10_000),
         )
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app), base_url="http://widgets"
@@ -280,11 +280,23 @@ async def test_a_body_declared_too_long_is_refused_before_it_is_asked_for(
             port, request.replace(b"10001", b"10000"), b"x" * 10_000 + b"\0", pause_seconds=0.1
         )
         token = request.replace(b"Host: a", b"Host: a\r\nAuthorization: Bearer bad")
-        unread = await answer_to(port, token.replace(b"10001", b"10000"))
+        unread = await answer_to(port, token)
+        token = token.replace(b"bad", b"anna").replace(b"10001", b"20001")
+        larger = await answer_to(port, token)
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b"the body has 10001 bytes; at most 10000 are allowed" in answer
     assert accepted.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 400 ")
     assert unread.startswith(b"HTTP/1.1 401 ")
+    assert b"the body has 20001 bytes; at most 20000 are allowed" in larger
+
+
+async def test_without_a_token_a_body_may_be_shorter(service: Service) -> None:
+    body = json.dumps({"query": "{ hello }", "variables": {"a": "x" * 15_000}})
+    for token, status in ((None, 413), ("anna", 200)):
+        headers = POST if token is None else {**POST, "authorization": f"Bearer {token}"}
+        assert (
+            await service.client.post("/graphql", content=body, headers=headers)
+        ).status_code == status
 
 
 async def test_a_refused_token_leaves_a_line_in_the_log(

@@ -53,6 +53,9 @@ LIVE = (
 class NotSearched:
     """The search of a query whose selection reads nothing."""
 
+    def asked_by(self, _asker: object) -> "NotSearched":
+        return self
+
 
 class UncountedPresence:
     """Presence that nobody asks about here."""
@@ -118,7 +121,7 @@ class Socket:
         )
         self.session.opened(self)
 
-    def accept_peer(self) -> None:
+    def accept_peer(self, max_message_bytes: int | None = None) -> None:
         pass
 
     async def acknowledged(self) -> "Socket":
@@ -208,7 +211,7 @@ async def test_an_open_subscription_does_not_keep_its_document(document: str) ->
         socket = await server.socket()
         assert await socket.subscribe("1", document, f=numbers(0)) is None
         operation = weakref.ref(server.executor.prepare(document))
-        server.executor.documents._kept.clear()
+        server.executor.documents._documents._kept.clear()
         await asyncio.sleep(0)
         gc.collect()
         assert operation() is None

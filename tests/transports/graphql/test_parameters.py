@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -11,6 +13,8 @@ from app.transports.graphql.parameters import Parameters, read_body
 pytestmark = pytest.mark.anyio
 
 QUERY = "{ __typename }"
+HASH = "0" * 64
+PERSISTED = {"persistedQuery": {"version": 1, "sha256Hash": HASH, "miss": True}}
 
 
 def test_a_body_and_a_query_string_say_the_same() -> None:
@@ -30,6 +34,35 @@ def test_without_variables_there_are_none(nothing: object) -> None:
 
 
 @pytest.mark.parametrize(
+    "decoded",
+    [
+        {"documentId": f"sha256:{HASH}"},
+        {"documentId": f"sha256:{HASH}", "query": None, "extensions": {"persistedQuery": None}},
+        {"extensions": PERSISTED},
+        {"extensions": PERSISTED, "query": ""},
+        {"extensions": PERSISTED, "documentId": HASH},
+        {"extensions": PERSISTED, "documentId": f"sha256:{HASH}"},
+    ],
+)
+def test_a_document_is_named_by_its_id_in_either_form(decoded: dict[str, Any]) -> None:
+    expected = Parameters(None, None, {}, f"sha256:{HASH}")
+    assert Parameters.of(decoded) == expected
+    assert expected.asked == (None, None, f"sha256:{HASH}")
+    texts = {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in decoded.items()
+        if value is not None
+    }
+    assert Parameters.of_query_string(urlencode(texts).encode()) == expected
+
+
+def test_a_document_and_its_id_may_come_together() -> None:
+    assert Parameters.of({"query": QUERY, "documentId": "mine"}).asked == (QUERY, None, "mine")
+    custom = {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "mine"}}}
+    assert Parameters.of({"query": QUERY, **custom}).asked == (QUERY, None, "mine")
+
+
+@pytest.mark.parametrize(
     ("decoded", "told"),
     [
         ([{"query": QUERY}], "batching is not offered"),
@@ -39,6 +72,29 @@ def test_without_variables_there_are_none(nothing: object) -> None:
         ({"query": QUERY, "operationName": 1}, "operationName is 1"),
         ({"query": QUERY, "variables": []}, "variables is .*; allowed is an object or null"),
         ({"query": QUERY, "extensions": "x"}, "extensions is .*; allowed is an object or null"),
+        ({"query": None}, "query is null; allowed is a string .*, or a documentId in its place"),
+        ({"query": 1, "documentId": "a"}, "query is 1; allowed is a string"),
+        ({"documentId": 1}, "documentId is 1; allowed is a string"),
+        ({"documentId": ""}, "documentId has 0 characters; allowed are 1 to 256"),
+        ({"query": QUERY, "documentId": "a" * 257}, "documentId has 257 characters"),
+        ({"extensions": {"persistedQuery": HASH}}, "extensions.persistedQuery is '0000"),
+        ({"extensions": {"persistedQuery": {}}}, "persistedQuery.version is null; allowed is 1"),
+        (
+            {"extensions": {"persistedQuery": {"version": True, "sha256Hash": HASH}}},
+            "persistedQuery.version is true; allowed is 1",
+        ),
+        (
+            {"extensions": {"persistedQuery": {"version": 2, "sha256Hash": HASH}}},
+            "persistedQuery.version is 2; allowed is 1",
+        ),
+        (
+            {"extensions": {"persistedQuery": {"version": 1}}},
+            "persistedQuery.sha256Hash is null; allowed is a string",
+        ),
+        (
+            {"documentId": "b", "extensions": PERSISTED},
+            "documentId and extensions.persistedQuery name two documents",
+        ),
     ],
 )
 def test_a_parameter_of_another_type_is_refused_and_named(decoded: object, told: str) -> None:

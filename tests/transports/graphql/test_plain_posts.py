@@ -32,11 +32,22 @@ class Both:
         self.sample = Sample()
         executor, context = self.sample.executor, self.sample.context
         self.posts = _Noting(
-            PlainPosts("/graphql", executor, viewer_of, context, origins, max_body_bytes=2_000)
+            PlainPosts(
+                "/graphql",
+                executor,
+                viewer_of,
+                context,
+                origins,
+                max_body_bytes=2_000,
+                max_anonymous_bytes=1_000,
+            )
         )
         self.app = Application(middleware=[origins.cors()])
         endpoint = GraphQLHttp(
-            executor, viewer_of, context, limits=HttpLimits(max_body_bytes=2_000)
+            executor,
+            viewer_of,
+            context,
+            limits=HttpLimits(max_body_bytes=2_000, max_anonymous_bytes=1_000),
         )
         self.app.router.routes.append(Route("/graphql", endpoint))
         self.app.graphql = endpoint
@@ -89,6 +100,7 @@ ORDINARY = [
     (HELLO, [JSON, "Origin: http://widgets"]),
     (b'{"query": "{ whoami }"}', [JSON, "Authorization: Bearer anna"]),
     (b'{"query": "{ signedClient whoami }"}', [JSON, "Widgetwire-Client: c1"]),
+    (HELLO + b" " * 1_500, [JSON, "Authorization: Bearer anna"]),
     (b'{"query": "{"}', [JSON, LISTED]),
     (b'{"query": "{"}', [JSON, "Accept: application/graphql-response+json"]),
     (b'{"query": "{ nothing }"}', [JSON]),
@@ -101,6 +113,7 @@ OTHERS = [
     (HELLO, []),
     (HELLO, ["Content-Type: text/plain"]),
     (HELLO, [JSON, "Content-Encoding: gzip"]),
+    (HELLO + b" " * 1_500, [JSON]),
     (HELLO, [JSON, "Accept: text/html"]),
     (HELLO, [JSON, "Accept: text/event-stream"]),
     (HELLO, [JSON, "Authorization: Bearer bad"]),

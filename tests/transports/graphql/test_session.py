@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.defaults import MAX_ANONYMOUS_BYTES
 from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
 from app.errors import DeliveryFailed, Forbidden, RateLimited, Unavailable, WidgetwireError
 from app.transports.auth.verification import KeysWanted
@@ -32,6 +33,7 @@ class Recorder:
         self.sent: list[dict[str, Any]] = []
         self.closed: tuple[int, str] | None = None
         self.accepted = False
+        self.max_message_bytes: int | None = 0
         self._reading = True
         self._changed = asyncio.Event()
 
@@ -44,8 +46,9 @@ class Recorder:
         self.closed = self.closed or (code, reason)
         self._changed.set()
 
-    def accept_peer(self) -> None:
+    def accept_peer(self, max_message_bytes: int | None = None) -> None:
         self.accepted = True
+        self.max_message_bytes = max_message_bytes
 
     def pause_reading(self) -> None:
         self._reading = False
@@ -726,6 +729,7 @@ async def test_a_new_token_replaces_the_viewer_and_the_end_but_not_the_signed_cl
     Expiry(short_then_long("short", None), ended.set)
     talk.subscribe("1", AUTHENTICATE, token="long")
     assert (await talk.outlet.next())["payload"] == {"data": {"authenticate": "long"}}
+    assert talk.outlet.max_message_bytes is None
     (context,) = talk.sample.contexts
     assert (context.viewer.username, context.viewer.client_id) == ("long", "signed-1")
     async with asyncio.timeout(10):
@@ -789,3 +793,11 @@ async def test_a_new_token_that_comes_too_late_is_nobody_s() -> None:
     keys.come()
     await late
     assert context.viewer.username == "anna"
+
+
+async def test_without_a_token_messages_have_a_bound_of_their_own(dialect: Dialect) -> None:
+    anonymous, known = Conversation(dialect), Conversation(dialect)
+    await anonymous.begun()
+    await known.begun(authToken="anna")
+    assert anonymous.outlet.max_message_bytes == MAX_ANONYMOUS_BYTES
+    assert known.outlet.max_message_bytes is None

@@ -13,6 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
+from app.defaults import MAX_ANONYMOUS_BYTES
 from app.transports.graphql.websocket import GraphQLSocket
 from app.transports.origins import OriginPolicy
 from app.wire.session import MAX_UNACCEPTED_BYTES
@@ -125,6 +126,23 @@ async def test_until_it_is_acknowledged_a_socket_may_send_64_kib_at_once() -> No
         async with connect(url, subprotocols=[TRANSPORT]) as client:
             await client.send(_message("connection_init", MAX_UNACCEPTED_BYTES))
             # Not waiting for the answer, as the protocol allows of a ping.
+            await client.send(_message("ping", MAX_ANONYMOUS_BYTES))
+            assert json.loads(await client.recv())["type"] == "connection_ack"
+            assert json.loads(await client.recv())["type"] == "pong"
+
+
+async def test_with_a_token_a_socket_may_send_more_at_once() -> None:
+    async with serving() as (_, url):
+        async with connect(url, subprotocols=[TRANSPORT]) as client:
+            await client.send('{"type":"connection_init","payload":{"authToken":"anna"}}')
             await client.send(_message("ping", 1_000_000))
             assert json.loads(await client.recv())["type"] == "connection_ack"
             assert json.loads(await client.recv())["type"] == "pong"
+        async with connect(url, subprotocols=[TRANSPORT]) as client:
+            await client.send('{"type":"connection_init"}')
+            await client.send(_message("ping", MAX_ANONYMOUS_BYTES + 1))
+            assert json.loads(await client.recv())["type"] == "connection_ack"
+            with pytest.raises(ConnectionClosed) as closed:
+                await client.recv()
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1009

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from starlette.routing import Match
 from websockets.exceptions import InvalidStatus
 
+from app.defaults import MAX_ANONYMOUS_BYTES
 from app.domain.channel import Channel
 from app.domain.policy import DEFAULT_POLICY
 from app.domain.query import MessageQuery
@@ -598,8 +599,19 @@ async def test_until_open_is_answered_a_frame_may_have_64_kib(server: LegacyServ
     async with server.client() as client:
         # Without waiting for the reply: the publish behind is taken when the peer is accepted.
         await client.send(type="open", padding="x" * (MAX_UNACCEPTED_BYTES - 100))
+        await client.send(type="publish", ref=1, data="small", padding="x" * 200_000)
+        assert (await client.next("ack"))["message"]["data"] == "small"
+
+
+async def test_with_a_token_a_frame_may_have_more(server: LegacyServer) -> None:
+    async with server.client() as client:
+        await client.open(token=jwt.encode({"sub": "u1"}, SECRET, algorithm="HS256"))
         await client.send(type="publish", ref=1, data="small", padding="x" * 500_000)
         assert (await client.next("ack"))["message"]["data"] == "small"
+    async with server.client() as client:
+        await client.open()
+        await client.send(type="publish", ref=1, data="small", padding="x" * MAX_ANONYMOUS_BYTES)
+        assert await client.closed() == 1009
 
 
 async def test_a_refused_page_and_a_refused_token_leave_a_line_in_the_log(

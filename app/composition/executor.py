@@ -1,0 +1,34 @@
+"""What executes GraphQL in one process: the schema, its resolvers, and the documents it takes."""
+
+from app.composition.document_list import read_document_list
+from app.config import Settings
+from app.engine.direct import Resolvers
+from app.engine.execution import Executor
+from app.engine.limits import DocumentLimits
+from app.schema import build_schema
+from app.schema.operations import answer, publish, search, searched, subscribe
+
+__all__ = ["executor_of"]
+
+
+def executor_of(settings: Settings) -> Executor:
+    """Return the executor of a process.
+
+    Raises:
+        ConfigurationError: the file of known documents cannot be read, or one of them not used.
+    """
+    file = settings.documents_file
+    return Executor.of(
+        build_schema(),
+        DocumentLimits(
+            tokens=settings.max_query_tokens,
+            depth=settings.max_query_depth,
+            aliases=settings.max_query_aliases,
+            root_fields=settings.max_query_aliases,
+        ),
+        settings.document_cache_size,
+        Resolvers(publish, subscribe, search, answer, searched),
+        introspection=settings.introspection,
+        listed=None if file is None else read_document_list(file),
+        only_listed=settings.documents == "known",
+    )
