@@ -73,7 +73,7 @@ NOT_RUN: Final = {
     "README.md sh run": "installs from a package registry; `.ci/run` runs the same installation",
     "README.md sh test": "`.ci/run` runs it, and this test with it",
     "docs/AUTHENTICATION.md sh jwks": "needs an identity provider; tests/transports/auth has one",
-    "docs/GRAPHQL.md json documents": "an excerpt; tests/composition/test_document_list.py has files",
+    "docs/GRAPHQL.md json documents": "an excerpt; tests/composition/test_document_list.py",
     "docs/JAVASCRIPT.md sh pack": "installs from npm; tests/clients/test_package.py packs it",
     "docs/JAVASCRIPT.md sh example": "starts what tests/browser/test_examples.py starts, via npm",
 }
