@@ -37,6 +37,6 @@ def test_the_program_prints_a_good_token(name: str, tmp_path: Path) -> None:
     )
     viewer = Authenticator(Verification(own_keys(SECRET, None))).viewer(printed.stdout.strip())
     assert (viewer.subject, viewer.username) == ("42", "Ada")
-    assert viewer.projects == {"demo"}
+    assert viewer.projects == frozenset({"demo"})
     assert viewer.expires_at is not None
     assert 800 < viewer.expires_at - time.time() <= 900
