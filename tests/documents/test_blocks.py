@@ -67,6 +67,7 @@ RUN_BY: Final = {
     "docs/PROTOCOL.md json vote": FRAMES,
     "docs/ROOMS.md json policy": GRAPHQL,
     "docs/SECURITY.md sh erase": COMMANDS,
+    "docs/UPGRADING.md sh takeover": COMMANDS,
 }
 
 NOT_RUN: Final = {

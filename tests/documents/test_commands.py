@@ -1,7 +1,7 @@
 """The commands of README.md and docs/, run by a shell as they stand.
 
 The documents: README, AUTHENTICATION, CHAT, POLL, QUIZ, GRAPHQL, JAVASCRIPT, LIVE_SHOW, OPERATIONS,
-SECURITY. Only the server's address and the static server's port are others.
+SECURITY, UPGRADING. Only the server's address and the static server's port are others.
 """
 
 import json
@@ -175,3 +175,13 @@ def test_the_operators_commands(shell: Shell, tmp_path: Path) -> None:
         ended(shell(block("docs/SECURITY.md", "erase")))
     counted = ended(shell(block("docs/OPERATIONS.md", "backup")))
     assert re.search(r"^ +9$", counted, re.MULTILINE), counted
+
+
+def test_a_new_version_takes_over(shell: Shell) -> None:
+    """UPGRADING: takeover."""
+    old = shell(SERVING)
+    port = line_of(old, READY).rpartition(":")[2].strip()
+    command = block("docs/UPGRADING.md", "takeover").replace("/opt/widgetwire-new/bin/", "")
+    with running(shell(command, WIDGETWIRE_PORT=port)) as url:
+        assert url.endswith(f":{port}")
+        ended(old)
