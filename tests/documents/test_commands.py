@@ -105,50 +105,68 @@ def lines(*names: str) -> list[str]:
 
 def test_the_servers_commands_are_these() -> None:
     """Each is run below; the same command in several documents is one."""
-    assert lines("serve", "pages") == sorted([ALLOWING, PAGES, READING, SERVING, WORKERS])
+    assert lines("serve", "pages") == sorted([ALLOWING, PAGES, READING, SERVING])
 
 
-SERVING: Final = "widgetwire serve                # embedded PostgreSQL, http://127.0.0.1:8000"
-WORKERS: Final = "widgetwire serve --workers 2    # two processes on one port"
+SERVING: Final = "widgetwire serve"
 ALLOWING: Final = "WIDGETWIRE_ALLOWED_ORIGINS=http://localhost:3000 widgetwire serve"
 READING: Final = "WIDGETWIRE_ANONYMOUS=read widgetwire serve"
 PAGES: Final = "python3 -m http.server 3000"
 
 
-def test_pages_are_served_to_a_server_that_allows_them(shell: Shell) -> None:
-    """CHAT, POLL, QUIZ, JAVASCRIPT: serve, pages."""
+def test_pages_are_served_to_a_server_that_a_new_version_replaces(shell: Shell) -> None:
+    """CHAT, POLL, QUIZ, JAVASCRIPT: serve, pages. UPGRADING: takeover."""
     pages = shell(PAGES.replace("3000", "--bind 127.0.0.1 0"))
     try:
         line_of(pages, re.compile("Serving HTTP on"))
     finally:
         end(pages)
-    with running(shell(ALLOWING)) as url:
-        answer = httpx.get(f"{url}/healthz/live", headers={"origin": "http://localhost:3000"})
-        assert answer.headers["access-control-allow-origin"] == "http://localhost:3000"
+    old = shell(ALLOWING)
+    url = line_of(old, READY).split()[-1]
+    answer = httpx.get(f"{url}/healthz/live", headers={"origin": "http://localhost:3000"})
+    assert answer.headers["access-control-allow-origin"] == "http://localhost:3000"
+    command = block("docs/UPGRADING.md", "takeover").replace("/opt/widgetwire-new/bin/", "")
+    with running(shell(command, WIDGETWIRE_PORT=url.rpartition(":")[2])) as same:
+        assert same == url
+        ended(old)
 
 
-def test_the_first_steps(shell: Shell) -> None:
-    """README: subscribe, publish, search. GRAPHQL: publish, stream. OPERATIONS: serve."""
-    with running(shell(WORKERS)) as url:
-        # Each is sent the newest messages too, should one be published before it listens.
-        listening = {
-            pattern: shell(block(path, name).replace(channel, f"{channel}, last: 9"), url)
-            for path, name, channel, pattern in (
-                ("README.md", "subscribe", 'widgetId: "quiz"', "Eve"),
-                ("docs/GRAPHQL.md", "stream", 'widgetId: "poll"', '"answer":"B"'),
-            )
-        }
-        published = ended(shell(block("README.md", "publish"), url)).splitlines()
-        data = [json.loads(line)["data"]["publish"]["data"] for line in published]
-        assert [one["player"] for one in data] == ["Ada", "Bob", "Eve"]
-        ended(shell(block("docs/GRAPHQL.md", "publish"), url))
-        for pattern, process in listening.items():
-            line_of(process, re.compile(pattern))
-            end(process)
-        found = json.loads(ended(shell(block("README.md", "search"), url)))["data"]
-        assert [one["data"]["player"] for one in found["best"]["messages"]] == ["Eve", "Ada"]
-        counts = {group["key"]: group["count"] for group in found["liked"]["groups"]}
-        assert counts == {True: 2, False: 1}
+def _take_the_first_steps(shell: Shell, url: str) -> None:
+    # Each is sent the newest messages too, should one be published before it listens.
+    listening = {
+        pattern: shell(block(path, name).replace(channel, f"{channel}, last: 9"), url)
+        for path, name, channel, pattern in (
+            ("README.md", "subscribe", 'widgetId: "quiz"', "Eve"),
+            ("docs/GRAPHQL.md", "stream", 'widgetId: "poll"', '"answer":"B"'),
+        )
+    }
+    published = ended(shell(block("README.md", "publish"), url)).splitlines()
+    data = [json.loads(line)["data"]["publish"]["data"] for line in published]
+    assert [one["player"] for one in data] == ["Ada", "Bob", "Eve"]
+    ended(shell(block("docs/GRAPHQL.md", "publish"), url))
+    for pattern, process in listening.items():
+        line_of(process, re.compile(pattern))
+        end(process)
+    found = json.loads(ended(shell(block("README.md", "search"), url)))["data"]
+    assert [one["data"]["player"] for one in found["best"]["messages"]] == ["Eve", "Ada"]
+    counts = {group["key"]: group["count"] for group in found["liked"]["groups"]}
+    assert counts == {True: 2, False: 1}
+
+
+def test_the_first_steps_and_the_operators_commands(shell: Shell, tmp_path: Path) -> None:
+    """README: subscribe, publish, search. GRAPHQL: publish, stream.
+
+    OPERATIONS: serve, move, indexes, backup. SECURITY: erase.
+    """
+    with running(shell(SERVING)) as url:
+        _take_the_first_steps(shell, url)
+        ended(shell(block("docs/OPERATIONS.md", "move")))
+        assert len((tmp_path / "show.jsonl").read_text().splitlines()) == 4
+        assert len((tmp_path / "show.csv").read_text().splitlines()) == 5
+        assert "data.user" in ended(shell(block("docs/OPERATIONS.md", "indexes")))
+        ended(shell(block("docs/SECURITY.md", "erase")))
+    counted = ended(shell(block("docs/OPERATIONS.md", "backup")))
+    assert re.search(r"^ +12$", counted, re.MULTILINE), counted
 
 
 def test_tokens(shell: Shell) -> None:
@@ -162,26 +180,3 @@ def test_tokens(shell: Shell) -> None:
     assert (viewer["sub"], viewer["username"], viewer["projects"]) == ("42", "Ada", ["demo"])
     both = block(document, "token") + block("docs/LIVE_SHOW.md", "token")
     assert [line.count(".") for line in ended(shell(both)).splitlines()] == [2, 2]
-
-
-def test_the_operators_commands(shell: Shell, tmp_path: Path) -> None:
-    """OPERATIONS: serve, move, indexes, backup. SECURITY: erase."""
-    with running(shell(SERVING)) as url:
-        ended(shell(block("README.md", "publish"), url))
-        ended(shell(block("docs/OPERATIONS.md", "move")))
-        assert len((tmp_path / "show.jsonl").read_text().splitlines()) == 3
-        assert len((tmp_path / "show.csv").read_text().splitlines()) == 4
-        assert "data.user" in ended(shell(block("docs/OPERATIONS.md", "indexes")))
-        ended(shell(block("docs/SECURITY.md", "erase")))
-    counted = ended(shell(block("docs/OPERATIONS.md", "backup")))
-    assert re.search(r"^ +9$", counted, re.MULTILINE), counted
-
-
-def test_a_new_version_takes_over(shell: Shell) -> None:
-    """UPGRADING: takeover."""
-    old = shell(SERVING)
-    port = line_of(old, READY).rpartition(":")[2].strip()
-    command = block("docs/UPGRADING.md", "takeover").replace("/opt/widgetwire-new/bin/", "")
-    with running(shell(command, WIDGETWIRE_PORT=port)) as url:
-        assert url.endswith(f":{port}")
-        ended(old)
