@@ -36,6 +36,7 @@ RUN_BY: Final = {
     "docs/QUIZ.md sh serve": COMMANDS,
     "docs/QUIZ.md sh pages": COMMANDS,
     "docs/QUIZ.md html quiz.html": TUTORIALS,
+    "docs/CONSOLE.md sh token": COMMANDS,
     "docs/GRAPHQL.md sh publish": COMMANDS,
     "docs/GRAPHQL.md sh stream": COMMANDS,
     "docs/GRAPHQL.md js socket.mjs": RECIPES,

@@ -1,7 +1,7 @@
 """The commands of README.md and docs/, run by a shell as they stand.
 
-The documents: README, AUTHENTICATION, CHAT, POLL, QUIZ, GRAPHQL, JAVASCRIPT, LIVE_SHOW, OPERATIONS,
-SECURITY, UPGRADING. Only the server's address and the static server's port are others.
+The documents: README, AUTHENTICATION, CHAT, POLL, QUIZ, GRAPHQL, JAVASCRIPT, LIVE_SHOW, CONSOLE,
+OPERATIONS, SECURITY, UPGRADING. Only the server's address and the static server's port are others.
 """
 
 import json
@@ -170,7 +170,7 @@ def test_the_first_steps_and_the_operators_commands(shell: Shell, tmp_path: Path
 
 
 def test_tokens(shell: Shell) -> None:
-    """AUTHENTICATION: secret, serve, token, viewer. LIVE_SHOW: token."""
+    """AUTHENTICATION: secret, serve, token, viewer. LIVE_SHOW, CONSOLE: token."""
     document = "docs/AUTHENTICATION.md"
     secret = ended(shell(block(document, "secret") + 'echo "$WIDGETWIRE_JWT_SECRET"')).strip()
     assert len(secret) >= 32
@@ -178,5 +178,6 @@ def test_tokens(shell: Shell) -> None:
         answer = ended(shell(block(document, "viewer"), url, WIDGETWIRE_JWT_SECRET=secret))
     viewer = json.loads(answer)["data"]["viewer"]
     assert (viewer["sub"], viewer["username"], viewer["projects"]) == ("42", "Ada", ["demo"])
+    assert block("docs/CONSOLE.md", "token") == block("docs/LIVE_SHOW.md", "token")
     both = block(document, "token") + block("docs/LIVE_SHOW.md", "token")
     assert [line.count(".") for line in ended(shell(both)).splitlines()] == [2, 2]
