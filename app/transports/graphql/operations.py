@@ -105,7 +105,16 @@ class Operations:
     @property
     def full(self) -> bool:
         """Whether so much is in flight that no more should be read."""
-        return len(self._waiting) + len(self._running) - self._joined >= self._limits.max_in_flight
+        return self._in_flight >= self._limits.max_in_flight
+
+    @property
+    def busy(self) -> bool:
+        """Whether a query or a mutation is under way, or a subscription not yet joined."""
+        return self._in_flight > 0
+
+    @property
+    def _in_flight(self) -> int:
+        return len(self._waiting) + len(self._running) - self._joined
 
     @property
     def _joined(self) -> int:

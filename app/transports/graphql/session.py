@@ -177,6 +177,11 @@ class GraphQLSession:
         self._state = State.LEAVING
         self._leaving = asyncio.create_task(self._leave(operations), name="graphql shutdown")
 
+    @property
+    def busy(self) -> bool:
+        """Whether a query or a mutation is under way."""
+        return self._operations is not None and self._operations.busy
+
     async def _leave(self, operations: Operations) -> None:
         try:
             async with asyncio.timeout(self._limits.shutdown_seconds):

@@ -143,6 +143,11 @@ class Calls:
         """Whether the next publish would have to wait."""
         return self._publishes.full
 
+    @property
+    def busy(self) -> bool:
+        """Whether any call runs or waits."""
+        return bool(self._early) or self._publishes.busy or self._searches.busy
+
     def begin(self, caller: Caller) -> None:
         """Carry out what came until now, and from now on whatever comes."""
         self._caller = caller
