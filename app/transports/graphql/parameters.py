@@ -11,13 +11,12 @@ from urllib.parse import parse_qsl
 
 from app.domain.json_bounds import decode_request
 from app.domain.json_value import json_shown
-from app.engine.known_documents import SHA256_HEX
+from app.engine.known_documents import MAX_ID, SHA256_HEX
 from app.errors import BadUserInput, PayloadTooLarge, shown
 
 __all__ = ["Parameters", "read_body"]
 
 _MAX_QUERY_PARAMETERS: Final = 20
-_MAX_ID: Final = 256
 _PERSISTED_VERSION: Final = 1
 
 
@@ -163,8 +162,8 @@ def _document_id(
 def _id(value: object, what: str) -> str:
     if not isinstance(value, str):
         raise BadUserInput(f"{what} is {json_shown(value)}; allowed is a string")
-    if not 1 <= len(value) <= _MAX_ID:
-        raise BadUserInput(f"{what} has {len(value)} characters; allowed are 1 to {_MAX_ID}")
+    if not 1 <= len(value) <= MAX_ID:
+        raise BadUserInput(f"{what} has {len(value)} characters; allowed are 1 to {MAX_ID}")
     return value
 
 
