@@ -310,6 +310,10 @@ class Settings(BaseSettings):
         "unset: everybody who reaches the port",
     )
     graphiql: bool = Field(True, description="serve GraphiQL and the demonstration page")
+    console: bool = Field(
+        True,
+        description="serve the console at /admin; it needs a token with moderate or admin",
+    )
     introspection: bool = Field(
         True,
         description="answer introspection (__schema, __type), and suggest names in errors",

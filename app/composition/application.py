@@ -187,7 +187,7 @@ class Process:
             *player_api_routes(),
             legacy.route(),
             *health.routes(),
-            *page_routes(settings.pages),
+            *page_routes(settings.pages, console=settings.console),
         ]
 
     def _socket_endpoint(self, path: str) -> SocketEndpoint | None:

@@ -245,7 +245,10 @@ class Executor:
             document or operation.document,
             context_value=context,
             raw_variable_values=bounded_variables(
-                variables, operation.variable_types, operation.variable_uses
+                variables,
+                operation.variable_types,
+                operation.variable_uses,
+                suggests=self.suggests,
             ),
             operation_name=operation.name,
             max_coercion_errors=MAX_ERRORS - 1,

@@ -9,7 +9,7 @@ is used, and graphql-core's complaints quote what came in full. So objects and l
 are counted here, and what has a wrong shape is refused in our words.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -38,6 +38,8 @@ def bounded_variables(
     variables: Mapping[str, Any],
     types: Mapping[str, GraphQLInputType],
     uses: Mapping[str, int],
+    *,
+    suggests: bool = True,
 ) -> dict[str, Any]:
     """Return the variables with each Decimal outside our own scalars made an int or float.
 
@@ -48,6 +50,7 @@ def bounded_variables(
         variables: decoded by `decode_request`, which bounds their depth.
         types: of the operation's variables.
         uses: how often each stands in an argument.
+        suggests: whether errors name the keys and enum values that a type has.
 
     Raises:
         RequestRefused: more than 500 input objects and list items (2,000 of text or numbers),
@@ -55,7 +58,7 @@ def bounded_variables(
             type does not have, an object or a list where a scalar belongs.
     """
     bounded: dict[str, Any] = {}
-    inputs = _Inputs()
+    inputs = _Inputs(suggests)
     for name, value in variables.items():
         if name not in types:
             bounded[name] = value
@@ -83,7 +86,8 @@ def _check_repeated(name: str, value: Any, times: int) -> None:
 class _Inputs:
     """One request's variables; it counts what graphql-core would coerce."""
 
-    def __init__(self) -> None:
+    def __init__(self, suggests: bool) -> None:
+        self._suggests = suggests
         self._left = MAX_INPUTS
         self._plain_left = MAX_PLAIN_ITEMS
 
@@ -99,10 +103,8 @@ class _Inputs:
         if isinstance(type_, GraphQLEnumType):
             # graphql-core knows an enum's names as strings only.
             if not isinstance(value, str) or value not in type_.values:
-                allowed = ", ".join(type_.values)
-                raise _refused(
-                    f"{at} is {json_shown(value)}; allowed of {type_.name} are {allowed}"
-                )
+                allowed = self._allowed(type_, type_.values, "value")
+                raise _refused(f"{at} is {json_shown(value)}; {allowed}")
         elif isinstance(type_, GraphQLScalarType) and _is_exact(type_):
             return value
         elif isinstance(value, Decimal):
@@ -133,12 +135,17 @@ class _Inputs:
         for key, item in value.items():
             field = type_.fields.get(key)
             if field is None:
-                allowed = ", ".join(type_.fields)
-                raise _refused(
-                    f"{at} has the key {json_shown(key)}; allowed of {type_.name} are {allowed}"
-                )
+                allowed = self._allowed(type_, type_.fields, "key")
+                raise _refused(f"{at} has the key {json_shown(key)}; {allowed}")
             plain[key] = self.plain(item, field.type, f"{at}.{key}", times)
         return plain
+
+    def _allowed(
+        self, type_: GraphQLEnumType | GraphQLInputObjectType, names: Iterable[str], what: str
+    ) -> str:
+        if not self._suggests:
+            return f"{type_.name} has no such {what}"
+        return f"allowed of {type_.name} are {', '.join(names)}"
 
     def _count(self, at: str, times: int) -> None:
         self._left -= times

@@ -23,13 +23,24 @@ from prometheus_client.metrics_core import (
 
 from app.telemetry.histogram import Histogram
 
-__all__ = ["Metric", "Reading", "Value", "exposition", "read_reading", "reading_of", "written"]
+__all__ = [
+    "Metric",
+    "Reading",
+    "Value",
+    "exposition",
+    "format_for",
+    "read_reading",
+    "reading_of",
+    "written",
+]
 
 Kind: TypeAlias = Literal["counter", "gauge", "histogram"]
 
 Value: TypeAlias = float | Histogram
 
 _WORKER: Final = "worker"
+
+_OPEN_METRICS: Final = "application/openmetrics-text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +106,28 @@ def read_reading(data: bytes) -> Reading:
     return _decoder.decode(data)
 
 
+def format_for(accept: str) -> str:
+    """Return the format for a client, one of two: OpenMetrics where it is accepted, else the text.
+
+    Args:
+        accept: the header. Versions and escapings in it are not looked at: prometheus-client
+            fails at some, and takes others over into the answer's media type.
+    """
+    kinds = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
+    return f"{_OPEN_METRICS}; version=1.0.0" if _OPEN_METRICS in kinds else "text/plain"
+
+
 def exposition(
-    metrics: Sequence[Metric], readings: Mapping[str, Reading], accept: str
+    metrics: Sequence[Metric], readings: Mapping[str, Reading], form: str
 ) -> tuple[bytes, str]:
     """Return what Prometheus is answered, and its media type.
 
     Args:
         metrics: all there are. What a worker of another version measured besides is left out.
         readings: by worker.
-        accept: what the client takes: the text format, or OpenMetrics.
+        form: as `format_for` returns it.
     """
-    encode, media_type = choose_encoder(accept)
+    encode, media_type = choose_encoder(form)
     return encode(_Families(metrics, readings)), media_type
 
 

@@ -40,16 +40,24 @@ class Expiry:
         viewer: whose `expires_at` counts.
         on_expired: called on the loop, at the latest 5 s after the clock has reached the end, and
             at once where nothing moved the clock.
+        accepted_at: when the token was accepted, seconds since the Unix epoch; an end that has
+            come since holds. None: now.
     """
 
     __slots__ = ("_ends", "_on_expired")
 
-    def __init__(self, viewer: Viewer, on_expired: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        viewer: Viewer,
+        on_expired: Callable[[], None],
+        *,
+        accepted_at: float | None = None,
+    ) -> None:
         self._on_expired: Callable[[], None] | None = None
         if viewer.expires_at is None:
             return
         ends_at = viewer.expires_at
-        if ends_at <= time.time():
+        if ends_at <= (time.time() if accepted_at is None else accepted_at):
             ends_at += LEEWAY_SECONDS
         self._on_expired = on_expired
         self._ends = _Ends.here()

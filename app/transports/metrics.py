@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from app import setting_names
 from app.errors import Unauthenticated
-from app.telemetry.measured import Metric, Reading, exposition
+from app.telemetry.measured import Metric, exposition, format_for
 from app.telemetry.workers import Workers
 from app.wire.outcomes import OUTCOMES
 
@@ -35,7 +35,8 @@ class MetricsPage:
         self._metrics = metrics
         self._workers = workers
         self._expected = None if token is None else f"Bearer {token}".encode()
-        self._asking: asyncio.Task[dict[str, Reading]] | None = None
+        self._making: dict[str, asyncio.Task[tuple[bytes, str]]] = {}
+        """Answers that are being made, by their format."""
 
     def route(self) -> Route:
         """Return `/metrics`."""
@@ -50,10 +51,7 @@ class MetricsPage:
                 outcome.status,
                 outcome.headers | _NO_STORE,
             )
-        readings = await self._readings()
-        accept = request.headers.get("accept", "")
-        # Some 2 ms a worker, 4 ms in OpenMetrics: the loop goes on meanwhile.
-        text, media_type = await asyncio.to_thread(exposition, self._metrics, readings, accept)
+        text, media_type = await self._answer_in(format_for(request.headers.get("accept", "")))
         return Response(text, headers={"content-type": media_type} | _NO_STORE)
 
     def _may_see(self, authorization: str) -> bool:
@@ -61,9 +59,16 @@ class MetricsPage:
             return True
         return hmac.compare_digest(authorization.encode("latin-1"), self._expected)
 
-    async def _readings(self) -> dict[str, Reading]:
-        """Ask all workers; those who ask at the same time share the answers."""
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._workers.readings(), name="metrics")
+    async def _answer_in(self, form: str) -> tuple[bytes, str]:
+        """Return an answer; those who ask while it is made share it: it takes one thread."""
+        making = self._making.get(form)
+        if making is None:
+            making = self._making[form] = asyncio.create_task(self._made(form), name="metrics")
+            making.add_done_callback(lambda _: self._making.pop(form))
         # Whoever hangs up must not take it from the others.
-        return await asyncio.shield(self._asking)
+        return await asyncio.shield(making)
+
+    async def _made(self, form: str) -> tuple[bytes, str]:
+        readings = await self._workers.readings()
+        # Some 2 ms a worker, 4 ms in OpenMetrics: the loop goes on meanwhile.
+        return await asyncio.to_thread(exposition, self._metrics, readings, form)

@@ -119,3 +119,18 @@ def test_json_that_is_used_more_than_once_is_bounded() -> None:
     assert len(bounded("JSON", wide, 2)) == 20_000
     assert "used 3 times; at most 50000 are allowed" in refused("JSON", wide, 3)
     assert bounded("JSON", '"a,b,c"', 50) == "a,b,c"
+
+
+@pytest.mark.parametrize(
+    ("type_", "value", "told"),
+    [
+        ("Filter", '{"ordr": "ASC"}', '$v has the key "ordr"; Filter has no such key'),
+        ("Filter", '{"order": "UP"}', '$v.order is "UP"; Order has no such value'),
+    ],
+)
+def test_without_introspection_errors_list_no_names(type_: str, value: str, told: str) -> None:
+    variables = {"v": decode_request(value)}
+    types: Any = {"v": type_from_ast(SCHEMA, parse_type(type_))}
+    with pytest.raises(RequestRefused) as refusal:
+        bounded_variables(variables, types, {"v": 1}, suggests=False)
+    assert [error["message"].replace("'", '"') for error in refusal.value.errors] == [told]

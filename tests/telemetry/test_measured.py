@@ -13,6 +13,7 @@ from app.telemetry.measured import (
     Metric,
     Value,
     exposition,
+    format_for,
     read_reading,
     reading_of,
     written,
@@ -44,7 +45,7 @@ def test_the_readings_of_all_workers_stand_in_one_family_each() -> None:
         "1": reading_of(values(3, 0.05, 0.5, 7).items()),
         "2": read_reading(written(reading_of(values(4).items()))),
     }
-    text, media_type = exposition(METRICS, readings, "")
+    text, media_type = exposition(METRICS, readings, format_for(""))
     assert media_type.startswith("text/plain; version=0.0.4")
     assert text.decode().count("# TYPE") == 3
     found = samples(text)
@@ -67,18 +68,28 @@ def test_the_readings_of_all_workers_stand_in_one_family_each() -> None:
 def test_open_metrics_for_who_asks_for_it() -> None:
     readings = {"1": reading_of(values(3, 0.5).items())}
     accept = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.1"
-    text, media_type = exposition(METRICS, readings, accept)
+    text, media_type = exposition(METRICS, readings, format_for(accept))
     assert media_type.startswith("application/openmetrics-text")
     assert text.endswith(b"# EOF\n")
     found = samples(text, open_metrics)
     assert found["widgetwire_jobs_total", (("kind", "a"), ("worker", "1"))] == 3
 
 
+@pytest.mark.parametrize("kind", ["text/plain", "application/openmetrics-text"])
+@pytest.mark.parametrize("version", ["abc", '"1.0.0"', '1.0.0.x"<b>', "9" * 5000])
+def test_no_version_that_is_asked_for_fails_or_comes_back(kind: str, version: str) -> None:
+    """prometheus-client failed at a version that is no number, which was a 500 and a traceback."""
+    text, media_type = exposition(METRICS, {}, format_for(f"{kind}; version={version}"))
+    assert text
+    assert media_type.startswith(kind)
+    assert version not in media_type
+
+
 def test_what_a_worker_of_another_version_measured_otherwise_is_left_out() -> None:
     old = Metric("widgetwire_gone", "gauge", "Nobody knows it any more.")
     coarse = Histogram((1.0,))
     reading = reading_of([(old, {(): 1}), (TOOK, {("slow",): coarse}), (JOBS, {(): 1})])
-    text, _ = exposition(METRICS, {"1": reading}, "")
+    text, _ = exposition(METRICS, {"1": reading}, format_for(""))
     assert samples(text) == {}
 
 

@@ -170,3 +170,11 @@ async def test_it_may_cancel_itself_or_begin_another_one(calls: int) -> None:
     async with asyncio.timeout(10):
         await over.wait()
     assert seen == list(range(1, calls + 1))
+
+
+async def test_a_token_that_ended_since_it_was_accepted_has_no_leeway() -> None:
+    ended = asyncio.Event()
+    now = time.time()
+    Expiry(_viewer(now - 1), ended.set, accepted_at=now - 2)
+    async with asyncio.timeout(10):
+        await ended.wait()

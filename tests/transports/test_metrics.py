@@ -1,6 +1,7 @@
 """The endpoint that Prometheus scrapes."""
 
 import asyncio
+import threading
 
 import httpx
 import pytest
@@ -8,7 +9,9 @@ from starlette.applications import Starlette
 
 from app.telemetry.measured import Metric, Reading, reading_of
 from app.telemetry.workers import Workers
+from app.transports import metrics
 from app.transports.metrics import MetricsPage
+from tests.delivery.recorded import until
 
 pytestmark = pytest.mark.anyio
 
@@ -69,6 +72,28 @@ async def test_those_who_ask_at_the_same_time_share_an_answer() -> None:
     before = reads
     await asked(page)
     assert reads == before + 1
+
+
+async def test_answers_are_made_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread for each who asked held up the loop: all threads want the same interpreter."""
+    made, may_end = 0, threading.Event()
+
+    def slow(*_: object) -> tuple[bytes, str]:
+        nonlocal made
+        made += 1
+        may_end.wait(10)
+        return b"text", "text/plain"
+
+    monkeypatch.setattr(metrics, "exposition", slow)
+    page = MetricsPage([NUMBER], Workers(read))
+    asking = [asyncio.create_task(asked(page)) for _ in range(10)]
+    await until(lambda: made, 5)
+    asking.append(asyncio.create_task(asked(page)))
+    asking.pop(0).cancel()
+    await asyncio.sleep(0)
+    may_end.set()
+    assert {answer.text for answer in await asyncio.gather(*asking)} == {"text"}
+    assert made == 1
 
 
 async def test_only_get_and_head() -> None:

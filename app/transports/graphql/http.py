@@ -4,6 +4,8 @@ https://graphql.github.io/graphql-over-http/draft/. Only `application/json` bodi
 and a GET only queries, so that no page of another origin can mutate without a preflight.
 """
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from app.domain.json_value import encode_json
 from app.domain.viewer import Viewer
 from app.engine.documents import Operation
 from app.engine.errors import RequestRefused, ResponseError, response_error
-from app.engine.execution import Executor
+from app.engine.execution import Executor, Subscription
 from app.errors import (
     BadUserInput,
     ErrorCode,
@@ -106,6 +108,8 @@ class GraphQLHttp:
         self._landing = landing
         self._limits = limits or HttpLimits()
         self._streams: set[SubscriptionStream] = set()
+        self._joining = 0
+        """Subscriptions that will be streams: in an outage they wait for half a minute."""
         self._shutting_down = False
 
     def shutdown(self) -> None:
@@ -236,7 +240,7 @@ class GraphQLHttp:
         streaming: Streaming | None = request.scope.get("extensions", {}).get(STREAM)
         if streaming is not None and not streaming.take_place():
             return _error_response(RateLimited("too many connections from this address"))
-        if len(self._streams) >= self._limits.max_streams:
+        if len(self._streams) + self._joining >= self._limits.max_streams:
             COUNTED.refusals["limit"] += 1
             return _error_response(
                 Unavailable("too many subscriptions over HTTP are open; retry later")
@@ -244,11 +248,17 @@ class GraphQLHttp:
         context = self._context_factory(viewer, True, peer_of(request.scope))
         if media_type is MediaType.EVENT_STREAM:
             context.resume_after = request.headers.get("last-event-id") or None
+        accepted_at = time.time()
+        self._joining += 1
         try:
-            subscription = await self._executor.subscribe(operation, parameters.variables, context)
+            subscription = await _unless_gone(
+                request, self._executor.subscribe(operation, parameters.variables, context)
+            )
         except BaseException:
             context.close()
             raise
+        finally:
+            self._joining -= 1
 
         def on_end(ended: SubscriptionStream) -> None:
             self._streams.discard(ended)
@@ -263,7 +273,8 @@ class GraphQLHttp:
             on_end=on_end,
         )
         # The client comes back with a new token, or learns that its old one is no longer good.
-        expiry = Expiry(viewer, lambda: stream.interrupt(TokenExpired("the token has expired")))
+        expired = TokenExpired("the token has expired")
+        expiry = Expiry(viewer, lambda: stream.interrupt(expired), accepted_at=accepted_at)
         self._begin(stream)
         return stream
 
@@ -272,6 +283,33 @@ class GraphQLHttp:
         if self._shutting_down:
             # Since the subscription was asked for.
             stream.interrupt(ShuttingDown())
+
+
+async def _unless_gone(request: Request, subscribing: Awaitable[Subscription]) -> Subscription:
+    """Return what is waited for, or end that when the client hangs up.
+
+    Raises:
+        ClientDisconnect: it has.
+    """
+    loop = asyncio.get_running_loop()
+    waiting = asyncio.timeout(None)
+
+    async def watch() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass  # the body of a GET
+        waiting.reschedule(loop.time())
+
+    try:
+        async with waiting:
+            watching = loop.create_task(watch(), name="client of a stream")
+            try:
+                return await subscribing
+            finally:
+                watching.cancel()
+    except TimeoutError:
+        if waiting.expired():
+            raise ClientDisconnect from None
+        raise
 
 
 def _asks(query_string: bytes) -> bool:

@@ -230,6 +230,8 @@ class LegacySession:
         From then on the channel's groups go on with this socket: nothing runs for it.
         """
         viewer = self._viewer = await self._viewer_of(frame)
+        # From here on: what follows may wait for the database.
+        self._expiry = Expiry(viewer, self._expired)
         client_id = (
             viewer.client_id or str(uuid4())
             if frame.client_id is None
@@ -257,7 +259,6 @@ class LegacySession:
         # Who was away may still believe in another one.
         if asked is not None or policy != DEFAULT_POLICY:
             self._outlet.send(replies.policy_frame(policy.json()))
-        self._expiry = Expiry(self._viewer, self._expired)
         self._begin(Caller(viewer, client_id, frame.persistent, rights.echo, self._peer))
         await listening.begun(await messages.begin(_EVERYTHING, replies.entry_frame, self))
 

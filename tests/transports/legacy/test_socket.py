@@ -17,6 +17,7 @@ from app.domain.channel import Channel
 from app.domain.policy import DEFAULT_POLICY
 from app.domain.query import MessageQuery
 from app.domain.viewer import DEFAULT_PERMISSIONS, Permission, Viewer
+from app.services.messages import MessageService
 from app.transports.legacy.calls import LegacyLimits
 from app.transports.legacy.session import LegacyServices, LegacySession
 from app.transports.legacy.socket import LegacySockets
@@ -612,6 +613,21 @@ async def test_with_a_token_a_frame_may_have_more(server: LegacyServer) -> None:
         await client.open()
         await client.send(type="publish", ref=1, data="small", padding="x" * MAX_ANONYMOUS_BYTES)
         assert await client.closed() == 1009
+
+
+async def test_a_token_that_ends_while_open_waits_closes_the_socket(
+    server: LegacyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In an outage it waited on, and was given the leeway of clocks that differ besides."""
+
+    async def wait(*_: object, **__: object) -> None:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(MessageService, "subscribe", wait)
+    async with server.client() as client:
+        await client.send(type="open", token=token(sub="u1", exp=time.time() + 0.1))
+        assert await client.closed() == 4403
+        assert await client.error() == ("UNAUTHENTICATED", "the token has expired")
 
 
 async def test_a_refused_page_and_a_refused_token_leave_a_line_in_the_log(
