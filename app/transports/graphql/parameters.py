@@ -69,7 +69,10 @@ class Parameters:
             raise BadUserInput(
                 f"extensions is {json_shown(extensions)}; allowed is an object or null"
             )
-        document_id = _document_id(decoded, extensions)
+        document_id = traceparent = None
+        if extensions or "documentId" in decoded:
+            document_id = _document_id(decoded, extensions)
+            traceparent = _traceparent(extensions)
         query = decoded.get("query")
         if document_id is not None and not query and isinstance(query, str | None):
             query = None  # Clients whose types demand a query send an empty one.
@@ -79,14 +82,7 @@ class Parameters:
                 f"query is {came}; allowed is a string with a GraphQL document, "
                 "or a documentId in its place"
             )
-        traceparent = extensions.get("traceparent") if extensions else None
-        return cls(
-            query,
-            operation_name,
-            variables or {},
-            document_id,
-            traceparent if isinstance(traceparent, str) else None,
-        )
+        return cls(query, operation_name, variables or {}, document_id, traceparent)
 
     @classmethod
     def of_body(cls, body: bytes) -> "Parameters":
@@ -157,6 +153,11 @@ def _document_id(
     if document_id not in (None, named, digest):
         raise BadUserInput(f"documentId and {what} name two documents; send one of them")
     return named
+
+
+def _traceparent(extensions: Mapping[str, object] | None) -> str | None:
+    traceparent = extensions.get("traceparent") if extensions else None
+    return traceparent if isinstance(traceparent, str) else None
 
 
 def _id(value: object, what: str) -> str:
