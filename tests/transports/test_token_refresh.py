@@ -145,8 +145,8 @@ async def test_whatever_is_open_ends_with_its_token(place: Place, clock: Clock) 
             place, short, "multipart/mixed; subscriptionSpec=1.0, application/json", begun[1]
         ),
     )
-    for one in begun:
-        await one.wait()
+    for event in begun:
+        await event.wait()
     clock.moved = SHORT
     closed = await asyncio.gather(*(one.closed() for one in sockets))
     assert await widget.closed() == CloseCode.FORBIDDEN
