@@ -168,6 +168,9 @@ class BoundedHttpProtocol(OrdinaryRequests):
             return
         self._unset_keepalive_if_required()
         self.flow.resume_reading()
+        if self._of_proxy and not self._becoming:
+            # A stream that was refused after all: its client is not here any more.
+            self._give_place_back()
         if self.pipeline:
             self._answering, app = self.pipeline.pop()
             self._start_asgi_task(self._answering, app)

@@ -117,6 +117,7 @@ class HttpConnection(HttpToolsProtocol):
         self._peers = peers or Peers()
         self._caller: Peer
         self._place: Place | None = None
+        self._of_proxy = False
         self._surplus = False
         self._phase = Phase.HEAD
         self._deadline: asyncio.TimerHandle | None = None
@@ -159,8 +160,7 @@ class HttpConnection(HttpToolsProtocol):
         # uvicorn tells the newest request's answer only.
         self._abandon(self._answering)
         self._last = None
-        if self._place is not None:
-            self._place.give_back()
+        self._give_place_back()
         super().connection_lost(exc)
         if self._streaming is not None and self._beats is not None:
             self._beats.discard(self._streaming)
@@ -224,7 +224,8 @@ class HttpConnection(HttpToolsProtocol):
         if not places.most:
             return True
         self._place = Place(places)
-        if self._peers.is_proxy(self._caller) or self._place.take(self._caller):
+        self._of_proxy = self._peers.is_proxy(self._caller)
+        if self._of_proxy or self._place.take(self._caller):
             return True
         self._surplus = self._place.may_linger()
         if not self._surplus:
@@ -235,6 +236,10 @@ class HttpConnection(HttpToolsProtocol):
     def _counts_as(self, peer: Peer) -> bool:
         """Count what stays open behind a proxy as its client's; False: that has too many."""
         return self._place is None or self._place.take(peer)
+
+    def _give_place_back(self) -> None:
+        if self._place is not None:
+            self._place.give_back()
 
     def _too_many(self) -> HttpRefusal:
         return HttpRefusal(

@@ -248,7 +248,8 @@ class GraphQLSession:
             self._refuse(error)
         except Exception as error:
             doing = "authenticating a GraphQL socket"
-            self._close(CloseCode.INTERNAL_ERROR, masked(error, doing))
+            text = masked(error, doing, connection_id=self._peer.connection_id)
+            self._close(CloseCode.INTERNAL_ERROR, text)
         else:
             self._acknowledge(viewer)
             if self._outlet is not None:
