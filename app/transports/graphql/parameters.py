@@ -77,7 +77,8 @@ class Parameters:
         elif not isinstance(query, str):
             came = json_shown(query) if "query" in decoded else "missing"
             raise BadUserInput(
-                f"query is {came}; expected a string with a GraphQL document, or send a documentId instead"
+                f"query is {came}; expected a string with a GraphQL document, or send a "
+                "documentId instead"
             )
         return cls(query, operation_name, variables or {}, document_id, traceparent)
 
