@@ -103,7 +103,7 @@ def test_a_server_that_cannot_start_is_tried_again_and_each_failure_is_one_line(
     for line in lines:
         assert "\n" not in line
         assert 'invalid value for parameter "max_connections": "banana"' in line
-    assert [line[line.index("(tried") :] for line in lines] == [
+    assert [line[line.index("(retrying") :] for line in lines] == [
         f"(retrying within {seconds} s)" for seconds in ("0.5", "1", "2")
     ]
 

@@ -244,5 +244,5 @@ def test_a_schema_that_this_version_cannot_use_lets_nothing_pass(
         door.admit()
     assert "cannot use the dataSchema of project/widget" in caplog.text
     door.set_policy(ChannelPolicy(data_schema=msgspec.Raw(b"[]")))
-    with pytest.raises(Rejected, match="cannot be used"):
+    with pytest.raises(Rejected, match="is not usable"):
         door.admit()
