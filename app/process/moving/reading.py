@@ -107,14 +107,14 @@ def _csv_lines(file: IO[bytes], max_data_bytes: int) -> Iterator[Line]:
         try:
             values = next(reader, None)
         except csv.Error as error:
-            yield Line(reader.line_num, None, f"not CSV: {error}", counted.count - before)
+            yield Line(counted.lines, None, f"not CSV: {error}", counted.count - before)
             continue
         if values is None:
             return
         size = counted.count - before
         if not values:
             continue
-        number = reader.line_num
+        number = counted.lines
         if len(values) != len(names):
             problem = f"it has {len(values)} values, the header {len(names)}"
             yield Line(number, None, problem, size)
@@ -138,6 +138,7 @@ class _Counted:
         self._file = file
         self._began = 0
         self.count = 0
+        self.lines = 0
 
     def begin(self) -> int:
         """Begin a record; return where."""
@@ -154,6 +155,7 @@ class _Counted:
             raise StopIteration
         text = line if self.count else line.removeprefix(BOM_UTF8)
         self.count += len(line)
+        self.lines += 1
         if self.count - self._began > _LONGEST_LINE:
             raise csv.Error(f"longer than {_LONGEST_LINE} bytes")
         # What is no UTF-8 becomes lone surrogates, which the checks refuse by their line.
