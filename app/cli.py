@@ -81,13 +81,18 @@ def serve(
     migrate: Annotated[
         bool, typer.Option("--migrate", help="Bring an external database's schema up to date.")
     ] = False,
+    takeover: Annotated[
+        bool,
+        typer.Option("--takeover", help="Take the port over from the service running on it."),
+    ] = False,
 ) -> None:
     """Serve until SIGTERM or Ctrl+C. Without a database URL, on an embedded Postgres."""
     import asyncio
 
     from app.process.database import ServiceDatabase
+    from app.process.port import Port
     from app.process.server import raise_file_limit, run_server
-    from app.process.supervisor import Supervisor, bind
+    from app.process.supervisor import Supervisor
     from app.process.worker import server_options
     from app.profile import check_profile
     from app.setting_names import PREFIX
@@ -104,8 +109,7 @@ def serve(
     _check_documents(settings)
     raise_file_limit()
     with _ended_by_sigterm() as end:
-        sockets = bind(settings.host, settings.port, settings.workers)
-        port = sockets[0][0].getsockname()[1]
+        listening = Port.open(settings, os.environ, takeover=takeover)
         with ServiceDatabase(settings) as database:
             settings = database.prepare(migrate=migrate)
             end.come_if_asked()
@@ -114,18 +118,22 @@ def serve(
                 if end.asked:
                     signal.raise_signal(signal.SIGTERM)  # the server takes it now
                 else:
-                    _announce(settings, port)
+                    listening.ready()
+                    _announce(settings, listening.url)
 
             if settings.workers == 1:
                 from app.composition import create_app
 
                 asked = run_server(
-                    create_app(settings), sockets[0], server_options(settings), on_ready=ready
+                    create_app(settings),
+                    listening.sockets[0],
+                    server_options(settings),
+                    on_ready=ready,
                 )
             else:
                 supervisor = Supervisor(
                     FACTORY,
-                    sockets,
+                    listening.sockets,
                     grace_seconds=settings.shutdown_grace_seconds,
                     on_ready=ready,
                 )
@@ -364,9 +372,7 @@ def _check_documents(settings: "Settings") -> None:
         executor_of(settings)
 
 
-def _announce(settings: "Settings", port: int) -> None:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    url = f"http://{host}:{port}"
+def _announce(settings: "Settings", url: str) -> None:
     lines = [f"widgetwire is ready on {url}"]
     if sys.stdout.isatty():
         if settings.pages:

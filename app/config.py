@@ -137,6 +137,14 @@ class Settings(BaseSettings):
         9,
         "after SIGTERM, acknowledged work gets this long; the process ends within 10 s",
     )
+    shutdown_spread_seconds: float = _number(
+        defaults.SHUTDOWN_SPREAD_SECONDS,
+        0,
+        8,
+        "after SIGTERM, connections are closed over this long, so that clients do not come back "
+        "all at once; sooner when they are few (400 a second); at most half of "
+        "SHUTDOWN_GRACE_SECONDS",
+    )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="addresses and networks of proxies whose X-Forwarded-For is believed, "
@@ -302,6 +310,10 @@ class Settings(BaseSettings):
         "unset: everybody who reaches the port",
     )
     graphiql: bool = Field(True, description="serve GraphiQL and the demonstration page")
+    console: bool = Field(
+        True,
+        description="serve the console at /admin; it needs a token with moderate or admin",
+    )
     introspection: bool = Field(
         True,
         description="answer introspection (__schema, __type), and suggest names in errors",

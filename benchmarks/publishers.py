@@ -1,6 +1,7 @@
-"""Publishers: each with a bound of unanswered publishes, acknowledgements told by length.
+"""Publishers: each with a bound of unanswered publishes.
 
-As with subscribers: all answers of a run have the same length, learned from the first.
+On sockets acknowledgements are told by length, as with subscribers: all answers of a run have the
+same, learned from the first.
 """
 
 import socket
@@ -11,6 +12,9 @@ from benchmarks import wire
 from benchmarks.opening import TIMEOUT_SECONDS, connect, open_sockets, receive_until
 
 __all__ = ["HttpPublisher", "LegacyPublisher", "MarkedPublisher", "Publisher", "SocketPublisher"]
+
+_END = b"}}}"
+"""Of the answer to a publish."""
 
 
 class Publisher(Protocol):
@@ -47,8 +51,8 @@ class HttpPublisher:
         self.busy = False
         self.acked = 0
         self._socket.sendall(self._request)
-        self._answer_bytes = len(_answer(self._socket))
-        self._received = 0
+        _answer(self._socket)
+        self._received = b""
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -65,14 +69,13 @@ class HttpPublisher:
         chunk = self._socket.recv(65536)
         if not chunk:
             raise RuntimeError("the server hung up on a publisher")
-        if not self._received and not chunk.startswith(b"HTTP/1.1 200"):
-            raise RuntimeError(f"a publish was answered with {chunk[:300]!r}")
-        self._received += len(chunk)
-        if self._received < self._answer_bytes:
+        received = self._received = self._received + chunk
+        if not received.startswith(b"HTTP/1.1 200") or b'"errors"' in received:
+            raise RuntimeError(f"a publish was answered with {received[:500]!r}")
+        # Not by its length: the number of the request is in its id.
+        if not received.endswith(_END):
             return 0
-        if self._received > self._answer_bytes or b'"errors"' in chunk:
-            raise RuntimeError(f"a publish was answered with {chunk[:500]!r}")
-        self._received = 0
+        self._received = b""
         self.busy = False
         self.acked += 1
         return 1

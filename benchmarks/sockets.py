@@ -67,6 +67,8 @@ class Listener:
     def received_binary(self) -> None:
         raise NotImplementedError
 
+    busy = False
+
     def lost(self) -> None:
         self.outlets.remove(self.outlet)
 

@@ -242,8 +242,8 @@ def test_a_variable_that_is_no_setting_is_warned_of_with_the_nearest_one() -> No
     ]
 
 
-def test_operations_md_names_every_setting_with_its_default() -> None:
-    text = (Path(__file__).parents[1] / "docs" / "OPERATIONS.md").read_text(encoding="utf-8")
+def test_settings_md_names_every_setting_with_its_default() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "SETTINGS.md").read_text(encoding="utf-8")
     for one in Settings().describe():
         default = "" if one.default is None else str(one.default)
         if one.variable == "WIDGETWIRE_DATA_DIR":

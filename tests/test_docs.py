@@ -64,3 +64,10 @@ def test_the_schema_takes_every_operation_that_a_document_shows(document: Path) 
         # Several without names stand beside each other.
         for one in re.split(r"\n(?=query|mutation|subscription|\{)", text):
             assert not validate(schema, parse(one)), one
+
+
+@pytest.mark.parametrize("document", [*(ROOT / "docs").glob("*.md")], ids=lambda one: one.name)
+def test_a_document_names_its_reader_and_task_first(document: Path) -> None:
+    title, _, rest = document.read_text(encoding="utf-8").partition("\n")
+    assert title.startswith("# ")
+    assert re.match(r"\nFor [\w ]+(: |, )?", rest), "the first line is: For operators: …"

@@ -54,8 +54,8 @@ class Process:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._leaving = False
         self._executor = executor_of(settings)
-        self._draining = False
         self._started: Started | None = None
         self._graphql: GraphQLHttp | None = None
         self._graphql_sockets: GraphQLSocket | None = None
@@ -76,17 +76,21 @@ class Process:
             metrics = await self._metrics(stack, below, app.place)
             app.router.routes.extend([*self._routes(below, authenticator), metrics.route()])
             app.graphql = self._graphql
+            app.state.leave = self.leave
             app.state.drain = self.drain
             yield {RESPONDER: self._plain_posts, ENDPOINTS: self._socket_endpoint}
 
-    async def drain(self) -> None:
-        """End every HTTP stream so that its client comes back, and deletions between two batches.
+    def leave(self) -> None:
+        """Begin to go away: not ready any more; deletions end between two batches.
 
-        Sockets are told by the server: it calls `shutdown` on each connection's session.
+        Connections are told by the server: it calls `shutdown` on each of them.
         """
-        self._draining = True
+        self._leaving = True
         if self._started is not None:
             self._started.services.deletion.close()
+
+    async def drain(self) -> None:
+        """End every HTTP stream that is left, so that its client comes back, and begin no more."""
         if self._graphql is not None:
             self._graphql.shutdown()
 
@@ -183,7 +187,7 @@ class Process:
             *player_api_routes(),
             legacy.route(),
             *health.routes(),
-            *page_routes(settings.pages),
+            *page_routes(settings.pages, console=settings.console),
         ]
 
     def _socket_endpoint(self, path: str) -> SocketEndpoint | None:
@@ -193,7 +197,7 @@ class Process:
         return legacy if legacy is not None and legacy.serves(path) else None
 
     async def _state(self) -> str | None:
-        return "the process is shutting down" if self._draining else None
+        return "the process is shutting down" if self._leaving else None
 
 
 def create_app(settings: Settings | None = None) -> Starlette:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from app.domain.json_value import json_shown
+from app.engine.known_documents import MAX_ID
 from app.errors import ConfigurationError, shown
 from app.setting_names import DOCUMENTS_FILE
 
 __all__ = ["read_document_list"]
 
 _MAX_FILE_BYTES: Final = 8 * 1024 * 1024
-_MAX_ID: Final = 256
 _MANIFEST: Final = "apollo-persisted-query-manifest"
 """What stands in the member `format` of Apollo's."""
 
@@ -49,9 +49,9 @@ def read_document_list(path: Path) -> dict[str, str]:
     for document_id, text in listed.items():
         if not isinstance(text, str):
             raise _wrong("texts", f"{json_shown(text)} for {shown(document_id, 80)}")
-        if not 1 <= len(document_id) <= _MAX_ID:
+        if not 1 <= len(document_id) <= MAX_ID:
             raise _wrong(
-                f"ids of 1 to {_MAX_ID} characters",
+                f"ids of 1 to {MAX_ID} characters",
                 f"one of {len(document_id)}: {shown(document_id, 80)}",
             )
         texts[document_id] = text

@@ -7,6 +7,7 @@ from app.engine.execution import Executor
 from app.engine.limits import DocumentLimits
 from app.schema import build_schema
 from app.schema.operations import answer, publish, search, searched, subscribe
+from app.transports.pages.console_documents import console_documents
 
 __all__ = ["executor_of"]
 
@@ -17,7 +18,10 @@ def executor_of(settings: Settings) -> Executor:
     Raises:
         ConfigurationError: the file of known documents cannot be read, or one of them not used.
     """
-    file = settings.documents_file
+    only_listed = settings.documents == "known"
+    listed = _listed(settings)
+    if only_listed and settings.console:
+        listed = {**(listed or {}), **console_documents()}
     return Executor.of(
         build_schema(),
         DocumentLimits(
@@ -29,6 +33,11 @@ def executor_of(settings: Settings) -> Executor:
         settings.document_cache_size,
         Resolvers(publish, subscribe, search, answer, searched),
         introspection=settings.introspection,
-        listed=None if file is None else read_document_list(file),
-        only_listed=settings.documents == "known",
+        listed=listed,
+        only_listed=only_listed,
     )
+
+
+def _listed(settings: Settings) -> dict[str, str] | None:
+    file = settings.documents_file
+    return None if file is None else read_document_list(file)

@@ -1,7 +1,7 @@
 """What is measured, and where each value is read: the one place that knows.
 
 Nothing is done while nobody asks: the parts count in plain numbers, and are read here when
-`/metrics` is asked. `docs/OPERATIONS.md` has the same table; a test compares them.
+`/metrics` is asked. `docs/MONITORING.md` has the same table; a test compares them.
 """
 
 import platform

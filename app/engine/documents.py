@@ -160,10 +160,12 @@ class Documents:
             RequestRefused: as `read`.
         """
         key = query if key is None else key
-        document = self.kept(key)
+        document = self._kept.get(key)
         if document is None:
             document = self.read(query)
             self._keep(key, document)
+        else:
+            self._kept.move_to_end(key)
         return document
 
     def kept(self, key: str) -> Document | None:

@@ -6,9 +6,9 @@ Responses leave as the bytes of their JSON, so that a transport only puts its ow
 around them and the same payload can go to many.
 """
 
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import strawberry
 from graphql import (
@@ -47,6 +47,9 @@ from app.engine.variables import bounded_variables
 from app.errors import WidgetwireError
 from app.services.live.source import Respond, Source
 from app.telemetry.traces import TRACES
+
+if TYPE_CHECKING:
+    from app.telemetry.recorder import TraceRecorder
 
 __all__ = ["Executor", "Subscription", "encode_response"]
 
@@ -106,9 +109,11 @@ class Executor:
         """
         return self.documents.prepare(query, operation_name, document_id)
 
-    async def execute(
+    # Plain functions where nothing is traced: a coroutine around another one costs each publish.
+
+    def execute(
         self, operation: Operation, variables: Mapping[str, Any], context: object
-    ) -> bytes:
+    ) -> Coroutine[Any, Any, bytes]:
         """Execute a query or a mutation and return the JSON text of its response.
 
         Errors of fields are in the response; nothing else is raised.
@@ -122,13 +127,9 @@ class Executor:
             RequestRefused: the variables do not fit; nothing was executed.
         """
         assert operation.kind is not OperationType.SUBSCRIPTION
+        executing = self._execute(operation, variables, context)
         recorder = TRACES.recorder
-        if recorder is None:
-            return await self._execute(operation, variables, context)
-        with recorder.operation(operation.kind.value, operation.name) as recorded:
-            payload = await self._execute(operation, variables, context)
-            recorded.answered(payload)
-            return payload
+        return executing if recorder is None else _executed(recorder, operation, executing)
 
     async def _execute(
         self, operation: Operation, variables: Mapping[str, Any], context: object
@@ -152,9 +153,9 @@ class Executor:
             result = await result
         return encode_response(result)
 
-    async def subscribe(
+    def subscribe(
         self, operation: Operation, variables: Mapping[str, Any], context: object
-    ) -> "Subscription":
+    ) -> Coroutine[Any, Any, "Subscription"]:
         """Join what a subscription listens to: when this returns, it misses nothing.
 
         Args:
@@ -165,12 +166,9 @@ class Executor:
         Raises:
             RequestRefused: the variables do not fit, or the resolver refused.
         """
+        joining = self._subscribe(operation, variables, context)
         recorder = TRACES.recorder
-        if recorder is None:
-            return await self._subscribe(operation, variables, context)
-        # Until it has joined: what it receives is of those who publish.
-        with recorder.operation(operation.kind.value, operation.name):
-            return await self._subscribe(operation, variables, context)
+        return joining if recorder is None else _joined(recorder, operation, joining)
 
     async def _subscribe(
         self, operation: Operation, variables: Mapping[str, Any], context: object
@@ -286,6 +284,23 @@ class Subscription:
     def close(self) -> None:
         """Let go of one that was never begun, or failed to. Idempotent."""
         self._source.close()
+
+
+async def _executed(
+    recorder: "TraceRecorder", operation: Operation, executing: Awaitable[bytes]
+) -> bytes:
+    with recorder.operation(operation.kind.value, operation.name) as recorded:
+        payload = await executing
+        recorded.answered(payload)
+        return payload
+
+
+async def _joined(
+    recorder: "TraceRecorder", operation: Operation, joining: Awaitable[Subscription]
+) -> Subscription:
+    # Until it has joined: what it receives is of those who publish.
+    with recorder.operation(operation.kind.value, operation.name):
+        return await joining
 
 
 def _engine(executor: "CoreExecutor[Any]") -> Respond:

@@ -18,8 +18,10 @@ from app.engine.errors import RequestRefused
 from app.errors import ConfigurationError, ErrorCode, cut, shown
 from app.setting_names import DOCUMENTS_FILE
 
-__all__ = ["SHA256_HEX", "KnownDocuments"]
+__all__ = ["MAX_ID", "SHA256_HEX", "KnownDocuments"]
 
+MAX_ID: Final = 256
+"""Characters of a document's id."""
 SHA256_HEX: Final = re.compile("[0-9a-f]{64}")
 """As the specification writes it: in lower case."""
 _PREFIX: Final = "sha256:"

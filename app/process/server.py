@@ -1,7 +1,9 @@
 """One server process: uvicorn with our bounds, and an end that is prompt and in order.
 
-On SIGTERM or SIGINT: stop accepting, let the application drain (finish what is acknowledged,
-close sockets so that clients come back), then end. Bounded in time whatever hangs.
+On SIGTERM or SIGINT: stop accepting, tell one connection after another to end when what it has
+acknowledged is finished, so that clients come back, let the application drain, then end. Bounded
+in time whatever hangs. A second SIGTERM tells all that are left at once; a second Ctrl+C waits
+for nobody.
 """
 
 import asyncio
@@ -16,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Final, cast
 
 import uvicorn
 from starlette.applications import Starlette
@@ -31,11 +33,14 @@ from app.defaults import (
     PING_INTERVAL_SECONDS,
     PING_TIMEOUT_SECONDS,
     SHUTDOWN_GRACE_SECONDS,
+    SHUTDOWN_SPREAD_SECONDS,
 )
 from app.errors import ConfigurationError, StartupError, WidgetwireError
+from app.process.farewell import Farewell, Leaving
 from app.telemetry.log_fields import event
 from app.wire.http import BoundedHttpProtocol, HttpBounds
 from app.wire.peer import Peers
+from app.wire.shared import Shared
 from app.wire.trusted_proxies import TrustedProxies
 from app.wire.websocket import WebSocketProtocol
 
@@ -62,6 +67,8 @@ class ServerOptions:
         keep_alive_seconds: an idle HTTP connection is closed after this.
         backlog: connections the kernel queues before accept.
         shutdown_grace_seconds: what drain and running requests get after SIGTERM.
+        shutdown_spread_seconds: of that, how long it takes until the last connection is told;
+            at most half.
         access_log: log one line per HTTP request.
     """
 
@@ -74,6 +81,7 @@ class ServerOptions:
     keep_alive_seconds: int = KEEP_ALIVE_SECONDS
     backlog: int = BACKLOG
     shutdown_grace_seconds: float = SHUTDOWN_GRACE_SECONDS
+    shutdown_spread_seconds: float = SHUTDOWN_SPREAD_SECONDS
     access_log: bool = False
 
 
@@ -118,6 +126,12 @@ class _Server(uvicorn.Server):
         self._options = options
         self._on_ready = on_ready
         self.asked = 0.0
+        self._first: int | None = None
+        self._farewell = Farewell(
+            # uvicorn's annotation names its own classes; these are ours.
+            cast("set[Leaving]", self.server_state.connections),
+            min(options.shutdown_spread_seconds, options.shutdown_grace_seconds / 2),
+        )
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -138,9 +152,14 @@ class _Server(uvicorn.Server):
 
     def _stop(self, number: int) -> None:
         if self.should_exit:
-            # The second Ctrl+C ends the waiting; a supervisor's SIGTERM after the first does not.
-            self.force_exit = number == signal.SIGINT
+            if (self._first, number) == (signal.SIGINT, signal.SIGTERM):
+                # A Ctrl+C reaches a supervisor and its workers alike, and it tells them too.
+                self._first = None
+                return
+            self._farewell.hurry()
+            self.force_exit = self.force_exit or number == signal.SIGINT
             return
+        self._first = number
         self.should_exit = True
         self.asked = time.monotonic()
 
@@ -166,7 +185,12 @@ class _Server(uvicorn.Server):
                 server.close()
             for listening in sockets or []:
                 listening.close()
-            await self._drain(grace)
+            Shared.of(self.server_state, self.config).leaving = True
+            leave = getattr(self._app.state, "leave", None)
+            if leave is not None:
+                leave()
+            await self._farewell.run()
+            await self._drain(deadline - time.monotonic())
             # uvicorn waits in whole turns of 0.1 s; None would be for ever.
             left = max(0.1, deadline - time.monotonic())
             self.config.timeout_graceful_shutdown = left  # type: ignore[assignment]
@@ -204,7 +228,8 @@ def run_server(
     """Serve `app` until SIGTERM or SIGINT; return when that came, as `time.monotonic` tells it.
 
     Args:
-        app: its `state.drain`, if set, is awaited once when the process is to end.
+        app: when the process is to end, its `state.leave` is called, if set; when the last
+            connection has been told, its `state.drain` is awaited, if set.
         sockets: bound; closed when the process is to end.
         options: see there.
         on_ready: called once requests are answered.

@@ -1,8 +1,8 @@
-"""Serving, in one process or in several: where listening sockets come from and who owns them.
+"""Serving in several processes: who starts them, replaces them and ends them.
 
-The parent binds; each worker is a process of its own (`app.process.worker`) that inherits one
-listening socket and one end of a lifeline: a socket pair on which it says that it is ready,
-and whose end tells it that the parent is gone, however the parent died.
+The parent has the listening sockets; each worker is a process of its own (`app.process.worker`)
+that inherits some of them and one end of a lifeline: a socket pair on which it says that it is
+ready, and whose end tells it that the parent is gone, however the parent died.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from app import setting_names
-from app.errors import ConfigurationError, StartupError
+from app.errors import StartupError
+from app.process.listening import close
 from app.telemetry.log_fields import event
 
-__all__ = ["READY", "Supervisor", "bind"]
+__all__ = ["READY", "Supervisor"]
 
 _logger = logging.getLogger(__name__)
 
@@ -35,85 +35,15 @@ _KILL_AFTER_SECONDS: Final = 1.2
 """Past a worker's own bound, so that the parent still ends within 10 s."""
 
 
-def bind(host: str, port: int, count: int = 1) -> list[list[socket.socket]]:
-    """Return, for each of `count` processes, bound sockets that do not listen yet.
-
-    On Linux each process has sockets of its own on one port (SO_REUSEPORT), over which the
-    kernel spreads new connections evenly; elsewhere the processes share them.
-
-    Args:
-        host: name or address; a name with several addresses is bound on all.
-        port: 0 lets the system choose one, the same for every address and process.
-        count: of processes.
-
-    Raises:
-        ConfigurationError: the address is not ours, or the port is taken or not allowed.
-    """
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError:
-        raise ConfigurationError(
-            f"{setting_names.HOST}: expected an address of this machine, got {host!r}"
-        ) from None
-    addresses = list(dict.fromkeys((family, address[0]) for family, _, _, _, address in found))
-    several = count > 1 and sys.platform == "linux"
-    made: list[list[socket.socket]] = []
-    try:
-        if several and port:
-            # SO_REUSEPORT would quietly share the port with another service of this user.
-            _close([_bound(addresses, port, reuse=False)])
-        for _ in range(count if several else 1):
-            made.append(_bound(addresses, port, reuse=several))
-            port = made[0][0].getsockname()[1]
-    except OSError as error:
-        _close(made)
-        raise ConfigurationError(
-            f"{setting_names.PORT}: expected a free port on {host}, got {port}: "
-            f"{(error.strerror or 'it cannot be used').lower()}"
-        ) from None
-    return made if several else made * count
-
-
-def _bound(
-    addresses: Sequence[tuple[int, str | int]], port: int, *, reuse: bool
-) -> list[socket.socket]:
-    bound: list[socket.socket] = []
-    try:
-        for family, address in addresses:
-            # With the protocol named: else asyncio's own loop leaves Nagle's algorithm on, and an
-            # answer in two writes waits 40 ms for the peer's delayed acknowledgement.
-            listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-            bound.append(listening)
-            if os.name == "posix":
-                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if reuse:
-                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            if family == socket.AF_INET6 and len(addresses) > 1:
-                listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            listening.bind((address, port))
-            listening.setblocking(False)
-            port = listening.getsockname()[1]
-    except OSError:
-        _close([bound])
-        raise
-    return bound
-
-
-def _close(made: Sequence[Sequence[socket.socket]]) -> None:
-    for group in made:
-        for listening in group:
-            listening.close()
-
-
 class Supervisor:
     """Keeps one worker per group of sockets alive until it is told to stop.
 
     Args:
         factory: `module:callable` that makes each worker's application.
-        sockets: as `bind` returns them; closed when the workers are to end.
+        sockets: those of each worker; closed when the workers are to end.
         grace_seconds: what each worker takes at most to drain.
         start_timeout_seconds: a worker not ready by then is killed and counts as failed.
-        on_ready: called once, when every worker serves.
+        on_ready: called once, when every worker serves; not when the end was asked for before.
     """
 
     def __init__(
@@ -150,7 +80,7 @@ class Supervisor:
     async def _run(self) -> float:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._signalled)
+            loop.add_signal_handler(number, self._signalled, number)
         keepers = [
             asyncio.create_task(self._keep(str(number), group), name="worker keeper")
             for number, group in enumerate(self._sockets, 1)
@@ -158,7 +88,7 @@ class Supervisor:
         await self._stopped(keepers)
         asked = time.monotonic()
         # A listening socket that stayed open here would take connections nobody answers.
-        _close(self._sockets)
+        close(self._sockets)
         self._signal_all(signal.SIGTERM)
         _, late = await asyncio.wait(keepers, timeout=self._grace_seconds + _KILL_AFTER_SECONDS)
         if late:
@@ -184,10 +114,10 @@ class Supervisor:
             self._stopping.set()
         await stopping
 
-    def _signalled(self) -> None:
+    def _signalled(self, number: signal.Signals) -> None:
         if self._stopping.is_set():
-            # The second Ctrl+C: do not wait for clients.
-            self._signal_all(signal.SIGKILL)
+            # The second Ctrl+C: do not wait for clients. A second SIGTERM: hurry.
+            self._signal_all(signal.SIGKILL if number == signal.SIGINT else number)
         self._stopping.set()
 
     def _signal_all(self, number: signal.Signals) -> None:
@@ -261,7 +191,7 @@ class Supervisor:
                 if self._stopping.is_set():
                     process.terminate()
                 ready = await self._ready(ours)
-                if ready and first:
+                if ready and first and not self._stopping.is_set():
                     self._waiting -= 1
                     if not self._waiting:
                         self._on_ready()

@@ -45,6 +45,7 @@ def server_options(settings: Settings) -> ServerOptions:
         keep_alive_seconds=settings.keep_alive_seconds,
         backlog=settings.backlog,
         shutdown_grace_seconds=settings.shutdown_grace_seconds,
+        shutdown_spread_seconds=settings.shutdown_spread_seconds,
         access_log=settings.access_log,
     )
 

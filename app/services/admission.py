@@ -20,7 +20,7 @@ from app.domain.message import Draft
 from app.domain.policy import ChannelPolicy, Hold, Pacing, Writers
 from app.domain.viewer import Permission, Viewer
 from app.errors import BadUserInput, Forbidden, Rejected
-from app.services.pacing import Pauses, Rates
+from app.services.pacing import ChannelRates, Pauses
 from app.services.policies import PolicyService
 from app.telemetry.log_fields import event
 
@@ -76,7 +76,7 @@ class Admission:
         self._policies = policies.followed.rules
         self._clock = clock
         self._pauses = Pauses(monotonic)
-        self._rates = Rates(monotonic)
+        self._rates = ChannelRates(monotonic)
         self._compiled: dict[Channel, _Compiled] = {}
         policies.followed.listen(self._policy_changed)
 

@@ -184,7 +184,13 @@ class MessageService:
         )
         admitted = UNBOUND
         if self._admission is not None:
-            admitted = self._admitted(self._admission, viewer, draft, data, persistent=persistent)
+            try:
+                admitted = self._admission.admit(
+                    viewer, draft, cast("JsonValue", data), persistent=persistent
+                )
+            except WidgetwireError:
+                COUNTED.refusals["policy"] += 1
+                raise
         try:
             message = await self._publish_admitted(
                 viewer, draft, admitted, echo, persistent=persistent
@@ -197,16 +203,6 @@ class MessageService:
             raise
         self.publish_seconds[persistent].observe(time.monotonic() - began)
         return message
-
-    @staticmethod
-    def _admitted(
-        admission: Admission, viewer: Viewer, draft: Draft, data: object, *, persistent: bool
-    ) -> Admitted:
-        try:
-            return admission.admit(viewer, draft, cast("JsonValue", data), persistent=persistent)
-        except WidgetwireError:
-            COUNTED.refusals["policy"] += 1
-            raise
 
     async def _publish_admitted(
         self,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable
 from math import ceil
 from typing import Final
 
-__all__ = ["Pauses", "Rates"]
+__all__ = ["ChannelRates", "Pauses"]
 
 _PUBLISHERS_MAX: Final = 50_000
 """Publishers whose last message is remembered; the one that waited longest is forgotten first."""
@@ -71,7 +71,7 @@ class Pauses:
         self._last.pop(publisher, None)
 
 
-class Rates:
+class ChannelRates:
     """How much of its rate each channel has used: the time until which it is used up.
 
     The generic cell rate algorithm: each message moves that time on by its share of a second, and

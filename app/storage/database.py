@@ -323,10 +323,16 @@ class Database:
         deadline = time.monotonic() + wait
         while True:
             connection = await self._take(max(0.001, deadline - time.monotonic()))
-            if await self._trust.holds(connection, deadline - time.monotonic()):
+            holds = False
+            try:
+                holds = await self._trust.holds(connection, deadline - time.monotonic())
+            finally:
+                # Also where whoever asks gives up meanwhile: it would be nobody's for good.
+                if not holds:
+                    _end(connection)
+                    await self._release(connection)
+            if holds:
                 return connection
-            _end(connection)
-            await self._release(connection)
 
     async def _take(self, wait: float) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]":
         while self._kept:

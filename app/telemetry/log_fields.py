@@ -1,7 +1,7 @@
 """What a log record has besides its text: the name of what happened, and facts about it.
 
 `logger.warning("a worker ended", extra=event("worker.ended", exit_code=-9))`. Names and facts are
-listed in `docs/OPERATIONS.md`, which a test holds to the code. Never a token, a message's data, a
+listed in `docs/MONITORING.md`, which a test holds to the code. Never a token, a message's data, a
 user name or a query; ids of channels and connections, numbers, and words of our own.
 """
 

@@ -168,6 +168,9 @@ class BoundedHttpProtocol(OrdinaryRequests):
             return
         self._unset_keepalive_if_required()
         self.flow.resume_reading()
+        if self._of_proxy and not self._becoming:
+            # A stream that was refused after all: its client is not here any more.
+            self._give_place_back()
         if self.pipeline:
             self._answering, app = self.pipeline.pop()
             self._start_asgi_task(self._answering, app)
@@ -213,6 +216,9 @@ class BoundedHttpProtocol(OrdinaryRequests):
         COUNTED.ended("http")  # from here on it is the stream's
         writer.write_through(self.transport, max_outbound_bytes)
         self._beats = shared.beats(beat_seconds).add(writer)
+        if self._leaving:
+            # It was told before this began. In the next turn: nobody has the writer yet.
+            self.loop.call_soon(writer.shutdown)
         return writer
 
     # Taking requests.
@@ -296,7 +302,7 @@ class BoundedHttpProtocol(OrdinaryRequests):
             ],
             message_event=asyncio.Event(),
             expect_100_continue=head.expects_continue,
-            keep_alive=version == "1.1" and keep_alive,
+            keep_alive=version == "1.1" and keep_alive and not self._shared().leaving,
             on_response=self.on_response_complete,
         )
         cycle.known_as(peer.connection_id, request_id, watch)

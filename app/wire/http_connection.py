@@ -48,6 +48,9 @@ _LINGER_LEAVING_SECONDS: Final = 1.0
 """The same while the process goes away."""
 _STALLED_SECONDS: Final = 30.0
 """How long a peer may read nothing of its last answer while some of it is unsent."""
+_LAST_REQUEST_SECONDS: Final = 1.0
+"""A peer that connected or was answered this short a time ago may send a request, while the
+process goes away: it may be on its way."""
 MAX_DROPPED_BYTES: Final = 16 * 1024 * 1024
 """What is read and dropped of a request that is answered already; then closed."""
 _MAX_LINGERING_OVER: Final = 1000
@@ -114,6 +117,7 @@ class HttpConnection(HttpToolsProtocol):
         self._peers = peers or Peers()
         self._caller: Peer
         self._place: Place | None = None
+        self._of_proxy = False
         self._surplus = False
         self._phase = Phase.HEAD
         self._deadline: asyncio.TimerHandle | None = None
@@ -156,8 +160,7 @@ class HttpConnection(HttpToolsProtocol):
         # uvicorn tells the newest request's answer only.
         self._abandon(self._answering)
         self._last = None
-        if self._place is not None:
-            self._place.give_back()
+        self._give_place_back()
         super().connection_lost(exc)
         if self._streaming is not None and self._beats is not None:
             self._beats.discard(self._streaming)
@@ -176,8 +179,38 @@ class HttpConnection(HttpToolsProtocol):
             super().resume_writing()
 
     def shutdown(self) -> None:
+        """The server is going away: close when what was asked for is answered. Idempotent."""
         self._leaving = True
+        if self._streaming is not None:
+            self._streaming.shutdown()
+            return
+        if self._phase is Phase.OVER:
+            return
+        if self._phase is Phase.BODY:
+            # The rest of a request is on its way; `Shared.leaving` makes its answer the last.
+            if self.cycle is not None:
+                self.cycle.keep_alive = False
+            return
+        if self._phase in (Phase.HEAD, Phase.ANSWER) and self._all_answered():
+            left = _LAST_REQUEST_SECONDS - self._quiet_seconds()
+            if left > 0:
+                self.loop.call_later(left, self.shutdown)
+                return
         super().shutdown()
+
+    @property
+    def busy(self) -> bool:
+        """See `Session.busy`; what is under way here is not cut short by `shutdown`."""
+        return False
+
+    def _quiet_seconds(self) -> float:
+        """Return how long ago the peer connected, began a request or was answered."""
+        clocks = (
+            (self._deadline, self._bounds.header_timeout_seconds),
+            (self.timeout_keep_alive_task, self.timeout_keep_alive),
+        )
+        begun = (clock.when() - seconds for clock, seconds in clocks if clock is not None)
+        return self.loop.time() - next(begun, 0.0)
 
     # Its place among those of its address.
 
@@ -191,7 +224,8 @@ class HttpConnection(HttpToolsProtocol):
         if not places.most:
             return True
         self._place = Place(places)
-        if self._peers.is_proxy(self._caller) or self._place.take(self._caller):
+        self._of_proxy = self._peers.is_proxy(self._caller)
+        if self._of_proxy or self._place.take(self._caller):
             return True
         self._surplus = self._place.may_linger()
         if not self._surplus:
@@ -202,6 +236,10 @@ class HttpConnection(HttpToolsProtocol):
     def _counts_as(self, peer: Peer) -> bool:
         """Count what stays open behind a proxy as its client's; False: that has too many."""
         return self._place is None or self._place.take(peer)
+
+    def _give_place_back(self) -> None:
+        if self._place is not None:
+            self._place.give_back()
 
     def _too_many(self) -> HttpRefusal:
         return HttpRefusal(

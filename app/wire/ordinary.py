@@ -78,7 +78,9 @@ class OrdinaryRequests(HttpConnection):
     ) -> None:
         """See `AnswerWriter.write_answer`."""
         if not self.transport.is_closing():
-            defaults = self._shared().default_fields(self.server_state.default_headers)
+            shared = self._shared()
+            defaults = shared.default_fields(self.server_state.default_headers)
+            keep_alive = keep_alive and not shared.leaving
             end = b"\r\n" if keep_alive else b"connection: close\r\n\r\n"
             self.transport.writelines((b"%b%b%b%b" % (status_line, defaults, fields, end), body))
             if not keep_alive:

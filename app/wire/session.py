@@ -72,3 +72,7 @@ class Session(Protocol):
 
     def shutdown(self) -> None:
         """The process is going away: say so (1012) once what was acknowledged is sent."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether something that the peer asked for is under way; subscriptions do not count."""

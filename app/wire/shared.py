@@ -32,6 +32,8 @@ class Shared:
         self.loop = asyncio.get_running_loop()
         self.turn = Turn(self.loop)
         self.keepalive = Keepalive(self.loop, config.ws_ping_interval, config.ws_ping_timeout)
+        self.leaving = False
+        """The process is going away: each HTTP answer is the last of its connection."""
         self._beats: dict[float, Keepalive] = {}
         self._default_headers: list[tuple[bytes, bytes]] = []
         self._default_fields = b""

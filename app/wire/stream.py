@@ -36,6 +36,9 @@ class Streamed(Protocol):
     def fell_behind(self) -> None:
         """The peer let more wait than the bound: end it so that the peer comes back."""
 
+    def shutdown(self) -> None:
+        """The process is going away: end it so that the peer comes back. Idempotent."""
+
     def lost(self) -> None:
         """The end: called exactly once, whoever ended it."""
 
@@ -130,6 +133,11 @@ class StreamWriter(FrameWriter):
         log_closing(CloseCode.TRY_AGAIN_LATER, self._peer)
         if self._streamed is not None:
             self._streamed.fell_behind()
+
+    def shutdown(self) -> None:
+        """See `Streamed.shutdown`."""
+        if self._streamed is not None:
+            self._streamed.shutdown()
 
     def resume_writing(self) -> None:
         self._stalled_beats = 0

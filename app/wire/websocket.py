@@ -200,16 +200,24 @@ class WebSocketProtocol(FrameWriter):
         self._ended(_ABNORMAL, "nobody")
 
     def shutdown(self) -> None:
-        """The server is going away: close with 1012 when the session has said its last."""
+        """The server is going away: close with 1012 when the session has said its last.
+
+        Idempotent.
+        """
         if self._phase is _Phase.CONNECTING:
             if self._upgrade is not None:
                 self._upgrade.going_away()
-        elif self._session is not None and self._phase is _Phase.OPEN:
+        elif self._session is not None and self._phase is _Phase.OPEN and self._timer is None:
             self._start_timer(
                 _SHUTDOWN_SECONDS,
                 lambda: self.close(CloseCode.SERVICE_RESTART, "restarting"),
             )
             self._session.shutdown()
+
+    @property
+    def busy(self) -> bool:
+        """See `Session.busy`."""
+        return self._session is not None and self._session.busy
 
     # The answer to the upgrade request.
 

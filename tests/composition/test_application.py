@@ -123,11 +123,12 @@ async def test_a_process_that_drains_is_ready_no_more(database_url: str) -> None
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://service") as client,
     ):
-        await app.state.drain()
+        app.state.leave()
         ready = await client.get("/healthz/ready")
         assert ready.status_code == 503
         assert "shutting down" in ready.text
         assert (await client.get("/healthz/live")).status_code == 200
+        await app.state.drain()
 
 
 def test_without_a_database_the_command_to_use_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

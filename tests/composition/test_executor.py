@@ -9,6 +9,7 @@ from app.composition.executor import executor_of
 from app.config import Settings
 from app.engine.errors import RequestRefused
 from app.errors import ConfigurationError
+from app.transports.pages.console_documents import console_documents
 
 TEXT = "query A { viewer { sub } }"
 
@@ -30,6 +31,14 @@ def test_known_documents_are_those_of_the_file(tmp_path: Path) -> None:
     assert executor.prepare(None, None, "a").name == "A"
     with pytest.raises(RequestRefused, match="only those that its operator has listed"):
         executor.prepare("{ __typename }")
+
+
+def test_the_consoles_documents_are_known_where_it_is_served(tmp_path: Path) -> None:
+    text = next(iter(console_documents().values()))
+    known = {"documents": "known", "documents_file": listed(tmp_path)}
+    assert executor_of(Settings(**known)).prepare(text)
+    with pytest.raises(RequestRefused, match="only those that its operator has listed"):
+        executor_of(Settings(**known, console=False)).prepare(text)
 
 
 def test_listed_documents_have_the_bounds_of_all_documents(tmp_path: Path) -> None:

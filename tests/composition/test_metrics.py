@@ -24,7 +24,7 @@ from tests.hosted import hosted
 
 pytestmark = pytest.mark.anyio
 
-OPERATIONS: Final = Path(__file__).parents[2] / "docs" / "OPERATIONS.md"
+MONITORING: Final = Path(__file__).parents[2] / "docs" / "MONITORING.md"
 UNITS: Final = ("_seconds", "_bytes", "_total", "_info")
 COUNTS: Final = re.compile(
     r"widgetwire_(build_info|bus_lag_seconds|channels|connections|database_\w+|groups|presence_"
@@ -203,19 +203,19 @@ def test_names_are_prometheus_names() -> None:
         assert "worker" not in metric.labels
 
 
-def test_the_document_has_each_of_them() -> None:
+def test_the_document_has_the_most_useful_ones_as_they_are() -> None:
     rows = re.findall(
-        r"^\| `(widgetwire_\w+)` \| (\w+) \| (.*?) \| (.*?) \|$",
-        OPERATIONS.read_text(encoding="utf-8"),
+        r"^\| `(widgetwire_\w+)` \| (?:(.+?) )?\| (.*?) \|$",
+        MONITORING.read_text(encoding="utf-8"),
         re.MULTILINE,
     )
-    expected = [
+    known = [
         (
             metric.name,
-            metric.kind,
             ", ".join(f"`{label}`" for label in metric.labels),
             metric.meaning,
         )
         for metric in METRICS
     ]
-    assert rows == expected
+    assert rows
+    assert rows == [row for row in known if row in rows]

@@ -110,7 +110,7 @@ def test_panels_have_their_own_ids_and_places() -> None:
 
 def test_the_document_says_what_to_do_about_each_alert() -> None:
     alerts = re.findall(r"- alert: (\w+)", ALERTS.read_text("utf-8"))
-    document = (ROOT / "docs" / "OPERATIONS.md").read_text("utf-8")
+    document = (ROOT / "docs" / "MONITORING.md").read_text("utf-8")
     assert re.findall(r"^\| `(Widgetwire\w+)` \|", document, re.MULTILINE) == alerts
 
 

@@ -194,6 +194,10 @@ def test_the_pages_work_and_none_leaves_its_prefix(
             expect(page.locator("main h1")).to_be_visible()
             links |= _links(page)
 
+        page.goto(f"{home}/admin/")
+        expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+        links |= _links(page)
+
         # Its requests and its socket go the same way under every variant, and it loads slowly.
         if prefix and graphiql_is_built():
             page.goto(f"{home}/graphql")

@@ -7,8 +7,11 @@ import time
 
 import httpx
 import pytest
+import uvicorn
+from starlette.applications import Starlette
 from websockets.sync.client import connect
 
+from app.process.server import ServerOptions, _Server
 from tests.process.tiny_process import TinyProcess
 
 
@@ -63,6 +66,43 @@ def test_an_open_socket_is_closed_when_it_ends_and_does_not_hold_it_up() -> None
             with pytest.raises(Exception, match="1012"):
                 socket.recv(10)
         assert tiny.wait() == 0
+
+
+@pytest.mark.anyio
+async def test_sockets_are_told_one_after_another_by_the_server_s_options() -> None:
+    """10,000 clients that all come back in one instant would bring the next process down."""
+    server = _server(shutdown_spread_seconds=6, shutdown_grace_seconds=8)
+    assert server._farewell._seconds == 4, "half of the grace: who is told last has time too"
+    assert _server(shutdown_spread_seconds=1)._farewell._seconds == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("signals", "hurried", "forced"),
+    [
+        ("TERM", False, False),
+        ("INT", False, False),
+        ("TERM TERM", True, False),
+        ("TERM INT", True, True),
+        ("INT INT", True, True),
+        # A Ctrl+C reaches a supervisor and its workers alike, and it tells them too.
+        ("INT TERM", False, False),
+        ("INT TERM TERM", True, False),
+        ("INT TERM INT TERM", True, True),
+    ],
+)
+async def test_a_second_signal_hurries(signals: str, hurried: bool, forced: bool) -> None:
+    server = _server()
+    for name in signals.split():
+        server._stop(signal.Signals[f"SIG{name}"])
+    assert server.should_exit
+    assert server._farewell._hurried.is_set() is hurried
+    assert server.force_exit is forced
+
+
+def _server(**options: float) -> _Server:
+    app = Starlette()
+    return _Server(uvicorn.Config(app), app, ServerOptions(**options), lambda: None)  # type: ignore[arg-type]
 
 
 def test_a_refusal_to_start_is_one_line_and_exit_code_1() -> None:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import time
 
 import httpx
@@ -10,7 +9,7 @@ import psutil
 import pytest
 
 from app.errors import ConfigurationError
-from app.process.supervisor import bind
+from app.process.listening import bind
 from tests.process.tiny_process import TinyProcess, worker_pids
 
 
@@ -86,34 +85,6 @@ def test_workers_that_cannot_start_end_the_service_with_exit_code_1() -> None:
         assert "Traceback" not in text
 
 
-def test_each_process_gets_sockets_of_one_port() -> None:
-    groups = bind("localhost", 0, 3)
-    ports = {listening.getsockname()[1] for group in groups for listening in group}
-    assert len(groups) == 3
-    assert len(ports) == 1
-    for group in groups:
-        for listening in group:
-            listening.close()
-
-
-def test_connections_are_made_without_nagle_s_algorithm() -> None:
-    """asyncio's own loop sets TCP_NODELAY where the socket says that it is TCP, and only there.
-
-    An answer in two writes then took 40 ms more: the other side's delayed acknowledgement.
-    """
-    ((listening,),) = bind("127.0.0.1", 0)
-    with listening:
-        assert listening.proto == socket.IPPROTO_TCP
-
-
-@pytest.mark.parametrize("count", [1, 2])
-def test_a_port_in_use_is_refused_by_name(count: int) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(ConfigurationError, match=rf"WIDGETWIRE_PORT: expected a free .*{port}"):
-            bind("127.0.0.1", port, count)
-
-
 def test_two_services_with_workers_do_not_share_a_port_by_accident() -> None:
     with TinyProcess(workers=2) as tiny:
         port = httpx.URL(tiny.url).port
@@ -123,6 +94,13 @@ def test_two_services_with_workers_do_not_share_a_port_by_accident() -> None:
         assert tiny.end() == 0
 
 
-def test_an_address_of_another_machine_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="WIDGETWIRE_HOST"):
-        bind("no.such.host.invalid", 0)
+def test_a_second_sigterm_hurries_and_a_second_ctrl_c_does_not_wait() -> None:
+    """Sockets that nobody closes hold it up, until it is told again."""
+    with TinyProcess(workers=2, wrong="drains for ever") as tiny:
+        assert tiny.url
+        tiny.process.send_signal(signal.SIGINT)
+        tiny.line("drained")
+        began = time.monotonic()
+        tiny.process.send_signal(signal.SIGINT)
+        assert tiny.wait() == 0
+        assert time.monotonic() - began < 5

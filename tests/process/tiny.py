@@ -22,8 +22,9 @@ from starlette.routing import Route, WebSocketRoute
 
 from app.config import Settings
 from app.errors import ConfigurationError, StartupError
+from app.process.listening import bind
 from app.process.server import ServerOptions, run_server
-from app.process.supervisor import Supervisor, bind
+from app.process.supervisor import Supervisor
 from app.telemetry.logs import configure_logging
 from tests.wire.echo import echo
 

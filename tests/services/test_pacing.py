@@ -3,7 +3,7 @@
 import pytest
 
 from app.services import pacing
-from app.services.pacing import Pauses, Rates
+from app.services.pacing import ChannelRates, Pauses
 
 
 class Clock:
@@ -63,7 +63,7 @@ def test_publishers_are_forgotten_after_a_day_and_beyond_their_bound(
 @pytest.mark.parametrize("per_second", [1, 3, 7, 100, 9_999])
 def test_a_channel_has_its_rate_at_once_and_then_each_second_again(per_second: int) -> None:
     clock = Clock()
-    rates = Rates(clock)
+    rates = ChannelRates(clock)
 
     def publish_all() -> int:
         published = 0
@@ -82,7 +82,7 @@ def test_a_channel_has_its_rate_at_once_and_then_each_second_again(per_second: i
 
 
 def test_what_was_not_published_is_given_back() -> None:
-    rates = Rates(Clock())
+    rates = ChannelRates(Clock())
     rates.give_back("channel", 1)
     rates.note("channel", 1)
     assert rates.wait_ms("channel", 1) == 1000

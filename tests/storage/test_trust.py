@@ -90,3 +90,19 @@ async def test_those_that_live_are_asked_once_and_go_on(two: tuple[Database, Dat
     after = await one.fetch(asked, 0)
     kept = set(before[0][0]) & set(after[0][0])
     assert len(kept) >= len(before[0][0]) - 1
+
+
+async def test_whoever_gives_up_while_it_is_asked_leaves_a_place_in_the_pool(
+    link: Link, database_url: str
+) -> None:
+    """It was nobody's for good: some such searches, and the pool was empty."""
+    incidents = Incidents()
+    database = await Database.connect(_url(link, database_url), pool_size=1, incidents=incidents)
+    await database.fetch("SELECT 1")
+    link.fall_silent()
+    incidents.lost("TimeoutError", silent=True)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await database.fetch("SELECT 1")
+    assert len(await database.fetch("SELECT 1", timeout_seconds=5)) == 1
+    await database.close()

@@ -1,4 +1,4 @@
-"""`docs/OPERATIONS.md` names each event that the log can have, and its facts, and no others."""
+"""`docs/MONITORING.md` names each event that the log can have, and its facts, and no others."""
 
 import ast
 import re
@@ -41,7 +41,7 @@ def _calls() -> Iterator[tuple[set[str], set[str]]]:
 
 def documented(cell: int) -> set[str]:
     """Return what stands in backquotes in a cell of each row of the two tables."""
-    text = (ROOT / "docs" / "OPERATIONS.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "MONITORING.md").read_text(encoding="utf-8")
     section = text.partition("## Logs")[2].partition("\n## ")[0]
     rows = [line.split(" | ") for line in section.splitlines() if line.startswith("| `")]
     return {

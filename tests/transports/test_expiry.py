@@ -10,6 +10,7 @@ from app.domain.viewer import DEFAULT_PERMISSIONS, Viewer
 from app.transports import expiry
 from app.transports.auth.claims import LEEWAY_SECONDS
 from app.transports.expiry import Expiry
+from tests.transports.clock import Clock
 
 pytestmark = pytest.mark.anyio
 
@@ -20,30 +21,8 @@ def _viewer(expires_at: float | None) -> Viewer:
     return Viewer("anna", DEFAULT_PERMISSIONS, expires_at=expires_at)
 
 
-class Clock:
-    """A time of day that a test moves; elapsed time goes on as ever."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._real = time.time
-        self.moved = 0.0
-        self._looked = asyncio.Event()
-        monkeypatch.setattr(expiry, "_LONGEST_WAIT_SECONDS", 0.001)
-        monkeypatch.setattr(time, "time", self.now)
-
-    def now(self) -> float:
-        self._looked.set()
-        return self._real() + self.moved
-
-    async def looked_at(self, times: int = 3) -> None:
-        """Wait until the service has read it again."""
-        async with asyncio.timeout(10):
-            for _ in range(times):
-                self._looked.clear()
-                await self._looked.wait()
-
-
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+async def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 
@@ -83,7 +62,7 @@ async def test_a_token_of_30_days_lasts_30_days_and_ends_when_the_clock_says_so(
 ) -> None:
     """GraphQL sockets and streams took their longest timer, a day, for the end of the token."""
     ended = asyncio.Event()
-    Expiry(_viewer(clock.now() + 30 * _DAY_SECONDS), ended.set)
+    Expiry(_viewer(clock.time() + 30 * _DAY_SECONDS), ended.set)
     clock.moved = 29 * _DAY_SECONDS
     await clock.looked_at()
     assert not ended.is_set()
@@ -104,7 +83,7 @@ async def test_the_clock_is_read_again_within_5_seconds() -> None:
 
 async def test_a_clock_that_is_set_back_gives_the_time_back(clock: Clock) -> None:
     ended = asyncio.Event()
-    Expiry(_viewer(clock.now() + 10), ended.set)
+    Expiry(_viewer(clock.time() + 10), ended.set)
     clock.moved = -3600
     await clock.looked_at()
     assert not ended.is_set()
@@ -116,7 +95,7 @@ async def test_a_clock_that_is_set_back_gives_the_time_back(clock: Clock) -> Non
 async def test_a_token_that_is_in_its_leeway_already_ends_with_the_leeway(clock: Clock) -> None:
     """Else a client that comes back with the same token is closed and accepted in turns."""
     ended = asyncio.Event()
-    Expiry(_viewer(clock.now() - 10), ended.set)
+    Expiry(_viewer(clock.time() - 10), ended.set)
     clock.moved = LEEWAY_SECONDS - 11
     await clock.looked_at()
     assert not ended.is_set()

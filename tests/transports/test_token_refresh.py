@@ -17,6 +17,7 @@ from tests.hosted import hosted
 from tests.transports.asking import HTTP, PAGE, TRANSPORTS, GraphQLClient, Refusal, asking
 from tests.transports.auth.issuer import ED_KEY, Issuer, jwk, raw_answer, token
 from tests.transports.auth.signing import SECRET, signed
+from tests.transports.clock import Clock
 from tests.transports.legacy.served import Client
 
 pytestmark = pytest.mark.anyio
@@ -32,6 +33,8 @@ PUBLISH: Final = """
       publish(projectId: $projectId, widgetId: "w", data: $data) { username clientId }
     }
 """
+SHORT: Final = 120
+"""Seconds that a token lasts whose end a test comes to, by moving the clock."""
 _projects = (f"p{number}" for number in count())
 
 
@@ -108,36 +111,46 @@ async def place(running: str) -> AsyncIterator[Place]:
         yield Place(running, await stack.enter_async_context(http), stack)
 
 
+@pytest.fixture
+async def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
 DIALECTS: Final = ("graphql-transport-ws", "graphql-ws")
 
 
 # The end.
 
 
-async def _stream_of(place: Place, token: str, accept: str) -> str:
+async def _stream_of(place: Place, token: str, accept: str, begun: asyncio.Event) -> str:
     """Return all that a stream brings until its end."""
     query = {"query": subscription("messages", place.project)}
     headers = {"authorization": f"Bearer {token}", "accept": accept}
     async with place.http.stream("POST", "/graphql", json=query, headers=headers) as response:
         assert response.status_code == 200
+        begun.set()
         return (await response.aread()).decode()
 
 
-async def test_whatever_is_open_ends_with_its_token(place: Place) -> None:
-    ends_at = time.time() + 0.5
-    short = user(exp=ends_at)
+async def test_whatever_is_open_ends_with_its_token(place: Place, clock: Clock) -> None:
+    short = user(lasts=SHORT)
     sockets = [await place.graphql(dialect, authToken=short) for dialect in DIALECTS]
     for one in sockets:
         await one.start("s", subscription("messages", place.project))
     widget = await place.legacy(token=short)
+    begun = [asyncio.Event() for _ in range(2)]
     streams = asyncio.gather(
-        _stream_of(place, short, "text/event-stream"),
-        _stream_of(place, short, "multipart/mixed; subscriptionSpec=1.0, application/json"),
+        _stream_of(place, short, "text/event-stream", begun[0]),
+        _stream_of(
+            place, short, "multipart/mixed; subscriptionSpec=1.0, application/json", begun[1]
+        ),
     )
+    for event in begun:
+        await event.wait()
+    clock.moved = SHORT
     closed = await asyncio.gather(*(one.closed() for one in sockets))
     assert await widget.closed() == CloseCode.FORBIDDEN
     events, parts = await streams
-    assert 0 <= time.time() - ends_at < 5
     expired = (CloseCode.FORBIDDEN, "the token has expired")
     assert closed == [expired, expired]
     assert await widget.error() == ("UNAUTHENTICATED", "the token has expired")
@@ -148,12 +161,12 @@ async def test_whatever_is_open_ends_with_its_token(place: Place) -> None:
     assert last["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
 
 
-async def test_a_token_in_its_leeway_is_no_way_round_in_circles(place: Place) -> None:
+async def test_a_token_in_its_leeway_is_no_way_round_in_circles(place: Place, clock: Clock) -> None:
     """It was accepted and closed in turns, as fast as the client could connect."""
     past = user(lasts=-5)
     client = await place.graphql(authToken=past)
     widget = await place.legacy(token=past)
-    await asyncio.sleep(0.1)
+    await clock.looked_at()
     assert "viewer" in (await client.answer("1", "{ viewer { sub } }"))["data"]
     await widget.publish("still here")
 
@@ -162,24 +175,38 @@ async def test_a_token_in_its_leeway_is_no_way_round_in_circles(place: Place) ->
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-async def test_a_new_token_goes_on_without_a_gap_or_a_repeat(place: Place, dialect: str) -> None:
-    ends_at = time.time() + 0.4
-    client = await place.graphql(dialect, authToken=user(exp=ends_at))
+async def test_a_new_token_goes_on_without_a_gap_or_a_repeat(
+    place: Place, dialect: str, clock: Clock
+) -> None:
+    client = await place.graphql(dialect, authToken=user(lasts=SHORT))
     for field in ("messages", "channelEvents"):
         await client.start(field, subscription(field, place.project))
     await client.answer("ready", "{ __typename }")
 
+    enough = asyncio.Event()
+    acknowledged: asyncio.Queue[int] = asyncio.Queue()
+
     async def publish_until_past_the_end() -> int:
         for number in count(1):
             await place.publish(number)
-            if time.time() > ends_at + 0.2:
+            acknowledged.put_nowait(number)
+            if enough.is_set():
                 return number
         raise AssertionError
 
+    async def publish_a_few() -> None:
+        async with asyncio.timeout(10):
+            for _ in range(3):
+                await acknowledged.get()
+
     publishing = asyncio.create_task(publish_until_past_the_end())
-    await asyncio.sleep(0.1)
+    await publish_a_few()
     answer = await client.answer("a", AUTHENTICATE, token=user())
     assert answer["data"]["authenticate"]["sub"] == "ann"
+    clock.moved = SHORT
+    await clock.looked_at()
+    await publish_a_few()
+    enough.set()
     published = await publishing
     heard: dict[str, list[int]] = {"messages": [], "channelEvents": []}
     for _ in range(published):
@@ -191,7 +218,6 @@ async def test_a_new_token_goes_on_without_a_gap_or_a_repeat(place: Place, diale
         if event:  # CaughtUp has nothing that is selected
             heard["channelEvents"].append(event["message"]["data"])
     assert heard["messages"] == heard["channelEvents"] == list(range(1, published + 1))
-    assert published > 5
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -233,9 +259,8 @@ async def test_only_what_the_new_token_does_not_grant_ends(place: Place, dialect
     assert (await client.next("messages"))["payload"]["data"]["messages"]["data"] == "again"
 
 
-async def test_a_bad_new_token_changes_nothing(place: Place) -> None:
-    ends_at = time.time() + 0.5
-    client = await place.graphql(authToken=user(exp=ends_at))
+async def test_a_bad_new_token_changes_nothing(place: Place, clock: Clock) -> None:
+    client = await place.graphql(authToken=user(lasts=SHORT))
     await client.start("s", subscription("messages", place.project))
     for bad, words in (
         ("rubbish", "not a valid JSON Web Token"),
@@ -250,8 +275,8 @@ async def test_a_bad_new_token_changes_nothing(place: Place) -> None:
         assert words in error["message"]
     await place.publish("on")
     assert (await client.next("s"))["payload"]["data"]["messages"]["data"] == "on"
+    clock.moved = SHORT
     assert await client.closed() == (CloseCode.FORBIDDEN, "the token has expired")
-    assert time.time() >= ends_at
 
 
 async def test_somebody_else_may_go_on_and_is_known_by_their_own_name(place: Place) -> None:
@@ -344,9 +369,8 @@ async def test_over_http_each_request_has_its_own_token(place: Place) -> None:
 # A new token on a legacy socket.
 
 
-async def test_a_legacy_socket_goes_on_with_a_new_token(place: Place) -> None:
-    ends_at = time.time() + 0.4
-    widget = await place.legacy(token=user("ann", exp=ends_at), client_id="widget 1")
+async def test_a_legacy_socket_goes_on_with_a_new_token(place: Place, clock: Clock) -> None:
+    widget = await place.legacy(token=user("ann", lasts=SHORT), client_id="widget 1")
     # A publish behind it is the new one's already.
     await widget.send(type="auth", ref=1, token=user("ben", username="Ben"))
     await widget.send(type="publish", ref=2, data="by ben")
@@ -356,7 +380,8 @@ async def test_a_legacy_socket_goes_on_with_a_new_token(place: Place) -> None:
     for ref, bad in ((3, user(lasts=-61)), (4, "rubbish"), (5, user()[:-4] + "AAAA")):
         await widget.send(type="auth", ref=ref, token=bad)
         assert (await widget.next("error", ref=ref))["code"] == "UNAUTHENTICATED"
-    await asyncio.sleep(max(0.0, ends_at + 0.1 - time.time()))
+    clock.moved = SHORT
+    await clock.looked_at()
     assert (await widget.publish("still ben"))["username"] == "Ben"
     assert await widget.data(2) == ["by ben", "still ben"]
     # What the new one may not do is refused, and the socket lives.

@@ -25,6 +25,8 @@ class Echo:
     def received_binary(self) -> None:
         self.outlet.close(CloseCode.MALFORMED, "text only")
 
+    busy = False
+
     def lost(self) -> None:
         """Forget nothing: there is nothing."""
 

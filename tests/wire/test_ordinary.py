@@ -3,12 +3,13 @@
 import asyncio
 import logging
 from http import HTTPStatus
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
 from app.wire.exchange import Exchange
-from app.wire.http import HttpBounds
+from app.wire.http import BoundedHttpProtocol, HttpBounds
+from app.wire.shared import Shared
 from tests.transports.raw_http import GET, answer_to, head, served
 
 pytestmark = pytest.mark.anyio
@@ -194,3 +195,23 @@ async def test_its_bounds_hold_for_the_next_request_too() -> None:
         assert b"HTTP/1.1 400" in await answer_to(
             port, first, b"nonsense\r\n\r\n", pause_seconds=0.05
         )
+
+
+async def test_a_process_that_goes_away_says_that_an_answer_is_the_last() -> None:
+    responder = Answers()
+    states: list[tuple[Any, Any]] = []
+
+    class Noted(BoundedHttpProtocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            states.append((self.server_state, self.config))
+
+    async with served(responder=responder, protocol=Noted) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for leaving in (False, True):
+            writer.write(post(b"one"))
+            answer = await reader.readuntil(b"<one>")
+            assert (b"connection: close\r\n" in answer) is leaving
+            Shared.of(*states[0]).leaving = True
+        assert await reader.read() == b""
+        writer.close()

@@ -5,7 +5,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 from starlette.applications import Starlette
-from starlette.routing import WebSocketRoute
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -14,8 +16,9 @@ from app.wire import places as module
 from app.wire.http import BoundedHttpProtocol
 from app.wire.peer import Peers
 from app.wire.places import AddressPlaces, Place
+from app.wire.stream import STREAM, Streaming
 from app.wire.trusted_proxies import TrustedProxies
-from tests.transports.raw_http import GET, answer_to, served
+from tests.transports.raw_http import GET, answer_to, head, served
 from tests.wire.echo import echo
 
 LAST = GET[:-2] + b"Connection: close\r\n\r\n"
@@ -119,3 +122,26 @@ async def test_behind_a_proxy_sockets_count_for_their_clients() -> None:
         await open_as("203.0.113.2")
         with pytest.raises(InvalidStatus, match="429"):
             await open_as("203.0.113.2")
+
+
+@pytest.mark.anyio
+async def test_behind_a_proxy_a_stream_that_was_refused_after_all_holds_no_place() -> None:
+    """It did for as long as the proxy kept the connection."""
+
+    async def ask(request: Request) -> Response:
+        streaming: Streaming = request.scope["extensions"][STREAM]
+        return Response(status_code=503 if streaming.take_place() else 429)
+
+    app = Starlette(routes=[Route("/", ask)])
+    writers: list[asyncio.StreamWriter] = []
+    asked = head(b"X-Forwarded-For: 203.0.113.1", method=b"GET")
+    async with served(app=app, protocol=limited(1, "127.0.0.1")) as port:
+        for _ in range(3):
+            # The connection stays open.
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(asked)
+            answer = await reader.readuntil(b"\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 503 ")
+            writers.append(writer)
+        for writer in writers:
+            writer.close()

@@ -39,6 +39,9 @@ class Connection:
         self.told.append("behind")
         self.writer.end(instead=True)
 
+    def shutdown(self) -> None:
+        self.told.append("shut down")
+
     def lost(self) -> None:
         self.told.append("lost")
 
@@ -141,3 +144,12 @@ async def test_a_peer_that_takes_nothing_for_too_many_beats_is_given_up() -> Non
     assert connection.told == ["beat"]
     connection.writer.visit(3)
     assert connection.told == ["beat", "given up"]
+
+
+async def test_a_process_that_goes_away_is_told_to_whoever_still_streams() -> None:
+    connection = Connection()
+    connection.writer.shutdown()
+    assert connection.told == ["shut down"]
+    connection.writer.lost()
+    connection.writer.shutdown()
+    assert connection.told == ["shut down", "lost"]

@@ -42,6 +42,7 @@ class Echo:
 
     def __init__(self, *, accepts: bool = True) -> None:
         self.accepts = accepts
+        self.busy = False
         self.outlet: Outlet | None = None
         self.events: list[str | bytes] = []
         self.is_open = asyncio.Event()

@@ -4,19 +4,16 @@ import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Final
+from typing import IO
 
 from app.domain.channel import Channel, checked_project_id, checked_widget_id
 from app.domain.record import RECORD_FIELDS, Record, decode_record, record_of_texts
 from app.errors import BadUserInput, ConfigurationError
 from app.process.moving.connecting import connected
-from app.process.moving.reading import csv_row
+from app.process.moving.reading import LONGEST_LINE, csv_row
 from app.storage.transfer import FileForm, copy_out, message_count, place_of
 
 __all__ = ["export_messages", "what_is_exported"]
-
-_LONGEST_LINE: Final = 4 * 1024 * 1024
-"""A message has at most 1 MiB of data; CSV doubles its quotation marks."""
 
 
 def what_is_exported(project_id: str, widget_id: str | None) -> tuple[str, str | None]:
@@ -92,7 +89,7 @@ def _last_record(path: Path, form: FileForm) -> Record | None:
     """Return the last whole record of a file, having cut off what follows it."""
     with path.open("r+b") as file:
         size = file.seek(0, os.SEEK_END)
-        start = max(0, size - _LONGEST_LINE)
+        start = max(0, size - LONGEST_LINE)
         file.seek(start)
         tail = file.read()
         end = tail.rfind(b"\n") + 1

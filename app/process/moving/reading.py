@@ -10,9 +10,9 @@ from app.domain.record import RECORD_FIELDS, Record, decode_record, record_of_te
 from app.errors import BadUserInput, ConfigurationError, PayloadTooLarge, shown
 from app.storage.transfer import FileForm
 
-__all__ = ["NO_WIDGET", "Line", "csv_row", "form_of", "read_lines"]
+__all__ = ["LONGEST_LINE", "NO_WIDGET", "Line", "csv_row", "form_of", "read_lines"]
 
-_LONGEST_LINE: Final = 4 * 1024 * 1024
+LONGEST_LINE: Final = 4 * 1024 * 1024
 """Bytes: a message has at most 1 MiB of data; CSV doubles its quotation marks."""
 
 NO_WIDGET: Final = "it has no widget_id, and --widget names none"
@@ -57,12 +57,12 @@ def read_lines(file: IO[bytes], form: FileForm, max_data_bytes: int) -> Iterator
 
 def _json_lines(file: IO[bytes], max_data_bytes: int) -> Iterator[Line]:
     number = 0
-    while line := file.readline(_LONGEST_LINE):
+    while line := file.readline(LONGEST_LINE):
         number += 1
         size = len(line)
-        if not line.endswith(b"\n") and size == _LONGEST_LINE:
+        if not line.endswith(b"\n") and size == LONGEST_LINE:
             size += _skip_line(file)
-            yield Line(number, None, f"longer than {_LONGEST_LINE} bytes", size)
+            yield Line(number, None, f"longer than {LONGEST_LINE} bytes", size)
         elif line.isspace():
             continue
         else:
@@ -71,7 +71,7 @@ def _json_lines(file: IO[bytes], max_data_bytes: int) -> Iterator[Line]:
 
 def _skip_line(file: IO[bytes]) -> int:
     skipped = 0
-    while rest := file.readline(_LONGEST_LINE):
+    while rest := file.readline(LONGEST_LINE):
         skipped += len(rest)
         if rest.endswith(b"\n"):
             break
@@ -87,7 +87,7 @@ def _checked(number: int, line: bytes, size: int, max_data_bytes: int) -> Line:
 
 
 def _csv_lines(file: IO[bytes], max_data_bytes: int) -> Iterator[Line]:
-    csv.field_size_limit(_LONGEST_LINE)
+    csv.field_size_limit(LONGEST_LINE)
     counted = _Counted(file)
     reader = csv.reader(counted, strict=True)
     try:
@@ -150,13 +150,13 @@ class _Counted:
 
     # No generator: one that raises is over.
     def __next__(self) -> str:
-        line = self._file.readline(_LONGEST_LINE)
+        line = self._file.readline(LONGEST_LINE)
         if not line:
             raise StopIteration
         text = line if self.count else line.removeprefix(BOM_UTF8)
         self.count += len(line)
         self.lines += 1
-        if self.count - self._began > _LONGEST_LINE:
-            raise csv.Error(f"longer than {_LONGEST_LINE} bytes")
+        if self.count - self._began > LONGEST_LINE:
+            raise csv.Error(f"longer than {LONGEST_LINE} bytes")
         # What is no UTF-8 becomes lone surrogates, which the checks refuse by their line.
         return text.decode(errors="surrogateescape")

@@ -35,6 +35,7 @@ from app.errors import (
     Unavailable,
     shown,
 )
+from app.telemetry.counters import COUNTED
 from app.transports.auth.authenticator import viewer_with_keys
 from app.transports.auth.bearer import bearer_token
 from app.transports.client_tokens import client_header_token
@@ -240,6 +241,7 @@ class GraphQLHttp:
         if streaming is not None and not streaming.take_place():
             return _error_response(RateLimited("too many connections from this address"))
         if len(self._streams) + self._joining >= self._limits.max_streams:
+            COUNTED.refusals["limit"] += 1
             return _error_response(
                 Unavailable("too many subscriptions over HTTP are open; retry later")
             )

@@ -20,7 +20,7 @@ from app.engine.errors import RequestRefused, ResponseError, response_error
 from app.engine.execution import Executor, Subscription
 from app.errors import ErrorCode, Forbidden, SubscriberTooSlow
 from app.telemetry.counters import COUNTED
-from app.telemetry.log_context import WORKING, NumberedRequest
+from app.telemetry.log_context import WORKING
 from app.telemetry.traces import TRACES
 from app.transports.graphql.context import OperationContext
 from app.transports.graphql.parameters import Parameters
@@ -68,6 +68,14 @@ class _Entry:
     kind: OperationType | None = None
     traceparent: str | None = None
     stopped: bool = False
+    connection_id: str = ""
+    number: int = 0
+    """On the connection, from its beginning on."""
+
+    @property
+    def request_id(self) -> str:
+        """As the log has it: an entry is what its task works for."""
+        return f"{self.connection_id}-{self.number}"
 
 
 class Operations:
@@ -105,7 +113,16 @@ class Operations:
     @property
     def full(self) -> bool:
         """Whether so much is in flight that no more should be read."""
-        return len(self._waiting) + len(self._running) - self._joined >= self._limits.max_in_flight
+        return self._in_flight >= self._limits.max_in_flight
+
+    @property
+    def busy(self) -> bool:
+        """Whether a query or a mutation is under way, or a subscription not yet joined."""
+        return self._in_flight > 0
+
+    @property
+    def _in_flight(self) -> int:
+        return len(self._waiting) + len(self._running) - self._joined
 
     @property
     def _joined(self) -> int:
@@ -209,8 +226,9 @@ class Operations:
         entry.kind = operation.kind
         self._running.add(entry)
         self._begun += 1
+        entry.connection_id, entry.number = self._context.peer.connection_id, self._begun
         task = entry.task = asyncio.create_task(run)
-        WORKING[task] = NumberedRequest(self._context.peer.connection_id, self._begun)
+        WORKING[task] = entry
         task.add_done_callback(lambda task: self._done(entry, task))
 
     # Running.

@@ -11,13 +11,12 @@ from urllib.parse import parse_qsl
 
 from app.domain.json_bounds import decode_request
 from app.domain.json_value import json_shown
-from app.engine.known_documents import SHA256_HEX
+from app.engine.known_documents import MAX_ID, SHA256_HEX
 from app.errors import BadUserInput, PayloadTooLarge, shown
 
 __all__ = ["Parameters", "read_body"]
 
 _MAX_QUERY_PARAMETERS: Final = 20
-_MAX_ID: Final = 256
 _PERSISTED_VERSION: Final = 1
 
 
@@ -70,7 +69,10 @@ class Parameters:
             raise BadUserInput(
                 f"extensions is {json_shown(extensions)}; allowed is an object or null"
             )
-        document_id = _document_id(decoded, extensions)
+        document_id = traceparent = None
+        if extensions or "documentId" in decoded:
+            document_id = _document_id(decoded, extensions)
+            traceparent = _traceparent(extensions)
         query = decoded.get("query")
         if document_id is not None and not query and isinstance(query, str | None):
             query = None  # Clients whose types demand a query send an empty one.
@@ -80,14 +82,7 @@ class Parameters:
                 f"query is {came}; allowed is a string with a GraphQL document, "
                 "or a documentId in its place"
             )
-        traceparent = extensions.get("traceparent") if extensions else None
-        return cls(
-            query,
-            operation_name,
-            variables or {},
-            document_id,
-            traceparent if isinstance(traceparent, str) else None,
-        )
+        return cls(query, operation_name, variables or {}, document_id, traceparent)
 
     @classmethod
     def of_body(cls, body: bytes) -> "Parameters":
@@ -160,11 +155,16 @@ def _document_id(
     return named
 
 
+def _traceparent(extensions: Mapping[str, object] | None) -> str | None:
+    traceparent = extensions.get("traceparent") if extensions else None
+    return traceparent if isinstance(traceparent, str) else None
+
+
 def _id(value: object, what: str) -> str:
     if not isinstance(value, str):
         raise BadUserInput(f"{what} is {json_shown(value)}; allowed is a string")
-    if not 1 <= len(value) <= _MAX_ID:
-        raise BadUserInput(f"{what} has {len(value)} characters; allowed are 1 to {_MAX_ID}")
+    if not 1 <= len(value) <= MAX_ID:
+        raise BadUserInput(f"{what} has {len(value)} characters; allowed are 1 to {MAX_ID}")
     return value
 
 

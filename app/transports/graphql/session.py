@@ -177,6 +177,11 @@ class GraphQLSession:
         self._state = State.LEAVING
         self._leaving = asyncio.create_task(self._leave(operations), name="graphql shutdown")
 
+    @property
+    def busy(self) -> bool:
+        """Whether a query or a mutation is under way."""
+        return self._operations is not None and self._operations.busy
+
     async def _leave(self, operations: Operations) -> None:
         try:
             async with asyncio.timeout(self._limits.shutdown_seconds):
@@ -243,7 +248,8 @@ class GraphQLSession:
             self._refuse(error)
         except Exception as error:
             doing = "authenticating a GraphQL socket"
-            self._close(CloseCode.INTERNAL_ERROR, masked(error, doing))
+            text = masked(error, doing, connection_id=self._peer.connection_id)
+            self._close(CloseCode.INTERNAL_ERROR, text)
         else:
             self._acknowledge(viewer)
             if self._outlet is not None:

@@ -253,6 +253,10 @@ class SubscriptionStream:
         """The reader is too slow: it resumes after the last message it received."""
         self.fail(SubscriberTooSlow(f"{self._max_outbound_bytes} bytes are waiting"))
 
+    def shutdown(self) -> None:
+        """The process goes away: the client comes back elsewhere."""
+        self.interrupt(ShuttingDown())
+
     def lost(self) -> None:
         """The connection is gone."""
         COUNTED.ended(self._kind)

@@ -5,9 +5,10 @@ one of their own, and so have new tokens. What comes before `open` is answered w
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from app.defaults import (
     HANDSHAKE_TIMEOUT_SECONDS,
@@ -33,6 +34,9 @@ from app.transports.legacy.frames import Auth, Call, Publish, Ref, Retract, Sear
 from app.transports.legacy.lane import Lane
 from app.transports.legacy.operators import query_wire
 from app.wire.session import Outlet
+
+if TYPE_CHECKING:
+    from app.telemetry.recorder import TraceRecorder
 
 __all__ = ["Caller", "Calls", "LegacyLimits"]
 
@@ -143,6 +147,11 @@ class Calls:
         """Whether the next publish would have to wait."""
         return self._publishes.full
 
+    @property
+    def busy(self) -> bool:
+        """Whether any call runs or waits."""
+        return bool(self._early) or self._publishes.busy or self._searches.busy
+
     def begin(self, caller: Caller) -> None:
         """Carry out what came until now, and from now on whatever comes."""
         self._caller = caller
@@ -205,14 +214,29 @@ class Calls:
             self._caller = replace(self._calling, viewer=viewer)
             self._outlet.send(replies.authenticated_frame(frame.ref, viewer.username))
 
-    async def _change(self, frame: Publish | Retract) -> None:
+    # Plain functions where nothing is traced: a coroutine around another one costs each publish.
+
+    def _change(self, frame: Publish | Retract) -> Coroutine[Any, Any, None]:
         recorder = TRACES.recorder
         if recorder is None:
-            await self._answer_change(frame)
-            return
+            return self._answer_change(frame)
         kind = "publish" if isinstance(frame, Publish) else "retract"
+        return self._recorded(recorder, kind, partial(self._answer_change, frame))
+
+    def _search(self, frame: Search) -> Coroutine[Any, Any, None]:
+        recorder = TRACES.recorder
+        if recorder is None:
+            return self._answer_search(frame)
+        return self._recorded(recorder, "search", partial(self._answer_search, frame))
+
+    async def _recorded(
+        self,
+        recorder: "TraceRecorder",
+        kind: str,
+        answer: Callable[[Callable[[Exception], None]], Awaitable[None]],
+    ) -> None:
         with recorder.call(kind, self._channel.key) as recorded:
-            await self._answer_change(frame, recorded.failed)
+            await answer(recorded.failed)
 
     async def _answer_change(
         self,
@@ -257,14 +281,6 @@ class Calls:
             peer=caller.peer,
         )
         return replies.count_frame(frame.ref, count)
-
-    async def _search(self, frame: Search) -> None:
-        recorder = TRACES.recorder
-        if recorder is None:
-            await self._answer_search(frame)
-            return
-        with recorder.call("search", self._channel.key) as recorded:
-            await self._answer_search(frame, recorded.failed)
 
     async def _answer_search(
         self,

@@ -48,6 +48,11 @@ class Lane:
         """Whether the next call would have to wait."""
         return len(self._running) >= self._running_max or self._weight >= self._weight_max
 
+    @property
+    def busy(self) -> bool:
+        """Whether any call runs; none waits otherwise."""
+        return bool(self._running)
+
     def submit(self, call: Call, weight: int = 0) -> bool:
         """Start `call`, now or later; False: refused, too many wait."""
         if not self.full:

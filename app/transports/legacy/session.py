@@ -152,6 +152,10 @@ class LegacySession:
             self._outlet.pause_reading()
             self._stopping = asyncio.create_task(self._acknowledge_and_close())
 
+    @property
+    def busy(self) -> bool:
+        return self._calls.busy
+
     # Deciding.
 
     def _late(self) -> None:

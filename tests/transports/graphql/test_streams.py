@@ -192,6 +192,16 @@ async def test_a_multipart_stream_tells_why_it_was_interrupted() -> None:
         assert rest.endswith(b"\r\n--graphql--\r\n")
 
 
+async def test_its_own_connection_ends_a_stream_when_its_turn_comes() -> None:
+    async with Service().serving() as service, service.stream(SSE) as response:
+        assert await response.chunk() == b":\n\n"
+        (stream,) = service.app._streams
+        stream.shutdown()
+        stream.shutdown()
+        assert await response.rest() == b""
+        assert service.sample.feed.left == 1
+
+
 async def test_after_shutdown_no_stream_begins() -> None:
     async with Service().serving() as service:
         service.app.shutdown()

@@ -96,7 +96,7 @@ async def test_every_link_of_every_page_works(name: str) -> None:
 
     Links are relative, so that they work under a path prefix too.
     """
-    routes = [*page_routes(enabled=True), Route("/graphql", graphiql_page)]
+    routes = [*page_routes(enabled=True, console=True), Route("/graphql", graphiql_page)]
     transport = httpx.ASGITransport(Starlette(routes=routes))
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
         here = f"http://service/docs/{name}"

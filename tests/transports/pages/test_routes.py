@@ -17,8 +17,8 @@ from app.transports.pages.routes import page_routes
 pytestmark = pytest.mark.anyio
 
 
-def _client(enabled: bool = True) -> httpx.AsyncClient:
-    routes = [*page_routes(enabled), Route("/graphql", graphiql_page)]
+def _client(enabled: bool = True, console: bool = True) -> httpx.AsyncClient:
+    routes = [*page_routes(enabled, console=console), Route("/graphql", graphiql_page)]
     transport = httpx.ASGITransport(Starlette(routes=routes))
     return httpx.AsyncClient(transport=transport, base_url="http://service")
 
@@ -46,28 +46,32 @@ class _Addresses(HTMLParser):
             self.inline.append(tag)
 
 
-@pytest.mark.parametrize("page", ["index.html", "graphiql-missing.html", "docs.html"])
+@pytest.mark.parametrize(
+    "page",
+    ["demo/index.html", "demo/graphiql-missing.html", "demo/docs.html", "console/index.html"],
+)
 def test_pages_name_no_other_host_and_run_nothing_inline(page: str) -> None:
     """The policy would refuse both."""
     addresses = _Addresses()
-    addresses.feed((STATIC / "demo" / page).read_text())
+    addresses.feed((STATIC / page).read_text())
     assert addresses.found
     assert not [found for found in addresses.found if "//" in found.replace("$root/", "/")]
     assert addresses.inline == []
 
 
-async def test_everything_the_page_loads_is_served(client: httpx.AsyncClient) -> None:
+@pytest.mark.parametrize("path", ["/", "/admin"])
+async def test_everything_the_page_loads_is_served(client: httpx.AsyncClient, path: str) -> None:
     """A renamed file would leave a hole that no other test sees."""
-    page = await client.get("/")
+    page = await client.get(path)
     assert page.status_code == 200
     addresses = _Addresses()
     addresses.feed(page.text)
     for address in addresses.found:
-        if address.startswith("demo/"):
+        if address.startswith(("demo/", "console/")):
             assert (await client.get(f"/{address}")).status_code == 200, address
 
 
-@pytest.mark.parametrize("path", ["/", "/graphql", "/docs/"])
+@pytest.mark.parametrize("path", ["/", "/graphql", "/docs/", "/admin"])
 async def test_pages_are_held_to_their_own_origin(client: httpx.AsyncClient, path: str) -> None:
     """Whatever a message holds, nothing of it can run, and no page can frame this one."""
     headers = (await client.get(path)).headers
@@ -104,6 +108,9 @@ async def test_hashed_files_are_kept_for_a_year(tmp_path: Path) -> None:
     "path",
     [
         "/demo/",
+        "/console/",
+        "/console/%2e%2e/demo/demo.js",
+        "/admin/console.js",
         "/demo/.hidden",
         "/demo/missing.js",
         "/demo/%2e%2e/player-api.js",
@@ -127,8 +134,25 @@ async def test_what_is_not_there_is_404(client: httpx.AsyncClient, path: str) ->
 @pytest.mark.parametrize("path", ["/", "/demo/demo.js", "/docs/", "/graphiql/assets/x.js"])
 async def test_switched_off_nothing_is_there(path: str) -> None:
     """WIDGETWIRE_GRAPHIQL=false."""
-    async with _client(enabled=False) as client:
+    async with _client(enabled=False, console=False) as client:
         assert (await client.get(path)).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/admin", "/admin/", "/console/console.js"])
+async def test_the_console_has_a_switch_of_its_own(path: str) -> None:
+    """WIDGETWIRE_CONSOLE=false."""
+    async with _client(console=False) as client:
+        assert (await client.get(path)).status_code == 404
+
+
+async def test_the_console_needs_no_other_page() -> None:
+    """In production the pages for developers are off, and the console shares files with them."""
+    async with _client(enabled=False) as client:
+        assert (await client.get("/")).status_code == 404
+        for path in ("/admin", "/console/console.js", "/demo/demo.css", "/demo/graphql.js"):
+            assert (await client.get(path)).status_code == 200, path
+        answer = await client.get("/admin/")
+        assert answer.headers["location"] == "../admin"
 
 
 async def test_without_the_bundle_a_page_says_how_to_build_it(
