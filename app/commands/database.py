@@ -1,4 +1,4 @@
-"""`widgetwire backup`, `restore` and `psql`: PostgreSQL's tools on the service's database."""
+"""`widgetwire migrate`, `backup`, `restore` and `psql`: the service's database as a whole."""
 
 import os
 import sys
@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from app.config import Settings
     from app.process.postgres_tools import PostgresTools
 
-__all__ = ["backup_command", "psql_command", "restore_command"]
+__all__ = ["backup_command", "migrate_command", "psql_command", "restore_command"]
+
+
+def migrate_command() -> None:
+    """Migrate the schema of the database to this version."""
+    with database_of_command(migrate=True):
+        pass
+    typer.echo("The schema is up to date.")
 
 
 def backup_command(

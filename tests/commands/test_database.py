@@ -1,14 +1,18 @@
-"""`widgetwire backup`, `restore` and `psql`, as they are typed."""
+"""`widgetwire migrate`, `backup`, `restore` and `psql`, as they are typed."""
 
 import asyncio
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import asyncpg
+import httpx
 import pytest
 
+from tests.commands.run import widgetwire
 from tests.commands.test_data import refusal, run
+from tests.served import Served
 
 
 @pytest.fixture
@@ -75,3 +79,13 @@ def test_psql_is_given_its_own_options(filled_url: str, capfd: pytest.CaptureFix
     assert run(filled_url, "psql", "-Atc", "SELECT count(*) FROM messages").exit_code == 0
     assert capfd.readouterr().out == "1\n"
     assert run(filled_url, "psql", "-c", "nonsense").exit_code == 1
+
+
+def test_migrate_makes_it_fit_and_may_be_repeated(
+    empty_database_url: str, serve: Callable[..., Served]
+) -> None:
+    for _ in range(2):
+        printed = widgetwire("migrate", DATABASE_URL=empty_database_url)
+        assert (printed.returncode, printed.stdout) == (0, "The schema is up to date.\n")
+    served = serve(database_url=empty_database_url)
+    assert httpx.get(f"{served.url}/healthz/ready").json()["status"] == "ready"
