@@ -11,6 +11,7 @@ _TYPES: Final = "declarations only: mypy holds their users to them"
 
 WITHOUT: Final = {
     "__main__.py": "one call, which tests/test_cli.py runs",
+    "commands/erase.py": "acceptance/test_deletion.py",
     "delivery/backends/postgres.py": _BACKENDS,
     "delivery/backends/remote.py": _BACKENDS,
     "domain/query/operands.py": "domain/query/test_filter_parser.py",
@@ -19,7 +20,7 @@ WITHOUT: Final = {
     "domain/results/found.py": _TYPES,
     "embedded/cluster.py": _EMBEDDED,
     "engine/projection.py": "engine/test_direct.py",
-    "process/database.py": "test_cli.py and acceptance/test_embedded_database.py",
+    "process/database.py": "commands/test_serve.py and acceptance/test_embedded_database.py",
     "schema/context.py": _TYPES,
     "schema/scalars.py": "schema/test_json_scalar.py",
     "services/live/source.py": "engine/test_execution.py: it declares, and refuses",

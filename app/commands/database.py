@@ -1,4 +1,4 @@
-"""`widgetwire backup`, `restore` and `psql`: PostgreSQL's tools on the service's database."""
+"""`widgetwire migrate`, `backup`, `restore` and `psql`: the service's database as a whole."""
 
 import os
 import sys
@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from app.config import Settings
     from app.process.postgres_tools import PostgresTools
 
-__all__ = ["backup_command", "psql_command", "restore_command"]
+__all__ = ["backup_command", "migrate_command", "psql_command", "restore_command"]
+
+
+def migrate_command() -> None:
+    """Migrate the schema of the database to this version."""
+    with database_of_command(migrate=True):
+        pass
+    typer.echo("The schema is up to date.")
 
 
 def backup_command(
@@ -26,8 +33,10 @@ def backup_command(
     part = file.with_name(f"{file.name}.part")
     with database_of_command() as (given, settings):
         try:
-            # It holds secrets and what users wrote.
-            number = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            # It holds secrets and what users wrote: a file that somebody has put there is not
+            # written to, nor a link of theirs followed.
+            part.unlink(missing_ok=True)
+            number = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except OSError as error:
             raise ConfigurationError(f"{part}: {error.strerror}") from None
         with os.fdopen(number, "wb") as output:

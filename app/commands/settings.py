@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from app.config import Settings
 
-__all__ = ["database_of_command", "read_settings"]
+__all__ = ["check_service", "database_of_command", "read_settings"]
 
 
 def read_settings() -> "Settings":
@@ -25,6 +25,31 @@ def read_settings() -> "Settings":
     for warning in unknown_variables(os.environ):
         typer.echo(f"widgetwire: {warning}", err=True)
     return settings
+
+
+def check_service(settings: "Settings") -> None:
+    """Return if a service with these settings can start: told before a database is started.
+
+    Raises:
+        ConfigurationError: a key or a listed document cannot be used, or the profile is against it.
+    """
+    from app.profile import check_profile
+
+    # Not by `app.composition.tokens`: that loads all of the service, which the parent of its
+    # workers is better without.
+    if settings.jwt_public_key is not None:
+        from app.transports.auth.keys import VerificationKey
+
+        VerificationKey.from_pem(settings.jwt_public_key)
+    if settings.jwks_url is not None:
+        from app.transports.auth.jwks_fetch import JwksAddress
+
+        JwksAddress.of(settings.jwks_url)
+    check_profile(settings)
+    if settings.documents_file is not None:
+        from app.composition.executor import executor_of
+
+        executor_of(settings)
 
 
 @contextlib.contextmanager

@@ -37,7 +37,7 @@ def test_the_consoles_documents_are_known_where_it_is_served(tmp_path: Path) -> 
     text = next(iter(console_documents().values()))
     known = {"documents": "known", "documents_file": listed(tmp_path)}
     assert executor_of(Settings(**known)).prepare(text)
-    with pytest.raises(RequestRefused, match="only those that its operator has listed"):
+    with pytest.raises(RequestRefused, match="only documents listed by the server's operator"):
         executor_of(Settings(**known, console=False)).prepare(text)
 
 
