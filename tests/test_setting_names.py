@@ -9,7 +9,7 @@ from app.setting_names import PREFIX
 
 APP: Final = Path(__file__).parents[1] / "app"
 
-MAY_WRITE: Final = {"setting_names.py", "config.py", "cli.py", "profile.py", "traces.py"}
+MAY_WRITE: Final = {"setting_names.py", "config.py", "profile.py", "tokens.py", "traces.py"}
 """The definition, and the docstrings of the border, where settings are read."""
 
 

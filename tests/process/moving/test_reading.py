@@ -56,7 +56,7 @@ def test_a_csv_record_without_end_does_not_fill_the_memory() -> None:
     header = b"client_id,created,data\n"
     text = header + b'"c\n' + (b'","' + b"c" * 100_000 + b"\n") * 50 + b"c,4,4\n"
     found = read("csv", text)
-    assert found[0][1] == "not CSV: longer than 4194304 bytes"
+    assert found[0][1] == "not valid CSV: longer than 4194304 bytes"
     assert found[-1] == (53, "")
 
 
