@@ -133,6 +133,7 @@ PARTS: Final[dict[Callable[..., Any], dict[str, str]]] = {
         "keep_alive_seconds": "keep_alive_seconds",
         "backlog": "backlog",
         "shutdown_grace_seconds": "shutdown_grace_seconds",
+        "shutdown_spread_seconds": "shutdown_spread_seconds",
         "access_log": "access_log",
     },
     SessionLimits: {

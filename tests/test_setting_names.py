@@ -9,8 +9,8 @@ from app.setting_names import PREFIX
 
 APP: Final = Path(__file__).parents[1] / "app"
 
-MAY_WRITE: Final = {"setting_names.py", "config.py", "profile.py", "tokens.py", "traces.py"}
-"""The definition, and the docstrings of the border, where settings are read."""
+MAY_WRITE: Final = {"setting_names.py", "config.py", "cli.py", "profile.py", "traces.py"}
+"""The definition, and the docstrings of the border, where settings are read; the commands too."""
 
 
 def test_each_is_the_variable_of_a_setting() -> None:
@@ -25,6 +25,7 @@ def test_no_part_writes_a_setting_by_hand() -> None:
     writing = {
         str(path.relative_to(APP))
         for path in APP.rglob("*.py")
-        if path.name not in MAY_WRITE and PREFIX in path.read_text()
+        if not (path.name in MAY_WRITE or path.parent.name == "commands")
+        and PREFIX in path.read_text()
     }
     assert not writing

@@ -205,10 +205,10 @@ def test_with_known_documents_there_is_no_page_that_sends_its_own(
 ) -> None:
     async def pages(http: httpx.AsyncClient) -> list[httpx.Response]:
         browser = {"accept": "text/html,*/*"}
-        return [await http.get(path, headers=browser) for path in ("/", "/demo/demo.js")] + [
+        return [await http.get(path, headers=browser) for path in ("/", "/docs/")] + [
             await http.get("/graphql", headers=browser)
         ]
 
-    demonstration, script, endpoint = closed_service.run(pages)
-    assert (demonstration.status_code, script.status_code) == (404, 404)
+    demonstration, documents, endpoint = closed_service.run(pages)
+    assert (demonstration.status_code, documents.status_code) == (404, 404)
     assert (endpoint.status_code, "query is missing" in endpoint.text) == (400, True)

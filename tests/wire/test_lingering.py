@@ -62,7 +62,7 @@ async def uploading(
             head(b"Transfer-Encoding: chunked") + b"1;", 413, id="endless chunk extension"
         ),
         pytest.param(UPGRADE.replace(b"/echo", b"/no"), 403, id="refused handshake"),
-        pytest.param(UPGRADE.replace(b"Version: 13", b"Version: 12"), 400, id="handshake of old"),
+        pytest.param(UPGRADE.replace(b"Version: 13", b"Version: 12"), 426, id="handshake of old"),
     ],
 )
 async def test_an_answer_before_the_end_of_an_upload_can_be_read(first: bytes, status: int) -> None:
