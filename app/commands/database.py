@@ -33,8 +33,10 @@ def backup_command(
     part = file.with_name(f"{file.name}.part")
     with database_of_command() as (given, settings):
         try:
-            # It holds secrets and what users wrote.
-            number = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            # It holds secrets and what users wrote: a file that somebody has put there is not
+            # written to, nor a link of theirs followed.
+            part.unlink(missing_ok=True)
+            number = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except OSError as error:
             raise ConfigurationError(f"{part}: {error.strerror}") from None
         with os.fdopen(number, "wb") as output:

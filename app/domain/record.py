@@ -15,12 +15,13 @@ import msgspec
 
 from app.domain.channel import checked_client_id, checked_widget_id
 from app.domain.json_value import checked_data, decode_json
-from app.errors import BadUserInput, shown
+from app.errors import BadUserInput, cut, shown
 
 __all__ = ["RECORD_FIELDS", "Record", "decode_record", "record_of_texts"]
 
 _MAX_NAME: Final = 256
 _MAX_PUBLISHER: Final = _MAX_NAME + len("signed:")
+_MAX_TOLD: Final = 200
 _EARLIEST_FUTURE_MS: Final = 2**47
 """The year 6429: UUID version 7 has 48 bits for the time."""
 
@@ -110,8 +111,9 @@ def decode_record(line: bytes) -> Record:
     try:
         return _decoder.decode(line)
     except (msgspec.DecodeError, UnicodeError) as error:
-        # Its words name fields and JSON's kinds.
-        raise BadUserInput(f"not a message: {error}") from None
+        # Its words name JSON's kinds, and fields as they came: a terminal would obey some.
+        told = "".join(one if one.isprintable() else "\ufffd" for one in cut(str(error), _MAX_TOLD))
+        raise BadUserInput(f"not a message: {told}") from None
     except RecursionError:
         raise BadUserInput("not a message: nested too deeply") from None
 

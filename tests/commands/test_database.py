@@ -64,6 +64,17 @@ def test_a_backup_that_cannot_be_written_is_said(database_url: str, tmp_path: Pa
     assert "No such file" in refusal(run(database_url, "backup", str(nowhere)))
 
 
+def test_a_backup_goes_into_no_file_of_somebody_else(database_url: str, tmp_path: Path) -> None:
+    """It has the secret of client ids. Directories for backups are often shared."""
+    theirs, backup = tmp_path / "theirs", tmp_path / "backup"
+    theirs.write_text("mine")
+    backup.with_name("backup.part").symlink_to(theirs)
+    run(database_url, "backup", str(backup))
+    assert theirs.read_text() == "mine"
+    assert not backup.is_symlink()
+    assert backup.stat().st_mode & 0o777 == 0o600
+
+
 def test_psql_is_given_its_own_options(filled_url: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(filled_url, "psql", "-Atc", "SELECT count(*) FROM messages").exit_code == 0
     assert capfd.readouterr().out == "1\n"

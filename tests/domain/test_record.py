@@ -74,6 +74,15 @@ def test_what_is_no_message_is_refused(line: bytes) -> None:
         decode_record(line)
 
 
+def test_what_is_told_of_a_line_is_short_and_moves_no_cursor() -> None:
+    """The name of an unknown field is told, to a terminal."""
+    for name in ("\x1b[31m", "\x9b31m", "\u202e", "x" * 100_000):
+        with pytest.raises(BadUserInput) as refusal:
+            decode_record(json.dumps({"client_id": "c", name: 1}).encode())
+        assert refusal.value.message.isprintable()
+        assert len(refusal.value.message) < 300
+
+
 @given(st.dictionaries(st.sampled_from([*RECORD_FIELDS, "other"]), st.text(max_size=40)))
 def test_texts_of_csv_are_a_record_or_refused(texts: dict[str, str]) -> None:
     try:

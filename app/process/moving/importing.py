@@ -17,6 +17,8 @@ from app.storage.transfer import Imported, IncomingMessage, store_batch
 __all__ = ["Importing", "Told"]
 
 _BATCH: Final = 5_000
+_BATCH_BYTES: Final = 16 * 1024 * 1024
+"""Two batches are in memory at a time."""
 _AHEAD_MS: Final = 60_000
 """How far the clock of whoever wrote the file may be ahead."""
 
@@ -87,7 +89,7 @@ class Importing:
 
     @staticmethod
     async def _read(lines: Iterator[Line]) -> list[Line]:
-        return await asyncio.to_thread(lambda: list(islice(lines, _BATCH)))
+        return await asyncio.to_thread(_batch, lines)
 
     async def _store(
         self, connection: "asyncpg.Connection[asyncpg.Record]", batch: list[Line]
@@ -137,3 +139,15 @@ class Importing:
             record.idempotency_key,
             record.publisher,
         )
+
+
+def _batch(lines: Iterator[Line]) -> list[Line]:
+    """Return the next lines: 5,000, or fewer where they are long; empty at the end."""
+    batch: list[Line] = []
+    size = 0
+    for line in islice(lines, _BATCH):
+        batch.append(line)
+        size += line.size
+        if size >= _BATCH_BYTES:
+            break
+    return batch

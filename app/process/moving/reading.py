@@ -103,18 +103,18 @@ def _csv_lines(file: IO[bytes], max_data_bytes: int) -> Iterator[Line]:
             f"{', '.join(RECORD_FIELDS)}"
         )
     while True:
-        before = counted.count
+        before = counted.begin()
         try:
             values = next(reader, None)
         except csv.Error as error:
-            yield Line(reader.line_num, None, f"not CSV: {error}", counted.count - before)
+            yield Line(counted.lines, None, f"not CSV: {error}", counted.count - before)
             continue
         if values is None:
             return
         size = counted.count - before
         if not values:
             continue
-        number = reader.line_num
+        number = counted.lines
         if len(values) != len(names):
             problem = f"it has {len(values)} values, the header {len(names)}"
             yield Line(number, None, problem, size)
@@ -127,15 +127,36 @@ def _csv_lines(file: IO[bytes], max_data_bytes: int) -> Iterator[Line]:
 
 
 class _Counted:
-    """The lines of a file as text, and how many bytes they had."""
+    """The lines of a file as text, and how many bytes they had.
+
+    Raises:
+        csv.Error: the lines of one record are too long together, as where a quotation mark is
+            missing. What follows is read as records again.
+    """
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
+        self._began = 0
         self.count = 0
+        self.lines = 0
+
+    def begin(self) -> int:
+        """Begin a record; return where."""
+        self._began = self.count
+        return self._began
 
     def __iter__(self) -> Iterator[str]:
-        while line := self._file.readline(LONGEST_LINE):
-            text = line if self.count else line.removeprefix(BOM_UTF8)
-            self.count += len(line)
-            # What is no UTF-8 becomes lone surrogates, which the checks refuse by their line.
-            yield text.decode(errors="surrogateescape")
+        return self
+
+    # No generator: one that raises is over.
+    def __next__(self) -> str:
+        line = self._file.readline(LONGEST_LINE)
+        if not line:
+            raise StopIteration
+        text = line if self.count else line.removeprefix(BOM_UTF8)
+        self.count += len(line)
+        self.lines += 1
+        if self.count - self._began > LONGEST_LINE:
+            raise csv.Error(f"longer than {LONGEST_LINE} bytes")
+        # What is no UTF-8 becomes lone surrogates, which the checks refuse by their line.
+        return text.decode(errors="surrogateescape")

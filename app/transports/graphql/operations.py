@@ -177,7 +177,7 @@ class Operations:
 
     def cancel(self) -> None:
         """End everything but mutations that have begun: they are carried out. Idempotent."""
-        self._waiting.clear()
+        # In their order: what runs is ended before what waits for it could begin.
         for entry in tuple(self._by_id.values()):
             self.stop(entry.id)
 

@@ -8,8 +8,9 @@ import pytest
 
 from app.domain.channel import Channel
 from app.domain.query import MessageQuery
+from app.process.moving import importing
 from app.process.moving.importing import Importing
-from app.process.moving.reading import read_lines
+from app.process.moving.reading import Line, read_lines
 from app.storage.database import Database
 from app.storage.search import MessageSearch
 
@@ -95,3 +96,10 @@ async def test_all_may_go_into_one_widget(database: Database, database_url: str)
         line(5, widget_id="b"), line(6, widget_id=None)
     )
     assert await stored(database) == [b"5", b"6"]
+
+
+def test_a_batch_of_long_lines_is_a_short_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """5,000 messages of 1 MiB did not fit into memory."""
+    monkeypatch.setattr(importing, "_BATCH_BYTES", 100)
+    lines = iter([Line(number, None, "bad", 40) for number in range(7)])
+    assert [len(importing._batch(lines)) for _ in range(4)] == [3, 3, 1, 0]

@@ -51,6 +51,15 @@ def test_bad_csv_is_told_by_line() -> None:
     assert read("csv", b"") == []
 
 
+def test_a_csv_record_without_end_does_not_fill_the_memory() -> None:
+    """One mark is missing, and each of the next lines ends within another value."""
+    header = b"client_id,created,data\n"
+    text = header + b'"c\n' + (b'","' + b"c" * 100_000 + b"\n") * 50 + b"c,4,4\n"
+    found = read("csv", text)
+    assert found[0][1] == "not CSV: longer than 4194304 bytes"
+    assert found[-1] == (53, "")
+
+
 @pytest.mark.parametrize("header", [b"client_id,text\n", b"data,data\n", b'"a"b\n'])
 def test_a_header_of_other_columns_is_refused(header: bytes) -> None:
     with pytest.raises(ConfigurationError, match="the header"):

@@ -21,6 +21,7 @@ from app.transports.graphql.operations import OperationLimits
 from app.transports.graphql.session import GraphQLSession, SessionLimits, State
 from app.wire.close_codes import CloseCode
 from app.wire.outcomes import outcome_of
+from tests.delivery.recorded import until
 from tests.transports.graphql.sample import TOO_SLOW, Sample, viewer_of
 
 pytestmark = pytest.mark.anyio
@@ -546,6 +547,26 @@ async def test_a_lost_socket_leaves_nothing_behind() -> None:
     assert talk.session.state is State.CLOSED
     others = asyncio.all_tasks() - {asyncio.current_task()}
     assert not [task for task in others if task.get_name().startswith("graphql")]
+
+
+@pytest.mark.parametrize("by", ["the peer", "us"])
+async def test_a_socket_may_end_while_operations_wait_behind_a_subscription(by: str) -> None:
+    """What waited was looked for where it was no more: an error, and half of the end undone."""
+    talk = await Conversation().begun()
+    talk.sample.feed.join_gate = asyncio.Event()
+    for operation_id in ("1", "2", "3"):
+        talk.subscribe(operation_id, "subscription { items }")
+    if by == "the peer":
+        talk.session.lost()
+    else:
+        talk.say(type="connection_init")
+        assert await talk.outlet.close_code() == CloseCode.TOO_MANY
+    (context,) = talk.sample.contexts
+    assert context.closed == 1
+    assert talk.session._operations is not None
+    await until(lambda: not talk.session._operations._running, 5)
+    assert not talk.session._operations._by_id
+    assert talk.sample.feed.joined == 0
 
 
 async def test_shutdown_answers_the_mutations_under_way_first() -> None:
