@@ -563,9 +563,10 @@ async def test_a_socket_may_end_while_operations_wait_behind_a_subscription(by: 
         assert await talk.outlet.close_code() == CloseCode.TOO_MANY
     (context,) = talk.sample.contexts
     assert context.closed == 1
-    assert talk.session._operations is not None
-    await until(lambda: not talk.session._operations._running, 5)
-    assert not talk.session._operations._by_id
+    operations = talk.session._operations
+    assert operations is not None
+    await until(lambda: not operations._running, 5)
+    assert not operations._by_id
     assert talk.sample.feed.joined == 0
 
 
