@@ -175,7 +175,7 @@ def stored_event(origin: str, entries: Sequence[StoredEntry]) -> Stored:
         records = tuple(_record(one) for one in entries if isinstance(one, Message))
         retractions = tuple(map(_retracted, retracted))
     channel, created = entries[0].channel.key, entries[0].created
-    traced = _traced([one.id for one in entries])
+    traced = {} if TRACES.recorder is None else _traced([one.id for one in entries])
     return Stored(origin, channel, first, last, records, created, retractions, traced)
 
 

@@ -13,11 +13,11 @@ Nothing above this file sees an asyncpg exception of an outage: what a client ma
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import asyncpg
 
@@ -26,6 +26,9 @@ from app.errors import Unavailable
 from app.storage.incidents import Incidents
 from app.storage.trust import Trust
 from app.telemetry.traces import TRACES
+
+if TYPE_CHECKING:
+    from app.telemetry.recorder import TraceRecorder
 
 __all__ = [
     "Connection",
@@ -243,13 +246,13 @@ class Database:
             raise DatabaseLost(sent=False) from error
         return database
 
-    async def fetch(
+    def fetch(
         self,
         sql: str,
         *parameters: Any,
         timeout_seconds: float | None = None,
         on_send: Callable[[], None] = lambda: None,
-    ) -> list[asyncpg.Record]:
+    ) -> Coroutine[Any, Any, list[asyncpg.Record]]:
         """Run one statement in a transaction of its own and return its rows.
 
         Args:
@@ -267,11 +270,10 @@ class Database:
             DatabaseBusy: no connection was free in time, or a lock was not given.
             DatabaseRefuses: the database lacks what it needs, disk space say.
         """
+        fetching = self._fetch(sql, parameters, timeout_seconds, on_send)
+        # Not a coroutine around another one where nothing is traced: each statement pays for it.
         recorder = TRACES.recorder
-        if recorder is None:
-            return await self._fetch(sql, parameters, timeout_seconds, on_send)
-        with recorder.statement(sql):
-            return await self._fetch(sql, parameters, timeout_seconds, on_send)
+        return fetching if recorder is None else _traced(recorder, sql, fetching)
 
     async def _fetch(
         self,
@@ -423,6 +425,13 @@ class Database:
         self.failures["refused"] += 1
         self._incidents.refused(reason)
         return DatabaseRefuses(reason)
+
+
+async def _traced(
+    recorder: "TraceRecorder", sql: str, fetching: Awaitable[list[asyncpg.Record]]
+) -> list[asyncpg.Record]:
+    with recorder.statement(sql):
+        return await fetching
 
 
 def _end(connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> None:

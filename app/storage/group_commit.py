@@ -37,6 +37,8 @@ from app.telemetry.traces import TRACES
 if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext
 
+    from app.telemetry.recorder import TraceRecorder
+
 __all__ = ["DRAFT_PARAMETERS", "CommitBounds", "GroupCommit", "Pending"]
 
 logger = logging.getLogger(__name__)
@@ -350,7 +352,10 @@ class GroupCommit(ABC, Generic[Outcome]):
         before = [pending.uncertain for pending in batch]
         began = time.monotonic()
         try:
-            outcomes = await self._stored(batch, again=again)
+            if TRACES.recorder is None:
+                outcomes = await self.store(batch, again=again)
+            else:
+                outcomes = await self._traced(TRACES.recorder, batch, again=again)
         except Exception as error:
             if not (isinstance(error, DatabaseLost) and error.sent):
                 # It did not happen: nothing is less certain than it was before.
@@ -369,12 +374,9 @@ class GroupCommit(ABC, Generic[Outcome]):
             elif not pending.written.done():
                 pending.written.set_result(outcome)
 
-    async def _stored(
-        self, batch: Sequence[Pending[Outcome]], *, again: bool
+    async def _traced(
+        self, recorder: "TraceRecorder", batch: Sequence[Pending[Outcome]], *, again: bool
     ) -> "Sequence[Outcome | Exception]":
-        recorder = TRACES.recorder
-        if recorder is None:
-            return await self.store(batch, again=again)
         publishers = [pending.traced for pending in batch]
         with recorder.commit(publishers):
             outcomes = await self.store(batch, again=again)

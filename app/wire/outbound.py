@@ -191,15 +191,16 @@ class FrameWriter(asyncio.Protocol):
         frames = self._frames
         if self._blocked or not frames:
             return
-        count = len(frames)
+        count, size = len(frames), self._waiting_bytes
         data = frames[0] if count == 1 else b"".join(frames)
+        frames.clear()
+        self._waiting_bytes = 0
         # Here and not for each frame: a delivery is a frame, and this is once for many.
         self.sent_frames += count
-        self.sent_bytes += len(data)
-        frames.clear()
-        COUNTED.frames_out += count
-        COUNTED.bytes_out += self._waiting_bytes
-        self._waiting_bytes = 0
+        self.sent_bytes += size
+        counted = COUNTED
+        counted.frames_out += count
+        counted.bytes_out += size
         try:
             self._transport.write(data)
         except Exception:

@@ -5,8 +5,7 @@ that nothing behind has to wonder.
 """
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl
 
 from app.domain.json_bounds import decode_request
@@ -20,8 +19,7 @@ _MAX_QUERY_PARAMETERS: Final = 20
 _PERSISTED_VERSION: Final = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
+class Parameters(NamedTuple):
     """What a client asks to execute."""
 
     query: str | None
