@@ -371,7 +371,7 @@ def test_the_policy_is_edited_and_the_server_says_what_is_wrong_at_the_field(
     slow.fill("90000")
     save.click()
     wrong = page.locator("#wrong-slowModeSeconds")
-    expect(wrong).to_have_text("slowModeSeconds is 90000; allowed are 0 to 86400 (BAD_USER_INPUT)")
+    expect(wrong).to_have_text("slowModeSeconds is 90000; allowed: 0 to 86400 (BAD_USER_INPUT)")
     expect(slow).to_be_focused()
     slow.fill("5")
     words.fill("idiot\nshut up")

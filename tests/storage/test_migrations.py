@@ -67,13 +67,13 @@ async def test_several_processes_may_migrate_at_once(empty_database_url: str) ->
 async def test_a_database_without_our_schema_is_refused_with_the_command_to_run(
     empty_database_url: str,
 ) -> None:
-    with pytest.raises(ConfigurationError, match=r"at revision none .* run `widgetwire migrate`"):
+    with pytest.raises(ConfigurationError, match=r"at revision none, .* run `widgetwire migrate`"):
         await check_schema(empty_database_url)
 
 
 async def test_an_older_schema_is_refused_with_the_command_to_run(database_url: str) -> None:
     await _set_revision(database_url, "0001")
-    with pytest.raises(ConfigurationError, match=r"at revision 0001 .* run `widgetwire migrate`"):
+    with pytest.raises(ConfigurationError, match=r"at revision 0001, .* run `widgetwire migrate`"):
         await check_schema(database_url)
 
 

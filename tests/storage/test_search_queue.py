@@ -176,7 +176,7 @@ async def test_who_would_wait_too_long_is_told_at_once_and_when_to_come_back(
     await searches.ask("sixth", asker="a")  # would be 7 s
     refused = searches.refused("sixth")
     assert refused is not None
-    assert "it would wait too long (3 wait, 1 run)" in refused.message
+    assert "it would wait too long (3 waiting, 1 running)" in refused.message
     # Four of 2 s each, but after 5 s and one more none of them waits; once to twice that long.
     assert refused.retry_after_ms == 7000 * 1.5 + 250 * 0.5
     # Another's first one comes after the third only.
