@@ -46,7 +46,7 @@ async def test_messages_and_counts_cross_and_redis_away_leaves_no_hole(
         missed = [await widget.publish((first, second)[n % 2], n) for n in range(20)]
         redis.start()
         for served in pair:
-            served.wait_for_output("connected to Redis again")
+            served.wait_for_output("reconnected to Redis")
         missed.append(await widget.publish(first, "after"))
         for subscription in heard:
             assert [one["id"] for one in await subscription.take(21)] == [m["id"] for m in missed]

@@ -222,10 +222,10 @@ def test_offline_what_one_does_waits_and_all_says_so(
     assert dot.evaluate("dot => getComputedStyle(dot).backgroundColor") != live
     _bar(page, "Into the forest").click()
     _bar(page, "Up the mountain").click()
-    expect(page.locator("[data-panel=poll] .state")).to_contain_text("Your vote is sent when")
+    expect(page.locator("[data-panel=poll] .state")).to_contain_text("Your vote will be sent when")
     expect(_bar(page, "Up the mountain")).to_have_attribute("aria-pressed", "true")
     page.get_by_role("button", name="Roll").click()
-    expect(page.locator("[data-panel=leaderboard] .state")).to_contain_text("Your roll is sent")
+    expect(page.locator("[data-panel=leaderboard] .state")).to_contain_text("Your roll will be")
     _say(page, "Ada", "Said in a tunnel")
     expect(page.locator(".outbox")).to_contain_text("Said in a tunnel")
     page.screenshot(path=tmp_path / "offline.png", full_page=True)
