@@ -161,13 +161,7 @@ def shared_service(postgres: EmbeddedPostgres, template_database: str) -> Iterat
 
     It has a database of its own. Each test uses a channel of its own.
     """
-    for url in cloned(postgres, template_database):
-        served = Served(url, {}, ())
-        try:
-            served.wait_until_ready()
-            yield served
-        finally:
-            served.close()
+    yield from served_clone(postgres, template_database, {})
 
 
 @pytest.fixture(scope="session")
@@ -202,6 +196,25 @@ def cloned(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
     _execute(postgres.url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     yield _of(postgres.url, name)
     _execute(postgres.url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def served_clone(
+    postgres: EmbeddedPostgres, template: str, environment: dict[str, str]
+) -> Iterator[Served]:
+    """Yield a `widgetwire serve` on a clone of a database; for fixtures of any scope.
+
+    Args:
+        postgres: has the database.
+        template: the database's name.
+        environment: its settings.
+    """
+    for url in cloned(postgres, template):
+        served = Served(url, environment, ())
+        try:
+            served.wait_until_ready()
+            yield served
+        finally:
+            served.close()
 
 
 def _cores() -> int:

@@ -112,9 +112,7 @@ def import_command(
             typer.echo("further bad lines are counted, not shown", err=True)
 
     with (
-        contextlib.nullcontext(sys.stdin.buffer)
-        if file == _STDIO
-        else _opened(file, "rb") as lines,
+        _opened(file, "rb") as lines,
         database_of_command() as (_, settings),
         _progress("importing") as bar,
     ):

@@ -19,7 +19,7 @@ from app.config import Settings
 from app.embedded.postgres import EmbeddedPostgres
 from tests.acceptance.carriers import HTTP, LEGACY, SOCKETS, STREAMS, Answer, Asker, Carrier, Socket
 from tests.acceptance.conftest import SECRET
-from tests.conftest import cloned
+from tests.conftest import served_clone
 from tests.served import Served
 
 pytestmark = pytest.mark.anyio
@@ -100,13 +100,7 @@ _numbers = count(1)
 def served(postgres: EmbeddedPostgres, template_database: str) -> Iterator[Served]:
     settings = {f"WIDGETWIRE_{name.upper()}": value for name, value in SMALL.items()}
     settings |= {"WIDGETWIRE_JWT_SECRET": SECRET, "WIDGETWIRE_TRUSTED_PROXIES": "127.0.0.1"}
-    for url in cloned(postgres, template_database):
-        service = Served(url, settings, ())
-        try:
-            service.wait_until_ready()
-            yield service
-        finally:
-            service.close()
+    yield from served_clone(postgres, template_database, settings)
 
 
 def named(carriers: tuple[Carrier, ...]) -> Any:

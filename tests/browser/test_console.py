@@ -15,7 +15,7 @@ from playwright.sync_api import Locator, Page, WebSocketRoute, expect
 
 from app.embedded.postgres import EmbeddedPostgres
 from tests.browser.pages import Cable, Visitor
-from tests.conftest import cloned
+from tests.conftest import served_clone
 from tests.served import Served
 
 SECRET = "kq7Zt0XwP4mRy9LdB2sVh6NjC1fUa8Ge"
@@ -72,13 +72,7 @@ def shared_service(
         # The tests publish as one person.
         "WIDGETWIRE_PUBLISHER_PUBLISHES_PER_SECOND": "0",
     }
-    for url in cloned(postgres, template_database):
-        served = Served(url, environment, ())
-        try:
-            served.wait_until_ready()
-            yield served
-        finally:
-            served.close()
+    yield from served_clone(postgres, template_database, environment)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from app.embedded.postgres import EmbeddedPostgres
 from tests.browser.pages import Cable, Visitor
-from tests.conftest import cloned
+from tests.conftest import served_clone
 from tests.served import Served
 
 SECRET = "a secret of more than thirty-two bytes"
@@ -27,13 +27,7 @@ MARKUP = "<img src=x onerror=\"document.title='owned'\"><script>alert(1)</script
 @pytest.fixture(scope="module")
 def shared_service(postgres: EmbeddedPostgres, template_database: str) -> Iterator[Served]:
     """One that knows moderators."""
-    for url in cloned(postgres, template_database):
-        served = Served(url, {"WIDGETWIRE_JWT_SECRET": SECRET}, ())
-        try:
-            served.wait_until_ready()
-            yield served
-        finally:
-            served.close()
+    yield from served_clone(postgres, template_database, {"WIDGETWIRE_JWT_SECRET": SECRET})
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from app.embedded.postgres import EmbeddedPostgres
 from tests.browser.examples import Example, free_ports
 from tests.browser.pages import Cable, Visitor
 from tests.clients.documented import code_block
-from tests.conftest import cloned
+from tests.conftest import served_clone
 from tests.served import Served
 
 Visit = Callable[..., Visitor]
@@ -30,13 +30,7 @@ def shared_service(
 ) -> Iterator[Served]:
     """One that lets the examples in."""
     allowed = {"WIDGETWIRE_ALLOWED_ORIGINS": ",".join(f"http://localhost:{port}" for port in ports)}
-    for url in cloned(postgres, template_database):
-        served = Served(url, allowed, ())
-        try:
-            served.wait_until_ready()
-            yield served
-        finally:
-            served.close()
+    yield from served_clone(postgres, template_database, allowed)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 from app.embedded.postgres import EmbeddedPostgres
 from tests.browser.pages import Cable, Visitor
 from tests.clients.documented import code_block
-from tests.conftest import cloned
+from tests.conftest import served_clone
 from tests.served import Served
 
 Visit = Callable[..., Visitor]
@@ -45,13 +45,7 @@ def shared_service(
     pages: tuple[str, Path], postgres: EmbeddedPostgres, template_database: str
 ) -> Iterator[Served]:
     """One that allows the pages' origin."""
-    for url in cloned(postgres, template_database):
-        served = Served(url, {"WIDGETWIRE_ALLOWED_ORIGINS": pages[0]}, ())
-        try:
-            served.wait_until_ready()
-            yield served
-        finally:
-            served.close()
+    yield from served_clone(postgres, template_database, {"WIDGETWIRE_ALLOWED_ORIGINS": pages[0]})
 
 
 @pytest.fixture

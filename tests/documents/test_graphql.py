@@ -11,7 +11,7 @@ from graphql import OperationDefinitionNode, parse, print_ast
 
 from app.embedded.postgres import EmbeddedPostgres
 from tests.acceptance.graphql_socket import GraphQLSocket
-from tests.conftest import cloned
+from tests.conftest import served_clone
 from tests.documents.blocks import all_blocks, block
 from tests.served import Served
 
@@ -33,13 +33,7 @@ PUBLISH: Final = """mutation ($widget: ID!, $data: JSON!) {
 @pytest.fixture(scope="module")
 def shared_service(postgres: EmbeddedPostgres, template_database: str) -> Iterator[Served]:
     """One that verifies the tokens of these tests; each document has a project of its own."""
-    for url in cloned(postgres, template_database):
-        served = Served(url, {"WIDGETWIRE_JWT_SECRET": SECRET}, ())
-        try:
-            served.wait_until_ready()
-            yield served
-        finally:
-            served.close()
+    yield from served_clone(postgres, template_database, {"WIDGETWIRE_JWT_SECRET": SECRET})
 
 
 def operations(document: str) -> list[tuple[str, str]]:

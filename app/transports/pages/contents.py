@@ -5,15 +5,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from app.transports.pages.markdown import parser
 from app.transports.pages.published import page_link
 
 __all__ = ["Entry", "contents", "title_of"]
 
 _README: Final = "README.md"
-_MARKDOWN: Final = MarkdownIt("commonmark", {"html": False}).enable("table")
+_MARKDOWN: Final = parser()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from markdown_it import MarkdownIt
-from mdit_py_plugins.anchors import anchors_plugin
-
 from app.transports.pages.contents import title_of
+from app.transports.pages.markdown import parser
 
 __all__ = ["Section", "found"]
 
@@ -19,9 +17,7 @@ _MOST_WORDS: Final = 8
 _LONGEST_QUERY: Final = 200
 _SHOWN: Final = 160
 _WORD: Final = re.compile(r"\w+")
-_MARKDOWN: Final = (
-    MarkdownIt("commonmark", {"html": False}).enable("table").use(anchors_plugin, max_level=6)
-)
+_MARKDOWN: Final = parser()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore
@@ -11,7 +11,7 @@ from mdit_py_plugins.anchors import anchors_plugin
 from app.transports.pages.highlighting import highlighted
 from app.transports.pages.published import page_link
 
-__all__ = ["Heading", "Rendered", "rendered"]
+__all__ = ["Heading", "Rendered", "parser", "rendered"]
 
 _ADDRESSES: Final = {"link_open": "href", "image": "src"}
 
@@ -71,12 +71,18 @@ def _text(markdown: str) -> str:
     return markdown.replace("`", "")
 
 
-# Raw HTML stays text: a document is prose, and what is generated may quote anything.
-_MARKDOWN: Final = (
-    MarkdownIt("commonmark", {"html": False, "highlight": highlighted})
-    .enable("table")
-    .use(anchors_plugin, max_level=6)
-)
+def parser(**options: Any) -> MarkdownIt:
+    """Return what reads documents, the same for their pages, contents and search.
+
+    Args:
+        options: of `MarkdownIt`, beside those.
+    """
+    # Raw HTML stays text: a document is prose, and what is generated may quote anything.
+    markdown = MarkdownIt("commonmark", {"html": False, **options})
+    return markdown.enable("table").use(anchors_plugin, max_level=6)
+
+
+_MARKDOWN: Final = parser(highlight=highlighted)
 _MARKDOWN.core.ruler.push("page_links", _rewrite_links)
 _MARKDOWN.core.ruler.push("cell_labels", _label_cells)
 _MARKDOWN.core.ruler.push("headings", _note_headings)
